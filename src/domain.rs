@@ -1,0 +1,16 @@
+//! What tokenbridge is about, with no I/O, no HTTP, no SQL and no environment.
+
+pub mod actor;
+pub mod admin;
+pub mod audit;
+pub mod authorization;
+pub mod cidr;
+pub mod clock;
+pub mod invalid;
+pub mod page;
+pub mod permission;
+pub mod random;
+pub mod token;
+pub mod value;
+
+pub use invalid::Invalid;

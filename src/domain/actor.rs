@@ -1,0 +1,125 @@
+//! Who does something, and through which door.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{admin::Admin, token::Token, value::ValueHash};
+
+/// Who is remembered to have done something: `createdBy` and `updatedBy`, and the actor of an audit event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// An admin's name, a token's id, or the part of the system.
+    pub id: String,
+    /// What `id` identifies.
+    #[serde(rename = "type")]
+    pub kind: ActorKind,
+}
+
+/// The kinds of actors, by their published names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActorKind {
+    /// An admin.
+    User,
+    /// A token.
+    ApiToken,
+    /// The command line, or the server itself.
+    System,
+}
+
+impl ActorKind {
+    const ALL: [Self; 3] = [Self::User, Self::ApiToken, Self::System];
+
+    /// The published name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::ApiToken => "api-token",
+            Self::System => "system",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Who makes a call, as far as they have shown it.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// An admin, with the password hash that their password matched.
+    Admin(Admin),
+    /// A token, with the hash of the value that was presented.
+    Token(Box<Token>, ValueHash),
+    /// Somebody at the server's own command line.
+    CommandLine,
+}
+
+impl Caller {
+    /// As whom the caller is remembered.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Admin(admin) => Actor {
+                id: admin.name.as_str().to_owned(),
+                kind: ActorKind::User,
+            },
+            Self::Token(token, _) => Actor {
+                id: token.id.to_string(),
+                kind: ActorKind::ApiToken,
+            },
+            Self::CommandLine => Actor {
+                id: Door::Cli.name().to_owned(),
+                kind: ActorKind::System,
+            },
+        }
+    }
+}
+
+/// The way in that a call took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// `/rest/agent-config/1.0`, or `latest`.
+    Legacy10,
+    /// `/rest/agent/1.0`, or `latest`: before version 1.5 of the add-on.
+    LegacyPre15,
+    /// `/api-tokens`.
+    ApiTokens,
+    /// The command line.
+    Cli,
+}
+
+impl Door {
+    /// The name that audit events carry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Legacy10 => "legacy-1.0",
+            Self::LegacyPre15 => "legacy-pre-1.5",
+            Self::ApiTokens => "api-tokens",
+            Self::Cli => "cli",
+        }
+    }
+}
+
+/// Where a call came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The way in.
+    pub door: Door,
+    /// The client's address; none at the command line.
+    pub client: Option<IpAddr>,
+}
+
+/// A call: who, and from where.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who.
+    pub caller: Caller,
+    /// From where.
+    pub origin: Origin,
+}

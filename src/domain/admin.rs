@@ -1,0 +1,120 @@
+//! Admins: people and scripts that sign in with a name and a password.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Invalid, token::TokenName};
+
+/// An admin's name: what a token's name may be, and no colon, which RFC 7617 uses to end it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AdminName(String);
+
+impl AdminName {
+    /// Takes `text` as a name.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        TokenName::check("admin name", &text)?;
+        if text.contains(':') {
+            return Err(Invalid::new(
+                "admin name",
+                "a colon cannot be part of it: HTTP Basic ends the name there",
+            ));
+        }
+        Ok(Self(text))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A password that an admin chose: 1 to 1,024 bytes with no control characters (RFC 7617).
+#[derive(Clone, Debug)]
+pub struct Password(SecretString);
+
+impl Password {
+    /// Takes `text` as a password.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, without showing it.
+    pub fn parse(text: SecretString) -> Result<Self, Invalid> {
+        let exposed = text.expose_secret();
+        if exposed.is_empty() || exposed.len() > 1024 {
+            return Err(Invalid::new("password", "it must have 1 to 1024 bytes"));
+        }
+        if exposed.chars().any(char::is_control) {
+            return Err(Invalid::new("password", "control characters cannot be part of it"));
+        }
+        Ok(Self(text))
+    }
+
+    /// The secret itself, to be hashed or compared.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether it is so short that somebody will guess it (NIST SP 800-63B asks for eight characters).
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.expose().chars().count() < 8
+    }
+}
+
+/// The argon2id hash of a password, as a PHC string.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Takes a PHC string as it is stored.
+    #[must_use]
+    pub fn from_phc(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The PHC string, to be stored or verified against.
+    #[must_use]
+    pub fn as_phc(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PasswordHash([redacted])")
+    }
+}
+
+/// An admin as the store knows them.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Their name.
+    pub name: AdminName,
+    /// The hash that their password must match.
+    pub password_hash: PasswordHash,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_without_colons_and_controls_are_taken() {
+        assert!(AdminName::parse("Jürgen O'Neil").is_ok());
+        for bad in ["", "  ", "a:b", "a\nb"] {
+            assert!(AdminName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let password = Password::parse(SecretString::from("correct horse")).unwrap();
+        assert!(!format!("{password:?}").contains("horse"));
+        assert!(Password::parse(SecretString::from("")).is_err());
+        assert!(Password::parse(SecretString::from("a\u{7}b")).is_err());
+    }
+}

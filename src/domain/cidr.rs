@@ -1,0 +1,192 @@
+//! From where a token may be used: CIDR blocks of RFC 4632 and RFC 4291.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::{Serialize, Serializer};
+
+use super::Invalid;
+
+const FIELD: &str = "allowedCIDRBlocks";
+const MOST: usize = 100;
+
+/// The blocks that a token may be used from, in the order they were given; none at all means from everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CidrBlocks(Vec<IpNet>);
+
+impl CidrBlocks {
+    /// Reads blocks: host bits are cleared, IPv4-mapped IPv6 blocks become IPv4 blocks, and repeated ones are dropped.
+    ///
+    /// # Errors
+    /// Names the first text that is no block, with what would be right, or says that there are more than 100.
+    pub fn parse<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, Invalid> {
+        let mut blocks = Vec::new();
+        for text in texts {
+            let block = parse_block(text.as_ref())?;
+            if !blocks.contains(&block) {
+                blocks.push(block);
+            }
+            if blocks.len() > MOST {
+                return Err(Invalid::new(FIELD, format!("a token has at most {MOST} CIDR blocks")));
+            }
+        }
+        Ok(Self(blocks))
+    }
+
+    /// Whether a client at `address` may use the token. An IPv4-mapped IPv6 address is an IPv4 address.
+    #[must_use]
+    pub fn admit(&self, address: IpAddr) -> bool {
+        self.0.is_empty() || self.contain(address)
+    }
+
+    /// Whether `address` lies in one of the blocks: no blocks contain nothing.
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|block| block.contains(&address))
+    }
+
+    /// Whether every address that these blocks admit is admitted by `outer` too.
+    #[must_use]
+    pub fn lie_within(&self, outer: &Self) -> bool {
+        if outer.0.is_empty() {
+            return true;
+        }
+        let outer = IpNet::aggregate(&outer.0);
+        !self.0.is_empty() && self.0.iter().all(|block| outer.iter().any(|wide| wide.contains(block)))
+    }
+
+    /// Whether there is no block, and so no limit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Display for CidrBlocks {
+    /// The blocks with a space between them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, block) in self.0.iter().enumerate() {
+            let gap = if index == 0 { "" } else { " " };
+            write!(f, "{gap}{block}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for CidrBlocks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|block| Shown(*block)))
+    }
+}
+
+struct Shown(IpNet);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+fn parse_block(text: &str) -> Result<IpNet, Invalid> {
+    let block: IpNet = text.parse().map_err(|_| {
+        let right = match text.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => format!("write \"{address}/32\""),
+            Ok(IpAddr::V6(address)) => format!("write \"{address}/128\""),
+            Err(_) => "write one like \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
+        };
+        Invalid::new(FIELD, format!("{text:?} is not a CIDR block; {right}"))
+    })?;
+    Ok(unmapped(block).unwrap_or(block).trunc())
+}
+
+/// The IPv4 block that an IPv4-mapped IPv6 block stands for.
+fn unmapped(block: IpNet) -> Option<IpNet> {
+    let IpNet::V6(block) = block else { return None };
+    let prefix = block.prefix_len().checked_sub(96)?;
+    let address = block.addr().to_ipv4_mapped()?;
+    Ipv4Net::new(address, prefix).ok().map(IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn blocks(texts: &[&str]) -> CidrBlocks {
+        CidrBlocks::parse(texts).unwrap()
+    }
+
+    #[test]
+    fn host_bits_are_cleared_and_repeats_dropped() {
+        assert_eq!(
+            blocks(&["10.1.2.3/8", "10.0.0.0/8", "2001:db8::1/32", "::ffff:192.0.2.9/120"]).to_string(),
+            "10.0.0.0/8 2001:db8::/32 192.0.2.0/24"
+        );
+    }
+
+    #[test]
+    fn what_is_no_block_is_told_with_what_would_be_right() {
+        for (text, right) in [
+            ("8.8.8.8", "\"8.8.8.8\" is not a CIDR block; write \"8.8.8.8/32\""),
+            ("::1", "\"::1\" is not a CIDR block; write \"::1/128\""),
+            (
+                "10.0.0.0/33",
+                "\"10.0.0.0/33\" is not a CIDR block; write one like \"10.0.0.0/8\" or \"2001:db8::/32\"",
+            ),
+        ] {
+            let error = CidrBlocks::parse([text]).unwrap_err();
+            assert_eq!(error.to_string(), format!("allowedCIDRBlocks: {right}"));
+        }
+    }
+
+    #[test]
+    fn a_hundred_blocks_are_the_most() {
+        let block = |n: usize| format!("10.0.{n}.0/24");
+        assert!(CidrBlocks::parse((0..100).map(block)).is_ok());
+        assert!(CidrBlocks::parse((0..101).map(block)).is_err());
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4_addresses() {
+        let v4 = blocks(&["10.0.0.0/8"]);
+        assert!(v4.admit("10.9.9.9".parse().unwrap()));
+        assert!(v4.admit("::ffff:10.9.9.9".parse().unwrap()));
+        assert!(!v4.admit("11.0.0.1".parse().unwrap()));
+        assert!(!blocks(&["::/0"]).admit("::ffff:10.9.9.9".parse().unwrap()));
+        assert!(CidrBlocks::default().admit("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn two_halves_contain_the_whole() {
+        let halves = blocks(&["10.0.0.0/9", "10.128.0.0/9"]);
+        assert!(blocks(&["10.0.0.0/8"]).lie_within(&halves));
+        assert!(!CidrBlocks::default().lie_within(&halves));
+        assert!(halves.lie_within(&CidrBlocks::default()));
+    }
+
+    proptest! {
+        #[test]
+        fn printed_blocks_read_back_the_same(addresses in prop::collection::vec((any::<u32>(), 0u8..=32), 0..20),
+                                             wide in prop::collection::vec((any::<u128>(), 0u8..=128), 0..20)) {
+            let texts = addresses.iter().map(|(bits, prefix)| format!("{}/{prefix}", std::net::Ipv4Addr::from(*bits)))
+                .chain(wide.iter().map(|(bits, prefix)| format!("{}/{prefix}", std::net::Ipv6Addr::from(*bits))));
+            let read = CidrBlocks::parse(texts).unwrap();
+            let printed = read.to_string();
+            prop_assert_eq!(CidrBlocks::parse(printed.split(' ').filter(|text| !text.is_empty())).unwrap(), read);
+        }
+
+        #[test]
+        fn inner_blocks_admit_nothing_that_outer_ones_refuse(outer in any::<(u32, u8)>(), inner in any::<(u32, u8)>(), probe in any::<u32>()) {
+            let block = |(bits, prefix): (u32, u8)| blocks(&[&format!("{}/{}", std::net::Ipv4Addr::from(bits), prefix % 33)]);
+            let (outer, inner) = (block(outer), block(inner));
+            let address = IpAddr::from(std::net::Ipv4Addr::from(probe));
+            prop_assert!(!(inner.lie_within(&outer) && inner.admit(address) && !outer.admit(address)));
+        }
+
+        #[test]
+        fn no_text_makes_it_fall_over(text in ".{0,60}") {
+            let _ = CidrBlocks::parse([text]);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What is wrong with something that a caller sent.
+
+/// A field that was sent, and what would be right in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct Invalid {
+    field: &'static str,
+    message: String,
+}
+
+impl Invalid {
+    /// `message` says what is wrong with `field` and what would be right.
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            field,
+            message: message.into(),
+        }
+    }
+}
+
+/// The entry of `known` that `word` is most likely a slip of, if one is near enough to ask "did you mean …?".
+#[must_use]
+pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = word.to_ascii_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&folded, &name.to_ascii_lowercase()), name))
+        .filter(|(likeness, _)| *likeness > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}

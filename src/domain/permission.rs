@@ -1,0 +1,203 @@
+//! What a token may do: the permission names of the `/api-tokens` API, and sets of them.
+
+use serde::{Serialize, Serializer};
+
+use super::{Invalid, invalid::closest};
+
+macro_rules! permissions {
+    ($($name:ident $shown:literal,)*) => {
+        /// One permission of the `/api-tokens` API. The order of declaration is the order of the names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "the names are the published ones and say all that is known")]
+        pub enum Permission { $($name,)* }
+
+        impl Permission {
+            /// Every permission, by name.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The name that the API uses.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// The name that people are shown; the API's own where no other is known.
+            #[must_use]
+            pub const fn shown_name(self) -> &'static str {
+                match self { $(Self::$name => $shown,)* }
+            }
+        }
+    };
+}
+
+permissions! {
+    AIRunAsModify "AI Run As",
+    AlertModify "Manage Alerts",
+    AlertRead "Read Alerts",
+    BulkUpload "Bulk Upload",
+    BulkUploadValidate "Bulk Upload Validate",
+    CloudsecSourceModify "Manage Cloud Security Sources",
+    CloudsecSourceRead "View Cloud Security Sources",
+    DataAnalyticsModify "Manage Saved Searches",
+    DataAnalyticsRead "Query Data Lake",
+    DestinationModify "DestinationModify",
+    DestinationRead "DestinationRead",
+    GeneralSettingsModify "Edit Settings & SAML Preferences",
+    GeneralSettingsRead "Read Panther Settings Info",
+    LogSourceModify "Manage Log Sources",
+    LogSourceRawDataRead "LogSourceRawDataRead",
+    LogSourceRead "View Log Sources",
+    LookupModify "LookupModify",
+    LookupRead "LookupRead",
+    ManageAIResponses "Manage AI Responses",
+    ManageAISkills "ManageAISkills",
+    ManageScheduledPrompts "ManageScheduledPrompts",
+    McpServerModify "Manage MCP Servers",
+    McpServerRead "View & Connect to MCP Servers",
+    NotificationsSend "NotificationsSend",
+    OrganizationAPITokenModify "Manage API Tokens",
+    OrganizationAPITokenRead "Read API Token Info",
+    PolicyModify "Manage Policies",
+    PolicyRead "View Policies",
+    ResourceModify "ResourceModify",
+    ResourceRead "ResourceRead",
+    RuleModify "Manage Rules",
+    RuleRead "View Rules",
+    RunPantherAI "Run Panther AI",
+    SummaryRead "Read Panther Metrics",
+    UserModify "Manage Users",
+    UserRead "Read User Info",
+    ViewAIPrivateResponses "View AI Private Responses",
+    ViewAISkills "ViewAISkills",
+    ViewScheduledPrompts "ViewScheduledPrompts",
+}
+
+impl Permission {
+    /// The permission of that exact name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .binary_search_by(|known| known.name().cmp(name))
+            .ok()
+            .and_then(|index| Self::ALL.get(index).copied())
+    }
+}
+
+/// A set of permissions: one bit each, by order of name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PermissionSet(u64);
+
+impl PermissionSet {
+    /// What an admin's new token gets when nothing is asked for, and what the legacy API's `read` and `change` stand for.
+    #[must_use]
+    pub fn of_token_api() -> Self {
+        Self::default()
+            .with(Permission::OrganizationAPITokenRead, true)
+            .with(Permission::OrganizationAPITokenModify, true)
+    }
+
+    /// Reads permission names in any order, repeated or not.
+    ///
+    /// # Errors
+    /// Names the first one that does not exist and, where one is close, the one that may have been meant.
+    pub fn parse<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, Invalid> {
+        names.into_iter().try_fold(Self::default(), |set, name| {
+            let name = name.as_ref();
+            Permission::from_name(name)
+                .map(|permission| set.with(permission, true))
+                .ok_or_else(|| unknown(name))
+        })
+    }
+
+    /// This set with `permission` in it or not.
+    #[must_use]
+    pub const fn with(self, permission: Permission, held: bool) -> Self {
+        let bit = 1 << permission as u64;
+        Self(if held { self.0 | bit } else { self.0 & !bit })
+    }
+
+    /// Whether `permission` is in it.
+    #[must_use]
+    pub const fn contains(self, permission: Permission) -> bool {
+        self.0 & (1 << permission as u64) != 0
+    }
+
+    /// What is in this set and not in `other`.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The permissions by name.
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL
+            .iter()
+            .copied()
+            .filter(move |permission| self.contains(*permission))
+    }
+}
+
+impl std::fmt::Display for PermissionSet {
+    /// The names, sorted, with a space between them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, permission) in self.iter().enumerate() {
+            let gap = if index == 0 { "" } else { " " };
+            write!(f, "{gap}{}", permission.name())?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for PermissionSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Permission::name))
+    }
+}
+
+fn unknown(name: &str) -> Invalid {
+    let message = match closest(name, Permission::ALL.iter().map(|known| known.name())) {
+        Some(meant) => format!("{name:?} is not a permission; did you mean {meant:?}?"),
+        None => format!("{name:?} is not a permission; they are written like \"AlertRead\""),
+    };
+    Invalid::new("permissions", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_39_names_are_sorted_and_found() {
+        assert_eq!(Permission::ALL.len(), 39);
+        assert!(Permission::ALL.is_sorted_by(|a, b| a.name() < b.name()));
+        for permission in Permission::ALL {
+            assert_eq!(Permission::from_name(permission.name()), Some(*permission));
+        }
+    }
+
+    #[test]
+    fn a_slip_is_named_with_what_may_have_been_meant() {
+        let error = PermissionSet::parse(["AlertRead", "alertmodfy"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "permissions: \"alertmodfy\" is not a permission; did you mean \"AlertModify\"?"
+        );
+        let error = PermissionSet::parse(["zzz"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "permissions: \"zzz\" is not a permission; they are written like \"AlertRead\""
+        );
+    }
+
+    #[test]
+    fn names_come_back_sorted_and_once() {
+        let set = PermissionSet::parse(["UserRead", "AlertRead", "UserRead"]).unwrap();
+        assert_eq!(set.to_string(), "AlertRead UserRead");
+    }
+}

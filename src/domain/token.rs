@@ -1,0 +1,192 @@
+//! The one token that both APIs show.
+
+use uuid::Uuid;
+
+use super::{
+    Invalid,
+    actor::Actor,
+    cidr::CidrBlocks,
+    clock::Timestamp,
+    permission::{Permission, PermissionSet},
+    random::{Random, RandomError},
+};
+
+/// What a token is known by: `uuid` in the legacy view, `id` in the other. It identifies, and authenticates nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenId(Uuid);
+
+impl TokenId {
+    /// A new UUID of version 4.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes)?;
+        Ok(Self(uuid::Builder::from_random_bytes(bytes).into_uuid()))
+    }
+
+    /// Reads the 36 characters of a UUID, in either case; `None` for every other text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        const HYPHENATED: usize = 36;
+        let uuid = (text.len() == HYPHENATED).then(|| Uuid::try_parse(text).ok())??;
+        Some(Self(uuid))
+    }
+}
+
+impl std::fmt::Display for TokenId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// What people call a token: 1 to 255 characters, no control characters, not only blanks. Names need not be unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenName(String);
+
+impl TokenName {
+    const LONGEST: usize = 255;
+
+    /// Takes `text` as a name.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
+        let text = text.into();
+        Self::check("name", &text)?;
+        Ok(Self(text))
+    }
+
+    /// The rules of names, for any field that is one.
+    pub(super) fn check(field: &'static str, text: &str) -> Result<(), Invalid> {
+        if text.trim().is_empty() {
+            return Err(Invalid::new(field, "it must not be empty or only blanks"));
+        }
+        let length = text.chars().count();
+        if length > Self::LONGEST {
+            return Err(Invalid::new(
+                field,
+                format!("it has {length} characters; {} are the most", Self::LONGEST),
+            ));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Invalid::new(
+                field,
+                "control characters such as line ends cannot be part of it",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A token. Its value is not here: only a hash of it is kept, in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What it is known by.
+    pub id: TokenId,
+    /// What people call it.
+    pub name: TokenName,
+    /// What it may do.
+    pub permissions: PermissionSet,
+    /// From where it may be used.
+    pub allowed_cidr_blocks: CidrBlocks,
+    /// Whether it ever had a value. One made by the legacy API has none until somebody rotates it.
+    pub has_value: bool,
+    /// When and by whom it was made.
+    pub created: Change,
+    /// When and by whom its name, permissions, blocks or expiry were last changed.
+    pub updated: Option<Change>,
+    /// When it last got a new value, after the first.
+    pub rotated_at: Option<Timestamp>,
+    /// When it last authenticated somebody.
+    pub last_used_at: Option<Timestamp>,
+    /// When it stops working; never, if absent.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// That somebody did something at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: Actor,
+}
+
+impl Token {
+    /// Whether it has stopped working by `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// The legacy view's `read`.
+    #[must_use]
+    pub const fn legacy_read(&self) -> bool {
+        self.permissions.contains(Permission::OrganizationAPITokenRead)
+    }
+
+    /// The legacy view's `change`.
+    #[must_use]
+    pub const fn legacy_change(&self) -> bool {
+        self.permissions.contains(Permission::OrganizationAPITokenModify)
+    }
+}
+
+/// When a new or changed token is to stop working.
+///
+/// # Errors
+/// When `expires_at` has passed already.
+pub fn future_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
+    match expires_at {
+        Some(end) if end <= now => Err(Invalid::new(
+            "expiresAt",
+            format!("{end} has passed; give a time after {now}, or null for a token that does not expire"),
+        )),
+        other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_the_hyphenated_form_is_an_id() {
+        let id = TokenId::parse("D0EA6653-05E2-4D51-9D89-665CDFE86BE6").unwrap();
+        assert_eq!(id.to_string(), "d0ea6653-05e2-4d51-9d89-665cdfe86be6");
+        for other in [
+            "d0ea665305e24d519d89665cdfe86be6",
+            "{d0ea6653-05e2-4d51-9d89-665cdfe86be6}",
+            "self",
+            "",
+        ] {
+            assert_eq!(TokenId::parse(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_counted_in_characters() {
+        assert!(TokenName::parse("é".repeat(255)).is_ok());
+        assert_eq!(
+            TokenName::parse("é".repeat(256)).unwrap_err().to_string(),
+            "name: it has 256 characters; 255 are the most"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_taken_exactly_when_the_rules_say_so(text in ".{0,300}") {
+            let right = !text.trim().is_empty() && text.chars().count() <= 255 && !text.chars().any(char::is_control);
+            prop_assert_eq!(TokenName::parse(text).is_ok(), right);
+        }
+    }
+}

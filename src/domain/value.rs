@@ -1,0 +1,132 @@
+//! Token values: the secrets, and the hashes that are kept of them.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::random::{Random, RandomError};
+
+const PREFIX: &str = "tbk_";
+const RANDOM_BYTES: usize = 32;
+const RANDOM_CHARS: usize = 43;
+const CHECKSUM_CHARS: usize = 6;
+
+/// A token value: `tbk_`, 32 random bytes as 43 characters of base64url, and the CRC-32 of those 43 characters as six more.
+///
+/// It is handed out once, by create and rotate. `Debug` does not show it, and it is wiped from memory when dropped.
+#[derive(Clone, Debug)]
+pub struct TokenValue(SecretString);
+
+impl TokenValue {
+    /// A new value that nobody can guess.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
+        let mut bytes = [0; RANDOM_BYTES];
+        random.fill(&mut bytes)?;
+        let mut text = String::with_capacity(PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS);
+        text.push_str(PREFIX);
+        BASE64_URL_SAFE_NO_PAD.encode_string(bytes, &mut text);
+        let checksum = checksum(text.get(PREFIX.len()..).unwrap_or_default());
+        BASE64_URL_SAFE_NO_PAD.encode_string(checksum, &mut text);
+        Ok(Self(text.into()))
+    }
+
+    /// The secret itself, for the one answer that shows it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn hash(&self) -> ValueHash {
+        ValueHash(Sha256::digest(self.expose()).into())
+    }
+}
+
+/// The SHA-256 of a token value. A value has 256 random bits, so it needs neither salt nor stretching.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ValueHash([u8; 32]);
+
+impl ValueHash {
+    /// The hash of what a client presented; `None` for what cannot be a value, by its form or its checksum.
+    #[must_use]
+    pub fn of_presented(text: &str) -> Option<Self> {
+        let (random, given) = text.strip_prefix(PREFIX)?.split_at_checked(RANDOM_CHARS)?;
+        let mut bytes = [0; RANDOM_BYTES];
+        let canonical = BASE64_URL_SAFE_NO_PAD.decode_slice(random, &mut bytes).ok()? == RANDOM_BYTES;
+        let mut given_checksum = [0; 4];
+        let complete = given.len() == CHECKSUM_CHARS
+            && BASE64_URL_SAFE_NO_PAD.decode_slice(given, &mut given_checksum).ok()? == given_checksum.len();
+        (canonical && complete && given_checksum == checksum(random)).then(|| Self(Sha256::digest(text).into()))
+    }
+
+    /// The hash as it is stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ValueHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ValueHash([redacted])")
+    }
+}
+
+fn checksum(random: &str) -> [u8; 4] {
+    crc32fast::hash(random.as_bytes()).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    struct Fixed([u8; RANDOM_BYTES]);
+
+    impl Random for Fixed {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+            bytes.copy_from_slice(&self.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_value_has_the_published_form() {
+        let value = TokenValue::generate(&Fixed([0; RANDOM_BYTES])).unwrap();
+        assert_eq!(value.expose(), "tbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADCtZhg");
+        assert_eq!(value.expose().len(), 53);
+    }
+
+    #[test]
+    fn nothing_shows_the_secret() {
+        let value = TokenValue::generate(&Fixed([7; RANDOM_BYTES])).unwrap();
+        assert!(!format!("{value:?}").contains(&value.expose()[4..]));
+        assert_eq!(format!("{:?}", value.hash()), "ValueHash([redacted])");
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_generated_is_recognised(bytes: [u8; RANDOM_BYTES]) {
+            let value = TokenValue::generate(&Fixed(bytes)).unwrap();
+            prop_assert_eq!(ValueHash::of_presented(value.expose()), Some(value.hash()));
+        }
+
+        #[test]
+        fn one_changed_character_is_refused(bytes: [u8; RANDOM_BYTES], place in 0usize..53, with in "[A-Za-z0-9_-]") {
+            let value = TokenValue::generate(&Fixed(bytes)).unwrap();
+            let mut changed = value.expose().to_owned();
+            changed.replace_range(place..=place, &with);
+            prop_assume!(changed != value.expose());
+            prop_assert_eq!(ValueHash::of_presented(&changed), None);
+        }
+
+        #[test]
+        fn garbage_is_refused(text in "(tbk_)?.{0,60}") {
+            prop_assert_eq!(ValueHash::of_presented(&text), None);
+        }
+    }
+}
