@@ -11,3 +11,4 @@
 //! | [`domain`] | tokens, permissions, CIDR blocks, secrets, rights, time: pure rules |
 
 pub mod domain;
+pub mod store;

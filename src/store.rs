@@ -1,0 +1,151 @@
+//! What is kept: diesel over SQLite or PostgreSQL. It answers in the domain's types and knows nothing of HTTP.
+
+pub mod admins;
+pub mod audit;
+mod connection;
+pub mod error;
+mod migrations;
+mod schema;
+pub mod tokens;
+pub mod url;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+pub use connection::AnyConnection;
+pub use error::{OpenError, StoreError};
+use url::DatabaseUrl;
+
+const CONNECTIONS: u32 = 8;
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+
+/// The store. Its work runs on threads that may block, never more of them at once than there are connections.
+#[derive(Clone)]
+pub struct Store {
+    pool: r2d2::Pool<DatabaseUrl>,
+    connections: Arc<Semaphore>,
+    writers: Arc<Semaphore>,
+}
+
+impl Store {
+    /// Opens the store, with its schema up to date, and gives the names of the migrations that were missing.
+    ///
+    /// A missing SQLite file is made only if `create` says so, readable by its owner alone.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is newer than this program.
+    pub fn open(url: &DatabaseUrl, create: bool) -> Result<(Self, Vec<String>), OpenError> {
+        if let DatabaseUrl::Sqlite(path) = url {
+            prepare_file(path, create)?;
+        }
+        let mut conn = url
+            .connect()
+            .map_err(|error| OpenError::Connection(url.to_string(), migrations::one_line(&error.to_string())))?;
+        let applied = migrations::run(url, &mut conn)?;
+        drop(conn);
+        let pool = r2d2::Pool::builder()
+            .max_size(CONNECTIONS)
+            .min_idle(Some(0))
+            .connection_timeout(LONGEST_CONNECT)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(url.clone());
+        let writers = match url {
+            DatabaseUrl::Sqlite(_) => 1,
+            DatabaseUrl::Postgres(_) => CONNECTIONS as usize,
+        };
+        let store = Self {
+            pool,
+            connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+            writers: Arc::new(Semaphore::new(writers)),
+        };
+        Ok((store, applied))
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// What `work` gives, or that the store is busy or gone.
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let permit = wait_for(&self.connections).await?;
+        let pool = self.pool.clone();
+        blocking(move || {
+            let _permit = permit;
+            let mut conn = pool.get().map_err(StoreError::from)?;
+            work(&mut conn)
+        })
+        .await
+    }
+
+    /// Writes, all or nothing: `work` is one transaction, which an error undoes. When this answers, the change is on disk.
+    ///
+    /// # Errors
+    /// What `work` gives, or that the store is busy or gone.
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let writer = wait_for(&self.writers).await?;
+        self.read(move |conn| {
+            let _writer = writer;
+            conn.begin_write().map_err(StoreError::from)?;
+            match work(conn) {
+                Ok(done) => {
+                    conn.commit().map_err(StoreError::from)?;
+                    Ok(done)
+                }
+                Err(error) => {
+                    // A connection that cannot roll back is broken, and the pool throws it away.
+                    let _ = conn.rollback();
+                    Err(error)
+                }
+            }
+        })
+        .await
+    }
+}
+
+type Permit = tokio::sync::OwnedSemaphorePermit;
+
+async fn wait_for(semaphore: &Arc<Semaphore>) -> Result<Permit, StoreError> {
+    tokio::time::timeout(LONGEST_WAIT, Arc::clone(semaphore).acquire_owned())
+        .await
+        .map_err(|_| StoreError::Busy)?
+        .map_err(|_| StoreError::Ending)
+}
+
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| StoreError::Ending)?
+}
+
+fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).append(true).create(create);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !create => {
+            Err(OpenError::Missing(path.display().to_string()))
+        }
+        Err(error) => Err(OpenError::File(path.display().to_string(), error)),
+    }
+}

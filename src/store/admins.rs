@@ -1,0 +1,118 @@
+//! Queries on admins.
+
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+
+use super::{
+    connection::{AnyConnection, with_conn},
+    error::StoreError,
+    schema::admins,
+};
+use crate::domain::{
+    admin::{Admin, AdminName, PasswordHash},
+    clock::Timestamp,
+};
+
+/// An admin as a list shows them.
+#[derive(Clone, Debug)]
+pub struct AdminEntry {
+    /// Their name.
+    pub name: AdminName,
+    /// When they were added.
+    pub created_at: Timestamp,
+    /// When their password last changed, after the first.
+    pub password_changed_at: Option<Timestamp>,
+}
+
+/// Adds an admin.
+///
+/// # Errors
+/// [`StoreError::Exists`] when there is one of that name.
+pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result<(), StoreError> {
+    diesel::insert_into(admins::table)
+        .values((
+            admins::name.eq(admin.name.as_str()),
+            admins::password_hash.eq(admin.password_hash.as_phc()),
+            admins::created_at.eq(now.micros()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The admin of that name.
+///
+/// # Errors
+/// When the store fails.
+pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
+    let hash: Option<String> = admins::table
+        .filter(admins::name.eq(name.as_str()))
+        .select(admins::password_hash)
+        .first(conn)
+        .optional()?;
+    Ok(hash.map(|phc| Admin {
+        name: name.clone(),
+        password_hash: PasswordHash::from_phc(phc),
+    }))
+}
+
+/// Every admin, by name.
+///
+/// # Errors
+/// When the store fails.
+pub fn list(conn: &mut AnyConnection) -> Result<Vec<AdminEntry>, StoreError> {
+    let rows: Vec<(String, i64, Option<i64>)> = admins::table
+        .order(admins::name.asc())
+        .select((admins::name, admins::created_at, admins::password_changed_at))
+        .load(conn)?;
+    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
+    rows.into_iter()
+        .map(|(name, created_at, password_changed_at)| {
+            Ok(AdminEntry {
+                name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
+                created_at: time(created_at)?,
+                password_changed_at: password_changed_at.map(time).transpose()?,
+            })
+        })
+        .collect()
+}
+
+/// How many admins there are; no other transaction can remove one until this one ends.
+///
+/// # Errors
+/// When the store fails.
+pub fn count_and_lock(conn: &mut AnyConnection) -> Result<usize, StoreError> {
+    let names = admins::table.select(admins::name);
+    let names: Vec<String> = with_conn!(conn, conn => names.load(conn), names.for_update().load(conn))?;
+    Ok(names.len())
+}
+
+/// Changes an admin's password; answers whether there was such an admin.
+///
+/// # Errors
+/// When the store fails.
+pub fn set_password(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result<bool, StoreError> {
+    let changed = diesel::update(admins::table.filter(admins::name.eq(admin.name.as_str())))
+        .set((
+            admins::password_hash.eq(admin.password_hash.as_phc()),
+            admins::password_changed_at.eq(now.micros()),
+        ))
+        .execute(conn)?;
+    Ok(changed == 1)
+}
+
+/// Removes an admin; answers whether there was such an admin.
+///
+/// # Errors
+/// When the store fails.
+pub fn delete(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
+    let removed = diesel::delete(admins::table.filter(admins::name.eq(name.as_str()))).execute(conn)?;
+    Ok(removed == 1)
+}
+
+/// Does nothing to the database but reach it.
+///
+/// # Errors
+/// When the store fails.
+pub fn ping(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    admins::table.select(admins::name).first::<String>(conn).optional()?;
+    Ok(())
+}

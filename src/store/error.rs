@@ -1,0 +1,57 @@
+//! What can go wrong in the store.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// The store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is such a row already.
+    #[error("there is one already")]
+    Exists,
+    /// All connections stayed in use for as long as a call may wait.
+    #[error("the store was too busy")]
+    Busy,
+    /// No connection could be made.
+    #[error("the store cannot be reached")]
+    Unreachable(#[from] r2d2::Error),
+    /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
+    #[error("the store failed")]
+    Failed(#[source] DieselError),
+    /// A row holds what this program never wrote.
+    #[error("the store holds a {0} that cannot be read")]
+    Corrupt(&'static str),
+    /// The work was cut short because the program ends.
+    #[error("the program is ending")]
+    Ending,
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Exists,
+            other => Self::Failed(other),
+        }
+    }
+}
+
+/// The store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no such file, and this command does not make one.
+    #[error("there is no database at {0}; `tokenbridge serve` or `tokenbridge migrate` makes one")]
+    Missing(String),
+    /// The file could not be made or read.
+    #[error("the database file {0} cannot be opened")]
+    File(String, #[source] std::io::Error),
+    /// The database refused the connection.
+    #[error("the database at {0} cannot be opened: {1}")]
+    Connection(String, String),
+    /// A migration failed.
+    #[error("the database at {0} cannot be migrated: {1}")]
+    Migration(String, String),
+    /// The schema is one of a later version of this program.
+    #[error(
+        "the database at {0} was written by a newer tokenbridge (it has migration {1}); use that version or a later one"
+    )]
+    Newer(String, String),
+}

@@ -1,0 +1,70 @@
+//! The schema, brought up to date at start.
+
+use diesel::{Connection, connection::SimpleConnection, migration::MigrationSource, pg::Pg, sqlite::Sqlite};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{connection::AnyConnection, error::OpenError, url::DatabaseUrl};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Held by whoever migrates a PostgreSQL database: "tokenbri" in ASCII.
+const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8389754706577060457)";
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Applies every migration that is missing, all in one transaction, and gives their names. Two servers that do this at once
+/// take turns, and the second finds nothing left to do.
+///
+/// # Errors
+/// When a migration fails, or the schema is newer than this program.
+pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, OpenError> {
+    let failed = |error: AnyError| OpenError::Migration(url.to_string(), one_line(&error.to_string()));
+    let outcome = match conn {
+        AnyConnection::Sqlite(conn) => {
+            conn.immediate_transaction(|conn| migrate::<Sqlite, _>(conn, SQLITE).map_err(Failure))
+        }
+        AnyConnection::Postgres(conn) => conn.transaction(|conn| {
+            conn.batch_execute(POSTGRES_LOCK)?;
+            migrate::<Pg, _>(conn, POSTGRES).map_err(Failure)
+        }),
+    };
+    match outcome.map_err(|Failure(error)| failed(error))? {
+        Outcome::Applied(names) => Ok(names),
+        Outcome::Newer(version) => Err(OpenError::Newer(url.to_string(), version)),
+    }
+}
+
+enum Outcome {
+    Applied(Vec<String>),
+    Newer(String),
+}
+
+fn migrate<DB: diesel::backend::Backend, C: MigrationHarness<DB>>(
+    conn: &mut C,
+    migrations: EmbeddedMigrations,
+) -> Result<Outcome, AnyError> {
+    let known = MigrationSource::<DB>::migrations(&migrations)?;
+    let unknown = conn
+        .applied_migrations()?
+        .into_iter()
+        .find(|applied| known.iter().all(|migration| migration.name().version() != *applied));
+    if let Some(version) = unknown {
+        return Ok(Outcome::Newer(version.to_string()));
+    }
+    let applied = conn.run_pending_migrations(migrations)?;
+    Ok(Outcome::Applied(applied.iter().map(ToString::to_string).collect()))
+}
+
+struct Failure(AnyError);
+
+impl From<diesel::result::Error> for Failure {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+/// A database's message without its line ends, for one clear line.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,56 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    admins (name) {
+        name -> Text,
+        password_hash -> Text,
+        created_at -> BigInt,
+        password_changed_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_events (seq) {
+        seq -> BigInt,
+        at -> BigInt,
+        actor_type -> Nullable<Text>,
+        actor_id -> Nullable<Text>,
+        door -> Text,
+        client -> Nullable<Text>,
+        action -> Text,
+        token_id -> Nullable<Text>,
+        details -> Text,
+    }
+}
+
+diesel::table! {
+    grace_values (value_hash) {
+        value_hash -> Binary,
+        token_seq -> BigInt,
+        valid_until -> BigInt,
+    }
+}
+
+diesel::table! {
+    tokens (seq) {
+        seq -> BigInt,
+        id -> Text,
+        name -> Text,
+        permissions -> Text,
+        allowed_cidr_blocks -> Text,
+        value_hash -> Nullable<Binary>,
+        created_at -> BigInt,
+        created_by_type -> Text,
+        created_by_id -> Text,
+        updated_at -> Nullable<BigInt>,
+        updated_by_type -> Nullable<Text>,
+        updated_by_id -> Nullable<Text>,
+        rotated_at -> Nullable<BigInt>,
+        last_used_at -> Nullable<BigInt>,
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::joinable!(grace_values -> tokens (token_seq));
+
+diesel::allow_tables_to_appear_in_same_query!(admins, audit_events, grace_values, tokens,);

@@ -1,0 +1,313 @@
+//! Queries on tokens and their values.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl,
+    define_sql_function, sql_types::Text,
+};
+
+use super::{
+    connection::{AnyConnection, with_conn},
+    error::StoreError,
+    schema::{grace_values, tokens},
+};
+use crate::domain::{
+    actor::{Actor, ActorKind},
+    cidr::CidrBlocks,
+    clock::Timestamp,
+    page::{Cursor, Page, PageSize, TokenFilter, TokenState},
+    permission::PermissionSet,
+    token::{Change, Token, TokenId, TokenName},
+    value::ValueHash,
+};
+
+define_sql_function! {
+    /// The text with every occurrence of one part replaced: the one search for a part that both databases do alike.
+    fn replace(text: Text, part: Text, by: Text) -> Text;
+}
+
+#[derive(Queryable)]
+struct TokenRow {
+    seq: i64,
+    id: String,
+    name: String,
+    permissions: String,
+    allowed_cidr_blocks: String,
+    value_hash: Option<Vec<u8>>,
+    created_at: i64,
+    created_by_type: String,
+    created_by_id: String,
+    updated_at: Option<i64>,
+    updated_by_type: Option<String>,
+    updated_by_id: Option<String>,
+    rotated_at: Option<i64>,
+    last_used_at: Option<i64>,
+    expires_at: Option<i64>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = tokens)]
+struct NewTokenRow<'a> {
+    id: String,
+    name: &'a str,
+    permissions: String,
+    allowed_cidr_blocks: String,
+    value_hash: Option<&'a [u8]>,
+    created_at: i64,
+    created_by_type: &'a str,
+    created_by_id: &'a str,
+    updated_at: Option<i64>,
+    updated_by_type: Option<&'a str>,
+    updated_by_id: Option<&'a str>,
+    rotated_at: Option<i64>,
+    last_used_at: Option<i64>,
+    expires_at: Option<i64>,
+}
+
+/// Adds a token, with the hash of its value if it has one.
+///
+/// # Errors
+/// [`StoreError::Exists`] when its id or value is taken.
+pub fn insert(conn: &mut AnyConnection, token: &Token, value: Option<&ValueHash>) -> Result<(), StoreError> {
+    let updated = token.updated.as_ref();
+    diesel::insert_into(tokens::table)
+        .values(NewTokenRow {
+            id: token.id.to_string(),
+            name: token.name.as_str(),
+            permissions: token.permissions.to_string(),
+            allowed_cidr_blocks: token.allowed_cidr_blocks.to_string(),
+            value_hash: value.map(|hash| hash.as_bytes().as_slice()),
+            created_at: token.created.at.micros(),
+            created_by_type: token.created.by.kind.name(),
+            created_by_id: &token.created.by.id,
+            updated_at: updated.map(|change| change.at.micros()),
+            updated_by_type: updated.map(|change| change.by.kind.name()),
+            updated_by_id: updated.map(|change| change.by.id.as_str()),
+            rotated_at: token.rotated_at.map(Timestamp::micros),
+            last_used_at: token.last_used_at.map(Timestamp::micros),
+            expires_at: token.expires_at.map(Timestamp::micros),
+        })
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The token of that id.
+///
+/// # Errors
+/// When the store fails.
+pub fn find(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, StoreError> {
+    let row = tokens::table
+        .filter(tokens::id.eq(id.to_string()))
+        .first(conn)
+        .optional()?;
+    row.map(token_of).transpose()
+}
+
+/// The token of that id, which nobody else can change until the transaction ends.
+///
+/// # Errors
+/// When the store fails.
+pub fn find_and_lock(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, StoreError> {
+    let query = tokens::table.filter(tokens::id.eq(id.to_string()));
+    let row = with_conn!(conn, conn => query.first(conn), query.for_update().first(conn)).optional()?;
+    row.map(token_of).transpose()
+}
+
+/// The token that the value of that hash authenticates at `now`, by being its value or one in its grace period. It may have expired.
+///
+/// # Errors
+/// When the store fails.
+pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash, now: Timestamp) -> Result<Option<Token>, StoreError> {
+    let hash = value.as_bytes().as_slice();
+    let mut row = tokens::table
+        .filter(tokens::value_hash.eq(hash))
+        .first(conn)
+        .optional()?;
+    if row.is_none() {
+        row = grace_values::table
+            .inner_join(tokens::table)
+            .filter(
+                grace_values::value_hash
+                    .eq(hash)
+                    .and(grace_values::valid_until.gt(now.micros())),
+            )
+            .select(tokens::all_columns)
+            .first(conn)
+            .optional()?;
+    }
+    row.map(token_of).transpose()
+}
+
+/// Writes the name, permissions, blocks, expiry and last change of `token`; answers whether there was such a token.
+///
+/// # Errors
+/// When the store fails.
+pub fn update(conn: &mut AnyConnection, token: &Token) -> Result<bool, StoreError> {
+    let updated = token.updated.as_ref();
+    let changed = diesel::update(tokens::table.filter(tokens::id.eq(token.id.to_string())))
+        .set((
+            tokens::name.eq(token.name.as_str()),
+            tokens::permissions.eq(token.permissions.to_string()),
+            tokens::allowed_cidr_blocks.eq(token.allowed_cidr_blocks.to_string()),
+            tokens::expires_at.eq(token.expires_at.map(Timestamp::micros)),
+            tokens::updated_at.eq(updated.map(|change| change.at.micros())),
+            tokens::updated_by_type.eq(updated.map(|change| change.by.kind.name())),
+            tokens::updated_by_id.eq(updated.map(|change| change.by.id.as_str())),
+        ))
+        .execute(conn)?;
+    Ok(changed == 1)
+}
+
+/// Gives the token a new value, and writes its time of rotation and expiry; answers whether there was such a token.
+///
+/// The value until now works until `old_works_until`. If that is nothing, neither it nor any earlier one works any more.
+///
+/// # Errors
+/// When the store fails.
+pub fn replace_value(
+    conn: &mut AnyConnection,
+    token: &Token,
+    value: &ValueHash,
+    old_works_until: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    let this = tokens::table.filter(tokens::id.eq(token.id.to_string()));
+    let Some((seq, old)) = this
+        .select((tokens::seq, tokens::value_hash))
+        .first::<(i64, Option<Vec<u8>>)>(conn)
+        .optional()?
+    else {
+        return Ok(false);
+    };
+    match old_works_until {
+        None => {
+            diesel::delete(grace_values::table.filter(grace_values::token_seq.eq(seq))).execute(conn)?;
+        }
+        Some(until) => {
+            if let Some(old) = old {
+                diesel::insert_into(grace_values::table)
+                    .values((
+                        grace_values::value_hash.eq(old),
+                        grace_values::token_seq.eq(seq),
+                        grace_values::valid_until.eq(until.micros()),
+                    ))
+                    .execute(conn)?;
+            }
+        }
+    }
+    let changed = diesel::update(tokens::table.filter(tokens::seq.eq(seq)))
+        .set((
+            tokens::value_hash.eq(value.as_bytes().as_slice()),
+            tokens::rotated_at.eq(token.rotated_at.map(Timestamp::micros)),
+            tokens::expires_at.eq(token.expires_at.map(Timestamp::micros)),
+        ))
+        .execute(conn)?;
+    Ok(changed == 1)
+}
+
+/// Forgets the token's earlier values whose grace period is over at `now`, and counts those that still work.
+///
+/// # Errors
+/// When the store fails.
+pub fn working_grace_values(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<i64, StoreError> {
+    let seq = tokens::table.filter(tokens::id.eq(id.to_string())).select(tokens::seq);
+    let Some(seq) = seq.first::<i64>(conn).optional()? else {
+        return Ok(0);
+    };
+    let of_token = grace_values::token_seq.eq(seq);
+    diesel::delete(grace_values::table.filter(of_token.and(grace_values::valid_until.le(now.micros()))))
+        .execute(conn)?;
+    Ok(grace_values::table.filter(of_token).count().get_result(conn)?)
+}
+
+/// Removes a token and its values; answers whether there was such a token.
+///
+/// # Errors
+/// When the store fails.
+pub fn delete(conn: &mut AnyConnection, id: TokenId) -> Result<bool, StoreError> {
+    let removed = diesel::delete(tokens::table.filter(tokens::id.eq(id.to_string()))).execute(conn)?;
+    Ok(removed == 1)
+}
+
+/// The tokens behind `after` that pass `filter`, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub fn page(
+    conn: &mut AnyConnection,
+    filter: &TokenFilter,
+    after: Cursor,
+    size: PageSize,
+    now: Timestamp,
+) -> Result<Page, StoreError> {
+    let mut query = tokens::table.filter(tokens::seq.gt(after.row())).into_boxed();
+    if let Some(part) = filter.name.as_deref() {
+        query = query.filter(replace(tokens::name, part, "").ne(tokens::name));
+    }
+    let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
+    query = match filter.state {
+        None => query,
+        Some(TokenState::Active) => query.filter(not_expired),
+        Some(TokenState::Expired) => query.filter(tokens::expires_at.le(now.micros())),
+        Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),
+        Some(TokenState::Legacy) => query.filter(tokens::value_hash.is_null()),
+    };
+    if let Some(since) = filter.unused_since.map(Timestamp::micros) {
+        let never = tokens::last_used_at.is_null().and(tokens::created_at.lt(since));
+        query = query.filter(tokens::last_used_at.lt(since).or(never));
+    }
+    if let Some(before) = filter.expires_before {
+        query = query.filter(tokens::expires_at.lt(before.micros()));
+    }
+    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
+    let mut rows: Vec<TokenRow> = query.order(tokens::seq.asc()).limit(one_more).load(conn)?;
+    let more = rows.len() > size.get();
+    rows.truncate(size.get());
+    let next = rows.last().filter(|_| more).map(|row| Cursor::behind(row.seq));
+    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
+    Ok(Page { tokens, next })
+}
+
+/// Writes when tokens were last used; a time never moves backwards, and tokens that are gone are passed over.
+///
+/// # Errors
+/// When the store fails.
+pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)]) -> Result<(), StoreError> {
+    for (id, at) in uses {
+        let earlier = tokens::last_used_at.is_null().or(tokens::last_used_at.lt(at.micros()));
+        diesel::update(tokens::table.filter(tokens::id.eq(id.to_string()).and(earlier)))
+            .set(tokens::last_used_at.eq(at.micros()))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+fn token_of(row: TokenRow) -> Result<Token, StoreError> {
+    let corrupt = |_| StoreError::Corrupt("token");
+    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
+    let updated = match (row.updated_at, row.updated_by_type, row.updated_by_id) {
+        (Some(at), Some(kind), Some(id)) => Some(Change {
+            at: time(at)?,
+            by: actor_of(&kind, id)?,
+        }),
+        _ => None,
+    };
+    Ok(Token {
+        id: TokenId::parse(&row.id).ok_or(StoreError::Corrupt("token id"))?,
+        name: TokenName::parse(row.name).map_err(corrupt)?,
+        permissions: PermissionSet::parse(row.permissions.split_ascii_whitespace()).map_err(corrupt)?,
+        allowed_cidr_blocks: CidrBlocks::parse(row.allowed_cidr_blocks.split_ascii_whitespace()).map_err(corrupt)?,
+        has_value: row.value_hash.is_some(),
+        created: Change {
+            at: time(row.created_at)?,
+            by: actor_of(&row.created_by_type, row.created_by_id)?,
+        },
+        updated,
+        rotated_at: row.rotated_at.map(time).transpose()?,
+        last_used_at: row.last_used_at.map(time).transpose()?,
+        expires_at: row.expires_at.map(time).transpose()?,
+    })
+}
+
+fn actor_of(kind: &str, id: String) -> Result<Actor, StoreError> {
+    let kind = ActorKind::from_name(kind).ok_or(StoreError::Corrupt("actor"))?;
+    Ok(Actor { id, kind })
+}
