@@ -11,4 +11,5 @@
 //! | [`domain`] | tokens, permissions, CIDR blocks, secrets, rights, time: pure rules |
 
 pub mod domain;
+pub mod service;
 pub mod store;

@@ -1,0 +1,145 @@
+//! What is done with admins.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{Error, Service, record, still_valid};
+use crate::{
+    domain::{
+        actor::{Call, Caller, Door, Origin},
+        admin::{Admin, AdminName, Password},
+        audit::Action,
+    },
+    store::{
+        StoreError,
+        admins::{self, AdminEntry},
+    },
+};
+
+/// The first admin that a start has made.
+pub struct FirstAdmin {
+    /// Their name.
+    pub name: AdminName,
+    /// Their password, if nobody has chosen one: to be shown once.
+    pub made_up_password: Option<Password>,
+}
+
+impl Service {
+    /// Adds an admin.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when there is one of that name.
+    pub async fn add_admin(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
+        let password_hash = self.passwords.hash(password, self.random.as_ref()).await?;
+        let now = self.clock.now();
+        self.store
+            .write(move |conn| {
+                let caller = still_valid(conn, call.caller, now)?;
+                let admin = Admin { name, password_hash };
+                admins::insert(conn, &admin, now).map_err(|error| match error {
+                    StoreError::Exists => {
+                        Error::Conflict(format!("there is already an admin named {:?}", admin.name.as_str()))
+                    }
+                    other => other.into(),
+                })?;
+                let details = json!({ "admin": admin.name.as_str() });
+                record(conn, (&caller, call.origin, now), Action::AdminAdded, None, details)
+            })
+            .await
+    }
+
+    /// Changes an admin's password. The old one is refused from now on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such admin.
+    pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
+        let password_hash = self.passwords.hash(password, self.random.as_ref()).await?;
+        let now = self.clock.now();
+        self.store
+            .write(move |conn| {
+                let caller = still_valid(conn, call.caller, now)?;
+                let admin = Admin { name, password_hash };
+                if !admins::set_password(conn, &admin, now)? {
+                    return Err(Error::NotFound("admin"));
+                }
+                let details = json!({ "admin": admin.name.as_str() });
+                record(
+                    conn,
+                    (&caller, call.origin, now),
+                    Action::AdminPasswordChanged,
+                    None,
+                    details,
+                )
+            })
+            .await
+    }
+
+    /// Removes an admin, but not the last.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such admin, [`Error::Conflict`] when there is no other.
+    pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
+        let now = self.clock.now();
+        self.store
+            .write(move |conn| {
+                let caller = still_valid(conn, call.caller, now)?;
+                let admins = admins::count_and_lock(conn)?;
+                if !admins::delete(conn, &name)? {
+                    return Err(Error::NotFound("admin"));
+                }
+                if admins == 1 {
+                    return Err(Error::Conflict(
+                        "the last admin cannot be removed; add another one first".to_owned(),
+                    ));
+                }
+                let details = json!({ "admin": name.as_str() });
+                record(conn, (&caller, call.origin, now), Action::AdminRemoved, None, details)
+            })
+            .await
+    }
+
+    /// Every admin, by name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list_admins(&self) -> Result<Vec<AdminEntry>, Error> {
+        Ok(self.store.read(admins::list).await?)
+    }
+
+    /// Makes an admin if there is none: of that name, with that password or a made-up one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn ensure_admin(&self, name: AdminName, password: Option<Password>) -> Result<Option<FirstAdmin>, Error> {
+        if !self.list_admins().await?.is_empty() {
+            return Ok(None);
+        }
+        let (chosen, made_up_password) = if let Some(chosen) = password {
+            (chosen, None)
+        } else {
+            let made_up = self.make_up_password()?;
+            (made_up.clone(), Some(made_up))
+        };
+        let call = Call {
+            caller: Caller::CommandLine,
+            origin: Origin {
+                door: Door::Cli,
+                client: None,
+            },
+        };
+        match self.add_admin(call, name.clone(), chosen).await {
+            Ok(()) => Ok(Some(FirstAdmin { name, made_up_password })),
+            // Another server that started at the same moment was quicker.
+            Err(Error::Conflict(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+    fn make_up_password(&self) -> Result<Password, Error> {
+        let mut bytes = [0; 18];
+        self.random.fill(&mut bytes)?;
+        Ok(Password::parse(SecretString::from(
+            BASE64_URL_SAFE_NO_PAD.encode(bytes),
+        ))?)
+    }
+}

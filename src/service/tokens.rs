@@ -1,0 +1,378 @@
+//! What is done with tokens, through whichever door.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{Error, Service, record, still_valid};
+use crate::{
+    domain::{
+        Invalid,
+        actor::{Call, Caller},
+        audit::Action,
+        authorization::{Grant, Operation, authorize},
+        cidr::CidrBlocks,
+        clock::Timestamp,
+        page::{Cursor, Page, PageSize, TokenFilter},
+        permission::{Permission, PermissionSet},
+        token::{Change, Token, TokenId, TokenName, future_expiry},
+        value::TokenValue,
+    },
+    store::{AnyConnection, tokens},
+};
+
+/// How many earlier values of a token may work at a time.
+const MOST_GRACE_VALUES: i64 = 10;
+
+/// Which token is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRef {
+    /// The one that the call is made with: `self`.
+    Itself,
+    /// The one of that id.
+    Id(TokenId),
+}
+
+/// A token to be made.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Its name.
+    pub name: TokenName,
+    /// Its permissions; the caller's own if absent.
+    pub permissions: Option<PermissionSet>,
+    /// Its blocks; the caller's own if absent.
+    pub allowed_cidr_blocks: Option<CidrBlocks>,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What is to change of a token; the rest stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenChanges {
+    /// The new name.
+    pub name: Option<TokenName>,
+    /// What its permissions become.
+    pub permissions: Option<PermissionChange>,
+    /// The new blocks.
+    pub allowed_cidr_blocks: Option<CidrBlocks>,
+    /// The new expiry; `Some(None)` for never.
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+/// What a token's permissions become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PermissionChange {
+    /// These.
+    Replace(PermissionSet),
+    /// The same, but with or without the two that the legacy view shows.
+    Legacy {
+        /// Whether it reads; as before if absent.
+        read: Option<bool>,
+        /// Whether it changes; as before if absent.
+        change: Option<bool>,
+    },
+}
+
+impl PermissionChange {
+    fn apply(self, current: PermissionSet) -> PermissionSet {
+        match self {
+            Self::Replace(permissions) => permissions,
+            Self::Legacy { read, change } => {
+                let set = |permissions: PermissionSet, permission, held: Option<bool>| match held {
+                    Some(held) => permissions.with(permission, held),
+                    None => permissions,
+                };
+                let permissions = set(current, Permission::OrganizationAPITokenRead, read);
+                set(permissions, Permission::OrganizationAPITokenModify, change)
+            }
+        }
+    }
+}
+
+/// How a token is to be rotated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rotation {
+    /// How long the value until now works on.
+    pub grace_period: Duration,
+    /// The new expiry, if it is to change; `Some(None)` for never.
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+impl Service {
+    /// A page of the tokens that pass `filter`, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a token that may not read tokens.
+    pub async fn list(&self, call: &Call, filter: TokenFilter, after: Cursor, size: PageSize) -> Result<Page, Error> {
+        authorize(&call.caller, Operation::Read, None)?;
+        if filter.looks_at_use() {
+            self.flush().await?;
+        }
+        let now = self.clock.now();
+        let mut page = self
+            .store
+            .read(move |conn| tokens::page(conn, &filter, after, size, now))
+            .await?;
+        page.tokens.iter_mut().for_each(|token| self.unwritten.show_in(token));
+        Ok(page)
+    }
+
+    /// One token.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not read others.
+    pub async fn get(&self, call: &Call, which: TokenRef) -> Result<Token, Error> {
+        let id = identify(&call.caller, which)?;
+        let found = self.store.read(move |conn| tokens::find(conn, id)).await?;
+        authorize(&call.caller, Operation::Read, found.as_ref())?;
+        Ok(self.shown(found.ok_or(Error::NotFound("token"))?))
+    }
+
+    /// Makes a token with a value, which is in this answer and nowhere else.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a token that may not make tokens, or not such a one.
+    pub async fn create(&self, call: Call, new: NewToken) -> Result<(Token, TokenValue), Error> {
+        let value = TokenValue::generate(self.random.as_ref())?;
+        let token = self.create_with(call, new, Some(value.clone())).await?;
+        Ok((token, value))
+    }
+
+    /// Makes a token without a value, as the legacy API does.
+    ///
+    /// # Errors
+    /// As [`Service::create`].
+    pub async fn create_without_value(&self, call: Call, new: NewToken) -> Result<Token, Error> {
+        self.create_with(call, new, None).await
+    }
+
+    async fn create_with(&self, call: Call, new: NewToken, value: Option<TokenValue>) -> Result<Token, Error> {
+        let id = TokenId::generate(self.random.as_ref())?;
+        let now = self.clock.now();
+        let expires_at = future_expiry(new.expires_at, now)?;
+        self.store
+            .write(move |conn| {
+                let caller = still_valid(conn, call.caller, now)?;
+                let (own_permissions, own_blocks) = match &caller {
+                    Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone()),
+                    _ => (PermissionSet::of_token_api(), CidrBlocks::default()),
+                };
+                let token = Token {
+                    id,
+                    name: new.name,
+                    permissions: new.permissions.unwrap_or(own_permissions),
+                    allowed_cidr_blocks: new.allowed_cidr_blocks.unwrap_or(own_blocks),
+                    has_value: value.is_some(),
+                    created: Change {
+                        at: now,
+                        by: caller.actor(),
+                    },
+                    updated: None,
+                    rotated_at: None,
+                    last_used_at: None,
+                    expires_at,
+                };
+                let grant = Grant {
+                    permissions: Some(token.permissions),
+                    allowed_cidr_blocks: Some(&token.allowed_cidr_blocks),
+                };
+                authorize(&caller, Operation::Create(grant), None)?;
+                tokens::insert(conn, &token, value.map(|value| value.hash()).as_ref())?;
+                record(
+                    conn,
+                    (&caller, call.origin, now),
+                    Action::TokenCreated,
+                    Some(id),
+                    described(&token),
+                )?;
+                Ok(token)
+            })
+            .await
+    }
+
+    /// Changes a token's name, permissions, blocks or expiry.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so.
+    pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
+        let id = identify(&call.caller, which)?;
+        let now = self.clock.now();
+        let expires_at = changes.expires_at.map(|end| future_expiry(end, now)).transpose()?;
+        let token = self
+            .store
+            .write(move |conn| {
+                let caller = still_valid(conn, call.caller, now)?;
+                let found = tokens::find_and_lock(conn, id)?;
+                let permissions = changes
+                    .permissions
+                    .map(|change| change.apply(found.as_ref().map(|token| token.permissions).unwrap_or_default()));
+                let grant = Grant {
+                    permissions,
+                    allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
+                };
+                authorize(&caller, Operation::Update(grant), found.as_ref())?;
+                let before = found.ok_or(Error::NotFound("token"))?;
+                if changes == TokenChanges::default() {
+                    return Ok(before);
+                }
+                let after = Token {
+                    name: changes.name.unwrap_or_else(|| before.name.clone()),
+                    permissions: permissions.unwrap_or(before.permissions),
+                    allowed_cidr_blocks: changes
+                        .allowed_cidr_blocks
+                        .unwrap_or_else(|| before.allowed_cidr_blocks.clone()),
+                    expires_at: expires_at.unwrap_or(before.expires_at),
+                    updated: Some(Change {
+                        at: now,
+                        by: caller.actor(),
+                    }),
+                    ..before.clone()
+                };
+                changed(tokens::update(conn, &after)?)?;
+                let details = difference(&before, &after);
+                record(
+                    conn,
+                    (&caller, call.origin, now),
+                    Action::TokenUpdated,
+                    Some(id),
+                    details,
+                )?;
+                Ok::<_, Error>(after)
+            })
+            .await?;
+        Ok(self.shown(token))
+    }
+
+    /// Gives a token a new value, which is in this answer and nowhere else. A token that had none becomes one that has.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Forbidden`] for a token that may not rotate that one; [`Error::Conflict`] when too many earlier
+    /// values are still in their grace period.
+    pub async fn rotate(&self, call: Call, which: TokenRef, rotation: Rotation) -> Result<(Token, TokenValue), Error> {
+        let id = identify(&call.caller, which)?;
+        let value = TokenValue::generate(self.random.as_ref())?;
+        let hash = value.hash();
+        let now = self.clock.now();
+        let expires_at = rotation.expires_at.map(|end| future_expiry(end, now)).transpose()?;
+        let old_works_until = (!rotation.grace_period.is_zero()).then(|| now.saturating_add(rotation.grace_period));
+        let token = self
+            .store
+            .write(move |conn| {
+                let caller = still_valid(conn, call.caller, now)?;
+                let found = tokens::find_and_lock(conn, id)?;
+                let prolongs = found
+                    .as_ref()
+                    .is_some_and(|token| ends_later(expires_at, token.expires_at));
+                authorize(&caller, Operation::Rotate { prolongs }, found.as_ref())?;
+                let before = found.ok_or(Error::NotFound("token"))?;
+                if old_works_until.is_some() {
+                    refuse_endless_grace(conn, id, now)?;
+                }
+                let after = Token {
+                    has_value: true,
+                    rotated_at: Some(now),
+                    expires_at: expires_at.unwrap_or(before.expires_at),
+                    ..before.clone()
+                };
+                changed(tokens::replace_value(conn, &after, &hash, old_works_until)?)?;
+                let mut details = difference(&before, &after);
+                if let Some(details) = details.as_object_mut() {
+                    details.insert("gracePeriodSeconds".to_owned(), json!(rotation.grace_period.as_secs()));
+                }
+                record(
+                    conn,
+                    (&caller, call.origin, now),
+                    Action::TokenRotated,
+                    Some(id),
+                    details,
+                )?;
+                Ok::<_, Error>(after)
+            })
+            .await?;
+        Ok((self.shown(token), value))
+    }
+
+    /// Removes a token. Nothing authenticates with it any more.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not remove that one.
+    pub async fn delete(&self, call: Call, which: TokenRef) -> Result<(), Error> {
+        let id = identify(&call.caller, which)?;
+        let now = self.clock.now();
+        self.store
+            .write(move |conn| {
+                let caller = still_valid(conn, call.caller, now)?;
+                let found = tokens::find_and_lock(conn, id)?;
+                authorize(&caller, Operation::Delete, found.as_ref())?;
+                let token = found.ok_or(Error::NotFound("token"))?;
+                changed(tokens::delete(conn, id)?)?;
+                record(
+                    conn,
+                    (&caller, call.origin, now),
+                    Action::TokenDeleted,
+                    Some(id),
+                    described(&token),
+                )
+            })
+            .await
+    }
+
+    fn shown(&self, mut token: Token) -> Token {
+        self.unwritten.show_in(&mut token);
+        token
+    }
+}
+
+fn identify(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
+    match (which, caller) {
+        (TokenRef::Id(id), _) => Ok(id),
+        (TokenRef::Itself, Caller::Token(token, _)) => Ok(token.id),
+        (TokenRef::Itself, _) => {
+            let message =
+                "\"self\" is the token that a call is made with, and this call is made without one; give an id";
+            Err(Invalid::new("id", message).into())
+        }
+    }
+}
+
+/// A row that was locked and then not changed is gone in spite of the lock: nothing may be recorded of it.
+fn changed(changed: bool) -> Result<(), Error> {
+    if changed { Ok(()) } else { Err(Error::NotFound("token")) }
+}
+
+fn ends_later(new: Option<Option<Timestamp>>, current: Option<Timestamp>) -> bool {
+    match (new, current) {
+        (Some(None), Some(_)) => true,
+        (Some(Some(new)), Some(current)) => new > current,
+        _ => false,
+    }
+}
+
+fn refuse_endless_grace(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<(), Error> {
+    if tokens::working_grace_values(conn, id, now)? < MOST_GRACE_VALUES {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "{MOST_GRACE_VALUES} earlier values of this token are still in their grace period; rotate without one to end them all, or wait"
+    )))
+}
+
+fn described(token: &Token) -> Value {
+    json!({
+        "name": token.name.as_str(),
+        "permissions": token.permissions,
+        "allowedCIDRBlocks": token.allowed_cidr_blocks,
+        "expiresAt": token.expires_at,
+    })
+}
+
+/// What differs between two descriptions of a token, each as `{"from": …, "to": …}`.
+fn difference(before: &Token, after: &Token) -> Value {
+    let (before, after) = (described(before), described(after));
+    let fields = after.as_object().into_iter().flatten();
+    let differences = fields.filter_map(|(field, to)| {
+        let from = before.get(field)?;
+        (from != to).then(|| (field.clone(), json!({ "from": from, "to": to })))
+    });
+    Value::Object(differences.collect::<Map<_, _>>())
+}
