@@ -1,0 +1,112 @@
+//! HTTP: translates requests to calls of the service, and its answers back.
+
+pub(crate) mod api_tokens;
+mod error;
+mod extract;
+mod legacy;
+pub(crate) mod observe;
+mod ops;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpResponse, Resource, Route, guard,
+    web::{self, ServiceConfig},
+};
+
+use crate::{domain::actor::Door, service::Service};
+use error::Failure;
+pub use extract::client_address::{Proxies, ProxyHeader};
+pub use legacy::{LegacyMode, Phase};
+
+/// What the handlers share.
+pub struct State {
+    /// The use cases.
+    pub service: Arc<Service>,
+    /// How requests are to be read and answered.
+    pub config: Config,
+}
+
+/// How requests are to be read and answered.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The context path of every route: empty, or `/` and a path with no slash at its end.
+    pub base_path: String,
+    /// Whose word on the client's address is taken.
+    pub proxies: Proxies,
+    /// How the legacy API is to be phased out.
+    pub legacy: Phase,
+    /// What a client may cost.
+    pub limits: Limits,
+}
+
+/// What a client may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most bytes of a request's body.
+    pub body_bytes: usize,
+    /// The most bytes of a request's line and headers.
+    pub header_bytes: usize,
+    /// The longest that a request's headers, and then its body, may take to arrive.
+    pub request_timeout: Duration,
+}
+
+/// All routes.
+pub fn routes(config: &mut ServiceConfig, base_path: &str) {
+    let root = web::scope(base_path)
+        .service(legacy("/rest/agent-config/1.0", Door::Legacy10))
+        .service(legacy("/rest/agent-config/latest", Door::Legacy10))
+        .service(legacy("/rest/agent/1.0", Door::LegacyPre15))
+        .service(legacy("/rest/agent/latest", Door::LegacyPre15))
+        .service(
+            web::scope("/api-tokens")
+                .app_data(Door::ApiTokens)
+                .service(
+                    resource("", "GET, HEAD, POST")
+                        .route(get().to(api_tokens::list))
+                        .route(web::post().to(api_tokens::create)),
+                )
+                .service(
+                    resource("/{id}", "GET, HEAD, POST, DELETE")
+                        .route(get().to(api_tokens::get))
+                        .route(web::post().to(api_tokens::update))
+                        .route(web::delete().to(api_tokens::delete)),
+                )
+                .service(resource("/{id}/rotate", "POST").route(web::post().to(api_tokens::rotate))),
+        )
+        .service(resource("/healthz", "GET, HEAD").route(get().to(ops::healthz)))
+        .service(resource("/readyz", "GET, HEAD").route(get().to(ops::readyz)));
+    config.service(root).default_service(web::to(not_found));
+}
+
+fn legacy(prefix: &str, door: Door) -> impl actix_web::dev::HttpServiceFactory + 'static {
+    web::scope(prefix)
+        .app_data(door)
+        .wrap(actix_web::middleware::from_fn(legacy::answer))
+        .service(
+            resource("/tokens", "GET, HEAD, POST")
+                .route(get().to(legacy::list))
+                .route(web::post().to(legacy::create)),
+        )
+        .service(
+            resource("/tokens/{uuid}", "GET, HEAD, PUT, DELETE")
+                .route(get().to(legacy::get))
+                .route(web::put().to(legacy::update))
+                .route(web::delete().to(legacy::delete)),
+        )
+        .default_service(web::to(not_found))
+}
+
+fn resource(path: &str, allowed_methods: &'static str) -> Resource {
+    let refuse = move || async move { Err::<HttpResponse, _>(Failure::method_not_allowed(allowed_methods)) };
+    web::resource(path).default_service(web::to(refuse))
+}
+
+/// GET, and HEAD, which RFC 9110 asks for wherever there is GET.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+async fn not_found() -> Result<HttpResponse, Failure> {
+    Err(Failure::not_found("there is nothing at this path"))
+}

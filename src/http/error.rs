@@ -1,0 +1,195 @@
+//! Answers that say no.
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+};
+use serde_json::json;
+
+use super::observe;
+use crate::service::{Error, Refusal};
+
+/// How long a client is asked to wait when the store is not available, in seconds.
+const STORE_RETRY_AFTER: u64 = 1;
+
+/// The schemes that a 401 asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// HTTP Basic in UTF-8 (RFC 7617).
+    Basic,
+    /// An API key: no browser asks its user for one.
+    ApiKey,
+}
+
+impl Challenge {
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Basic => "Basic realm=\"tokenbridge\", charset=\"UTF-8\"",
+            Self::ApiKey => "ApiKey",
+        })
+    }
+}
+
+/// An answer that says no, with a message for the client. It is shown as `{"message": …}`; the legacy API adds to it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    status: StatusCode,
+    message: String,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
+    /// What went wrong here, for the log.
+    #[source]
+    source: Option<Box<Error>>,
+}
+
+impl Failure {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            header: None,
+            source: None,
+        }
+    }
+
+    fn with_header(self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        Self {
+            header: Some(Box::new((name, value.into()))),
+            ..self
+        }
+    }
+
+    /// 400.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401, asking for credentials of that scheme.
+    pub fn unauthorized(refusal: Refusal, challenge: Challenge) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, refusal.to_string())
+            .with_header(header::WWW_AUTHENTICATE, challenge.header())
+    }
+
+    /// 403.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// 404.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 405, naming the methods that are allowed.
+    pub fn method_not_allowed(allowed: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path takes {allowed}"))
+            .with_header(header::ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// 408: the request did not arrive in time.
+    pub fn request_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time")
+    }
+
+    /// 410, naming what to use instead.
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, message)
+    }
+
+    /// 413.
+    pub fn body_too_large(most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body has more than {most} bytes"),
+        )
+    }
+
+    /// 415.
+    pub fn not_json() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be JSON; send Content-Type: application/json",
+        )
+    }
+
+    /// 431 (RFC 6585).
+    pub fn headers_too_large(most: usize) -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("the request line and headers have more than {most} bytes"),
+        )
+    }
+
+    /// What the client is told.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What went wrong here, if it was not the client's doing.
+    pub fn cause(&self) -> Option<&Error> {
+        self.source.as_deref().filter(|_| self.status.is_server_error())
+    }
+
+    /// The answer with `body` in place of the usual one.
+    pub fn response_with(&self, body: &serde_json::Value) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some((name, value)) = self.header.as_deref() {
+            response.insert_header((name.clone(), value.clone()));
+        }
+        response.content_type("application/json").body(body.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match &error {
+            Error::Unauthenticated(refusal) => {
+                let challenge = match refusal {
+                    Refusal::Missing | Refusal::Malformed | Refusal::Password => Challenge::Basic,
+                    Refusal::Value | Refusal::Expired | Refusal::Address => Challenge::ApiKey,
+                };
+                Self::unauthorized(*refusal, challenge)
+            }
+            Error::Throttled { retry_after } => {
+                let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, message).with_header(header::RETRY_AFTER, seconds)
+            }
+            Error::Forbidden(_) => Self::forbidden(message),
+            Error::NotFound(_) => Self::not_found(message),
+            Error::Invalid(_) => Self::bad_request(message),
+            Error::Conflict(_) => Self::new(StatusCode::CONFLICT, message),
+            Error::Unavailable(_) => Self {
+                source: Some(Box::new(error)),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                    .with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)
+            },
+            Error::Internal(_) => {
+                let message = format!("{message}; the log tells more of request {}", observe::request_id());
+                Self {
+                    source: Some(Box::new(error)),
+                    ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+                }
+            }
+        }
+    }
+}
+
+impl From<crate::domain::Invalid> for Failure {
+    fn from(invalid: crate::domain::Invalid) -> Self {
+        Self::bad_request(invalid.to_string())
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response_with(&json!({ "message": self.message }))
+    }
+}

@@ -1,0 +1,117 @@
+//! Who calls, from where, and with what: what a handler's type asks for is there before the handler runs.
+
+pub mod client_address;
+mod credentials;
+pub mod json;
+
+use std::marker::PhantomData;
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web::Data};
+use futures_util::future::LocalBoxFuture;
+use secrecy::ExposeSecret;
+
+use super::{
+    State,
+    error::{Challenge, Failure},
+    observe::CallerLabel,
+};
+use crate::{
+    domain::actor::{Call, Caller, Door, Origin},
+    service::{Error, Refusal},
+};
+use client_address::ClientAddress;
+use credentials::Credentials;
+use json::Body;
+
+/// A call by somebody whom `Who` lets in, with a body that is read only then.
+pub struct Authenticated<Who, B = ()> {
+    /// Who, and from where.
+    pub call: Call,
+    /// What they sent.
+    pub body: B,
+    who: PhantomData<Who>,
+}
+
+/// Who may make a call.
+pub trait Who {
+    /// Which of the credentials that a request can carry are taken.
+    fn accepts(credentials: &Credentials) -> bool;
+
+    /// What a request without them is asked for.
+    const CHALLENGE: Challenge;
+}
+
+/// Admins alone, with HTTP Basic.
+pub struct AdminOnly;
+
+impl Who for AdminOnly {
+    fn accepts(credentials: &Credentials) -> bool {
+        matches!(credentials, Credentials::Password { .. })
+    }
+
+    const CHALLENGE: Challenge = Challenge::Basic;
+}
+
+/// Tokens, with their value; and admins, with HTTP Basic.
+pub struct TokenOrAdmin;
+
+impl Who for TokenOrAdmin {
+    fn accepts(_: &Credentials) -> bool {
+        true
+    }
+
+    const CHALLENGE: Challenge = Challenge::ApiKey;
+}
+
+impl<W: Who + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
+    type Error = Failure;
+    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let call = authenticate::<W>(&request).await?;
+            let body = B::read(&request, payload).await?;
+            Ok(Self {
+                call,
+                body,
+                who: PhantomData,
+            })
+        })
+    }
+}
+
+async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
+    let service = &state(request)?.service;
+    let origin = Origin {
+        door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
+        client: request.extensions().get::<ClientAddress>().and_then(|client| client.0),
+    };
+    let credentials = credentials::presented(request.headers())?
+        .filter(W::accepts)
+        .ok_or_else(|| Failure::unauthorized(Refusal::Missing, W::CHALLENGE))?;
+    let caller = match credentials {
+        Credentials::Value(value) => service.authenticate_value(value.expose_secret(), origin).await,
+        Credentials::Password { name, password } => service.authenticate_admin(&name, password, origin).await,
+    }?;
+    request.extensions_mut().insert(CallerLabel(label(&caller)));
+    Ok(Call { caller, origin })
+}
+
+/// What the handlers share.
+pub fn state(request: &HttpRequest) -> Result<&Data<State>, Failure> {
+    request.app_data().ok_or_else(|| misconfigured("the state"))
+}
+
+fn misconfigured(missing: &str) -> Failure {
+    Error::Internal(format!("the route lacks {missing}").into()).into()
+}
+
+/// A token's id stays out of the log: the uuid of a legacy token can be a credential.
+fn label(caller: &Caller) -> String {
+    match caller {
+        Caller::Admin(admin) => format!("admin {}", admin.name.as_str()),
+        Caller::Token(..) => "token".to_owned(),
+        Caller::CommandLine => "command line".to_owned(),
+    }
+}

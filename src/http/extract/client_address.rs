@@ -1,0 +1,157 @@
+//! The client's address, behind proxies that are trusted to tell it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use actix_web::http::header::HeaderMap;
+use ipnet::IpNet;
+
+/// The client's address, as an extension of its request.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+/// Whose word on the client's address is taken, and where they write it.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// The proxies' own addresses.
+    pub trusted: Vec<IpNet>,
+    /// The header in which they write the client's.
+    pub header: ProxyHeader,
+}
+
+/// The header in which proxies write the client's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For: client, proxy, …`
+    #[default]
+    XForwardedFor,
+    /// `Forwarded: for=client, for=proxy, …` (RFC 7239).
+    Forwarded,
+}
+
+impl Proxies {
+    /// The address of the client that speaks through `peer`: the last entry, from the right, that no trusted proxy has written
+    /// about another trusted proxy. An entry that is no address ends the search at the last good one.
+    #[must_use]
+    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        if !self.trusts(client) {
+            return client;
+        }
+        let name = match self.header {
+            ProxyHeader::XForwardedFor => "x-forwarded-for",
+            ProxyHeader::Forwarded => "forwarded",
+        };
+        let lines: Vec<&str> = headers
+            .get_all(name)
+            .map(|line| line.to_str().unwrap_or_default())
+            .collect();
+        for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+            let address = match self.header {
+                ProxyHeader::XForwardedFor => parse_node(entry.trim()),
+                ProxyHeader::Forwarded => forwarded_for(entry).and_then(parse_node),
+            };
+            let Some(address) = address else { break };
+            client = address;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|block| block.contains(&address))
+    }
+}
+
+/// The value of `for` in one element of `Forwarded`, without quotes.
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("for")
+            .then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without a port, an IPv6 one with or without brackets.
+fn parse_node(node: &str) -> Option<IpAddr> {
+    let bracketed = node.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match bracketed {
+        Some(inner) => inner.parse().ok(),
+        None => node
+            .parse()
+            .ok()
+            .or_else(|| node.parse::<SocketAddr>().ok().map(|socket| socket.ip())),
+    };
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderValue;
+    use proptest::prelude::*;
+
+    fn client(header: ProxyHeader, peer: &str, lines: &[&str]) -> String {
+        let proxies = Proxies {
+            trusted: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            header,
+        };
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            for name in ["x-forwarded-for", "forwarded"] {
+                headers.append(name.parse().unwrap(), HeaderValue::from_str(line).unwrap());
+            }
+        }
+        proxies.client_address(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn x_forwarded_for_is_read_from_the_right() {
+        for (peer, lines, found) in [
+            ("192.0.2.1", &["198.51.100.1"][..], "192.0.2.1"),
+            ("10.0.0.1", &[][..], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1"][..], "198.51.100.1"),
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.1, 10.0.0.2"][..], "198.51.100.1"),
+            (
+                "10.0.0.1",
+                &["203.0.113.9", "198.51.100.1", "10.0.0.2"][..],
+                "198.51.100.1",
+            ),
+            ("::ffff:10.0.0.1", &["::ffff:198.51.100.1"][..], "198.51.100.1"),
+            ("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.2"][..], "10.0.0.2"),
+            ("10.0.0.1", &["garbage"][..], "10.0.0.1"),
+            ("10.0.0.1", &["10.0.0.3, 10.0.0.2"][..], "10.0.0.3"),
+            ("::1", &["2001:db8::7"][..], "2001:db8::7"),
+            ("10.0.0.1", &["198.51.100.1:4711"][..], "198.51.100.1"),
+            ("10.0.0.1", &["[2001:db8::7]:4711"][..], "2001:db8::7"),
+        ] {
+            assert_eq!(
+                client(ProxyHeader::XForwardedFor, peer, lines),
+                found,
+                "{peer} {lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_from_the_right() {
+        for (lines, found) in [
+            (&["for=198.51.100.1;proto=https, for=10.0.0.2"][..], "198.51.100.1"),
+            (&["For=\"[2001:db8::7]:4711\""][..], "2001:db8::7"),
+            (&["for=198.51.100.1, for=_hidden"][..], "10.0.0.1"),
+            (&["proto=https;by=10.0.0.9"][..], "10.0.0.1"),
+        ] {
+            assert_eq!(client(ProxyHeader::Forwarded, "10.0.0.1", lines), found, "{lines:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_client_cannot_put_words_in_a_proxys_mouth(forged in "[ -~]{0,60}") {
+            let line = format!("{forged}, 198.51.100.1");
+            prop_assert_eq!(client(ProxyHeader::XForwardedFor, "10.0.0.1", &[&line]), "198.51.100.1");
+        }
+    }
+}

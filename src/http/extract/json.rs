@@ -1,0 +1,156 @@
+//! Bodies of JSON.
+
+use actix_web::{
+    HttpMessage, HttpRequest,
+    dev::Payload,
+    error::PayloadError,
+    http::header,
+    web::{Bytes, BytesMut},
+};
+use futures_util::{StreamExt, TryStreamExt, future::LocalBoxFuture};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+use super::state;
+use crate::{domain::invalid::closest, http::error::Failure};
+
+/// What a handler takes of a request's body.
+pub trait Body: Sized {
+    /// Reads it.
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>>;
+}
+
+/// Nothing: what is sent is not looked at.
+impl Body for () {
+    fn read(_: &HttpRequest, _: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The fields of a JSON object.
+pub trait Fields: DeserializeOwned {
+    /// What is done with fields of other names.
+    const OTHERS: Others;
+
+    /// What an empty body stands for, if it stands for anything.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+/// What is done with fields that an operation does not know.
+#[derive(Clone, Copy)]
+pub enum Others {
+    /// They are ignored.
+    Ignored,
+    /// They are refused, so that nobody's slip makes a token with fewer limits than they meant; but what a client has read and sends
+    /// back is ignored.
+    Refused {
+        /// The fields that the operation knows.
+        known: &'static [&'static str],
+        /// The fields of an answer that nobody can set.
+        read_only: &'static [&'static str],
+    },
+}
+
+/// A JSON object.
+pub struct Json<T>(pub T);
+
+impl<T: Fields> Body for Json<T> {
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+        Box::pin(async move {
+            let limits = state(request)?.config.limits;
+            let body = tokio::time::timeout(limits.request_timeout, collect(request, payload, limits.body_bytes))
+                .await
+                .map_err(|_| Failure::request_timeout())??;
+            if body.trim_ascii().is_empty()
+                && let Some(absent) = T::absent()
+            {
+                return Ok(Self(absent));
+            }
+            if !says_json(request) && !body.is_empty() {
+                return Err(Failure::not_json());
+            }
+            parse(&body).map(Self)
+        })
+    }
+}
+
+async fn collect(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, Failure> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > most as u64) {
+        return Err(Failure::body_too_large(most));
+    }
+    let mut payload = payload.map_err(|error| unreadable(&error));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await.transpose()? {
+        if body.len() + chunk.len() > most {
+            return Err(Failure::body_too_large(most));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn unreadable(error: &PayloadError) -> Failure {
+    Failure::bad_request(format!("the body cannot be read: {error}"))
+}
+
+/// Whether a body is said to be JSON, or nothing is said.
+fn says_json(request: &HttpRequest) -> bool {
+    let content_type = request.content_type();
+    let subtype = content_type
+        .split_once('/')
+        .map(|(_, subtype)| subtype.to_ascii_lowercase());
+    !request.headers().contains_key(header::CONTENT_TYPE)
+        || content_type.eq_ignore_ascii_case("application/json")
+        || subtype.is_some_and(|subtype| subtype.ends_with("+json"))
+}
+
+fn parse<T: Fields>(body: &[u8]) -> Result<T, Failure> {
+    // Without this, serde would take an array as the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Failure::bad_request(
+            "the body must be a JSON object, like {\"name\": \"agents\"}",
+        ));
+    }
+    let mut others = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let parsed = serde_ignored::deserialize(tracked, |path| others.push(path.to_string()));
+    let parsed = parsed.and_then(|fields| deserializer.end().map(|()| fields));
+    let fields = parsed.map_err(|error| {
+        let path = track.path().to_string();
+        Failure::bad_request(if path == "." {
+            error.to_string()
+        } else {
+            format!("{path}: {error}")
+        })
+    })?;
+    if let Others::Refused { known, read_only } = T::OTHERS
+        && let Some(other) = others.iter().find(|other| !read_only.contains(&other.as_str()))
+    {
+        let meant = closest(other, known.iter().copied());
+        let right = meant.map_or_else(
+            || format!("the fields are {}", known.join(", ")),
+            |meant| format!("did you mean {meant:?}?"),
+        );
+        return Err(Failure::bad_request(format!(
+            "{other:?} is not a field of this; {right}"
+        )));
+    }
+    Ok(fields)
+}
+
+/// Reads a field that can be absent, null, or there: `None`, `Some(None)`, `Some(Some(…))`.
+///
+/// # Errors
+/// When it is there and of another type.
+pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

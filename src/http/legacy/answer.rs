@@ -1,0 +1,137 @@
+//! What every answer of the legacy API has: the headers that announce its end, and its own form of headers and errors.
+
+use actix_web::{
+    Error, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web::Data,
+};
+use serde_json::json;
+
+use crate::{
+    domain::clock::Timestamp,
+    http::{Config, State, error::Failure},
+};
+
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
+
+/// How far the legacy API is on its way out.
+#[derive(Clone, Copy, Debug)]
+pub struct Phase {
+    /// What it still does.
+    pub mode: LegacyMode,
+    /// Since when it is deprecated (RFC 9745).
+    pub deprecation: Timestamp,
+    /// When it is to be switched off, if that is known (RFC 8594).
+    pub sunset: Option<Timestamp>,
+}
+
+/// What the legacy API still does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LegacyMode {
+    /// Everything.
+    #[default]
+    On,
+    /// It shows tokens and refuses to change them, with 403.
+    ReadOnly,
+    /// Nothing: 410, and where to go instead.
+    Off,
+}
+
+/// Lets a request through if the legacy API still does such things, and makes the answer one of the legacy API.
+pub async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(state) = request.app_data::<Data<State>>().cloned() else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let config = &state.config;
+    let response = match permit(config, request.method()) {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(failure) => request.error_response(failure),
+    };
+    let mut response = match response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Failure>())
+    {
+        None => response,
+        Some(failure) => {
+            let body = error_body(failure);
+            response.map_body(|_, _| BoxBody::new(body))
+        }
+    };
+    announce_end(config, response.headers_mut());
+    // Scripts look for header names as the old server wrote them.
+    response.response_mut().head_mut().set_camel_case_headers(true);
+    Ok(response)
+}
+
+fn permit(config: &Config, method: &Method) -> Result<(), Failure> {
+    let writes = [Method::POST, Method::PUT, Method::DELETE].contains(method);
+    match config.legacy.mode {
+        LegacyMode::Off => Err(Failure::gone(format!(
+            "this API is switched off; use {}/api-tokens",
+            config.base_path
+        ))),
+        LegacyMode::ReadOnly if writes => Err(Failure::forbidden(format!(
+            "this API only reads any more; use {}/api-tokens",
+            config.base_path
+        ))),
+        LegacyMode::ReadOnly | LegacyMode::On => Ok(()),
+    }
+}
+
+/// `{"message": …, "status-code": …}`, the message on one line and without what a shell would act on: some scripts run what they get.
+fn error_body(failure: &Failure) -> String {
+    let message: String = failure
+        .message()
+        .chars()
+        .map(|letter| match letter {
+            '"' | '`' => '\'',
+            ';' => ',',
+            '$' | '|' | '&' | '<' | '>' | '(' | ')' | '\\' => ' ',
+            control if control.is_control() => ' ',
+            other => other,
+        })
+        .collect();
+    json!({ "message": message, "status-code": failure.status_code().as_u16() }).to_string()
+}
+
+fn announce_end(config: &Config, headers: &mut HeaderMap) {
+    let phase = &config.legacy;
+    let link = format!("<{}/api-tokens>; rel=\"successor-version\"", config.base_path);
+    let announcements = [
+        (DEPRECATION, Some(format!("@{}", phase.deprecation.seconds()))),
+        (SUNSET, phase.sunset.map(Timestamp::http_date)),
+        (header::LINK, Some(link)),
+    ];
+    for (name, value) in announcements {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_message_is_dangerous_to_a_shell(message in "\\PC{0,80}|[\\x00-\\x7f]{0,80}") {
+            let body: serde_json::Value = serde_json::from_str(&error_body(&Failure::bad_request(message))).unwrap();
+            let shown = body["message"].as_str().unwrap();
+            prop_assert!(!shown.contains(['$', '`', ';', '|', '&', '<', '>', '(', ')', '\\', '\n', '\r', '"']));
+            prop_assert_eq!(&body["status-code"], 400);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The list of all tokens, in memory that does not grow with their number.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Bytes, Data},
+};
+use futures_util::stream;
+
+use super::{Call, LegacyToken};
+use crate::{
+    domain::{
+        actor::Call as ServiceCall,
+        page::{Cursor, Page, PageSize, TokenFilter},
+    },
+    http::{State, error::Failure, extract::state},
+};
+
+/// `GET …/tokens`: every token, oldest first, as a bare array.
+///
+/// A page is read when the client has taken the one before, and no connection to the store is held in between: a slow client
+/// holds up nobody.
+pub async fn list(request: HttpRequest, call: Call) -> Result<HttpResponse, Failure> {
+    let state = state(&request)?.clone();
+    let call = call.call;
+    let first = page(&state, &call, Cursor::default()).await?;
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json");
+    let mut text = json(b"[", &first)?;
+    let Some(next) = first.next else {
+        text.push(b']');
+        return Ok(response.body(text));
+    };
+    let rest = stream::try_unfold(Some(next), move |next| {
+        let (state, call) = (state.clone(), call.clone());
+        async move {
+            let Some(after) = next else { return Ok(None) };
+            let page = page(&state, &call, after).await?;
+            let mut text = json(b",", &page)?;
+            if page.next.is_none() {
+                text.push(b']');
+            }
+            Ok::<_, Failure>(Some((Bytes::from(text), page.next)))
+        }
+    });
+    let first = stream::once(async { Ok(Bytes::from(text)) });
+    Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
+}
+
+async fn page(state: &Data<State>, call: &ServiceCall, after: Cursor) -> Result<Page, Failure> {
+    Ok(state
+        .service
+        .list(call, TokenFilter::default(), after, PageSize::MOST)
+        .await?)
+}
+
+/// The tokens of a page with commas between them, behind `opening`; a page behind another has at least one.
+fn json(opening: &[u8], page: &Page) -> Result<Vec<u8>, Failure> {
+    let mut text = opening.to_vec();
+    for (index, token) in page.tokens.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        serde_json::to_writer(&mut text, &LegacyToken::from(token))
+            .map_err(|error| crate::service::Error::Internal(error.into()))?;
+    }
+    Ok(text)
+}

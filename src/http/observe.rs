@@ -1,0 +1,149 @@
+//! What is seen of every request: its id, its line in the log, and the headers of every answer.
+
+use std::{
+    rc::Rc,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use actix_web::{
+    Error, HttpMessage,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    web::Data,
+};
+
+use super::{State, error::Failure, extract::client_address::ClientAddress};
+use crate::domain::random::{OsRandom, Random};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_REQUEST_ID: usize = 64;
+
+tokio::task_local! {
+    static CURRENT: Rc<str>;
+}
+
+/// The id of the request that is being handled; `-` outside of any.
+pub fn request_id() -> Rc<str> {
+    CURRENT.try_with(Rc::clone).unwrap_or_else(|_| "-".into())
+}
+
+/// As whom a request was made, for its line in the log.
+#[derive(Clone, Debug)]
+pub struct CallerLabel(pub String);
+
+/// Gives a request its id and its client's address, writes its line in the log, and puts on its answer what every answer has.
+///
+/// The line shows the route's pattern and never the path or the query, which can hold a credential.
+pub async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id: Rc<str> = sane_id(request.headers()).map_or_else(new_id, Rc::from);
+    CURRENT.scope(Rc::clone(&id), observed(request, next, &id)).await
+}
+
+async fn observed(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    id: &str,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    let mut response = match prepare(&request) {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(failure) => request.error_response(failure),
+    };
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    log_response(&response, began);
+    Ok(response)
+}
+
+/// Finds the client's address, and refuses headers that are too large.
+fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
+    let Some(state) = request.app_data::<Data<State>>() else {
+        return Ok(());
+    };
+    let client = request
+        .peer_addr()
+        .map(|peer| state.config.proxies.client_address(peer.ip(), request.headers()));
+    request.extensions_mut().insert(ClientAddress(client));
+    let separators = ": \r\n".len();
+    let line = request.method().as_str().len() + request.uri().to_string().len();
+    let headers = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + separators);
+    let most = state.config.limits.header_bytes;
+    if line + headers.sum::<usize>() > most {
+        return Err(Failure::headers_too_large(most));
+    }
+    Ok(())
+}
+
+fn log_response<B>(response: &ServiceResponse<B>, began: Instant) {
+    let request = response.request();
+    if let Some(cause) = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Failure>()?.cause())
+    {
+        log::error!("{}", with_sources(cause));
+    }
+    let extensions = request.extensions();
+    let caller = extensions.get::<CallerLabel>().map_or("-", |label| label.0.as_str());
+    let client = extensions.get::<ClientAddress>().and_then(|client| client.0);
+    log::info!(
+        target: "tokenbridge::access",
+        method = request.method().as_str(),
+        route = request.match_pattern().as_deref().unwrap_or("-"),
+        status = response.status().as_u16(),
+        microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        client = client.map_or_else(|| "-".to_owned(), |address| address.to_string()).as_str(),
+        caller = caller;
+        "request"
+    );
+}
+
+/// An error with all that caused it, on one line.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn sane_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let sane = !id.is_empty()
+        && id.len() <= LONGEST_REQUEST_ID
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    sane.then_some(id)
+}
+
+/// An id that no other request of this process has, and hardly one of another.
+fn new_id() -> Rc<str> {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| {
+        let mut bytes = [0; size_of::<u64>()];
+        // Without randomness the ids of two processes may be the same, and still tell the requests of each apart.
+        let _ = OsRandom.fill(&mut bytes);
+        u64::from_be_bytes(bytes)
+    });
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{:016x}-{}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)).into()
+}

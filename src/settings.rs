@@ -1,0 +1,216 @@
+//! Flags and `TOKENBRIDGE_*` variables, parsed and checked once.
+
+use std::{
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+
+use crate::{
+    domain::{Invalid, clock::Timestamp},
+    http::{Config, LegacyMode, Limits, Phase, Proxies, ProxyHeader},
+    store::url::DatabaseUrl,
+};
+
+/// The day of the first release: since then there is something better than the legacy API.
+const FIRST_RELEASE: &str = "2026-11-21";
+
+/// Where the store is.
+#[derive(Args, Clone, Debug)]
+pub struct StoreSettings {
+    /// The database: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
+    ///
+    /// A URL with a password is better given by the variable: a command line can be seen by others on the same machine.
+    #[arg(
+        long,
+        env = "TOKENBRIDGE_DATABASE_URL",
+        value_name = "URL",
+        default_value = "sqlite:tokenbridge.db",
+        hide_env_values = true
+    )]
+    pub database_url: DatabaseUrl,
+}
+
+/// What `serve` takes.
+#[derive(Args, Clone, Debug)]
+pub struct ServeSettings {
+    /// Where the tokens are.
+    #[command(flatten)]
+    pub store: StoreSettings,
+
+    /// The address and port to listen on
+    #[arg(long, env = "TOKENBRIDGE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = socket_address)]
+    pub listen: SocketAddr,
+
+    /// A context path that all routes are under, like /bamboo
+    #[arg(long, env = "TOKENBRIDGE_BASE_PATH", value_name = "PATH", default_value = "", hide_default_value = true, value_parser = base_path)]
+    pub base_path: String,
+
+    /// How many threads handle requests [default: the number of cores]
+    #[arg(long, env = "TOKENBRIDGE_WORKERS", value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// Addresses or CIDR blocks of proxies that are believed when they tell the client's address; repeatable, or with commas
+    #[arg(long, env = "TOKENBRIDGE_TRUSTED_PROXY", value_name = "BLOCK", value_delimiter = ',', value_parser = block)]
+    pub trusted_proxy: Vec<IpNet>,
+
+    /// The header in which they tell it
+    #[arg(
+        long,
+        env = "TOKENBRIDGE_TRUSTED_PROXY_HEADER",
+        value_name = "HEADER",
+        default_value = "x-forwarded-for"
+    )]
+    pub trusted_proxy_header: ProxyHeader,
+
+    /// A file of PEM certificates to serve HTTPS with, the server's own first
+    #[arg(long, env = "TOKENBRIDGE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The PEM file of its private key
+    #[arg(long, env = "TOKENBRIDGE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// How log lines are written
+    #[arg(long, env = "TOKENBRIDGE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// What the legacy API still does
+    #[arg(long, env = "TOKENBRIDGE_LEGACY", value_name = "MODE", default_value = "on")]
+    pub legacy: LegacyMode,
+
+    /// Since when the legacy API is deprecated, as 2030-01-31 or 2030-01-31T12:00:00Z
+    #[arg(long, env = "TOKENBRIDGE_LEGACY_DEPRECATION", value_name = "DATE", default_value = FIRST_RELEASE, value_parser = date)]
+    pub legacy_deprecation: Timestamp,
+
+    /// When the legacy API is to be switched off, not before its deprecation
+    #[arg(long, env = "TOKENBRIDGE_LEGACY_SUNSET", value_name = "DATE", value_parser = date)]
+    pub legacy_sunset: Option<Timestamp>,
+
+    /// The most bytes of a request's body
+    #[arg(long, env = "TOKENBRIDGE_MAX_BODY_BYTES", value_name = "N", default_value = "65536")]
+    pub max_body_bytes: usize,
+
+    /// The most bytes of a request's line and headers
+    #[arg(
+        long,
+        env = "TOKENBRIDGE_MAX_HEADER_BYTES",
+        value_name = "N",
+        default_value = "16384"
+    )]
+    pub max_header_bytes: usize,
+
+    /// The longest that a request's headers, and then its body, may take to arrive
+    #[arg(
+        long,
+        env = "TOKENBRIDGE_REQUEST_TIMEOUT_SECONDS",
+        value_name = "N",
+        default_value = "30"
+    )]
+    pub request_timeout_seconds: NonZeroU64,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl ServeSettings {
+    /// How requests are to be read and answered.
+    ///
+    /// # Errors
+    /// When the legacy API would be switched off before it is deprecated (RFC 9745, section 4).
+    pub fn http_config(&self) -> Result<Config, Invalid> {
+        if let Some(sunset) = self.legacy_sunset.filter(|sunset| *sunset < self.legacy_deprecation) {
+            let message = format!("{sunset} is earlier than the deprecation, {}", self.legacy_deprecation);
+            return Err(Invalid::new("--legacy-sunset", message));
+        }
+        Ok(Config {
+            base_path: self.base_path.clone(),
+            proxies: Proxies {
+                trusted: self.trusted_proxy.clone(),
+                header: self.trusted_proxy_header,
+            },
+            legacy: Phase {
+                mode: self.legacy,
+                deprecation: self.legacy_deprecation,
+                sunset: self.legacy_sunset,
+            },
+            limits: Limits {
+                body_bytes: self.max_body_bytes,
+                header_bytes: self.max_header_bytes,
+                request_timeout: Duration::from_secs(self.request_timeout_seconds.get()),
+            },
+        })
+    }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next())
+        .ok_or_else(|| "it must be an address and a port, like 127.0.0.1:8086 or [::]:8086".to_owned())
+}
+
+fn base_path(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    let plain = |segment: &str| {
+        !segment.is_empty()
+            && segment
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    let right = path.is_empty() || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain));
+    right
+        .then(|| path.to_owned())
+        .ok_or_else(|| "it must be a path of letters and digits, like /bamboo".to_owned())
+}
+
+fn block(text: &str) -> Result<IpNet, String> {
+    text.parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "it must be an address or a CIDR block, like 10.0.0.1 or 10.0.0.0/8".to_owned())
+}
+
+fn date(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse("date", text)
+        .or_else(|_| Timestamp::parse("date", &format!("{text}T00:00:00Z")))
+        .map_err(|_| "it must be a date like 2030-01-31, or a time like 2030-01-31T12:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_paths_are_made_one_form() {
+        for (given, taken) in [
+            ("", Some("")),
+            ("/", Some("")),
+            ("/bamboo", Some("/bamboo")),
+            ("/a/b/", Some("/a/b")),
+            ("bamboo", None),
+            ("//", Some("")),
+            ("/a b", None),
+            ("/{x}", None),
+            ("/a//b", None),
+        ] {
+            assert_eq!(base_path(given).ok().as_deref(), taken, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn dates_with_and_without_a_time_are_taken() {
+        assert_eq!(date("2026-11-21").unwrap().seconds(), 1_795_219_200);
+        assert_eq!(date("2026-11-21T01:00:00+01:00").unwrap().seconds(), 1_795_219_200);
+        assert!(date("21.11.2026").is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! Builds the server, binds it, and runs it until it is told to stop.
+
+pub mod logging;
+mod tls;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpServer,
+    body::BoxBody,
+    dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::{NormalizePath, from_fn},
+    web::Data,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    domain::{
+        Invalid,
+        clock::{Clock, SystemClock},
+        random::{OsRandom, Random},
+    },
+    http::{self, State, observe},
+    service::Service,
+    settings::{ServeSettings, StoreSettings},
+    store::{OpenError, Store},
+};
+
+/// How long what is written behind may stay unwritten.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long requests in flight get to end when the server stops, in seconds.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+/// Why the server could not be started, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Setting(#[from] Invalid),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A use case of the start itself failed.
+    #[error("the server cannot start")]
+    Service(#[from] crate::service::Error),
+    /// Nobody can be listened to at that address.
+    #[error("cannot listen on {0}")]
+    Bind(SocketAddr, #[source] std::io::Error),
+    /// The certificate or its key cannot be used.
+    #[error("cannot serve HTTPS: {0}")]
+    Tls(String),
+    /// The server's threads failed.
+    #[error("the server failed")]
+    Run(#[from] std::io::Error),
+}
+
+/// A server that listens and has not answered anything yet.
+pub struct Running {
+    server: Server,
+    service: Arc<Service>,
+    /// The address that it listens on, with the port that the system chose where 0 was asked for.
+    pub address: SocketAddr,
+}
+
+/// The use cases over the store of `settings`, which is made if `create` says so, with the system's clock and randomness.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn open_service(settings: &StoreSettings, create: bool) -> Result<Service, StartError> {
+    open_service_with(settings, create, Arc::new(SystemClock), Arc::new(OsRandom))
+}
+
+/// As [`open_service`], with a clock and a random source of one's own.
+///
+/// # Errors
+/// When the store cannot be opened.
+pub fn open_service_with(
+    settings: &StoreSettings,
+    create: bool,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Service, StartError> {
+    let (store, applied) = Store::open(&settings.database_url, create)?;
+    for migration in applied {
+        log::info!("applied migration {migration} to {}", settings.database_url);
+    }
+    Ok(Service::new(store, clock, random)?)
+}
+
+/// Binds a server over `service`.
+///
+/// # Errors
+/// When the address is taken, or the certificate cannot be used.
+pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running, StartError> {
+    let config = settings.http_config()?;
+    let request_timeout = config.limits.request_timeout;
+    let state = Data::new(State {
+        service: Arc::clone(&service),
+        config,
+    });
+    let mut http_server = HttpServer::new(move || create_app(state.clone()))
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .client_request_timeout(request_timeout);
+    if let Some(workers) = settings.workers {
+        http_server = http_server.workers(workers.get());
+    }
+    let bound = |error| StartError::Bind(settings.listen, error);
+    let http_server = match tls::acceptor(settings)? {
+        Some(acceptor) => http_server.bind_openssl(settings.listen, acceptor).map_err(bound)?,
+        None => http_server.bind(settings.listen).map_err(bound)?,
+    };
+    let address = http_server.addrs().first().copied().unwrap_or(settings.listen);
+    Ok(Running {
+        server: http_server.run(),
+        service,
+        address,
+    })
+}
+
+/// The application: the same for the server and the tests.
+pub fn create_app(
+    state: Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let base_path = state.config.base_path.clone();
+    App::new()
+        .app_data(state)
+        .configure(move |config| http::routes(config, &base_path))
+        .wrap(NormalizePath::trim())
+        .wrap(from_fn(observe::observe))
+}
+
+impl Running {
+    /// What stops the server: gracefully, with `stop(true)`.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.server.handle()
+    }
+
+    /// Serves until the server is stopped, ends what is in flight, and writes what was left to be written.
+    ///
+    /// # Errors
+    /// When the server's threads fail, or the last write does.
+    pub async fn run_until_stopped(self) -> Result<(), StartError> {
+        let service = Arc::clone(&self.service);
+        let flushing = actix_web::rt::spawn(async move {
+            let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
+            loop {
+                ticks.tick().await;
+                if let Err(error) = service.flush().await {
+                    log::error!("what is written behind has to wait: {}", observe::with_sources(&error));
+                }
+            }
+        });
+        let ended = self.server.await;
+        flushing.abort();
+        self.service.flush().await?;
+        Ok(ended?)
+    }
+
+    /// Stops the server gracefully at SIGTERM and SIGINT.
+    ///
+    /// # Errors
+    /// When the system takes no handlers.
+    pub fn stop_at_signals(&self) -> Result<(), StartError> {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let handle = self.handle();
+        actix_web::rt::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            log::info!("stopping: no new connections, and {SHUTDOWN_SECONDS} s for the requests in flight");
+            handle.stop(true).await;
+        });
+        Ok(())
+    }
+}
