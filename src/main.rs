@@ -1,2 +1,7 @@
-//! The program.
-fn main() {}
+//! The program: command line in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tokenbridge::cli::run()
+}

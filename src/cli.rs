@@ -1,0 +1,139 @@
+//! The command line: one file a command, each a thin caller of the service.
+
+mod admin;
+mod healthcheck;
+mod output;
+mod password;
+mod serve;
+mod token;
+
+use std::{io, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
+
+use crate::{
+    domain::{
+        Invalid,
+        actor::{Call, Caller, Door, Origin},
+    },
+    http::observe::with_sources,
+    service,
+    settings::{ServeSettings, StoreSettings},
+    startup::{StartError, open_service},
+};
+
+/// A token server: the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one store
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = serve::FIRST_ADMIN_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeSettings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve both APIs: what happens without a command, too
+    #[command(after_help = serve::FIRST_ADMIN_HELP)]
+    Serve(ServeSettings),
+    /// Add, change, remove and list the admins, who sign in with HTTP Basic
+    Admin {
+        #[command(subcommand)]
+        command: admin::AdminCommand,
+    },
+    /// Make, show, rotate, delete and list tokens
+    Token {
+        #[command(subcommand)]
+        command: token::TokenCommand,
+    },
+    /// Bring the database's schema up to date, and make the database if there is none; `serve` does this too
+    Migrate(StoreSettings),
+    /// Ask the server that these settings describe whether it and its store answer; for container health checks
+    Healthcheck(ServeSettings),
+    /// Print a script that completes this program's commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// It was not called right.
+    #[error(transparent)]
+    Usage(#[from] Invalid),
+    /// The server or the store could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The use case failed.
+    #[error(transparent)]
+    Service(service::Error),
+    /// A file, the terminal or a pipe failed.
+    #[error("{0}")]
+    Io(String, #[source] io::Error),
+    /// The server is not well.
+    #[error("{0}")]
+    Unhealthy(String),
+}
+
+impl From<service::Error> for CliError {
+    fn from(error: service::Error) -> Self {
+        match error {
+            service::Error::Invalid(invalid) => Self::Usage(invalid),
+            other => Self::Service(other),
+        }
+    }
+}
+
+/// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not called right.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let done = actix_web::rt::System::new().block_on(execute(command));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output has gone; there is nobody to tell.
+        Err(CliError::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(CliError::Usage(invalid) | CliError::Start(StartError::Setting(invalid))) => {
+            Cli::command().error(ErrorKind::ValueValidation, invalid).exit()
+        }
+        Err(error) => {
+            eprintln!("tokenbridge: {}", with_sources(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Serve(settings) => Ok(serve::serve(&settings).await?),
+        Command::Admin { command } => admin::run(command).await,
+        Command::Token { command } => token::run(command).await,
+        Command::Migrate(settings) => {
+            crate::startup::logging::init(crate::settings::LogFormat::Text);
+            open_service(&settings, true)?;
+            output::line(&format!("{} is up to date", settings.database_url))
+        }
+        Command::Healthcheck(settings) => healthcheck::run(&settings),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tokenbridge", &mut script);
+            output::bytes(&script)
+        }
+    }
+}
+
+/// A call from the command line: whoever can reach the store may do everything.
+fn call() -> Call {
+    Call {
+        caller: Caller::CommandLine,
+        origin: Origin {
+            door: Door::Cli,
+            client: None,
+        },
+    }
+}

@@ -1,0 +1,101 @@
+//! `tokenbridge admin …`.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{
+    CliError, call,
+    output::{self, Format},
+    password::PasswordSource,
+};
+use crate::{domain::admin::AdminName, settings::StoreSettings, startup::open_service};
+
+#[derive(Subcommand)]
+pub enum AdminCommand {
+    /// Add an admin
+    Add {
+        /// The new admin's name
+        #[arg(value_parser = name)]
+        name: AdminName,
+        #[command(flatten)]
+        password: PasswordSource,
+        #[command(flatten)]
+        store: StoreSettings,
+    },
+    /// Change an admin's password; the old one is refused at once
+    Passwd {
+        /// The admin's name
+        #[arg(value_parser = name)]
+        name: AdminName,
+        #[command(flatten)]
+        password: PasswordSource,
+        #[command(flatten)]
+        store: StoreSettings,
+    },
+    /// Remove an admin, but not the last one
+    Remove {
+        /// The admin's name
+        #[arg(value_parser = name)]
+        name: AdminName,
+        #[command(flatten)]
+        store: StoreSettings,
+    },
+    /// List the admins
+    List {
+        /// How to print them
+        #[arg(long, env = "TOKENBRIDGE_OUTPUT", default_value = "table")]
+        output: Format,
+        #[command(flatten)]
+        store: StoreSettings,
+    },
+}
+
+pub async fn run(command: AdminCommand) -> Result<(), CliError> {
+    match command {
+        AdminCommand::Add { name, password, store } => {
+            let service = open_service(&store, true)?;
+            service.add_admin(call(), name.clone(), password.read()?).await?;
+            output::line(&format!("added admin {}", name.as_str()))
+        }
+        AdminCommand::Passwd { name, password, store } => {
+            let service = open_service(&store, false)?;
+            service.change_password(call(), name.clone(), password.read()?).await?;
+            output::line(&format!("changed the password of admin {}", name.as_str()))
+        }
+        AdminCommand::Remove { name, store } => {
+            open_service(&store, false)?.remove_admin(call(), name.clone()).await?;
+            output::line(&format!("removed admin {}", name.as_str()))
+        }
+        AdminCommand::List { output, store } => list(output, &store).await,
+    }
+}
+
+async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
+    let admins = open_service(store, false)?.list_admins().await?;
+    match format {
+        Format::Json => {
+            let entries = admins.iter().map(|admin| {
+                json!({
+                    "name": admin.name.as_str(),
+                    "createdAt": admin.created_at,
+                    "passwordChangedAt": admin.password_changed_at,
+                })
+            });
+            output::json(&entries.collect::<Vec<_>>())
+        }
+        Format::Table => {
+            let header = ["NAME", "ADDED", "PASSWORD CHANGED"].map(str::to_owned);
+            let rows = admins.iter().map(|admin| {
+                let changed = admin
+                    .password_changed_at
+                    .map_or_else(|| "never".to_owned(), |at| at.to_string());
+                [admin.name.as_str().to_owned(), admin.created_at.to_string(), changed]
+            });
+            output::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+        }
+    }
+}
+
+fn name(text: &str) -> Result<AdminName, String> {
+    AdminName::parse(text).map_err(|invalid| invalid.to_string())
+}

@@ -1,0 +1,65 @@
+//! `tokenbridge healthcheck`.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+
+use super::CliError;
+use crate::settings::ServeSettings;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Succeeds when the server answers `GET /readyz` with 200.
+pub fn run(settings: &ServeSettings) -> Result<(), CliError> {
+    let address = reachable(settings.listen);
+    let unhealthy = |what: &str| CliError::Unhealthy(format!("the server at {address} {what}"));
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|_| unhealthy("does not listen"))?;
+    let set = stream
+        .set_read_timeout(Some(PATIENCE))
+        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    set.map_err(|error| CliError::Io("cannot set a time-out".to_owned(), error))?;
+    let status_line = if settings.tls_cert.is_some() {
+        let tls = || {
+            let mut connector = SslConnector::builder(SslMethod::tls()).ok()?;
+            // This asks whether our own server answers, on an address that its certificate need not name, and sends no secret.
+            connector.set_verify(SslVerifyMode::NONE);
+            let config = connector.build().configure().ok()?.verify_hostname(false);
+            config.connect("localhost", stream).ok()
+        };
+        ask(
+            tls().ok_or_else(|| unhealthy("does not speak TLS"))?,
+            &settings.base_path,
+        )
+    } else {
+        ask(stream, &settings.base_path)
+    };
+    match status_line {
+        Ok(line) if line.starts_with("HTTP/1.1 200 ") => Ok(()),
+        Ok(line) => Err(unhealthy(&format!("answers {:?}", line.trim()))),
+        Err(_) => Err(unhealthy("does not answer")),
+    }
+}
+
+fn ask(mut stream: impl Read + Write, base_path: &str) -> std::io::Result<String> {
+    write!(
+        stream,
+        "GET {base_path}/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut line = String::new();
+    BufReader::new(stream.take(1024)).read_line(&mut line)?;
+    Ok(line)
+}
+
+/// The loopback address in place of "every address of this machine".
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}

@@ -1,0 +1,57 @@
+//! Passwords for admins: from a terminal, from standard input or from a file; never from an argument, which others can see.
+
+use std::{io, path::PathBuf};
+
+use clap::Args;
+use secrecy::SecretString;
+
+use super::CliError;
+use crate::domain::{Invalid, admin::Password};
+
+/// Where a password comes from.
+#[derive(Args)]
+#[group(multiple = false)]
+pub struct PasswordSource {
+    /// Read the password from standard input, up to the first line end
+    #[arg(long)]
+    password_stdin: bool,
+    /// Read the password from the first line of a file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl PasswordSource {
+    /// Asks for the password, twice on a terminal.
+    pub fn read(&self) -> Result<Password, CliError> {
+        let text = if self.password_stdin {
+            let mut line = String::new();
+            io::stdin()
+                .read_line(&mut line)
+                .map_err(|error| CliError::Io("cannot read the password".to_owned(), error))?;
+            line
+        } else if let Some(path) = &self.password_file {
+            let failed = |error| CliError::Io(format!("cannot read {}", path.display()), error);
+            std::fs::read_to_string(path)
+                .map_err(failed)?
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        } else {
+            let no_terminal = |error| {
+                CliError::Io(
+                    "no terminal to ask for the password on; use --password-stdin or --password-file".to_owned(),
+                    error,
+                )
+            };
+            let first = rpassword::prompt_password("Password: ").map_err(no_terminal)?;
+            if rpassword::prompt_password("Once more: ").map_err(no_terminal)? != first {
+                return Err(Invalid::new("password", "the two differ").into());
+            }
+            first
+        };
+        Ok(Password::parse(SecretString::from(
+            text.trim_end_matches(['\r', '\n']),
+        ))?)
+    }
+}

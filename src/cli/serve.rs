@@ -1,0 +1,75 @@
+//! `tokenbridge serve`.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::{
+    domain::{
+        Invalid,
+        admin::{AdminName, Password},
+    },
+    settings::ServeSettings,
+    startup::{StartError, build, logging, open_service},
+};
+
+pub const FIRST_ADMIN_HELP: &str = "\
+First start: when there is no admin, TOKENBRIDGE_ADMIN_USERNAME (default: admin) and TOKENBRIDGE_ADMIN_PASSWORD, or
+TOKENBRIDGE_ADMIN_PASSWORD_FILE, make one. Without a password a random one is made up and printed once to standard error.";
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
+    logging::init(settings.log_format);
+    settings.http_config()?;
+    let service = Arc::new(open_service(&settings.store, true)?);
+    let (name, password) = first_admin()?;
+    if let Some(first) = service.ensure_admin(name, password).await? {
+        let name = first.name.as_str();
+        match first.made_up_password {
+            Some(password) => eprintln!(
+                "\nThere was no admin. Made {name:?} with this password, which is not shown again:\n\n    {}\n",
+                password.expose()
+            ),
+            None => log::info!("there was no admin; made {name:?} with the password from the environment"),
+        }
+    }
+    let running = build(settings, service)?;
+    let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
+    log::info!("listening on {scheme}://{}{}", running.address, settings.base_path);
+    if scheme == "http" && !running.address.ip().is_loopback() {
+        log::warn!(
+            "this is plain HTTP beyond this machine: passwords and tokens can be read on the way; set --tls-cert and --tls-key, or put a proxy with TLS in front"
+        );
+    }
+    running.stop_at_signals()?;
+    running.run_until_stopped().await?;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// The admin that the environment names for a first start.
+fn first_admin() -> Result<(AdminName, Option<Password>), StartError> {
+    const NAME: &str = "TOKENBRIDGE_ADMIN_USERNAME";
+    const PASSWORD: &str = "TOKENBRIDGE_ADMIN_PASSWORD";
+    const PASSWORD_FILE: &str = "TOKENBRIDGE_ADMIN_PASSWORD_FILE";
+    let name = AdminName::parse(std::env::var(NAME).unwrap_or_else(|_| "admin".to_owned()))?;
+    let from_file = |path: String| {
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| Invalid::new(PASSWORD_FILE, format!("{path}: {error}")))?;
+        Ok::<_, Invalid>(text.trim_end_matches(['\r', '\n']).to_owned())
+    };
+    let password = match (std::env::var(PASSWORD), std::env::var(PASSWORD_FILE)) {
+        (Ok(password), _) => Some(password),
+        (Err(_), Ok(path)) => Some(from_file(path)?),
+        (Err(_), Err(_)) => None,
+    };
+    let password = password
+        .map(|text| Password::parse(SecretString::from(text)))
+        .transpose()?;
+    if password.as_ref().is_some_and(Password::is_short) {
+        log::warn!(
+            "the first admin's password has fewer than 8 characters: fit for a trial on this machine, and for nothing else"
+        );
+    }
+    Ok((name, password))
+}

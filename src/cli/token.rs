@@ -1,0 +1,233 @@
+//! `tokenbridge token …`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::{
+    CliError, call,
+    output::{self, Format},
+};
+use crate::{
+    domain::{
+        cidr::CidrBlocks,
+        clock::Timestamp,
+        page::{Cursor, PageSize, TokenFilter, TokenState},
+        permission::PermissionSet,
+        token::{Token, TokenId, TokenName},
+        value::TokenValue,
+    },
+    http::api_tokens::view::ApiToken,
+    service::{
+        Service,
+        tokens::{NewToken, Rotation, TokenRef},
+    },
+    settings::StoreSettings,
+    startup::open_service,
+};
+
+#[derive(Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and print its value, which is not shown again
+    Create {
+        /// The token's name
+        #[arg(value_parser = name)]
+        name: TokenName,
+        /// A permission that it holds; repeatable [default: the two token permissions]
+        #[arg(long = "permission", value_name = "P")]
+        permissions: Vec<String>,
+        /// A CIDR block that it may be used from; repeatable [default: from everywhere]
+        #[arg(long = "cidr", value_name = "C")]
+        cidr_blocks: Vec<String>,
+        /// When it stops working, like 2030-01-31T12:00:00Z [default: never]
+        #[arg(long, value_name = "T", value_parser = time)]
+        expires_at: Option<Timestamp>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List tokens, oldest first
+    List {
+        /// Only those in this state: active, expired, never-used or legacy
+        #[arg(long, value_name = "S", value_parser = state)]
+        state: Option<TokenState>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show a token
+    Show {
+        /// Its id
+        #[arg(value_parser = id)]
+        id: TokenId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Give a token a new value, and print it; a legacy token becomes one with a value
+    Rotate {
+        /// Its id
+        #[arg(value_parser = id)]
+        id: TokenId,
+        /// How long the old value works on
+        #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=604_800))]
+        grace_period_seconds: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete a token; nothing authenticates with it any more
+    Delete {
+        /// Its id
+        #[arg(value_parser = id)]
+        id: TokenId,
+        #[command(flatten)]
+        store: StoreSettings,
+    },
+}
+
+#[derive(clap::Args)]
+pub struct Common {
+    /// How to print it
+    #[arg(long, env = "TOKENBRIDGE_OUTPUT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    store: StoreSettings,
+}
+
+pub async fn run(command: TokenCommand) -> Result<(), CliError> {
+    match command {
+        TokenCommand::Create {
+            name,
+            permissions,
+            cidr_blocks,
+            expires_at,
+            common,
+        } => {
+            let new = NewToken {
+                name,
+                permissions: (!permissions.is_empty())
+                    .then(|| PermissionSet::parse(permissions))
+                    .transpose()?,
+                allowed_cidr_blocks: Some(CidrBlocks::parse(cidr_blocks)?),
+                expires_at,
+            };
+            let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
+            print(common.output, &token, Some(&value))
+        }
+        TokenCommand::List { state, common } => {
+            let filter = TokenFilter {
+                state,
+                ..TokenFilter::default()
+            };
+            list(&open_service(&common.store, false)?, filter, common.output).await
+        }
+        TokenCommand::Show { id, common } => {
+            let token = open_service(&common.store, false)?
+                .get(&call(), TokenRef::Id(id))
+                .await?;
+            print(common.output, &token, None)
+        }
+        TokenCommand::Rotate {
+            id,
+            grace_period_seconds,
+            common,
+        } => {
+            let rotation = Rotation {
+                grace_period: Duration::from_secs(grace_period_seconds),
+                expires_at: None,
+            };
+            let service = open_service(&common.store, false)?;
+            let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation).await?;
+            print(common.output, &token, Some(&value))
+        }
+        TokenCommand::Delete { id, store } => {
+            open_service(&store, false)?.delete(call(), TokenRef::Id(id)).await?;
+            output::line(&format!("deleted token {id}"))
+        }
+    }
+}
+
+async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<(), CliError> {
+    let mut after = Some(Cursor::default());
+    let mut first = true;
+    while let Some(cursor) = after {
+        let page = service.list(&call(), filter.clone(), cursor, PageSize::MOST).await?;
+        match format {
+            Format::Json => {
+                for token in &page.tokens {
+                    output::bytes(if first { b"[\n" } else { b",\n" })?;
+                    first = false;
+                    output::bytes(&serde_json::to_vec(&ApiToken::from(token)).unwrap_or_default())?;
+                }
+            }
+            Format::Table => {
+                let header = ["ID", "NAME", "PERMISSIONS", "LAST USED", "EXPIRES"].map(str::to_owned);
+                let header = first.then_some(header);
+                first = false;
+                output::table(
+                    &header
+                        .into_iter()
+                        .chain(page.tokens.iter().map(row))
+                        .collect::<Vec<_>>(),
+                )?;
+            }
+        }
+        after = page.next;
+    }
+    match format {
+        Format::Json => output::line(if first { "[]" } else { "\n]" }),
+        Format::Table => Ok(()),
+    }
+}
+
+fn row(token: &Token) -> [String; 5] {
+    let or = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |time| time.to_string());
+    [
+        token.id.to_string(),
+        token.name.as_str().to_owned(),
+        token.permissions.to_string(),
+        or(token.last_used_at),
+        or(token.expires_at),
+    ]
+}
+
+fn print(format: Format, token: &Token, value: Option<&TokenValue>) -> Result<(), CliError> {
+    let shown = value.map_or_else(|| ApiToken::from(token), |value| ApiToken::with_value(token, value));
+    if format == Format::Json {
+        return output::json(&shown);
+    }
+    let fields = serde_json::to_value(&shown).unwrap_or_default();
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "never".to_owned(),
+        serde_json::Value::Array(entries) => entries
+            .iter()
+            .filter_map(|entry| entry.as_str())
+            .collect::<Vec<_>>()
+            .join(" "),
+        serde_json::Value::Object(actor) => {
+            let part = |name| actor.get(name).and_then(|part| part.as_str()).unwrap_or_default();
+            format!("{} {}", part("type"), part("id"))
+        }
+        other => other.to_string(),
+    };
+    let rows = fields
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| [name.clone(), text(value)]);
+    output::table(&rows.collect::<Vec<_>>())
+}
+
+fn name(text: &str) -> Result<TokenName, String> {
+    TokenName::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn id(text: &str) -> Result<TokenId, String> {
+    TokenId::parse(text).ok_or_else(|| "it must be a UUID, like d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse("expires-at", text).map_err(|invalid| invalid.to_string())
+}
+
+fn state(text: &str) -> Result<TokenState, String> {
+    TokenState::parse(text).map_err(|invalid| invalid.to_string())
+}
