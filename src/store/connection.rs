@@ -1,5 +1,7 @@
 //! Connections to either database, and the pool of them.
 
+use std::time::Duration;
+
 use diesel::{
     Connection as _, ConnectionError, PgConnection, QueryResult, SqliteConnection,
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
@@ -50,7 +52,6 @@ impl AnyConnection {
 /// An answered write is on disk: `synchronous = FULL` syncs the write-ahead log at every commit.
 const SQLITE_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
-    PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
 ";
@@ -71,11 +72,25 @@ impl DatabaseUrl {
                 };
                 let mut conn = SqliteConnection::establish(&path)?;
                 conn.batch_execute(SQLITE_PRAGMAS)
+                    .and_then(|()| turn_to_wal(&mut conn))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(AnyConnection::Sqlite(conn))
             }
             Self::Postgres(url) => PgConnection::establish(url).map(AnyConnection::Postgres),
         }
+    }
+}
+
+/// Turns the file to the write-ahead log. When two connections to a new file do this at once, SQLite tells one of them that the
+/// database is locked and does not wait for its busy timeout.
+fn turn_to_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
+    let mut tries_left = 50;
+    loop {
+        match conn.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(_) if tries_left > 0 => tries_left -= 1,
+            outcome => return outcome,
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -1,0 +1,144 @@
+//! Arrows between rooms only point down, and the two APIs do not know each other.
+
+use std::path::{Path, PathBuf};
+
+use crate::{support::Lab, tests};
+
+tests![arrows_point_down, every_rule_sees_its_own_arrow];
+
+/// The rooms from the top to the bottom; those of one row may use each other.
+const ROOMS: &[&[&str]] = &[
+    &["cli", "startup", "settings", "main", "lib"],
+    &["http"],
+    &["service"],
+    &["store"],
+    &["domain"],
+];
+
+/// In the files of the first part, the second part must not be named.
+const NEVER: &[(&str, &str)] = &[
+    ("http", "diesel"),
+    ("service", "diesel"),
+    ("service", "actix"),
+    ("store", "actix"),
+    ("domain", "actix"),
+    ("domain", "diesel"),
+    ("http/legacy", "api_tokens::"),
+    ("http/api_tokens", "legacy::"),
+];
+
+fn arrows_point_down(_: &Lab) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut read = 0;
+    for file in files(&source) {
+        let place = file
+            .strip_prefix(&source)
+            .unwrap()
+            .with_extension("")
+            .display()
+            .to_string();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let broken = broken_rules(&place, &text);
+        assert!(broken.is_empty(), "{place}: {broken:?}");
+        read += 1;
+    }
+    assert!(read > 30, "only {read} files were read");
+}
+
+fn every_rule_sees_its_own_arrow(_: &Lab) {
+    assert_eq!(
+        broken_rules("domain/token", "use crate::store::Store;"),
+        ["crate::store"]
+    );
+    assert_eq!(
+        broken_rules(
+            "service",
+            "use crate::{\n    domain::Invalid,\n    http::{State, error::Failure},\n};"
+        ),
+        ["crate::http"]
+    );
+    assert_eq!(
+        broken_rules("service/tokens", "let now = crate::http::observe::request_id();"),
+        ["crate::http"]
+    );
+    assert_eq!(
+        broken_rules("http/legacy/list", "use crate::http::api_tokens::view;"),
+        ["api_tokens::"]
+    );
+    assert_eq!(broken_rules("http", "use diesel::Connection;"), ["diesel"]);
+    assert!(broken_rules("http", "use crate::{domain::actor::Door, service::Service};").is_empty());
+}
+
+fn broken_rules(place: &str, text: &str) -> Vec<String> {
+    let code: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let room = place.split('/').next().unwrap_or_default();
+    let height = |name: &str| ROOMS.iter().position(|row| row.contains(&name));
+    let own = height(room).unwrap_or_else(|| panic!("{room} is a room that this test does not know"));
+    let upwards = used_rooms(&code)
+        .into_iter()
+        .filter(|used| height(used).is_some_and(|other| other < own));
+    let never = NEVER
+        .iter()
+        .filter(|(inside, word)| is_inside(place, inside) && code.contains(word));
+    upwards
+        .map(|used| format!("crate::{used}"))
+        .chain(never.map(|(_, word)| (*word).to_owned()))
+        .collect()
+}
+
+fn is_inside(place: &str, room: &str) -> bool {
+    place
+        .strip_prefix(room)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The rooms named behind `crate::`, alone or in braces.
+fn used_rooms(code: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.trim_start()
+            .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut rooms = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            rooms.push(word(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut start = 0;
+        for (index, letter) in group.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    rooms.push(word(&group[start..index]));
+                    start = index + 1;
+                    if letter == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    rooms
+}
+
+fn files(place: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false if path.extension().is_some_and(|extension| extension == "rs") => vec![path],
+            false => Vec::new(),
+        })
+        .collect()
+}

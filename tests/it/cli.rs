@@ -1,0 +1,232 @@
+//! The commands, as people and scripts run them.
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{
+        ADMIN, Flags, Lab,
+        client::{As, LEGACY, TOKENS, string},
+        program::Program,
+    },
+    tests,
+};
+
+tests![
+    admins_are_added_changed_and_removed,
+    tokens_are_made_rotated_and_deleted_beside_a_running_server,
+    wrong_calls_exit_with_2,
+    health_is_checked,
+    help_is_complete,
+    completions_are_printed,
+];
+
+fn admins_are_added_changed_and_removed(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let file = lab.store.directory.path().join("password");
+    std::fs::write(&file, "from a file\nsecond line").unwrap();
+    let added = program.run(&["admin", "add", "ops", "--password-file", file.to_str().unwrap()]);
+    assert_eq!((added.code, added.out.as_str()), (0, "added admin ops\n"), "{added:?}");
+    let again = program.run_with_input(&["admin", "add", "ops", "--password-stdin"], "x");
+    assert_eq!(
+        (again.code, again.err.as_str()),
+        (1, "tokenbridge: there is already an admin named \"ops\"\n")
+    );
+    let app = lab.app();
+    app.get(LEGACY, As::Basic("ops", "from a file")).expect(200);
+    assert_eq!(
+        program
+            .run_with_input(&["admin", "passwd", "ops", "--password-stdin"], "piped\n")
+            .code,
+        0
+    );
+    app.get(LEGACY, As::Basic("ops", "piped")).expect(200);
+    let listed: Value = serde_json::from_str(&program.run(&["admin", "list", "--output", "json"]).out).unwrap();
+    assert_eq!(
+        (&listed[0]["name"], &listed[1]["name"]),
+        (&json!("admin"), &json!("ops"))
+    );
+    assert!(listed[1]["passwordChangedAt"].is_string() && listed[0]["passwordChangedAt"].is_null());
+    assert!(program.run(&["admin", "list"]).out.starts_with("NAME   ADDED"));
+    assert_eq!(program.run(&["admin", "remove", "ops"]).code, 0);
+    assert_eq!(
+        program.run(&["admin", "remove", "ops"]).err,
+        "tokenbridge: there is no such admin\n"
+    );
+    let last = program.run(&["admin", "remove", ADMIN.0]);
+    assert_eq!((last.code, last.err.contains("the last admin")), (1, true), "{last:?}");
+    app.get(LEGACY, As::Admin).expect(200);
+}
+
+fn tokens_are_made_rotated_and_deleted_beside_a_running_server(lab: &Lab) {
+    let app = lab.app();
+    let program = Program::new(&lab.store.url());
+    let json_of = |arguments: &[&str]| -> Value {
+        let ended = program.run(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        serde_json::from_str(&ended.out).unwrap()
+    };
+    assert_eq!(json_of(&["token", "list"]), json!([]));
+    let far = "2999-01-01T00:00:00Z";
+    let made = json_of(&[
+        "token",
+        "create",
+        "by hand",
+        "--permission",
+        "AlertRead",
+        "--permission",
+        "UserRead",
+        "--cidr",
+        "127.0.0.1/8",
+        "--expires-at",
+        far,
+    ]);
+    assert_eq!(
+        (&made["permissions"], &made["allowedCIDRBlocks"]),
+        (&json!(["AlertRead", "UserRead"]), &json!(["127.0.0.0/8"]))
+    );
+    assert_eq!(
+        (&made["expiresAt"], &made["createdBy"]),
+        (&json!(far), &json!({ "id": "cli", "type": "system" }))
+    );
+    let (id, value) = (string(&made["id"]), string(&made["value"]));
+    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    let rotated = json_of(&["token", "rotate", &id, "--grace-period-seconds", "0"]);
+    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(401);
+    app.get(&format!("{TOKENS}/self"), As::Key(&string(&rotated["value"])))
+        .expect(200);
+    let uuid = app.new_legacy_token(&json!({ "name": "old" }));
+    assert_eq!(json_of(&["token", "list", "--state", "legacy"])[0]["id"], uuid);
+    assert_eq!(json_of(&["token", "list"]).as_array().unwrap().len(), 2);
+    let shown = json_of(&["token", "show", &id]);
+    assert_eq!((&shown["name"], shown.get("value")), (&json!("by hand"), None));
+    let table = program.run(&["token", "list"]);
+    assert!(
+        table.out.starts_with("ID ") && table.out.contains("by hand"),
+        "{table:?}"
+    );
+    assert_eq!(program.run(&["token", "delete", &id]).code, 0);
+    assert_eq!(
+        program.run(&["token", "delete", &id]).err,
+        "tokenbridge: there is no such token\n"
+    );
+    app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(404);
+}
+
+fn wrong_calls_exit_with_2(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    for (arguments, told) in [
+        (&["frob"][..], "unrecognized subcommand"),
+        (&["token", "show", "x"], "it must be a UUID"),
+        (&["token", "create", ""], "must not be empty"),
+        (
+            &["token", "create", "n", "--permission", "AlertRed"],
+            "did you mean \"AlertRead\"?",
+        ),
+        (&["token", "create", "n", "--cidr", "8.8.8.8"], "write \"8.8.8.8/32\""),
+        (
+            &["token", "create", "n", "--expires-at", "2001-01-01T00:00:00Z"],
+            "has passed",
+        ),
+        (
+            &["token", "list", "--state", "gone"],
+            "active, expired, never-used, legacy",
+        ),
+        (
+            &[
+                "token",
+                "rotate",
+                "d0ea6653-05e2-4d51-9d89-665cdfe86be6",
+                "--grace-period-seconds",
+                "604801",
+            ],
+            "604800",
+        ),
+        (&["admin", "add", "a:b", "--password-stdin"], "colon"),
+        (
+            &["serve", "--legacy-sunset", "2026-01-01"],
+            "earlier than the deprecation",
+        ),
+        (&["serve", "--base-path", "bamboo"], "like /bamboo"),
+        (&["serve", "--listen", "nowhere"], "127.0.0.1:8086"),
+        (&["serve", "--trusted-proxy", "10.0.0.0/99"], "CIDR block"),
+        (&["serve", "--tls-cert", "x"], "--tls-key"),
+        (&["serve", "--legacy", "maybe"], "read-only"),
+    ] {
+        let ended = program.run(arguments);
+        assert_eq!(ended.code, 2, "{arguments:?}: {ended:?}");
+        assert!(ended.err.contains(told), "{arguments:?}: {ended:?}");
+    }
+    for (arguments, told) in [
+        (
+            &["token", "show", "d0ea6653-05e2-4d51-9d89-665cdfe86be6"][..],
+            "there is no such token",
+        ),
+        (
+            &["serve", "--tls-cert", "/nowhere", "--tls-key", "/nowhere"],
+            "cannot serve HTTPS",
+        ),
+        (&["admin", "add", "ops"], "--password-stdin or --password-file"),
+    ] {
+        let ended = program.run(arguments);
+        assert_eq!(
+            (ended.code, ended.err.lines().count()),
+            (1, 1),
+            "{arguments:?}: {ended:?}"
+        );
+        assert!(ended.err.contains(told), "{arguments:?}: {ended:?}");
+    }
+    let serving = program.serve(&[]);
+    let taken = serving.client.address.to_string();
+    let ended = program.run(&["serve", "--listen", &taken]);
+    assert!(ended.code == 1 && ended.err.contains("cannot listen on"), "{ended:?}");
+}
+
+fn health_is_checked(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let serving = program.serve(&["--base-path", "/bamboo"]);
+    let address = serving.client.address.to_string();
+    assert_eq!(
+        program
+            .run(&["healthcheck", "--listen", &address, "--base-path", "/bamboo"])
+            .code,
+        0
+    );
+    let wrong = program.run(&["healthcheck", "--listen", &address]);
+    assert!(wrong.code == 1 && wrong.err.contains("404"), "{wrong:?}");
+    drop(serving);
+    let gone = program.run(&["healthcheck", "--listen", &address]);
+    assert_eq!(
+        (gone.code, gone.err),
+        (1, format!("tokenbridge: the server at {address} does not listen\n"))
+    );
+}
+
+/// Every flag has a variable of its name, and both are in the help.
+fn help_is_complete(lab: &Lab) {
+    use clap::CommandFactory;
+
+    let help = Program::new(&lab.store.url()).run(&["serve", "--help"]).out;
+    for argument in Flags::command().get_arguments() {
+        let Some(long) = argument.get_long() else { continue };
+        let variable = format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"));
+        assert_eq!(
+            argument.get_env().and_then(|name| name.to_str()),
+            Some(variable.as_str())
+        );
+        assert!(
+            help.contains(&format!("--{long}")) && help.contains(&variable),
+            "{long}"
+        );
+        assert!(argument.get_help().is_some(), "{long}");
+    }
+    assert!(!help.contains(&lab.store.url()), "the database URL can hold a password");
+    assert!(help.contains("TOKENBRIDGE_ADMIN_PASSWORD_FILE"));
+}
+
+fn completions_are_printed(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = program.run(&["completions", shell]);
+        assert!(ended.code == 0 && ended.out.contains("tokenbridge"), "{shell}");
+    }
+}

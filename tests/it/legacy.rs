@@ -1,0 +1,424 @@
+//! The legacy API, as the scripts of its time use it.
+
+use serde_json::json;
+
+use crate::{
+    support::{
+        Lab,
+        client::{As, LEGACY, LEGACY_PRE_15, TOKENS},
+    },
+    tests,
+};
+
+tests![
+    every_prefix_serves_the_same_tokens,
+    a_create_answers_200_with_four_fields_in_order,
+    read_and_change_are_false_unless_asked_for,
+    unknown_fields_and_a_uuid_are_ignored_in_a_create,
+    the_list_is_a_bare_array_oldest_first,
+    a_long_list_is_streamed_whole,
+    an_update_changes_what_it_names,
+    an_update_never_creates,
+    one_token_can_be_read_and_deleted,
+    only_admins_with_basic_come_in,
+    atlassian_s_own_headers_are_ignored,
+    every_answer_announces_the_end,
+    bad_input_is_told_in_the_legacy_shape,
+    methods_and_paths_that_do_not_exist,
+    head_is_answered_as_get_is,
+    a_context_path_goes_before_every_route,
+    read_only_refuses_writes,
+    off_names_the_successor,
+];
+
+const PREFIXES: [&str; 4] = [
+    "/rest/agent-config/1.0/tokens",
+    "/rest/agent-config/latest/tokens",
+    "/rest/agent/1.0/tokens",
+    "/rest/agent/latest/tokens",
+];
+
+fn every_prefix_serves_the_same_tokens(lab: &Lab) {
+    let app = lab.app();
+    let mut texts = Vec::new();
+    for prefix in PREFIXES {
+        for slash in ["", "/"] {
+            let path = format!("{prefix}{slash}");
+            let made = app
+                .post(&path, As::Admin, &json!({ "name": path, "read": true }))
+                .expect(200);
+            let uuid = made.json()["uuid"].as_str().unwrap().to_owned();
+            texts.push(made.text);
+            app.put(&format!("{prefix}/{uuid}{slash}"), As::Admin, &json!({ "read": true }))
+                .expect(200);
+        }
+    }
+    let whole = format!("[{}]", texts.join(","));
+    for prefix in PREFIXES {
+        for slash in ["", "/"] {
+            assert_eq!(app.get(&format!("{prefix}{slash}"), As::Admin).expect(200).text, whole);
+        }
+    }
+}
+
+fn a_create_answers_200_with_four_fields_in_order(lab: &Lab) {
+    let answer = lab
+        .app()
+        .post(
+            LEGACY,
+            As::Admin,
+            &json!({ "change": false, "read": true, "name": "Test Token" }),
+        )
+        .expect(200);
+    let uuid = answer.json()["uuid"].as_str().unwrap().to_owned();
+    assert_eq!(
+        answer.text,
+        format!(r#"{{"uuid":"{uuid}","name":"Test Token","read":true,"change":false}}"#)
+    );
+    assert_eq!(uuid::Uuid::parse_str(&uuid).unwrap().get_version_num(), 4);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+}
+
+fn read_and_change_are_false_unless_asked_for(lab: &Lab) {
+    let made = lab
+        .app()
+        .post(LEGACY, As::Admin, &json!({ "name": "n", "change": null }))
+        .expect(200)
+        .json();
+    assert_eq!((&made["read"], &made["change"]), (&json!(false), &json!(false)));
+}
+
+fn unknown_fields_and_a_uuid_are_ignored_in_a_create(lab: &Lab) {
+    let chosen = "7ba167aa-631c-4771-b197-fcb459cc7fd7";
+    let body = json!({ "uuid": chosen, "name": "n", "permissions": ["UserModify"], "what": { "ever": [1] } });
+    let made = lab.app().post(LEGACY, As::Admin, &body).expect(200).json();
+    assert_ne!(made["uuid"], chosen);
+    assert_eq!(made.as_object().unwrap().len(), 4);
+}
+
+fn the_list_is_a_bare_array_oldest_first(lab: &Lab) {
+    let app = lab.app();
+    assert_eq!(app.get(LEGACY, As::Admin).expect(200).text, "[]");
+    let one = app.new_legacy_token(&json!({ "name": "readOnly", "read": true }));
+    let two = app.new_legacy_token(&json!({ "name": "read and write", "read": true, "change": true }));
+    let list = app.get(LEGACY, As::Admin).expect(200);
+    assert_eq!(
+        list.text,
+        format!(
+            r#"[{{"uuid":"{one}","name":"readOnly","read":true,"change":false}},{{"uuid":"{two}","name":"read and write","read":true,"change":true}}]"#
+        )
+    );
+    assert_eq!(list.header("content-type"), Some("application/json"));
+}
+
+fn a_long_list_is_streamed_whole(lab: &Lab) {
+    const TOKENS: usize = 3000;
+    let rows: Vec<String> = (0..TOKENS)
+        .map(|n| {
+            format!(
+                "('{n:08x}-0000-4000-8000-000000000000','token {n}','OrganizationAPITokenRead','',1,'system','cli')"
+            )
+        })
+        .collect();
+    lab.store.execute(&format!(
+        "INSERT INTO tokens (id, name, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id) VALUES {}",
+        rows.join(",")
+    ));
+    let answer = lab.app().get(LEGACY, As::Admin).expect(200);
+    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
+    let list = answer.json();
+    let names: Vec<&str> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|token| token["name"].as_str().unwrap())
+        .collect();
+    let expected: Vec<String> = (0..TOKENS).map(|n| format!("token {n}")).collect();
+    assert_eq!(names, expected);
+}
+
+fn an_update_changes_what_it_names(lab: &Lab) {
+    let app = lab.app();
+    let uuid = app.new_legacy_token(&json!({ "name": "n", "read": true }));
+    let path = format!("{LEGACY}/{uuid}");
+    let text =
+        |name: &str, read, change| format!(r#"{{"uuid":"{uuid}","name":"{name}","read":{read},"change":{change}}}"#);
+    let whole = json!({ "uuid": uuid, "name": "give me more power", "read": true, "change": true });
+    assert_eq!(
+        app.put(&path, As::Admin, &whole).expect(200).text,
+        text("give me more power", true, true)
+    );
+    assert_eq!(
+        app.put(&path, As::Admin, &json!({ "read": false })).expect(200).text,
+        text("give me more power", false, true)
+    );
+    assert_eq!(
+        app.put(&path, As::Admin, &json!({ "name": "m" })).expect(200).text,
+        text("m", false, true)
+    );
+    assert_eq!(
+        app.put(&path, As::Admin, &json!({})).expect(200).text,
+        text("m", false, true)
+    );
+    let upper = json!({ "uuid": uuid.to_uppercase(), "change": false });
+    assert_eq!(
+        app.put(&path, As::Admin, &upper).expect(200).text,
+        text("m", false, false)
+    );
+    let other = json!({ "uuid": "7ba167aa-631c-4771-b197-fcb459cc7fd7", "name": "never" });
+    assert!(
+        app.put(&path, As::Admin, &other)
+            .expect(400)
+            .message()
+            .starts_with("uuid: ")
+    );
+    assert_eq!(app.get(&path, As::Admin).text, text("m", false, false));
+}
+
+fn an_update_never_creates(lab: &Lab) {
+    let app = lab.app();
+    let unknown = format!("{LEGACY}/7ba167aa-631c-4771-b197-fcb459cc7fd7");
+    let body = json!({ "name": "n", "read": true });
+    assert_eq!(
+        app.put(&unknown, As::Admin, &body).expect(404).text,
+        r#"{"message":"there is no such token","status-code":404}"#
+    );
+    app.put(&format!("{LEGACY}/nonsense"), As::Admin, &body).expect(404);
+    assert_eq!(app.get(LEGACY, As::Admin).text, "[]");
+}
+
+fn one_token_can_be_read_and_deleted(lab: &Lab) {
+    let app = lab.app();
+    let uuid = app.new_legacy_token(&json!({ "name": "n" }));
+    let path = format!("{LEGACY_PRE_15}/{uuid}");
+    assert_eq!(app.get(&path, As::Admin).expect(200).json()["uuid"], uuid);
+    assert_eq!(app.delete(&path, As::Admin).expect(204).text, "");
+    app.get(&path, As::Admin).expect(404);
+    app.delete(&path, As::Admin).expect(404);
+}
+
+fn only_admins_with_basic_come_in(lab: &Lab) {
+    let app = lab.app();
+    let (_, value) = app.new_token(&json!({ "name": "n" }));
+    for who in [
+        As::Nobody,
+        As::Key(&value),
+        As::Bearer(&value),
+        As::Basic("admin", "wrong"),
+        As::Basic("nobody", "x"),
+    ] {
+        for answer in [app.get(LEGACY, who), app.post(LEGACY, who, &json!({ "name": "n" }))] {
+            let answer = answer.expect(401);
+            assert_eq!(
+                answer.header("www-authenticate"),
+                Some("Basic realm=\"tokenbridge\", charset=\"UTF-8\""),
+                "{who:?}"
+            );
+            assert_eq!(answer.json()["status-code"], 401);
+        }
+    }
+}
+
+fn atlassian_s_own_headers_are_ignored(lab: &Lab) {
+    let headers = [
+        ("x-atlassian-token", "nocheck"),
+        ("content-type", "application/json"),
+        ("cookie", "JSESSIONID=1"),
+    ];
+    let path = format!("{LEGACY}?os_authType=basic");
+    lab.app()
+        .send("POST", &path, As::Admin, &headers, r#"{"name":"n"}"#)
+        .expect(200);
+}
+
+fn every_answer_announces_the_end(lab: &Lab) {
+    let app = lab.app_with(&[
+        "--legacy-deprecation",
+        "2027-01-01",
+        "--legacy-sunset",
+        "2033-12-31",
+        "--base-path",
+        "/bamboo",
+    ]);
+    for answer in [
+        app.get(LEGACY, As::Admin).expect(200),
+        app.get(LEGACY, As::Nobody).expect(401),
+        app.get(&format!("{LEGACY}/x"), As::Admin).expect(404),
+        app.get("/rest/agent/latest/nothing", As::Admin).expect(404),
+        app.send("PATCH", LEGACY_PRE_15, As::Admin, &[], "").expect(405),
+    ] {
+        assert_eq!(answer.header("deprecation"), Some("@1798761600"));
+        assert_eq!(answer.header("sunset"), Some("Sat, 31 Dec 2033 00:00:00 GMT"));
+        assert_eq!(
+            answer.header("link"),
+            Some("</bamboo/api-tokens>; rel=\"successor-version\"")
+        );
+    }
+    let app = lab.app();
+    let answer = app.get(LEGACY, As::Admin);
+    assert_eq!(
+        (answer.header("deprecation"), answer.header("sunset")),
+        (Some("@1795219200"), None)
+    );
+    assert_eq!(app.get(TOKENS, As::Admin).header("deprecation"), None);
+}
+
+fn bad_input_is_told_in_the_legacy_shape(lab: &Lab) {
+    let app = lab.app();
+    let uuid = app.new_legacy_token(&json!({ "name": "kept" }));
+    let json_type = ("content-type", "application/json");
+    for (body, header, status, message) in [
+        (
+            "",
+            json_type,
+            400,
+            "the body must be a JSON object, like {'name': 'agents'}",
+        ),
+        (
+            "[]",
+            json_type,
+            400,
+            "the body must be a JSON object, like {'name': 'agents'}",
+        ),
+        ("{}", json_type, 400, "name: it is required"),
+        (
+            r#"{"name":""}"#,
+            json_type,
+            400,
+            "name: it must not be empty or only blanks",
+        ),
+        (
+            r#"{"name":"a\nb"}"#,
+            json_type,
+            400,
+            "name: control characters such as line ends cannot be part of it",
+        ),
+        (
+            r#"{"name":"n","read":"yes"}"#,
+            json_type,
+            400,
+            "read: invalid type: string 'yes', expected a boolean at line 1 column 24",
+        ),
+        (
+            r#"{"name":7}"#,
+            json_type,
+            400,
+            "name: invalid type: integer '7', expected a string at line 1 column 9",
+        ),
+        (
+            "name=n",
+            ("content-type", "application/x-www-form-urlencoded"),
+            415,
+            "the body must be JSON, send Content-Type: application/json",
+        ),
+    ] {
+        let answer = app.send("POST", LEGACY, As::Admin, &[header], body).expect(status);
+        assert_eq!(
+            answer.text,
+            format!(r#"{{"message":"{message}","status-code":{status}}}"#),
+            "{body}"
+        );
+    }
+    let shell = app.send(
+        "POST",
+        LEGACY,
+        As::Admin,
+        &[json_type],
+        r#"{"name":"n","read":"$(reboot); `x` | y & z < a > b \\ c"}"#,
+    );
+    assert!(
+        !shell
+            .expect(400)
+            .message()
+            .contains(['$', '`', ';', '|', '&', '<', '>', '(', ')', '\\'])
+    );
+    app.send(
+        "PUT",
+        &format!("{LEGACY}/{uuid}"),
+        As::Admin,
+        &[json_type],
+        "{\"name\":",
+    )
+    .expect(400);
+    assert_eq!(app.get(LEGACY, As::Admin).json().as_array().unwrap().len(), 1);
+}
+
+fn methods_and_paths_that_do_not_exist(lab: &Lab) {
+    let app = lab.app();
+    for (method, path, allowed) in [
+        ("PATCH", LEGACY.to_owned(), "GET, HEAD, POST"),
+        ("DELETE", LEGACY_PRE_15.to_owned(), "GET, HEAD, POST"),
+        ("FROB", format!("{LEGACY}/x"), "GET, HEAD, PUT, DELETE"),
+        ("POST", format!("{LEGACY}/x"), "GET, HEAD, PUT, DELETE"),
+    ] {
+        let answer = app.send(method, &path, As::Admin, &[], "").expect(405);
+        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+        assert_eq!(answer.json()["status-code"], 405);
+    }
+    for path in [
+        "/rest/agent-config/1.0",
+        "/rest/agent/1.0/42/state",
+        "/rest/agent-config/latest/tokens/x/y",
+    ] {
+        assert_eq!(
+            app.get(path, As::Admin).expect(404).json()["status-code"],
+            404,
+            "{path}"
+        );
+    }
+    assert_eq!(
+        app.get("/nothing", As::Admin).expect(404).text,
+        r#"{"message":"there is nothing at this path"}"#
+    );
+}
+
+fn head_is_answered_as_get_is(lab: &Lab) {
+    let app = lab.app();
+    let head = app.send("HEAD", LEGACY, As::Admin, &[], "").expect(200);
+    assert_eq!(
+        (head.text.as_str(), head.header("content-type")),
+        ("", Some("application/json"))
+    );
+}
+
+fn a_context_path_goes_before_every_route(lab: &Lab) {
+    let app = lab.app_with(&["--base-path", "/builds/"]);
+    for path in [LEGACY, LEGACY_PRE_15, TOKENS, "/healthz", "/readyz"] {
+        app.get(path, As::Admin).expect(200);
+        let bare = app.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+        assert!(bare.starts_with("HTTP/1.1 404 "), "{bare}");
+    }
+}
+
+fn read_only_refuses_writes(lab: &Lab) {
+    let uuid = lab.app().new_legacy_token(&json!({ "name": "n" }));
+    let app = lab.app_with(&["--legacy", "read-only"]);
+    app.get(LEGACY, As::Admin).expect(200);
+    let refused = [
+        app.post(LEGACY, As::Admin, &json!({ "name": "m" })),
+        app.put(&format!("{LEGACY}/{uuid}"), As::Admin, &json!({ "name": "m" })),
+        app.delete(&format!("{LEGACY}/{uuid}"), As::Admin),
+    ];
+    for answer in refused {
+        assert_eq!(
+            answer.expect(403).message(),
+            "this API only reads any more, use /api-tokens"
+        );
+    }
+    assert_eq!(app.get(&format!("{LEGACY}/{uuid}"), As::Admin).json()["name"], "n");
+    app.post(TOKENS, As::Admin, &json!({ "name": "m" })).expect(200);
+}
+
+fn off_names_the_successor(lab: &Lab) {
+    let app = lab.app_with(&["--legacy", "off"]);
+    for path in PREFIXES {
+        let answer = app.get(path, As::Admin).expect(410);
+        assert_eq!(
+            answer.text,
+            r#"{"message":"this API is switched off, use /api-tokens","status-code":410}"#
+        );
+        assert!(answer.header("link").is_some());
+    }
+    app.get(TOKENS, As::Admin).expect(200);
+}

@@ -1,0 +1,158 @@
+//! What a client may cost.
+
+use std::{
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    support::{
+        ADMIN, Lab,
+        client::{As, LEGACY, TOKENS, basic},
+    },
+    tests,
+};
+
+tests![
+    bodies_have_an_end,
+    headers_have_an_end,
+    requests_must_arrive_in_time,
+    slow_clients_hold_up_nobody,
+    limits_are_settings,
+    nobody_s_body_is_read_before_they_are_known,
+];
+
+fn body(bytes: usize) -> String {
+    let rest = bytes - r#"{"name":"n","x":""}"#.len();
+    format!(r#"{{"name":"n","x":"{}"}}"#, "x".repeat(rest))
+}
+
+fn bodies_have_an_end(lab: &Lab) {
+    let app = lab.app();
+    let json_type = [("content-type", "application/json")];
+    app.send("POST", LEGACY, As::Admin, &json_type, &body(65_536))
+        .expect(200);
+    let refused = app
+        .send("POST", LEGACY, As::Admin, &json_type, &body(65_537))
+        .expect(413);
+    assert_eq!(
+        refused.text,
+        r#"{"message":"the body has more than 65536 bytes","status-code":413}"#
+    );
+    app.send("POST", TOKENS, As::Admin, &json_type, &body(65_537))
+        .expect(413);
+    // One that does not say how long it is.
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    let head = format!(
+        "POST {LEGACY} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\
+         Connection: close\r\n\r\n",
+        basic(ADMIN.0, ADMIN.1)
+    );
+    let answer = app.raw(format!("{head}{chunk}{chunk}{chunk}0\r\n\r\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+fn headers_have_an_end(lab: &Lab) {
+    let app = lab.app();
+    app.send("GET", LEGACY, As::Admin, &[("x-long", &"x".repeat(15_000))], "")
+        .expect(200);
+    let answer = app
+        .send("GET", LEGACY, As::Admin, &[("x-long", &"x".repeat(16_384))], "")
+        .expect(431);
+    assert_eq!(
+        answer.message(),
+        "the request line and headers have more than 16384 bytes"
+    );
+    app.get(&format!("{TOKENS}?name={}", "x".repeat(16_384)), As::Admin)
+        .expect(431);
+    // More than the server reads at all.
+    let answer = app.raw(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000)).as_bytes());
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    app.get(LEGACY, As::Admin).expect(200);
+}
+
+fn requests_must_arrive_in_time(lab: &Lab) {
+    let app = lab.app_with(&["--request-timeout-seconds", "1"]);
+    let began = Instant::now();
+    let answer = app.raw(b"GET /rest/agent/1.0/tokens HTTP/1.1\r\nHost: x\r\n");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let half_a_body = format!(
+        "POST {LEGACY} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        basic(ADMIN.0, ADMIN.1)
+    );
+    let answer = app.raw(half_a_body.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(
+        answer.contains(r#"{"message":"the request did not arrive in time","status-code":408}"#),
+        "{answer}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(app.get(LEGACY, As::Admin).text, "[]");
+}
+
+fn slow_clients_hold_up_nobody(lab: &Lab) {
+    let app = lab.app();
+    for n in 0..1500 {
+        lab.store.execute(&format!(
+            "INSERT INTO tokens (id, name, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id)
+             VALUES ('{n:08x}-0000-4000-8000-000000000000', '{}', '', '', 1, 'system', 'cli')",
+            "x".repeat(255)
+        ));
+    }
+    let authorization = basic(ADMIN.0, ADMIN.1);
+    let slow: Vec<_> = (0..200)
+        .map(|n| {
+            let mut stream = app.connect();
+            // Some never end their headers, some never send their body, some never read a long list.
+            let head = match n % 3 {
+                0 => "GET / HTTP/1.1\r\nHost: x\r\n".to_owned(),
+                1 => format!(
+                    "POST {LEGACY} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: 9\r\n\r\n"
+                ),
+                _ => format!("GET {LEGACY} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n\r\n"),
+            };
+            stream.write_all(head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..50 {
+        app.get(TOKENS, As::Admin).expect(200);
+        app.post(TOKENS, As::Admin, &json!({ "name": "n" })).expect(200);
+    }
+    drop(slow);
+}
+
+fn limits_are_settings(lab: &Lab) {
+    let app = lab.app_with(&["--max-body-bytes", "100", "--max-header-bytes", "1000"]);
+    app.send(
+        "POST",
+        LEGACY,
+        As::Admin,
+        &[("content-type", "application/json")],
+        &body(101),
+    )
+    .expect(413);
+    app.send("GET", LEGACY, As::Admin, &[("x-long", &"x".repeat(1000))], "")
+        .expect(431);
+    app.send(
+        "POST",
+        LEGACY,
+        As::Admin,
+        &[("content-type", "application/json")],
+        &body(100),
+    )
+    .expect(200);
+}
+
+fn nobody_s_body_is_read_before_they_are_known(lab: &Lab) {
+    let app = lab.app();
+    let mut stream = app.connect();
+    let head =
+        format!("POST {LEGACY} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 401");
+}

@@ -1,0 +1,109 @@
+//! The integration tests: one binary, and one suite for both stores.
+//!
+//! A test is a function that takes a [`Lab`], and each module lists its own. The suite runs on SQLite, and again on a private
+//! PostgreSQL; where PostgreSQL is not installed, its tests are shown as ignored.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod api_tokens;
+mod architecture;
+mod audit;
+mod authorization;
+mod bridge;
+mod cli;
+mod credentials;
+mod durability;
+mod faults;
+mod legacy;
+mod limits;
+mod machine;
+mod observe;
+mod support;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use support::{Lab, cluster::Cluster, store::Kind};
+
+/// A test and its name.
+type Test = (&'static str, fn(&Lab));
+
+/// The tests of a module, or those of them that a name is given to. A test that is not listed is dead code, and refused.
+#[macro_export]
+macro_rules! tests {
+    ($list:ident: $($name:ident),* $(,)?) => {
+        pub const $list: &[$crate::Test] = &[$((concat!(module_path!(), "::", stringify!($name)), $name)),*];
+    };
+    ($($name:ident),* $(,)?) => {
+        $crate::tests![TESTS: $($name),*];
+    };
+}
+
+/// Run on each store.
+const ON_BOTH: &[&[Test]] = &[
+    api_tokens::TESTS,
+    audit::TESTS,
+    authorization::TESTS,
+    bridge::TESTS,
+    cli::TESTS,
+    credentials::TESTS,
+    durability::TESTS,
+    faults::TESTS,
+    legacy::TESTS,
+    machine::TESTS,
+];
+
+/// Run on SQLite: what is about files, and what no store plays a part in.
+const ON_SQLITE: &[&[Test]] = &[architecture::TESTS, faults::OF_FILES, limits::TESTS, observe::TESTS];
+
+/// Run on PostgreSQL: what is about servers.
+const ON_POSTGRES: &[&[Test]] = &[faults::OF_SERVERS];
+
+/// Run on SQLite where a small disk can be mounted.
+const ON_A_SMALL_DISK: &[&[Test]] = &[faults::OF_SMALL_DISKS];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let cluster = if arguments.list { None } else { Cluster::start() };
+    let no_cluster = cluster
+        .is_none()
+        .then_some("PostgreSQL is not installed; tests/run installs it");
+    let no_small_disk = (!faults::SmallDisk::can_be_mounted()).then_some("only root can mount a small disk");
+    let trials = [
+        (Kind::Sqlite, ON_BOTH, None),
+        (Kind::Sqlite, ON_SQLITE, None),
+        (Kind::Sqlite, ON_A_SMALL_DISK, no_small_disk),
+        (Kind::Postgres, ON_BOTH, no_cluster),
+        (Kind::Postgres, ON_POSTGRES, no_cluster),
+    ]
+    .into_iter()
+    .flat_map(|(kind, modules, left_out)| {
+        modules
+            .iter()
+            .copied()
+            .flatten()
+            .map(move |test| trial(kind, *test, left_out))
+    })
+    .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(cluster);
+    conclusion.exit_code()
+}
+
+fn trial(kind: Kind, (name, test): Test, left_out: Option<&'static str>) -> Trial {
+    let name = name.strip_prefix("it::").unwrap_or(name);
+    Trial::ignorable_test(format!("{kind}::{name}"), move || {
+        if let Some(reason) = left_out {
+            return Ok(Completion::ignored_with(reason));
+        }
+        test(&Lab::new(kind));
+        Ok(Completion::Completed)
+    })
+}

@@ -1,0 +1,206 @@
+//! What the tests stand on: a server of their own on a store of their own, with a clock that they set.
+
+pub mod client;
+pub mod cluster;
+pub mod program;
+pub mod store;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use actix_web::dev::ServerHandle;
+use clap::Parser;
+use sha2::{Digest, Sha256};
+use tokenbridge::{
+    domain::{
+        clock::{Clock, Timestamp},
+        random::{Random, RandomError},
+    },
+    settings::ServeSettings,
+    startup,
+};
+
+use client::Client;
+use store::{Kind, TestStore};
+
+/// The name and the password of the admin that every test store has.
+pub const ADMIN: (&str, &str) = ("admin", "correct horse battery");
+
+/// When the tests' clock begins.
+pub const START: &str = "2030-01-01T00:00:00Z";
+
+/// Where a test begins: on an empty store of one kind.
+pub struct Lab {
+    pub kind: Kind,
+    pub store: TestStore,
+    pub clock: Arc<TestClock>,
+}
+
+impl Lab {
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            store: TestStore::new(kind),
+            clock: Arc::new(TestClock::default()),
+        }
+    }
+
+    /// A server on the lab's store.
+    pub fn app(&self) -> TestApp {
+        self.app_with(&[])
+    }
+
+    /// A server on the lab's store, with flags.
+    pub fn app_with(&self, flags: &[&str]) -> TestApp {
+        self.app_on(&self.store.url(), flags)
+    }
+
+    /// A server on any store, with flags.
+    pub fn app_on(&self, database_url: &str, flags: &[&str]) -> TestApp {
+        TestApp::start(database_url, flags, Arc::clone(&self.clock) as Arc<dyn Clock>)
+    }
+}
+
+/// Flags as `serve` takes them.
+#[derive(Parser)]
+pub struct Flags {
+    #[command(flatten)]
+    pub serve: ServeSettings,
+}
+
+/// A running server, and a client for it.
+pub struct TestApp {
+    pub client: Client,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::ops::Deref for TestApp {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl TestApp {
+    fn start(database_url: &str, flags: &[&str], clock: Arc<dyn Clock>) -> Self {
+        let common = [
+            "tokenbridge",
+            "--listen",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--database-url",
+            database_url,
+        ];
+        let settings = Flags::parse_from(common.iter().chain(flags)).serve;
+        let (send, receive) = mpsc::channel();
+        let of_thread = settings.clone();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let random = Arc::new(TestRandom);
+                let service = startup::open_service_with(&of_thread.store, false, clock, random).unwrap();
+                let running = startup::build(&of_thread, Arc::new(service)).unwrap();
+                send.send((running.address, running.handle())).unwrap();
+                // A test may have taken the store away.
+                let _ = running.run_until_stopped().await;
+            });
+        });
+        let (address, handle) = receive.recv().expect("the server starts");
+        Self {
+            client: Client::new(address, &settings.base_path),
+            handle,
+            thread: Some(thread),
+        }
+    }
+
+    /// Stops the server gracefully, and waits until it has written everything.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let stopping = self.handle.stop(true);
+            drop(stopping);
+            thread.join().expect("the server ends well");
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A clock that stands still until a test moves it.
+pub struct TestClock(AtomicI64);
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self(AtomicI64::new(time(START).micros()))
+    }
+}
+
+impl TestClock {
+    pub fn advance(&self, by: Duration) {
+        self.0
+            .fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub fn retreat(&self, by: Duration) {
+        self.0
+            .fetch_sub(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The time so many seconds from now, as the APIs write it.
+    pub fn in_seconds(&self, seconds: i64) -> String {
+        let micros = self.0.load(Ordering::SeqCst) + seconds * 1_000_000;
+        Timestamp::from_micros(micros).unwrap().to_string()
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+pub fn time(text: &str) -> Timestamp {
+    Timestamp::parse("time", text).unwrap()
+}
+
+/// Bytes that differ between any two draws of this process, and are nobody's secret.
+pub struct TestRandom;
+
+impl Random for TestRandom {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        for chunk in bytes.chunks_mut(32) {
+            let draw = DRAWN.fetch_add(1, Ordering::SeqCst);
+            let drawn = Sha256::digest(draw.to_be_bytes());
+            chunk.copy_from_slice(&drawn[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until `done` gives something; a test never waits for a time, but for a thing.
+pub fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(found) = done() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("this did not happen within 30 s: {what}");
+}

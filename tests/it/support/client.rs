@@ -1,0 +1,195 @@
+//! A client that takes every answer as it comes.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
+use ureq::{Agent, http::Request};
+
+use super::ADMIN;
+
+pub const LEGACY: &str = "/rest/agent-config/1.0/tokens";
+pub const LEGACY_PRE_15: &str = "/rest/agent/1.0/tokens";
+pub const TOKENS: &str = "/api-tokens";
+
+/// As whom a call is made.
+#[derive(Clone, Copy, Debug)]
+pub enum As<'a> {
+    Nobody,
+    Admin,
+    Basic(&'a str, &'a str),
+    Key(&'a str),
+    Bearer(&'a str),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub text: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The answer, if it has this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn message(&self) -> String {
+        self.json()["message"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no message: {self:?}"))
+            .to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+pub struct Client {
+    pub address: SocketAddr,
+    base_path: String,
+    agent: Agent,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, base_path: &str) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_mins(1)))
+            .build();
+        Self {
+            address,
+            base_path: base_path.to_owned(),
+            agent: config.into(),
+        }
+    }
+
+    pub fn get(&self, path: &str, who: As<'_>) -> Answer {
+        self.send("GET", path, who, &[], "")
+    }
+
+    pub fn delete(&self, path: &str, who: As<'_>) -> Answer {
+        self.send("DELETE", path, who, &[], "")
+    }
+
+    pub fn post(&self, path: &str, who: As<'_>, body: &Value) -> Answer {
+        self.json("POST", path, who, body)
+    }
+
+    pub fn put(&self, path: &str, who: As<'_>, body: &Value) -> Answer {
+        self.json("PUT", path, who, body)
+    }
+
+    fn json(&self, method: &str, path: &str, who: As<'_>, body: &Value) -> Answer {
+        self.send(
+            method,
+            path,
+            who,
+            &[("content-type", "application/json")],
+            &body.to_string(),
+        )
+    }
+
+    pub fn send(&self, method: &str, path: &str, who: As<'_>, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.try_send(method, path, who, headers, body)
+            .expect("the server answers")
+    }
+
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        who: As<'_>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, ureq::Error> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{}{path}", self.address, self.base_path));
+        request = match who {
+            As::Nobody => request,
+            As::Admin => request.header("authorization", basic(ADMIN.0, ADMIN.1)),
+            As::Basic(name, password) => request.header("authorization", basic(name, password)),
+            As::Key(value) => request.header("x-api-key", value),
+            As::Bearer(value) => request.header("authorization", format!("Bearer {value}")),
+        };
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = match body {
+            "" => self.agent.run(request.body(()).unwrap())?,
+            body => self.agent.run(request.body(body.to_owned()).unwrap())?,
+        };
+        let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers: response
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_string(), text(value)))
+                .collect(),
+            text: response.body_mut().with_config().limit(1 << 30).read_to_string()?,
+        })
+    }
+
+    /// Makes a token with a value; gives its id and its value.
+    #[track_caller]
+    pub fn new_token(&self, body: &Value) -> (String, String) {
+        let made = self.post(TOKENS, As::Admin, body).expect(200).json();
+        (string(&made["id"]), string(&made["value"]))
+    }
+
+    /// Makes a token as the legacy API does; gives its uuid.
+    #[track_caller]
+    pub fn new_legacy_token(&self, body: &Value) -> String {
+        string(&self.post(LEGACY, As::Admin, body).expect(200).json()["uuid"])
+    }
+
+    /// Sends bytes as they are, and reads until the server closes the connection.
+    pub fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        // The server may close on what it has not read.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        stream
+    }
+}
+
+pub fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")))
+}
+
+#[track_caller]
+pub fn string(value: &Value) -> String {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("no string: {value}"))
+        .to_owned()
+}

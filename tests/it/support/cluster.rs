@@ -1,0 +1,190 @@
+//! A private PostgreSQL, on a port of its own, which is gone with the tests.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use openssl::{
+    asn1::Asn1Time,
+    ec::{EcGroup, EcKey},
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::PKey,
+    x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
+};
+use tempfile::TempDir;
+
+/// The port of the cluster that the suite shares; 0 while there is none.
+static SHARED: AtomicU16 = AtomicU16::new(0);
+
+pub struct Cluster {
+    directory: TempDir,
+    programs: PathBuf,
+    pub port: u16,
+}
+
+impl Cluster {
+    /// Starts the cluster that the suite shares; none where PostgreSQL is not installed.
+    pub fn start() -> Option<Self> {
+        let cluster = Self::private()?;
+        SHARED.store(cluster.port, Ordering::SeqCst);
+        Some(cluster)
+    }
+
+    /// The URL of a database in the shared cluster.
+    pub fn shared_url(database: &str) -> String {
+        url(SHARED.load(Ordering::SeqCst), database)
+    }
+
+    /// A cluster for one test alone, which may stop it.
+    pub fn private() -> Option<Self> {
+        let programs = programs()?;
+        let directory = TempDir::new().unwrap();
+        let cluster = Self {
+            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            programs,
+            directory,
+        };
+        write_certificate(cluster.directory.path());
+        own(cluster.directory.path());
+        cluster.run(
+            "initdb",
+            &[
+                "--username=tokenbridge",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--no-sync",
+                "--no-instructions",
+            ],
+        );
+        cluster.resume();
+        Some(cluster)
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        url(self.port, database)
+    }
+
+    /// The certificate that the cluster shows, which is for `localhost`.
+    pub fn certificate(&self) -> PathBuf {
+        self.directory.path().join("server.crt")
+    }
+
+    pub fn resume(&self) {
+        let place = self.directory.path().display();
+        let options = format!(
+            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories={place} -c fsync=off -c max_connections=200 \
+             -c ssl=on -c ssl_cert_file={place}/server.crt -c ssl_key_file={place}/server.key",
+            self.port
+        );
+        let log = format!("{place}/log");
+        self.run(
+            "pg_ctl",
+            &["start", "--wait", "--silent", "--log", &log, "--options", &options],
+        );
+    }
+
+    /// Stops the cluster as a crash would.
+    pub fn crash(&self) {
+        self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode=immediate"]);
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let data = self.directory.path().join("data");
+        let status = as_postgres(&self.programs.join(program))
+            .arg("--pgdata")
+            .arg(data)
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "{program} {arguments:?}: {status}");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let data = self.directory.path().join("data");
+        let stop = ["stop", "--silent", "--mode=immediate", "--pgdata"];
+        // A test may have stopped it.
+        let _ = as_postgres(&self.programs.join("pg_ctl"))
+            .args(stop)
+            .arg(data)
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!("postgres://tokenbridge@127.0.0.1:{port}/{database}")
+}
+
+/// Where PostgreSQL's programs are: on the path, or where Debian puts them.
+fn programs() -> Option<PathBuf> {
+    let on_path = std::env::split_paths(&std::env::var_os("PATH")?).collect::<Vec<_>>();
+    let debian = std::fs::read_dir("/usr/lib/postgresql").ok().into_iter().flatten();
+    let debian = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
+    on_path
+        .into_iter()
+        .chain(debian)
+        .find(|place| place.join("initdb").exists())
+}
+
+/// PostgreSQL refuses to run as root.
+fn as_postgres(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program);
+    command
+}
+
+fn own(place: &Path) {
+    if is_root() {
+        let status = Command::new("chown")
+            .args(["-R", "postgres:"])
+            .arg(place)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    id.stdout == b"0\n"
+}
+
+/// A key and a certificate for `localhost`, signed by itself.
+fn write_certificate(place: &Path) {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", "localhost").unwrap();
+    let name = name.build();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_version(2).unwrap();
+    certificate.set_subject_name(&name).unwrap();
+    certificate.set_issuer_name(&name).unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate
+        .set_not_before(&Asn1Time::days_from_now(0).unwrap())
+        .unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    let names = SubjectAlternativeName::new()
+        .dns("localhost")
+        .build(&certificate.x509v3_context(None, None))
+        .unwrap();
+    certificate.append_extension(names).unwrap();
+    certificate.sign(&key, MessageDigest::sha256()).unwrap();
+    std::fs::write(place.join("server.crt"), certificate.build().to_pem().unwrap()).unwrap();
+    let key_file = place.join("server.key");
+    std::fs::write(&key_file, key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    std::fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}

@@ -1,0 +1,148 @@
+//! The real program, run as people run it.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
+
+use super::{client::Client, eventually};
+
+pub struct Program {
+    database_url: String,
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Program {
+    pub fn new(database_url: &str) -> Self {
+        Self {
+            database_url: database_url.to_owned(),
+        }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokenbridge"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("TOKENBRIDGE_DATABASE_URL", &self.database_url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with_input(arguments, "")
+    }
+
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
+        end(self.command(arguments), input)
+    }
+
+    /// Starts a server, and waits until it listens.
+    pub fn serve(&self, flags: &[&str]) -> Serving {
+        self.serve_with(flags, &[])
+    }
+
+    /// Starts a server with variables, and waits until it listens.
+    pub fn serve_with(&self, flags: &[&str], variables: &[(&str, &str)]) -> Serving {
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .args(flags)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let reader = read_lines(child.stderr.take().unwrap(), Arc::clone(&log));
+        let address = eventually("the server listens", || {
+            let log = log.lock().unwrap();
+            let (_, rest) = log.split_once("listening on http://")?;
+            let end = rest.find(|letter: char| !letter.is_ascii_digit() && !".:[]".contains(letter))?;
+            rest[..end].parse::<SocketAddr>().ok()
+        });
+        let base_path = flags
+            .iter()
+            .skip_while(|flag| **flag != "--base-path")
+            .nth(1)
+            .unwrap_or(&"");
+        Serving {
+            client: Client::new(address, base_path),
+            child,
+            log,
+            reader: Some(reader),
+        }
+    }
+}
+
+pub fn end(mut command: Command, input: &str) -> Ended {
+    let mut child = command.spawn().unwrap();
+    // A program that reads nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A server that runs as a process of its own.
+pub struct Serving {
+    pub client: Client,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until the process has ended; gives its exit code, and all that it logged.
+    pub fn wait(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        let log = self.log.lock().unwrap().clone();
+        (status.code(), log)
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_lines(pipe: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut log = into.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    })
+}

@@ -1,0 +1,146 @@
+//! Stores of the tests' own: a copy of a file, or a database in the private cluster.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use diesel::{
+    Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query,
+};
+use tempfile::TempDir;
+
+use super::{ADMIN, cluster::Cluster, program::Program};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        })
+    }
+}
+
+/// An empty store with one admin.
+pub struct TestStore {
+    pub directory: TempDir,
+    kind: Kind,
+    name: String,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+static SQLITE_TEMPLATE: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("template.db");
+    prepare(&format!("sqlite:{}", file.display()));
+    (directory, file)
+});
+
+static POSTGRES_TEMPLATE: LazyLock<&str> = LazyLock::new(|| {
+    postgres("postgres").batch_execute("CREATE DATABASE template").unwrap();
+    prepare(&Cluster::shared_url("template"));
+    "template"
+});
+
+fn prepare(url: &str) {
+    let added = Program::new(url).run_with_input(&["admin", "add", ADMIN.0, "--password-stdin"], ADMIN.1);
+    assert_eq!(added.code, 0, "{added:?}");
+}
+
+impl TestStore {
+    pub fn new(kind: Kind) -> Self {
+        let store = Self {
+            directory: TempDir::new().unwrap(),
+            kind,
+            name: format!("test_{}", NEXT.fetch_add(1, Ordering::SeqCst)),
+        };
+        match kind {
+            Kind::Sqlite => {
+                std::fs::copy(&SQLITE_TEMPLATE.1, store.directory.path().join("tokenbridge.db")).unwrap();
+            }
+            Kind::Postgres => {
+                let create = format!("CREATE DATABASE {} TEMPLATE {}", store.name, *POSTGRES_TEMPLATE);
+                // A template must be in use by nobody, not even by another test that copies it.
+                super::eventually("the database is made", || {
+                    postgres("postgres").batch_execute(&create).ok()
+                });
+            }
+        }
+        store
+    }
+
+    /// Where a store of this kind can be made that is not there yet, or for PostgreSQL is empty.
+    pub fn fresh_url(&self) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("sqlite:{}", self.directory.path().join("fresh.db").display()),
+            Kind::Postgres => {
+                let name = format!("fresh_{}", NEXT.fetch_add(1, Ordering::SeqCst));
+                postgres("postgres")
+                    .batch_execute(&format!("CREATE DATABASE {name}"))
+                    .unwrap();
+                Cluster::shared_url(&name)
+            }
+        }
+    }
+
+    pub fn url(&self) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("sqlite:{}", self.directory.path().join("tokenbridge.db").display()),
+            Kind::Postgres => Cluster::shared_url(&self.name),
+        }
+    }
+
+    /// Runs statements, behind the server's back.
+    pub fn execute(&self, statements: &str) {
+        execute(&self.url(), statements);
+    }
+
+    /// The texts that a query finds in a column named `found`.
+    pub fn texts(&self, query: &str) -> Vec<String> {
+        texts(&self.url(), query)
+    }
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    found: String,
+}
+
+pub fn execute(url: &str, statements: &str) {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => sqlite(path).batch_execute(statements).unwrap(),
+        None => PgConnection::establish(url).unwrap().batch_execute(statements).unwrap(),
+    }
+}
+
+pub fn texts(url: &str, query: &str) -> Vec<String> {
+    let rows: Vec<Found> = match url.strip_prefix("sqlite:") {
+        Some(path) => sql_query(query).load(&mut sqlite(path)).unwrap(),
+        None => sql_query(query)
+            .load(&mut PgConnection::establish(url).unwrap())
+            .unwrap(),
+    };
+    rows.into_iter().map(|row| row.found).collect()
+}
+
+pub fn sqlite(path: &str) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(path).unwrap();
+    conn.batch_execute("PRAGMA busy_timeout = 10000").unwrap();
+    conn
+}
+
+fn postgres(database: &str) -> PgConnection {
+    PgConnection::establish(&Cluster::shared_url(database)).unwrap()
+}
