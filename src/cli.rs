@@ -15,7 +15,8 @@ use clap_complete::Shell;
 use crate::{
     domain::{
         Invalid,
-        actor::{Call, Caller, Door, Origin},
+        actor::{Door, Origin},
+        caller::{Call, Caller},
     },
     http::observe::with_sources,
     service,

@@ -6,6 +6,7 @@ mod extract;
 mod legacy;
 pub(crate) mod observe;
 mod ops;
+pub(crate) mod request_id;
 
 use std::{sync::Arc, time::Duration};
 

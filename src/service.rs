@@ -14,8 +14,9 @@ pub use error::{Error, Refusal};
 
 use crate::{
     domain::{
-        actor::{Caller, Origin},
+        actor::Origin,
         audit::{Action, AuditEvent},
+        caller::Caller,
         clock::{Clock, Timestamp},
         random::Random,
         token::TokenId,

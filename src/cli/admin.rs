@@ -8,7 +8,7 @@ use super::{
     output::{self, Format},
     password::PasswordSource,
 };
-use crate::{domain::admin::AdminName, settings::StoreSettings, startup::open_service};
+use crate::{domain::name::AdminName, settings::StoreSettings, startup::open_service};
 
 #[derive(Subcommand)]
 pub enum AdminCommand {

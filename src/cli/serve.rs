@@ -5,10 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::{
-    domain::{
-        Invalid,
-        admin::{AdminName, Password},
-    },
+    domain::{Invalid, admin::Password, name::AdminName},
     settings::ServeSettings,
     startup::{StartError, build, logging, open_service},
 };

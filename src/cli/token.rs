@@ -12,9 +12,10 @@ use crate::{
     domain::{
         cidr::CidrBlocks,
         clock::Timestamp,
+        name::TokenName,
         page::{Cursor, PageSize, TokenFilter, TokenState},
         permission::PermissionSet,
-        token::{Token, TokenId, TokenName},
+        token::{Token, TokenId},
         value::TokenValue,
     },
     http::api_tokens::view::ApiToken,

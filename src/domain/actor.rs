@@ -4,8 +4,6 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{admin::Admin, token::Token, value::ValueHash};
-
 /// Who is remembered to have done something: `createdBy` and `updatedBy`, and the actor of an audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Actor {
@@ -48,38 +46,6 @@ impl ActorKind {
     }
 }
 
-/// Who makes a call, as far as they have shown it.
-#[derive(Clone, Debug)]
-pub enum Caller {
-    /// An admin, with the password hash that their password matched.
-    Admin(Admin),
-    /// A token, with the hash of the value that was presented.
-    Token(Box<Token>, ValueHash),
-    /// Somebody at the server's own command line.
-    CommandLine,
-}
-
-impl Caller {
-    /// As whom the caller is remembered.
-    #[must_use]
-    pub fn actor(&self) -> Actor {
-        match self {
-            Self::Admin(admin) => Actor {
-                id: admin.name.as_str().to_owned(),
-                kind: ActorKind::User,
-            },
-            Self::Token(token, _) => Actor {
-                id: token.id.to_string(),
-                kind: ActorKind::ApiToken,
-            },
-            Self::CommandLine => Actor {
-                id: Door::Cli.name().to_owned(),
-                kind: ActorKind::System,
-            },
-        }
-    }
-}
-
 /// The way in that a call took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Door {
@@ -113,13 +79,4 @@ pub struct Origin {
     pub door: Door,
     /// The client's address; none at the command line.
     pub client: Option<IpAddr>,
-}
-
-/// A call: who, and from where.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Who.
-    pub caller: Caller,
-    /// From where.
-    pub origin: Origin,
 }

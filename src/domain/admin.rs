@@ -2,35 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Invalid, token::TokenName};
-
-/// An admin's name: what a token's name may be, and no colon, which RFC 7617 uses to end it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AdminName(String);
-
-impl AdminName {
-    /// Takes `text` as a name.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
-    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        let text = text.into();
-        TokenName::check("admin name", &text)?;
-        if text.contains(':') {
-            return Err(Invalid::new(
-                "admin name",
-                "a colon cannot be part of it: HTTP Basic ends the name there",
-            ));
-        }
-        Ok(Self(text))
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+use super::{Invalid, name::AdminName};
 
 /// A password that an admin chose: 1 to 1,024 bytes with no control characters (RFC 7617).
 #[derive(Clone, Debug)]
@@ -101,14 +73,6 @@ pub struct Admin {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_without_colons_and_controls_are_taken() {
-        assert!(AdminName::parse("Jürgen O'Neil").is_ok());
-        for bad in ["", "  ", "a:b", "a\nb"] {
-            assert!(AdminName::parse(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn passwords_are_never_shown() {

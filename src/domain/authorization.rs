@@ -1,7 +1,7 @@
 //! Who may do what to which token.
 
 use super::{
-    actor::Caller,
+    caller::Caller,
     cidr::CidrBlocks,
     permission::{Permission, PermissionSet},
     token::Token,

@@ -7,6 +7,7 @@ use super::{
     actor::Actor,
     cidr::CidrBlocks,
     clock::Timestamp,
+    name::TokenName,
     permission::{Permission, PermissionSet},
     random::{Random, RandomError},
 };
@@ -38,51 +39,6 @@ impl TokenId {
 impl std::fmt::Display for TokenId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.as_hyphenated().fmt(f)
-    }
-}
-
-/// What people call a token: 1 to 255 characters, no control characters, not only blanks. Names need not be unique.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenName(String);
-
-impl TokenName {
-    const LONGEST: usize = 255;
-
-    /// Takes `text` as a name.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
-    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        let text = text.into();
-        Self::check("name", &text)?;
-        Ok(Self(text))
-    }
-
-    /// The rules of names, for any field that is one.
-    pub(super) fn check(field: &'static str, text: &str) -> Result<(), Invalid> {
-        if text.trim().is_empty() {
-            return Err(Invalid::new(field, "it must not be empty or only blanks"));
-        }
-        let length = text.chars().count();
-        if length > Self::LONGEST {
-            return Err(Invalid::new(
-                field,
-                format!("it has {length} characters; {} are the most", Self::LONGEST),
-            ));
-        }
-        if text.chars().any(char::is_control) {
-            return Err(Invalid::new(
-                field,
-                "control characters such as line ends cannot be part of it",
-            ));
-        }
-        Ok(())
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -157,7 +113,6 @@ pub fn future_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn only_the_hyphenated_form_is_an_id() {
@@ -170,23 +125,6 @@ mod tests {
             "",
         ] {
             assert_eq!(TokenId::parse(other), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn names_are_counted_in_characters() {
-        assert!(TokenName::parse("é".repeat(255)).is_ok());
-        assert_eq!(
-            TokenName::parse("é".repeat(256)).unwrap_err().to_string(),
-            "name: it has 256 characters; 255 are the most"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn a_name_is_taken_exactly_when_the_rules_say_so(text in ".{0,300}") {
-            let right = !text.trim().is_empty() && text.chars().count() <= 255 && !text.chars().any(char::is_control);
-            prop_assert_eq!(TokenName::parse(text).is_ok(), right);
         }
     }
 }

@@ -20,9 +20,10 @@ use crate::{
         Invalid,
         cidr::CidrBlocks,
         clock::Timestamp,
+        name::TokenName,
         page::{Cursor, PageSize, TokenFilter, TokenState},
         permission::PermissionSet,
-        token::{TokenId, TokenName},
+        token::TokenId,
     },
     service::{
         Error,

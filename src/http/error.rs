@@ -9,7 +9,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::observe;
+use super::request_id;
 use crate::service::{Error, Refusal};
 
 /// How long a client is asked to wait when the store is not available, in seconds.
@@ -168,7 +168,7 @@ impl From<Error> for Failure {
                     .with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)
             },
             Error::Internal(_) => {
-                let message = format!("{message}; the log tells more of request {}", observe::request_id());
+                let message = format!("{message}; the log tells more of request {}", request_id::current());
                 Self {
                     source: Some(Box::new(error)),
                     ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)

@@ -16,7 +16,10 @@ use super::{
     observe::CallerLabel,
 };
 use crate::{
-    domain::actor::{Call, Caller, Door, Origin},
+    domain::{
+        actor::{Door, Origin},
+        caller::{Call, Caller},
+    },
     service::{Error, Refusal},
 };
 use client_address::ClientAddress;

@@ -17,8 +17,9 @@ use super::{
 use crate::{
     domain::{
         Invalid,
+        name::TokenName,
         permission::{Permission, PermissionSet},
-        token::{Token, TokenId, TokenName},
+        token::{Token, TokenId},
     },
     service::{
         Error,

@@ -1,37 +1,17 @@
 //! What is seen of every request: its id, its line in the log, and the headers of every answer.
 
-use std::{
-    rc::Rc,
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
-};
+use std::{rc::Rc, time::Instant};
 
 use actix_web::{
     Error, HttpMessage,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    http::header::{self, HeaderValue},
     middleware::Next,
     web::Data,
 };
 
-use super::{State, error::Failure, extract::client_address::ClientAddress};
-use crate::domain::random::{OsRandom, Random};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST_REQUEST_ID: usize = 64;
-
-tokio::task_local! {
-    static CURRENT: Rc<str>;
-}
-
-/// The id of the request that is being handled; `-` outside of any.
-pub fn request_id() -> Rc<str> {
-    CURRENT.try_with(Rc::clone).unwrap_or_else(|_| "-".into())
-}
+use super::{State, error::Failure, extract::client_address::ClientAddress, request_id};
 
 /// As whom a request was made, for its line in the log.
 #[derive(Clone, Debug)]
@@ -44,8 +24,8 @@ pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id: Rc<str> = sane_id(request.headers()).map_or_else(new_id, Rc::from);
-    CURRENT.scope(Rc::clone(&id), observed(request, next, &id)).await
+    let id = request_id::choose(request.headers());
+    request_id::scope(Rc::clone(&id), observed(request, next, &id)).await
 }
 
 async fn observed(
@@ -60,7 +40,7 @@ async fn observed(
     };
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(REQUEST_ID, id);
+        headers.insert(request_id::HEADER, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -124,26 +104,4 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn sane_id(headers: &HeaderMap) -> Option<&str> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let sane = !id.is_empty()
-        && id.len() <= LONGEST_REQUEST_ID
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    sane.then_some(id)
-}
-
-/// An id that no other request of this process has, and hardly one of another.
-fn new_id() -> Rc<str> {
-    static PROCESS: LazyLock<u64> = LazyLock::new(|| {
-        let mut bytes = [0; size_of::<u64>()];
-        // Without randomness the ids of two processes may be the same, and still tell the requests of each apart.
-        let _ = OsRandom.fill(&mut bytes);
-        u64::from_be_bytes(bytes)
-    });
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("{:016x}-{}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)).into()
 }

@@ -7,9 +7,11 @@ use serde_json::json;
 use super::{Error, Service, record, still_valid};
 use crate::{
     domain::{
-        actor::{Call, Caller, Door, Origin},
-        admin::{Admin, AdminName, Password},
+        actor::{Door, Origin},
+        admin::{Admin, Password},
         audit::Action,
+        caller::{Call, Caller},
+        name::AdminName,
     },
     store::{
         StoreError,

@@ -4,11 +4,7 @@ use secrecy::SecretString;
 
 use super::{Error, Refusal, Service, unwritten::Subject};
 use crate::{
-    domain::{
-        actor::{Caller, Origin},
-        admin::{AdminName, Password},
-        value::ValueHash,
-    },
+    domain::{actor::Origin, admin::Password, caller::Caller, name::AdminName, value::ValueHash},
     store::{admins, tokens},
 };
 

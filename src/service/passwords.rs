@@ -14,8 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Error;
 use crate::{
     domain::{
-        admin::{Admin, AdminName, Password, PasswordHash},
+        admin::{Admin, Password, PasswordHash},
         clock::Timestamp,
+        name::AdminName,
         random::{Random, RandomError},
     },
     store::StoreError,

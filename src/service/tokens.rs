@@ -8,14 +8,15 @@ use super::{Error, Service, record, still_valid};
 use crate::{
     domain::{
         Invalid,
-        actor::{Call, Caller},
         audit::Action,
         authorization::{Grant, Operation, authorize},
+        caller::{Call, Caller},
         cidr::CidrBlocks,
         clock::Timestamp,
+        name::TokenName,
         page::{Cursor, Page, PageSize, TokenFilter},
         permission::{Permission, PermissionSet},
-        token::{Change, Token, TokenId, TokenName, future_expiry},
+        token::{Change, Token, TokenId, future_expiry},
         value::TokenValue,
     },
     store::{AnyConnection, tokens},

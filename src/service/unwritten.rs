@@ -11,9 +11,9 @@ use serde_json::json;
 use super::{Error, Refusal};
 use crate::domain::{
     actor::{Door, Origin},
-    admin::AdminName,
     audit::{Action, AuditEvent},
     clock::Timestamp,
+    name::AdminName,
     token::{Token, TokenId},
 };
 

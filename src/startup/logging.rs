@@ -9,7 +9,7 @@ use log::{
 };
 use serde_json::{Map, Value as Json, json};
 
-use crate::{http::observe::request_id, settings::LogFormat};
+use crate::{http::request_id, settings::LogFormat};
 
 /// Starts logging to standard error; `RUST_LOG` chooses what is logged.
 pub fn init(format: LogFormat) {
@@ -28,7 +28,7 @@ fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     write!(
         out,
         "{time} {style}{level:5}{style:#} {target} [{}] {}",
-        request_id(),
+        request_id::current(),
         record.args()
     )?;
     for (key, value) in &fields(record) {
@@ -46,7 +46,7 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     line.insert("time".to_owned(), json!(out.timestamp_millis().to_string()));
     line.insert("level".to_owned(), json!(record.level().as_str()));
     line.insert("target".to_owned(), json!(record.target()));
-    line.insert("request_id".to_owned(), json!(&*request_id()));
+    line.insert("request_id".to_owned(), json!(&*request_id::current()));
     line.insert("message".to_owned(), json!(record.args().to_string()));
     writeln!(out, "{}", Json::Object(line))
 }

@@ -8,8 +8,9 @@ use super::{
     schema::admins,
 };
 use crate::domain::{
-    admin::{Admin, AdminName, PasswordHash},
+    admin::{Admin, PasswordHash},
     clock::Timestamp,
+    name::AdminName,
 };
 
 /// An admin as a list shows them.

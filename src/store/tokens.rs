@@ -14,9 +14,10 @@ use crate::domain::{
     actor::{Actor, ActorKind},
     cidr::CidrBlocks,
     clock::Timestamp,
+    name::TokenName,
     page::{Cursor, Page, PageSize, TokenFilter, TokenState},
     permission::PermissionSet,
-    token::{Change, Token, TokenId, TokenName},
+    token::{Change, Token, TokenId},
     value::ValueHash,
 };
 

@@ -9,7 +9,7 @@ use futures_util::stream;
 use super::{Call, LegacyToken};
 use crate::{
     domain::{
-        actor::Call as ServiceCall,
+        caller::Call as ServiceCall,
         page::{Cursor, Page, PageSize, TokenFilter},
     },
     http::{State, error::Failure, extract::state},

@@ -1,0 +1,49 @@
+//! Who makes a call.
+
+use super::{
+    actor::{Actor, ActorKind, Door, Origin},
+    admin::Admin,
+    token::Token,
+    value::ValueHash,
+};
+
+/// Who makes a call, as far as they have shown it.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// An admin, with the password hash that their password matched.
+    Admin(Admin),
+    /// A token, with the hash of the value that was presented.
+    Token(Box<Token>, ValueHash),
+    /// Somebody at the server's own command line.
+    CommandLine,
+}
+
+impl Caller {
+    /// As whom the caller is remembered.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Admin(admin) => Actor {
+                id: admin.name.as_str().to_owned(),
+                kind: ActorKind::User,
+            },
+            Self::Token(token, _) => Actor {
+                id: token.id.to_string(),
+                kind: ActorKind::ApiToken,
+            },
+            Self::CommandLine => Actor {
+                id: Door::Cli.name().to_owned(),
+                kind: ActorKind::System,
+            },
+        }
+    }
+}
+
+/// A call: who, and from where.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who.
+    pub caller: Caller,
+    /// From where.
+    pub origin: Origin,
+}
