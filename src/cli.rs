@@ -9,7 +9,7 @@ mod token;
 
 use std::{io, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 
 use crate::{
@@ -92,7 +92,7 @@ impl From<service::Error> for CliError {
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not called right.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|error| error.exit());
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let done = actix_web::rt::System::new().block_on(execute(command));
     match done {
@@ -100,13 +100,29 @@ pub fn run() -> ExitCode {
         // The reader of our output has gone; there is nobody to tell.
         Err(CliError::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(CliError::Usage(invalid) | CliError::Start(StartError::Setting(invalid))) => {
-            Cli::command().error(ErrorKind::ValueValidation, invalid).exit()
+            definition().error(ErrorKind::ValueValidation, invalid).exit()
         }
         Err(error) => {
             eprintln!("tokenbridge: {}", with_sources(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The commands, with a variable `TOKENBRIDGE_NAME_OF_THE_FLAG` for every flag.
+fn definition() -> clap::Command {
+    with_variables(Cli::command())
+}
+
+fn with_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| match (arg.get_long(), arg.get_action()) {
+        (None, _) | (_, ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version) => arg,
+        (Some(long), _) => {
+            let variable = format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"));
+            arg.env(variable)
+        }
+    });
+    command.mut_subcommands(with_variables)
 }
 
 async fn execute(command: Command) -> Result<(), CliError> {
@@ -122,7 +138,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Healthcheck(settings) => healthcheck::run(&settings),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "tokenbridge", &mut script);
+            clap_complete::generate(shell, &mut definition(), "tokenbridge", &mut script);
             output::bytes(&script)
         }
     }

@@ -1,4 +1,4 @@
-//! Flags and `TOKENBRIDGE_*` variables, parsed and checked once.
+//! Flags, parsed and checked once. Each has a `TOKENBRIDGE_*` variable of its name, which `cli` gives it.
 
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
@@ -27,7 +27,6 @@ pub struct StoreSettings {
     /// A URL with a password is better given by the variable: a command line can be seen by others on the same machine.
     #[arg(
         long,
-        env = "TOKENBRIDGE_DATABASE_URL",
         value_name = "URL",
         default_value = "sqlite:tokenbridge.db",
         hide_env_values = true
@@ -43,74 +42,59 @@ pub struct ServeSettings {
     pub store: StoreSettings,
 
     /// The address and port to listen on
-    #[arg(long, env = "TOKENBRIDGE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = socket_address)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = socket_address)]
     pub listen: SocketAddr,
 
     /// A context path that all routes are under, like /bamboo
-    #[arg(long, env = "TOKENBRIDGE_BASE_PATH", value_name = "PATH", default_value = "", hide_default_value = true, value_parser = base_path)]
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = base_path)]
     pub base_path: String,
 
     /// How many threads handle requests [default: the number of cores]
-    #[arg(long, env = "TOKENBRIDGE_WORKERS", value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
 
     /// Addresses or CIDR blocks of proxies that are believed when they tell the client's address; repeatable, or with commas
-    #[arg(long, env = "TOKENBRIDGE_TRUSTED_PROXY", value_name = "BLOCK", value_delimiter = ',', value_parser = block)]
+    #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = block)]
     pub trusted_proxy: Vec<IpNet>,
 
     /// The header in which they tell it
-    #[arg(
-        long,
-        env = "TOKENBRIDGE_TRUSTED_PROXY_HEADER",
-        value_name = "HEADER",
-        default_value = "x-forwarded-for"
-    )]
+    #[arg(long, value_name = "HEADER", default_value = "x-forwarded-for")]
     pub trusted_proxy_header: ProxyHeader,
 
     /// A file of PEM certificates to serve HTTPS with, the server's own first
-    #[arg(long, env = "TOKENBRIDGE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
     /// The PEM file of its private key
-    #[arg(long, env = "TOKENBRIDGE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
     /// How log lines are written
-    #[arg(long, env = "TOKENBRIDGE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
     /// What the legacy API still does
-    #[arg(long, env = "TOKENBRIDGE_LEGACY", value_name = "MODE", default_value = "on")]
+    #[arg(long, value_name = "MODE", default_value = "on")]
     pub legacy: LegacyMode,
 
     /// Since when the legacy API is deprecated, as 2030-01-31 or 2030-01-31T12:00:00Z
-    #[arg(long, env = "TOKENBRIDGE_LEGACY_DEPRECATION", value_name = "DATE", default_value = FIRST_RELEASE, value_parser = date)]
+    #[arg(long, value_name = "DATE", default_value = FIRST_RELEASE, value_parser = date)]
     pub legacy_deprecation: Timestamp,
 
     /// When the legacy API is to be switched off, not before its deprecation
-    #[arg(long, env = "TOKENBRIDGE_LEGACY_SUNSET", value_name = "DATE", value_parser = date)]
+    #[arg(long, value_name = "DATE", value_parser = date)]
     pub legacy_sunset: Option<Timestamp>,
 
     /// The most bytes of a request's body
-    #[arg(long, env = "TOKENBRIDGE_MAX_BODY_BYTES", value_name = "N", default_value = "65536")]
+    #[arg(long, value_name = "N", default_value = "65536")]
     pub max_body_bytes: usize,
 
     /// The most bytes of a request's line and headers
-    #[arg(
-        long,
-        env = "TOKENBRIDGE_MAX_HEADER_BYTES",
-        value_name = "N",
-        default_value = "16384"
-    )]
+    #[arg(long, value_name = "N", default_value = "16384")]
     pub max_header_bytes: usize,
 
     /// The longest that a request's headers, and then its body, may take to arrive
-    #[arg(
-        long,
-        env = "TOKENBRIDGE_REQUEST_TIMEOUT_SECONDS",
-        value_name = "N",
-        default_value = "30"
-    )]
+    #[arg(long, value_name = "N", default_value = "30")]
     pub request_timeout_seconds: NonZeroU64,
 }
 

@@ -43,7 +43,7 @@ pub enum AdminCommand {
     /// List the admins
     List {
         /// How to print them
-        #[arg(long, env = "TOKENBRIDGE_OUTPUT", default_value = "table")]
+        #[arg(long, default_value = "table")]
         output: Format,
         #[command(flatten)]
         store: StoreSettings,

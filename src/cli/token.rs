@@ -34,11 +34,11 @@ pub enum TokenCommand {
         /// The token's name
         #[arg(value_parser = name)]
         name: TokenName,
-        /// A permission that it holds; repeatable [default: the two token permissions]
-        #[arg(long = "permission", value_name = "P")]
+        /// A permission that it holds; repeatable, or with commas [default: the two token permissions]
+        #[arg(long = "permission", value_name = "P", value_delimiter = ',')]
         permissions: Vec<String>,
-        /// A CIDR block that it may be used from; repeatable [default: from everywhere]
-        #[arg(long = "cidr", value_name = "C")]
+        /// A CIDR block that it may be used from; repeatable, or with commas [default: from everywhere]
+        #[arg(long = "cidr", value_name = "C", value_delimiter = ',')]
         cidr_blocks: Vec<String>,
         /// When it stops working, like 2030-01-31T12:00:00Z [default: never]
         #[arg(long, value_name = "T", value_parser = time)]
@@ -86,7 +86,7 @@ pub enum TokenCommand {
 #[derive(clap::Args)]
 pub struct Common {
     /// How to print it
-    #[arg(long, env = "TOKENBRIDGE_OUTPUT", default_value = "table")]
+    #[arg(long, default_value = "table")]
     output: Format,
     #[command(flatten)]
     store: StoreSettings,
