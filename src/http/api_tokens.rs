@@ -4,7 +4,7 @@ pub mod view;
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, web::Query};
+use actix_web::{HttpRequest, HttpResponse, error::QueryPayloadError, web::Query};
 use serde::Deserialize;
 
 use super::{
@@ -36,7 +36,7 @@ const LONGEST_GRACE_SECONDS: u64 = 604_800;
 
 /// What `GET /api-tokens` takes in its query.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct ListQuery {
     limit: Option<String>,
     cursor: Option<String>,
@@ -69,7 +69,7 @@ impl Fields for ModifyApiToken {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RotateApiToken {
-    grace_period_seconds: Option<u64>,
+    grace_period_seconds: Option<i64>,
     #[serde(default, deserialize_with = "nullable")]
     expires_at: Option<Option<String>>,
 }
@@ -89,8 +89,12 @@ type Call<B = ()> = Authenticated<TokenOrAdmin, B>;
 
 /// `GET /api-tokens`: a page of the tokens, oldest first.
 pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
-    let Query(query) = Query::<ListQuery>::from_query(request.query_string())
-        .map_err(|error| Failure::bad_request(format!("the query cannot be read: {error}")))?;
+    let Query(query) = Query::<ListQuery>::from_query(request.query_string()).map_err(|error| {
+        let QueryPayloadError::Deserialize(reason) = error else {
+            return Failure::bad_request("the query cannot be read");
+        };
+        Failure::bad_request(format!("the query cannot be read: {reason}"))
+    })?;
     let time = |field, text: Option<String>| text.map(|text| Timestamp::parse(field, &text)).transpose();
     let filter = TokenFilter {
         name: query.name.filter(|name| !name.is_empty()),
@@ -166,12 +170,15 @@ pub async fn rotate(
     }: Call<Json<RotateApiToken>>,
 ) -> Result<HttpResponse, Failure> {
     let seconds = body.grace_period_seconds.unwrap_or_default();
-    if seconds > LONGEST_GRACE_SECONDS {
-        let message = format!("{seconds} is not a whole number from 0 to {LONGEST_GRACE_SECONDS}");
-        return Err(Invalid::new("gracePeriodSeconds", message).into());
-    }
+    let grace_period = u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| *seconds <= LONGEST_GRACE_SECONDS)
+        .ok_or_else(|| {
+            let message = format!("{seconds} is not a whole number from 0 to {LONGEST_GRACE_SECONDS}");
+            Invalid::new("gracePeriodSeconds", message)
+        })?;
     let rotation = Rotation {
-        grace_period: Duration::from_secs(seconds),
+        grace_period: Duration::from_secs(grace_period),
         expires_at: expiry(body.expires_at)?,
     };
     let (token, value) = state(&request)?

@@ -6,7 +6,7 @@ pub mod json;
 
 use std::marker::PhantomData;
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web::Data};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::HeaderMap, web::Data};
 use futures_util::future::LocalBoxFuture;
 use secrecy::ExposeSecret;
 
@@ -37,8 +37,8 @@ pub struct Authenticated<Who, B = ()> {
 
 /// Who may make a call.
 pub trait Who {
-    /// Which of the credentials that a request can carry are taken.
-    fn accepts(credentials: &Credentials) -> bool;
+    /// The credentials that are looked for in a request.
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure>;
 
     /// What a request without them is asked for.
     const CHALLENGE: Challenge;
@@ -48,8 +48,8 @@ pub trait Who {
 pub struct AdminOnly;
 
 impl Who for AdminOnly {
-    fn accepts(credentials: &Credentials) -> bool {
-        matches!(credentials, Credentials::Password { .. })
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+        credentials::of_admin(headers)
     }
 
     const CHALLENGE: Challenge = Challenge::Basic;
@@ -59,8 +59,8 @@ impl Who for AdminOnly {
 pub struct TokenOrAdmin;
 
 impl Who for TokenOrAdmin {
-    fn accepts(_: &Credentials) -> bool {
-        true
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+        credentials::of_anyone(headers)
     }
 
     const CHALLENGE: Challenge = Challenge::ApiKey;
@@ -90,9 +90,8 @@ async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
         door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
         client: request.extensions().get::<ClientAddress>().and_then(|client| client.0),
     };
-    let credentials = credentials::presented(request.headers())?
-        .filter(W::accepts)
-        .ok_or_else(|| Failure::unauthorized(Refusal::Missing, W::CHALLENGE))?;
+    let credentials =
+        W::credentials(request.headers())?.ok_or_else(|| Failure::unauthorized(Refusal::Missing, W::CHALLENGE))?;
     let caller = match credentials {
         Credentials::Value(value) => service.authenticate_value(value.expose_secret(), origin).await,
         Credentials::Password { name, password } => service.authenticate_admin(&name, password, origin).await,

@@ -24,42 +24,51 @@ pub enum Credentials {
     },
 }
 
-/// What a request carries, if anything. An API key goes before an Authorization header.
+/// A token's value or an admin's name and password, if the request carries either. An API key goes before an Authorization header.
 ///
 /// # Errors
-/// 401 when it cannot be read.
-pub fn presented(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+/// 401 when they cannot be read.
+pub fn of_anyone(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+    let malformed = || Failure::unauthorized(Refusal::Malformed, Challenge::ApiKey);
     if let Some(value) = headers.get(API_KEY) {
-        let value = value.to_str().map_err(|_| malformed(Challenge::ApiKey))?;
+        let value = value.to_str().map_err(|_| malformed())?;
         return Ok(Some(Credentials::Value(value.trim().into())));
     }
     let Some(header) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
-    // Schemes are written in any case (RFC 9110, section 11.1); the parsers know one.
-    let text = header.to_str().map_err(|_| malformed(Challenge::Basic))?;
-    let (scheme, rest) = text.trim().split_once(' ').unwrap_or((text, ""));
-    let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("basic") {
-        let basic: Basic = parse("Basic", rest).ok_or_else(|| malformed(Challenge::Basic))?;
-        return Ok(Some(Credentials::Password {
-            name: basic.user_id().to_owned(),
-            password: basic.password().unwrap_or_default().into(),
-        }));
-    }
-    if scheme.eq_ignore_ascii_case("bearer") {
-        let bearer: Bearer = parse("Bearer", rest).ok_or_else(|| malformed(Challenge::ApiKey))?;
+    if let Some(token) = of_scheme("bearer", header) {
+        let bearer: Bearer = parse("Bearer", token).ok_or_else(malformed)?;
         return Ok(Some(Credentials::Value(bearer.token().into())));
     }
-    Err(malformed(Challenge::ApiKey))
+    of_admin(headers)?.map(Some).ok_or_else(malformed)
+}
+
+/// An admin's name and password, if the request carries them; nothing else that it carries is looked at.
+///
+/// # Errors
+/// 401 when they cannot be read.
+pub fn of_admin(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+    let Some(pair) = headers.get(AUTHORIZATION).and_then(|header| of_scheme("basic", header)) else {
+        return Ok(None);
+    };
+    let basic: Basic =
+        parse("Basic", pair).ok_or_else(|| Failure::unauthorized(Refusal::Malformed, Challenge::Basic))?;
+    Ok(Some(Credentials::Password {
+        name: basic.user_id().to_owned(),
+        password: basic.password().unwrap_or_default().into(),
+    }))
+}
+
+/// What follows the scheme, if it is this one: schemes are written in any case (RFC 9110, section 11.1), and the parsers know one.
+fn of_scheme<'a>(scheme: &str, header: &'a HeaderValue) -> Option<&'a str> {
+    let text = header.to_str().ok()?.trim();
+    let (given, rest) = text.split_once(' ').unwrap_or((text, ""));
+    given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
 }
 
 fn parse<S: Scheme>(scheme: &str, credentials: &str) -> Option<S> {
     S::parse(&HeaderValue::from_str(&format!("{scheme} {credentials}")).ok()?).ok()
-}
-
-fn malformed(challenge: Challenge) -> Failure {
-    Failure::unauthorized(Refusal::Malformed, challenge)
 }
 
 #[cfg(test)]
@@ -72,16 +81,16 @@ mod tests {
     fn authorization(text: &str) -> Option<Credentials> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_str(text).ok()?);
-        presented(&headers).ok()?
+        of_anyone(&headers).ok()?
     }
 
     #[test]
     fn an_api_key_goes_first() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
-        assert!(matches!(presented(&headers), Ok(Some(Credentials::Value(value))) if value.expose_secret() == "b"));
+        assert!(matches!(of_anyone(&headers), Ok(Some(Credentials::Value(value))) if value.expose_secret() == "b"));
         headers.insert(API_KEY.parse().unwrap(), HeaderValue::from_static("k"));
-        assert!(matches!(presented(&headers), Ok(Some(Credentials::Value(value))) if value.expose_secret() == "k"));
+        assert!(matches!(of_anyone(&headers), Ok(Some(Credentials::Value(value))) if value.expose_secret() == "k"));
     }
 
     #[test]

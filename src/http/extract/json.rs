@@ -109,12 +109,19 @@ fn says_json(request: &HttpRequest) -> bool {
         || subtype.is_some_and(|subtype| subtype.ends_with("+json"))
 }
 
+/// What serde calls the things that JSON has.
+const WORDS: &[(&str, &str)] = &[
+    ("expected a sequence", "expected a list"),
+    ("expected i64", "expected a whole number"),
+    ("invalid type: sequence", "invalid type: list"),
+    ("invalid type: map", "invalid type: object"),
+    ("EOF while", "it ends while"),
+];
+
 fn parse<T: Fields>(body: &[u8]) -> Result<T, Failure> {
     // Without this, serde would take an array as the fields in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Failure::bad_request(
-            "the body must be a JSON object, like {\"name\": \"agents\"}",
-        ));
+        return Err(Failure::bad_request("the body must be a JSON object"));
     }
     let mut others = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
@@ -123,12 +130,15 @@ fn parse<T: Fields>(body: &[u8]) -> Result<T, Failure> {
     let parsed = serde_ignored::deserialize(tracked, |path| others.push(path.to_string()));
     let parsed = parsed.and_then(|fields| deserializer.end().map(|()| fields));
     let fields = parsed.map_err(|error| {
-        let path = track.path().to_string();
-        Failure::bad_request(if path == "." {
-            error.to_string()
-        } else {
-            format!("{path}: {error}")
-        })
+        let message = error.to_string();
+        let message = WORDS
+            .iter()
+            .fold(message, |text, (word, plain)| text.replace(word, plain));
+        // The path is "." for the object itself, and "?" where it breaks off.
+        match track.path().to_string().as_str() {
+            "." | "?" => Failure::bad_request(message),
+            field => Failure::bad_request(format!("{field}: {message}")),
+        }
     })?;
     if let Others::Refused { known, read_only } = T::OTHERS
         && let Some(other) = others.iter().find(|other| !read_only.contains(&other.as_str()))
