@@ -416,7 +416,13 @@ fn wrong_queries_are_told(lab: &Lab) {
         let message = app.get(&format!("{TOKENS}?{query}"), As::Admin).expect(400).message();
         assert!(message.starts_with(&format!("{field}: ")), "{query}: {message}");
     }
-    app.get(&format!("{TOKENS}?limit=1&limit=2"), As::Admin).expect(400);
+    for (query, told) in [
+        ("limit=1&limit=2", "duplicate field `limit`"),
+        ("nmae=x", "unknown field `nmae`, expected one of `limit`"),
+    ] {
+        let message = app.get(&format!("{TOKENS}?{query}"), As::Admin).expect(400).message();
+        assert!(message.contains(told), "{message}");
+    }
 }
 
 fn last_use_is_seen_at_once_and_kept(lab: &Lab) {
@@ -441,6 +447,7 @@ fn last_use_is_seen_at_once_and_kept(lab: &Lab) {
     assert_eq!(lab.store.texts(stored), [micros]);
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn bad_input_is_told(lab: &Lab) {
     let app = lab.app();
     let (id, _) = app.new_token(&json!({ "name": "n" }));
@@ -472,6 +479,22 @@ fn bad_input_is_told(lab: &Lab) {
             json!({ "name": "n", "permissions": [1] }),
             "permissions[0]: invalid type: integer `1`, expected a string at line 1 column 28",
         ),
+        (
+            TOKENS,
+            json!({ "name": "n", "permissions": "AlertRead" }),
+            "permissions: invalid type: string \"AlertRead\", expected a list at line 1 column 37",
+        ),
+        (
+            &format!("{update}/rotate"),
+            json!({ "gracePeriodSeconds": -1 }),
+            "gracePeriodSeconds: -1 is not a whole number from 0 to 604800",
+        ),
+        (
+            &format!("{update}/rotate"),
+            json!({ "gracePeriodSeconds": 1.5 }),
+            "gracePeriodSeconds: invalid type: floating point `1.5`, expected a whole number at line 1 column 25",
+        ),
+        (&format!("{update}/rotate"), json!([]), "the body must be a JSON object"),
         (
             &update,
             json!({}),

@@ -142,22 +142,24 @@ fn both_doors_leave_the_same_rows(lab: &Lab) {
     assert!(rows(lab).is_empty());
 }
 
-fn at_once(app: &TestApp, times: usize, work: impl Fn(&TestApp, usize) + Sync) {
+/// Does `work` many times at once, on two servers over the same store.
+fn at_once(apps: &[TestApp; 2], times: usize, work: impl Fn(&TestApp, usize) + Sync) {
     std::thread::scope(|scope| {
         for n in 0..times {
             let work = &work;
-            scope.spawn(move || work(app, n));
+            scope.spawn(move || work(&apps[n % 2], n));
         }
     });
 }
 
 fn concurrent_updates_lose_nothing(lab: &Lab) {
-    let app = lab.app();
+    let apps = [lab.app(), lab.app()];
+    let app = &apps[0];
     let (id, _) = app.new_token(&json!({ "name": "n", "permissions": [] }));
     let legacy = format!("{LEGACY}/{id}");
-    for round in 0..10 {
+    for round in 0..20 {
         let held = round % 2 == 0;
-        at_once(&app, 2, |app, n| {
+        at_once(&apps, 2, |app, n| {
             let field = ["read", "change"][n];
             app.put(&legacy, As::Admin, &json!({ field: held })).expect(200);
         });
@@ -171,10 +173,11 @@ fn concurrent_updates_lose_nothing(lab: &Lab) {
 }
 
 fn concurrent_rotations_leave_one_value(lab: &Lab) {
-    let app = lab.app();
+    let apps = [lab.app(), lab.app()];
+    let app = &apps[0];
     let (id, _) = app.new_token(&json!({ "name": "n" }));
     let values = std::sync::Mutex::new(Vec::new());
-    at_once(&app, 16, |app, _| {
+    at_once(&apps, 16, |app, _| {
         let rotated = app
             .post(&format!("{TOKENS}/{id}/rotate"), As::Admin, &json!({}))
             .expect(200)

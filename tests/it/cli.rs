@@ -1,11 +1,15 @@
 //! The commands, as people and scripts run them.
 
+use std::io::{Read, Write};
+
+use openssl::ssl::{SslConnector, SslMethod};
 use serde_json::{Value, json};
 
 use crate::{
     support::{
-        ADMIN, Flags, Lab,
-        client::{As, LEGACY, TOKENS, string},
+        ADMIN, Lab,
+        certificate::Certificate,
+        client::{As, LEGACY, TOKENS, basic, string},
         program::Program,
     },
     tests,
@@ -17,6 +21,8 @@ tests![
     wrong_calls_exit_with_2,
     health_is_checked,
     help_is_complete,
+    variables_stand_for_flags,
+    https_is_served,
     completions_are_printed,
 ];
 
@@ -201,26 +207,92 @@ fn health_is_checked(lab: &Lab) {
     );
 }
 
-/// Every flag has a variable of its name, and both are in the help.
+/// Every flag of every command has a variable of its name, and is described.
 fn help_is_complete(lab: &Lab) {
-    use clap::CommandFactory;
-
-    let help = Program::new(&lab.store.url()).run(&["serve", "--help"]).out;
-    for argument in Flags::command().get_arguments() {
-        let Some(long) = argument.get_long() else { continue };
-        let variable = format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"));
-        assert_eq!(
-            argument.get_env().and_then(|name| name.to_str()),
-            Some(variable.as_str())
-        );
-        assert!(
-            help.contains(&format!("--{long}")) && help.contains(&variable),
-            "{long}"
-        );
-        assert!(argument.get_help().is_some(), "{long}");
+    let program = Program::new(&lab.store.url());
+    let commands = [
+        &["serve"][..],
+        &["admin", "add"],
+        &["admin", "passwd"],
+        &["admin", "remove"],
+        &["admin", "list"],
+        &["token", "create"],
+        &["token", "list"],
+        &["token", "show"],
+        &["token", "rotate"],
+        &["token", "delete"],
+        &["migrate"],
+        &["healthcheck"],
+    ];
+    for command in commands {
+        let help = program.run(&[command, &["--help"]].concat()).out;
+        let mut flags = 0;
+        for block in help.split("\n\n").flat_map(|block| block.split("      --").skip(1)) {
+            let flag = block.split([' ', '\n']).next().unwrap();
+            if ["help", "version"].contains(&flag) {
+                continue;
+            }
+            let variable = format!("[env: TOKENBRIDGE_{}", flag.to_uppercase().replace('-', "_"));
+            let rest = &help[help.find(&format!("--{flag}")).unwrap()..];
+            assert!(rest.contains(&variable), "{command:?} --{flag}: {help}");
+            flags += 1;
+        }
+        assert!(flags > 0, "{help}");
+        assert!(!help.contains(&lab.store.url()), "the database URL can hold a password");
     }
-    assert!(!help.contains(&lab.store.url()), "the database URL can hold a password");
-    assert!(help.contains("TOKENBRIDGE_ADMIN_PASSWORD_FILE"));
+    assert!(program.run(&["--help"]).out.contains("TOKENBRIDGE_ADMIN_PASSWORD_FILE"));
+}
+
+fn variables_stand_for_flags(lab: &Lab) {
+    let variables = [
+        ("TOKENBRIDGE_LEGACY", "off"),
+        ("TOKENBRIDGE_BASE_PATH", "/bamboo"),
+        ("TOKENBRIDGE_TRUSTED_PROXY", "10.0.0.0/8,::1"),
+    ];
+    let serving = Program::new(&lab.store.url()).serve_with(&["--base-path", "/builds"], &variables);
+    serving.client.get(LEGACY, As::Admin).expect(410);
+    let mut command = Program::new(&lab.store.url()).command(&["admin", "passwd", ADMIN.0]);
+    command.env("TOKENBRIDGE_PASSWORD_STDIN", "true");
+    assert_eq!(crate::support::program::end(command, "from standard input").code, 0);
+    let mut command = Program::new(&lab.store.url()).command(&["admin", "list"]);
+    command.env("TOKENBRIDGE_OUTPUT", "json");
+    assert!(crate::support::program::end(command, "").out.starts_with('['));
+}
+
+/// HTTPS with a certificate of our own, as a client sees it that trusts that certificate alone.
+fn https_is_served(lab: &Lab) {
+    let certificate = Certificate::write(lab.store.directory.path());
+    let (chain, key) = (
+        certificate.chain.display().to_string(),
+        certificate.key.display().to_string(),
+    );
+    let program = Program::new(&lab.store.url());
+    let flags = ["--tls-cert", &chain, "--tls-key", &key];
+    let serving = program.serve(&flags);
+    let address = serving.client.address.to_string();
+    let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
+    connector.set_ca_file(&chain).unwrap();
+    let connector = connector.build();
+    let mut stream = connector.connect("localhost", serving.client.connect()).unwrap();
+    let request = format!(
+        "GET {LEGACY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nConnection: close\r\n\r\n",
+        basic(ADMIN.0, ADMIN.1)
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("[]"),
+        "{answer}"
+    );
+    assert!(connector.connect("elsewhere", serving.client.connect()).is_err());
+    assert_eq!(
+        program
+            .run(&[&["healthcheck", "--listen", &address], &flags[..]].concat())
+            .code,
+        0
+    );
+    assert_eq!(program.run(&["healthcheck", "--listen", &address]).code, 1);
 }
 
 fn completions_are_printed(lab: &Lab) {

@@ -24,6 +24,8 @@ mod legacy;
 mod limits;
 mod machine;
 mod observe;
+mod postman;
+mod readme;
 mod support;
 
 use std::process::ExitCode;
@@ -61,13 +63,23 @@ const ON_BOTH: &[&[Test]] = &[
 ];
 
 /// Run on SQLite: what is about files, and what no store plays a part in.
-const ON_SQLITE: &[&[Test]] = &[architecture::TESTS, faults::OF_FILES, limits::TESTS, observe::TESTS];
+const ON_SQLITE: &[&[Test]] = &[
+    architecture::TESTS,
+    faults::OF_FILES,
+    limits::TESTS,
+    observe::TESTS,
+    postman::OF_FILES,
+    readme::TESTS,
+];
 
 /// Run on PostgreSQL: what is about servers.
 const ON_POSTGRES: &[&[Test]] = &[faults::OF_SERVERS];
 
 /// Run on SQLite where a small disk can be mounted.
 const ON_A_SMALL_DISK: &[&[Test]] = &[faults::OF_SMALL_DISKS];
+
+/// Run on each store where newman is installed.
+const BY_NEWMAN: &[&[Test]] = &[postman::TESTS];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -76,12 +88,15 @@ fn main() -> ExitCode {
         .is_none()
         .then_some("PostgreSQL is not installed; tests/run installs it");
     let no_small_disk = (!faults::SmallDisk::can_be_mounted()).then_some("only root can mount a small disk");
+    let no_newman = (!postman::can_be_run()).then_some("newman is not installed; tests/run installs it");
     let trials = [
         (Kind::Sqlite, ON_BOTH, None),
         (Kind::Sqlite, ON_SQLITE, None),
         (Kind::Sqlite, ON_A_SMALL_DISK, no_small_disk),
+        (Kind::Sqlite, BY_NEWMAN, no_newman),
         (Kind::Postgres, ON_BOTH, no_cluster),
         (Kind::Postgres, ON_POSTGRES, no_cluster),
+        (Kind::Postgres, BY_NEWMAN, no_cluster.or(no_newman)),
     ]
     .into_iter()
     .flat_map(|(kind, modules, left_out)| {

@@ -7,15 +7,9 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use openssl::{
-    asn1::Asn1Time,
-    ec::{EcGroup, EcKey},
-    hash::MessageDigest,
-    nid::Nid,
-    pkey::PKey,
-    x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
-};
 use tempfile::TempDir;
+
+use super::certificate::Certificate;
 
 /// The port of the cluster that the suite shares; 0 while there is none.
 static SHARED: AtomicU16 = AtomicU16::new(0);
@@ -48,7 +42,7 @@ impl Cluster {
             programs,
             directory,
         };
-        write_certificate(cluster.directory.path());
+        Certificate::write(cluster.directory.path());
         own(cluster.directory.path());
         cluster.run(
             "initdb",
@@ -159,32 +153,4 @@ fn own(place: &Path) {
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().unwrap();
     id.stdout == b"0\n"
-}
-
-/// A key and a certificate for `localhost`, signed by itself.
-fn write_certificate(place: &Path) {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-    let mut name = X509NameBuilder::new().unwrap();
-    name.append_entry_by_text("CN", "localhost").unwrap();
-    let name = name.build();
-    let mut certificate = X509::builder().unwrap();
-    certificate.set_version(2).unwrap();
-    certificate.set_subject_name(&name).unwrap();
-    certificate.set_issuer_name(&name).unwrap();
-    certificate.set_pubkey(&key).unwrap();
-    certificate
-        .set_not_before(&Asn1Time::days_from_now(0).unwrap())
-        .unwrap();
-    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
-    let names = SubjectAlternativeName::new()
-        .dns("localhost")
-        .build(&certificate.x509v3_context(None, None))
-        .unwrap();
-    certificate.append_extension(names).unwrap();
-    certificate.sign(&key, MessageDigest::sha256()).unwrap();
-    std::fs::write(place.join("server.crt"), certificate.build().to_pem().unwrap()).unwrap();
-    let key_file = place.join("server.key");
-    std::fs::write(&key_file, key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-    std::fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }

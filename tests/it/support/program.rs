@@ -67,7 +67,8 @@ impl Program {
         let reader = read_lines(child.stderr.take().unwrap(), Arc::clone(&log));
         let address = eventually("the server listens", || {
             let log = log.lock().unwrap();
-            let (_, rest) = log.split_once("listening on http://")?;
+            let (_, rest) = log.split_once("listening on http")?;
+            let (_, rest) = rest.split_once("://")?;
             let end = rest.find(|letter: char| !letter.is_ascii_digit() && !".:[]".contains(letter))?;
             rest[..end].parse::<SocketAddr>().ok()
         });

@@ -1,0 +1,149 @@
+//! The Postman collection, run by newman against a real server.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::{
+    support::{
+        ADMIN, Lab,
+        client::{As, LEGACY},
+        program::Program,
+    },
+    tests,
+};
+
+tests![OF_FILES: every_request_is_described_tested_and_shown];
+tests![the_collection_passes, the_collection_can_fail];
+
+/// Whether newman is there to be run.
+pub fn can_be_run() -> bool {
+    Command::new("newman")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("postman").join(name)
+}
+
+/// What newman counted: of requests and assertions, how many there were and how many failed.
+fn newman(lab: &Lab, base_url: &str) -> [u64; 4] {
+    let report = lab.store.directory.path().join("newman.json");
+    let output = Command::new("newman")
+        .arg("run")
+        .arg(file("tokenbridge.postman_collection.json"))
+        .arg("--environment")
+        .arg(file("tokenbridge.postman_environment.json"))
+        .args([
+            "--env-var",
+            &format!("baseUrl={base_url}"),
+            "--env-var",
+            &format!("adminPassword={}", ADMIN.1),
+        ])
+        .args([
+            "--reporters",
+            "cli,json",
+            "--reporter-cli-no-banner",
+            "--reporter-json-export",
+        ])
+        .arg(&report)
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let stats = &report["run"]["stats"];
+    let count = |what: &str, which: &str| stats[what][which].as_u64().unwrap();
+    let counts = ["requests", "assertions"]
+        .map(|what| [count(what, "total"), count(what, "failed")])
+        .concat();
+    let scripts = report["run"]["failures"].as_array().unwrap().len() as u64;
+    if counts[3] + scripts > 0 {
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+    }
+    [counts[0], counts[1], counts[2], counts[3].max(scripts)]
+}
+
+fn the_collection_passes(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    for base_path in ["", "/bamboo"] {
+        let serving = program.serve(&["--base-path", base_path]);
+        let before = serving.client.get(LEGACY, As::Admin).expect(200).text;
+        let [requests, failed_requests, assertions, failed] =
+            newman(lab, &format!("http://{}{base_path}", serving.client.address));
+        println!(
+            "newman on {} under {base_path:?}: {requests} requests, {assertions} assertions, {failed} failed",
+            lab.kind
+        );
+        assert_eq!((failed_requests, failed), (0, 0));
+        assert!(
+            requests > 50 && assertions > requests,
+            "{requests} requests, {assertions} assertions"
+        );
+        assert_eq!(
+            serving.client.get(LEGACY, As::Admin).expect(200).text,
+            before,
+            "what a run makes it deletes"
+        );
+    }
+}
+
+fn the_collection_can_fail(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&["--legacy", "off"]);
+    let [_, _, _, failed] = newman(lab, &format!("http://{}", serving.client.address));
+    assert!(failed > 20, "{failed} failed");
+}
+
+fn every_request_is_described_tested_and_shown(_: &Lab) {
+    let text = std::fs::read_to_string(file("tokenbridge.postman_collection.json")).unwrap();
+    let collection: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        collection["info"]["schema"],
+        "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+    );
+    let mut requests = 0;
+    let mut waiting: Vec<&Value> = collection["item"].as_array().unwrap().iter().collect();
+    while let Some(item) = waiting.pop() {
+        let name = &item["name"];
+        if let Some(items) = item["item"].as_array() {
+            waiting.extend(items);
+            continue;
+        }
+        requests += 1;
+        assert!(
+            item["request"]["description"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{name} is not described"
+        );
+        assert!(
+            item["response"].as_array().is_some_and(|examples| !examples.is_empty()),
+            "{name} has no example"
+        );
+        let tests = item["event"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|event| event["listen"] == "test");
+        assert!(
+            tests
+                .filter_map(|event| event["script"]["exec"].as_array())
+                .flatten()
+                .count()
+                > 0,
+            "{name} has no test"
+        );
+    }
+    assert!(requests > 50, "{requests}");
+    // One that is nobody's, 43 times the letter A and its checksum, stands for an unknown value.
+    let values = text.split("tbk_").skip(1).filter(|rest| {
+        let letters = rest
+            .bytes()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+        letters.count() >= 49 && !rest.starts_with(&"A".repeat(43))
+    });
+    assert_eq!(values.count(), 0, "an example shows a token's value");
+}

@@ -1,0 +1,74 @@
+//! The README's commands, run as a reader would, print what it says.
+
+use std::process::Command;
+
+use crate::{
+    support::{Lab, program::Program},
+    tests,
+};
+
+tests![its_commands_print_what_it_says, it_names_every_setting];
+
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
+/// Each block of shell commands, and the text that follows it.
+fn examples(readme: &str) -> Vec<(&str, &str)> {
+    let blocks = readme.split("```sh\n").skip(1);
+    blocks
+        .map(|block| {
+            let (commands, rest) = block.split_once("```").unwrap();
+            let (_, rest) = rest.split_once("```text\n").expect("what is printed follows");
+            (commands, rest.split_once("```").unwrap().0)
+        })
+        .collect()
+}
+
+/// A text with ids, values and times made the same.
+fn without_chance(text: &str) -> String {
+    let is_value = |word: &str| word.starts_with("tbk_") && word.len() == 53;
+    let is_time = |word: &str| tokenbridge::domain::clock::Timestamp::parse("", word).is_ok();
+    let word = |word: &str| match word {
+        id if uuid::Uuid::try_parse(id).is_ok() => "an id".to_owned(),
+        value if is_value(value) => "a value".to_owned(),
+        time if is_time(time) => "a time".to_owned(),
+        other => other.to_owned(),
+    };
+    text.trim().split('"').map(word).collect::<Vec<_>>().join("\"")
+}
+
+fn its_commands_print_what_it_says(lab: &Lab) {
+    let readme = readme();
+    let examples = examples(&readme);
+    assert!(examples.len() >= 5, "{}", examples.len());
+    let serving = Program::new(&lab.store.fresh_url()).serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", "admin")]);
+    // One shell for all, since later commands use what earlier ones found; a line between what each prints.
+    let commands: Vec<&str> = examples.iter().map(|(commands, _)| *commands).collect();
+    let script = commands.join("\necho; echo ----\n");
+    let script = script.replace("127.0.0.1:8086", &serving.client.address.to_string());
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(lab.store.directory.path())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<&str> = printed.split("----\n").collect();
+    assert_eq!(printed.len(), examples.len(), "{printed:?}");
+    for ((commands, expected), printed) in examples.iter().zip(printed) {
+        assert_eq!(without_chance(printed), without_chance(expected), "{commands}");
+    }
+}
+
+fn it_names_every_setting(_: &Lab) {
+    use clap::CommandFactory;
+
+    let readme = readme();
+    for argument in crate::support::Flags::command().get_arguments() {
+        let Some(long) = argument.get_long() else { continue };
+        let variable = format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"));
+        for name in [format!("`--{long}`"), format!("`{variable}`")] {
+            assert!(readme.contains(&name), "the README does not name {name}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A key and a certificate for `localhost`, signed by itself.
+
+use std::path::{Path, PathBuf};
+
+use openssl::{
+    asn1::Asn1Time,
+    ec::{EcGroup, EcKey},
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::PKey,
+    x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
+};
+
+/// Where they are.
+pub struct Certificate {
+    pub chain: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Certificate {
+    /// Makes `server.crt` and `server.key`, good for a day.
+    pub fn write(place: &Path) -> Self {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let mut name = X509NameBuilder::new().unwrap();
+        name.append_entry_by_text("CN", "localhost").unwrap();
+        let name = name.build();
+        let mut certificate = X509::builder().unwrap();
+        certificate.set_version(2).unwrap();
+        certificate.set_subject_name(&name).unwrap();
+        certificate.set_issuer_name(&name).unwrap();
+        certificate.set_pubkey(&key).unwrap();
+        certificate
+            .set_not_before(&Asn1Time::days_from_now(0).unwrap())
+            .unwrap();
+        certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        let names = SubjectAlternativeName::new()
+            .dns("localhost")
+            .build(&certificate.x509v3_context(None, None))
+            .unwrap();
+        certificate.append_extension(names).unwrap();
+        certificate.sign(&key, MessageDigest::sha256()).unwrap();
+        let files = Self {
+            chain: place.join("server.crt"),
+            key: place.join("server.key"),
+        };
+        std::fs::write(&files.chain, certificate.build().to_pem().unwrap()).unwrap();
+        std::fs::write(&files.key, key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+        std::fs::set_permissions(&files.key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        files
+    }
+}
