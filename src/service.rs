@@ -6,6 +6,7 @@ pub mod error;
 mod passwords;
 mod throttle;
 pub mod tokens;
+mod transaction;
 mod unwritten;
 
 use std::sync::Arc;
@@ -13,15 +14,8 @@ use std::sync::Arc;
 pub use error::{Error, Refusal};
 
 use crate::{
-    domain::{
-        actor::Origin,
-        audit::{Action, AuditEvent},
-        caller::Caller,
-        clock::{Clock, Timestamp},
-        random::Random,
-        token::TokenId,
-    },
-    store::{AnyConnection, Store, admins as admin_rows, audit, tokens as token_rows},
+    domain::{clock::Clock, random::Random},
+    store::{Store, admins as admin_rows, audit, tokens as token_rows},
 };
 use passwords::Passwords;
 use throttle::Throttle;
@@ -79,39 +73,4 @@ impl Service {
             })
             .await
     }
-}
-
-/// The caller as the store knows them now: what they showed at the door may have been revoked since.
-fn still_valid(conn: &mut AnyConnection, caller: Caller, now: Timestamp) -> Result<Caller, Error> {
-    match caller {
-        Caller::CommandLine => Ok(caller),
-        Caller::Admin(admin) => match admin_rows::find(conn, &admin.name)? {
-            Some(known) if known.password_hash == admin.password_hash => Ok(Caller::Admin(known)),
-            _ => Err(Error::Unauthenticated(Refusal::Password)),
-        },
-        Caller::Token(_, value) => match token_rows::find_by_value(conn, &value, now)? {
-            None => Err(Error::Unauthenticated(Refusal::Value)),
-            Some(token) if token.is_expired(now) => Err(Error::Unauthenticated(Refusal::Expired)),
-            Some(token) => Ok(Caller::Token(Box::new(token), value)),
-        },
-    }
-}
-
-/// Records what `caller` did.
-fn record(
-    conn: &mut AnyConnection,
-    (caller, origin, at): (&Caller, Origin, Timestamp),
-    action: Action,
-    token_id: Option<TokenId>,
-    details: serde_json::Value,
-) -> Result<(), Error> {
-    let event = AuditEvent {
-        at,
-        actor: Some(caller.actor()),
-        origin,
-        action,
-        token_id,
-        details,
-    };
-    Ok(audit::record(conn, &event)?)
 }

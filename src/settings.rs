@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    num::{NonZeroU64, NonZeroUsize},
+    num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
 };
@@ -86,16 +86,16 @@ pub struct ServeSettings {
     pub legacy_sunset: Option<Timestamp>,
 
     /// The most bytes of a request's body
-    #[arg(long, value_name = "N", default_value = "65536")]
-    pub max_body_bytes: usize,
+    #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
+    pub max_body_bytes: u32,
 
     /// The most bytes of a request's line and headers
-    #[arg(long, value_name = "N", default_value = "16384")]
-    pub max_header_bytes: usize,
+    #[arg(long, value_name = "N", default_value = "16384", value_parser = clap::value_parser!(u32).range(256..=131_072))]
+    pub max_header_bytes: u32,
 
     /// The longest that a request's headers, and then its body, may take to arrive
-    #[arg(long, value_name = "N", default_value = "30")]
-    pub request_timeout_seconds: NonZeroU64,
+    #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub request_timeout_seconds: u16,
 }
 
 /// How log lines are written.
@@ -129,9 +129,9 @@ impl ServeSettings {
                 sunset: self.legacy_sunset,
             },
             limits: Limits {
-                body_bytes: self.max_body_bytes,
-                header_bytes: self.max_header_bytes,
-                request_timeout: Duration::from_secs(self.request_timeout_seconds.get()),
+                body_bytes: self.max_body_bytes as usize,
+                header_bytes: self.max_header_bytes as usize,
+                request_timeout: Duration::from_secs(self.request_timeout_seconds.into()),
             },
         })
     }

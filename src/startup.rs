@@ -12,7 +12,10 @@ use actix_web::{
     middleware::{NormalizePath, from_fn},
     web::Data,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 use crate::{
     domain::{
@@ -58,6 +61,7 @@ pub enum StartError {
 pub struct Running {
     server: Server,
     service: Arc<Service>,
+    hurry: Arc<Notify>,
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
     pub address: SocketAddr,
 }
@@ -114,6 +118,7 @@ pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running,
     Ok(Running {
         server: http_server.run(),
         service,
+        hurry: Arc::default(),
         address,
     })
 }
@@ -160,26 +165,35 @@ impl Running {
                 }
             }
         });
-        let ended = self.server.await;
+        let ended = tokio::select! {
+            ended = self.server => ended,
+            () = self.hurry.notified() => Ok(()),
+        };
         flushing.abort();
         self.service.flush().await?;
         Ok(ended?)
     }
 
-    /// Stops the server gracefully at SIGTERM and SIGINT.
+    /// Stops the server gracefully at SIGTERM and SIGINT, and at once at the second of them.
     ///
     /// # Errors
     /// When the system takes no handlers.
     pub fn stop_at_signals(&self) -> Result<(), StartError> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let handle = self.handle();
+        let (handle, hurry) = (self.handle(), Arc::clone(&self.hurry));
         actix_web::rt::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            let mut signalled = async || {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            signalled().await;
             log::info!("stopping: no new connections, and {SHUTDOWN_SECONDS} s for the requests in flight");
-            handle.stop(true).await;
+            actix_web::rt::spawn(handle.stop(true));
+            signalled().await;
+            log::warn!("stopping at once: requests in flight are cut off");
+            hurry.notify_one();
         });
         Ok(())
     }

@@ -9,24 +9,34 @@ mod schema;
 pub mod tokens;
 pub mod url;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Semaphore;
 
 pub use connection::AnyConnection;
+use connection::Connections;
 pub use error::{OpenError, StoreError};
 use url::DatabaseUrl;
 
 const CONNECTIONS: u32 = 8;
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// How long a call may wait for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long the work itself may take; longer than the limits that the databases are told, so that it is they who end it.
+const LONGEST_WORK: Duration = Duration::from_secs(12);
 const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+/// How long after a failed connection the next calls are told so at once.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The store. Its work runs on threads that may block, never more of them at once than there are connections.
 #[derive(Clone)]
 pub struct Store {
-    pool: r2d2::Pool<DatabaseUrl>,
+    pool: r2d2::Pool<Connections>,
     connections: Arc<Semaphore>,
     writers: Arc<Semaphore>,
+    unreachable_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Store {
@@ -50,7 +60,7 @@ impl Store {
             .min_idle(Some(0))
             .connection_timeout(LONGEST_CONNECT)
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(url.clone());
+            .build_unchecked(Connections::new(url.clone()));
         let writers = match url {
             DatabaseUrl::Sqlite(_) => 1,
             DatabaseUrl::Postgres(_) => CONNECTIONS as usize,
@@ -59,6 +69,7 @@ impl Store {
             pool,
             connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
             writers: Arc::new(Semaphore::new(writers)),
+            unreachable_since: Arc::default(),
         };
         Ok((store, applied))
     }
@@ -76,13 +87,27 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let permit = wait_for(&self.connections).await?;
-        let pool = self.pool.clone();
-        blocking(move || {
+        let store = self.clone();
+        let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let mut conn = pool.get().map_err(StoreError::from)?;
+            let mut conn = store.connection()?;
             work(&mut conn)
-        })
-        .await
+        });
+        // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
+        tokio::time::timeout(LONGEST_WORK, work)
+            .await
+            .map_err(|_| StoreError::Slow)?
+            .map_err(|_| StoreError::Ending)?
+    }
+
+    fn connection(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
+        let failed_at = || self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed_at().is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE) {
+            return Err(StoreError::StillUnreachable);
+        }
+        let conn = self.pool.get();
+        *failed_at() = conn.is_err().then(Instant::now);
+        Ok(conn?)
     }
 
     /// Writes, all or nothing: `work` is one transaction, which an error undoes. When this answers, the change is on disk.
@@ -124,16 +149,6 @@ async fn wait_for(semaphore: &Arc<Semaphore>) -> Result<Permit, StoreError> {
         .await
         .map_err(|_| StoreError::Busy)?
         .map_err(|_| StoreError::Ending)
-}
-
-async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<StoreError> + Send + 'static,
-{
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| StoreError::Ending)?
 }
 
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {

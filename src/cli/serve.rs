@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use crate::{
     domain::{Invalid, admin::Password, name::AdminName},
+    service::Service,
     settings::ServeSettings,
     startup::{StartError, build, logging, open_service},
 };
@@ -19,16 +20,8 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     logging::init(settings.log_format);
     settings.http_config()?;
     let service = Arc::new(open_service(&settings.store, true)?);
-    let (name, password) = first_admin()?;
-    if let Some(first) = service.ensure_admin(name, password).await? {
-        let name = first.name.as_str();
-        match first.made_up_password {
-            Some(password) => eprintln!(
-                "\nThere was no admin. Made {name:?} with this password, which is not shown again:\n\n    {}\n",
-                password.expose()
-            ),
-            None => log::info!("there was no admin; made {name:?} with the password from the environment"),
-        }
+    if service.list_admins().await?.is_empty() {
+        make_first_admin(&service).await?;
     }
     let running = build(settings, service)?;
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
@@ -41,6 +34,21 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     running.stop_at_signals()?;
     running.run_until_stopped().await?;
     log::info!("stopped");
+    Ok(())
+}
+
+async fn make_first_admin(service: &Service) -> Result<(), StartError> {
+    let (name, password) = first_admin()?;
+    if let Some(first) = service.ensure_admin(name, password).await? {
+        let name = first.name.as_str();
+        match first.made_up_password {
+            Some(password) => eprintln!(
+                "\nThere was no admin. Made {name:?} with this password, which is not shown again:\n\n    {}\n",
+                password.expose()
+            ),
+            None => log::info!("there was no admin; made {name:?} with the password from the environment"),
+        }
+    }
     Ok(())
 }
 

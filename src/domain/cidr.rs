@@ -89,7 +89,12 @@ impl Serialize for Shown {
 }
 
 fn parse_block(text: &str) -> Result<IpNet, Invalid> {
-    let block: IpNet = text.parse().map_err(|_| {
+    // `IpNet` takes leading zeros, which others read as octal; the standard library refuses them.
+    let plain = text
+        .split('/')
+        .next()
+        .is_some_and(|address| address.parse::<IpAddr>().is_ok());
+    let block: IpNet = text.parse().ok().filter(|_| plain).ok_or_else(|| {
         let right = match text.parse::<IpAddr>() {
             Ok(IpAddr::V4(address)) => format!("write \"{address}/32\""),
             Ok(IpAddr::V6(address)) => format!("write \"{address}/128\""),
@@ -130,6 +135,10 @@ mod tests {
         for (text, right) in [
             ("8.8.8.8", "\"8.8.8.8\" is not a CIDR block; write \"8.8.8.8/32\""),
             ("::1", "\"::1\" is not a CIDR block; write \"::1/128\""),
+            (
+                "010.0.0.0/8",
+                "\"010.0.0.0/8\" is not a CIDR block; write one like \"10.0.0.0/8\" or \"2001:db8::/32\"",
+            ),
             (
                 "10.0.0.0/33",
                 "\"10.0.0.0/33\" is not a CIDR block; write one like \"10.0.0.0/8\" or \"2001:db8::/32\"",

@@ -60,6 +60,7 @@ impl PageSize {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         text.parse()
             .ok()
+            .filter(|_| !text.starts_with('+'))
             .filter(|size| (1..=Self::MOST.0).contains(size))
             .map(Self)
             .ok_or_else(|| {
@@ -97,10 +98,11 @@ pub struct TokenFilter {
 }
 
 impl TokenFilter {
-    /// Whether the answer hangs on when tokens were last used.
+    /// Whether `token` passes still, with the last use that it shows: one that the store does not know yet can only rule it out.
     #[must_use]
-    pub fn looks_at_use(&self) -> bool {
-        self.unused_since.is_some() || self.state == Some(TokenState::NeverUsed)
+    pub fn admits_use_of(&self, token: &Token) -> bool {
+        let Some(used) = token.last_used_at else { return true };
+        self.state != Some(TokenState::NeverUsed) && self.unused_since.is_none_or(|since| used < since)
     }
 }
 
@@ -160,7 +162,7 @@ mod tests {
     #[test]
     fn page_sizes_end_at_a_thousand() {
         assert_eq!(PageSize::parse("1000"), Ok(PageSize::MOST));
-        for bad in ["0", "1001", "-1", "ten", "", "1.5"] {
+        for bad in ["0", "1001", "-1", "+5", "ten", "", "1.5"] {
             assert!(PageSize::parse(bad).is_err(), "{bad:?}");
         }
     }

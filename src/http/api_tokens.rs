@@ -97,7 +97,7 @@ pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Res
     })?;
     let time = |field, text: Option<String>| text.map(|text| Timestamp::parse(field, &text)).transpose();
     let filter = TokenFilter {
-        name: query.name.filter(|name| !name.is_empty()),
+        name: query.name.filter(|name| !name.is_empty()).map(searchable).transpose()?,
         state: query.state.map(|state| TokenState::parse(&state)).transpose()?,
         unused_since: time("unusedSince", query.unused_since)?,
         expires_before: time("expiresBefore", query.expires_before)?,
@@ -204,6 +204,14 @@ impl ModifyApiToken {
             expires_at: expiry(self.expires_at)?,
         })
     }
+}
+
+/// No name contains a control character, and PostgreSQL takes no NUL.
+fn searchable(part: String) -> Result<String, Invalid> {
+    if part.chars().any(char::is_control) {
+        return Err(Invalid::new("name", "no name contains a control character"));
+    }
+    Ok(part)
 }
 
 fn expiry(field: Option<Option<String>>) -> Result<Option<Option<Timestamp>>, Invalid> {

@@ -111,7 +111,7 @@ impl Failure {
     pub fn not_json() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the body must be JSON; send Content-Type: application/json",
+            "the body must be JSON, not compressed; send Content-Type: application/json",
         )
     }
 

@@ -85,10 +85,12 @@ impl<W: Who + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
 }
 
 async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
-    let service = &state(request)?.service;
+    let State { service, config } = state(request)?.as_ref();
+    check_header_size(request, config.limits.header_bytes)?;
+    let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
     let origin = Origin {
         door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
-        client: request.extensions().get::<ClientAddress>().and_then(|client| client.0),
+        client: Some(client.ok_or_else(|| misconfigured("the client's address"))?),
     };
     let credentials =
         W::credentials(request.headers())?.ok_or_else(|| Failure::unauthorized(Refusal::Missing, W::CHALLENGE))?;
@@ -98,6 +100,19 @@ async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
     }?;
     request.extensions_mut().insert(CallerLabel(label(&caller)));
     Ok(Call { caller, origin })
+}
+
+fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> {
+    let separators = ": \r\n".len();
+    let line = request.method().as_str().len() + request.uri().to_string().len();
+    let headers = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + separators);
+    if line + headers.sum::<usize>() > most {
+        return Err(Failure::headers_too_large(most));
+    }
+    Ok(())
 }
 
 /// What the handlers share.

@@ -48,25 +48,17 @@ async fn observed(
     Ok(response)
 }
 
-/// Finds the client's address, and refuses headers that are too large.
+/// Finds the client's address.
 fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
     let Some(state) = request.app_data::<Data<State>>() else {
         return Ok(());
     };
-    let client = request
+    // A client that has reset its connection already has no address any more, and gets no answer anyway.
+    let peer = request
         .peer_addr()
-        .map(|peer| state.config.proxies.client_address(peer.ip(), request.headers()));
+        .ok_or_else(|| Failure::bad_request("the connection is gone"))?;
+    let client = state.config.proxies.client_address(peer.ip(), request.headers());
     request.extensions_mut().insert(ClientAddress(client));
-    let separators = ": \r\n".len();
-    let line = request.method().as_str().len() + request.uri().to_string().len();
-    let headers = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + separators);
-    let most = state.config.limits.header_bytes;
-    if line + headers.sum::<usize>() > most {
-        return Err(Failure::headers_too_large(most));
-    }
     Ok(())
 }
 
@@ -81,7 +73,7 @@ fn log_response<B>(response: &ServiceResponse<B>, began: Instant) {
     }
     let extensions = request.extensions();
     let caller = extensions.get::<CallerLabel>().map_or("-", |label| label.0.as_str());
-    let client = extensions.get::<ClientAddress>().and_then(|client| client.0);
+    let client = extensions.get::<ClientAddress>().map(|client| client.0);
     log::info!(
         target: "tokenbridge::access",
         method = request.method().as_str(),

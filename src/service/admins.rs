@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{Error, Service, record, still_valid};
+use super::{Error, Service};
 use crate::{
     domain::{
         actor::{Door, Origin},
@@ -34,21 +34,18 @@ impl Service {
     /// [`Error::Conflict`] when there is one of that name.
     pub async fn add_admin(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.passwords.hash(password, self.random.as_ref()).await?;
-        let now = self.clock.now();
-        self.store
-            .write(move |conn| {
-                let caller = still_valid(conn, call.caller, now)?;
-                let admin = Admin { name, password_hash };
-                admins::insert(conn, &admin, now).map_err(|error| match error {
-                    StoreError::Exists => {
-                        Error::Conflict(format!("there is already an admin named {:?}", admin.name.as_str()))
-                    }
-                    other => other.into(),
-                })?;
-                let details = json!({ "admin": admin.name.as_str() });
-                record(conn, (&caller, call.origin, now), Action::AdminAdded, None, details)
-            })
-            .await
+        self.change(call, None, move |change, _| {
+            let admin = Admin { name, password_hash };
+            admins::insert(change.conn, &admin, change.now).map_err(|error| match error {
+                StoreError::Exists => {
+                    Error::Conflict(format!("there is already an admin named {:?}", admin.name.as_str()))
+                }
+                other => other.into(),
+            })?;
+            let details = json!({ "admin": admin.name.as_str() });
+            change.record(Action::AdminAdded, None, details)
+        })
+        .await
     }
 
     /// Changes an admin's password. The old one is refused from now on.
@@ -57,24 +54,15 @@ impl Service {
     /// [`Error::NotFound`] when there is no such admin.
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.passwords.hash(password, self.random.as_ref()).await?;
-        let now = self.clock.now();
-        self.store
-            .write(move |conn| {
-                let caller = still_valid(conn, call.caller, now)?;
-                let admin = Admin { name, password_hash };
-                if !admins::set_password(conn, &admin, now)? {
-                    return Err(Error::NotFound("admin"));
-                }
-                let details = json!({ "admin": admin.name.as_str() });
-                record(
-                    conn,
-                    (&caller, call.origin, now),
-                    Action::AdminPasswordChanged,
-                    None,
-                    details,
-                )
-            })
-            .await
+        self.change(call, None, move |change, _| {
+            let admin = Admin { name, password_hash };
+            if !admins::set_password(change.conn, &admin, change.now)? {
+                return Err(Error::NotFound("admin"));
+            }
+            let details = json!({ "admin": admin.name.as_str() });
+            change.record(Action::AdminPasswordChanged, None, details)
+        })
+        .await
     }
 
     /// Removes an admin, but not the last.
@@ -82,23 +70,20 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`] when there is no such admin, [`Error::Conflict`] when there is no other.
     pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
-        let now = self.clock.now();
-        self.store
-            .write(move |conn| {
-                let caller = still_valid(conn, call.caller, now)?;
-                let admins = admins::count_and_lock(conn)?;
-                if !admins::delete(conn, &name)? {
-                    return Err(Error::NotFound("admin"));
-                }
-                if admins == 1 {
-                    return Err(Error::Conflict(
-                        "the last admin cannot be removed; add another one first".to_owned(),
-                    ));
-                }
-                let details = json!({ "admin": name.as_str() });
-                record(conn, (&caller, call.origin, now), Action::AdminRemoved, None, details)
-            })
-            .await
+        self.change(call, None, move |change, _| {
+            let admins = admins::count_and_lock(change.conn)?;
+            if !admins::delete(change.conn, &name)? {
+                return Err(Error::NotFound("admin"));
+            }
+            if admins == 1 {
+                return Err(Error::Conflict(
+                    "the last admin cannot be removed; add another one first".to_owned(),
+                ));
+            }
+            let details = json!({ "admin": name.as_str() });
+            change.record(Action::AdminRemoved, None, details)
+        })
+        .await
     }
 
     /// Every admin, by name.

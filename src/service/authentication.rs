@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{Error, Refusal, Service, unwritten::Subject};
+use super::{Error, Refusal, Service, transaction::may_be_used, unwritten::Subject};
 use crate::{
     domain::{actor::Origin, admin::Password, caller::Caller, name::AdminName, value::ValueHash},
     store::{admins, tokens},
@@ -28,14 +28,8 @@ impl Service {
         let Some((token, value)) = token else {
             return Err(self.refuse(origin, Refusal::Value, Subject::Unknown));
         };
-        if token.is_expired(now) {
-            return Err(self.refuse(origin, Refusal::Expired, Subject::Token(token.id)));
-        }
-        if !origin
-            .client
-            .is_none_or(|address| token.allowed_cidr_blocks.admit(address))
-        {
-            return Err(self.refuse(origin, Refusal::Address, Subject::Token(token.id)));
+        if let Err(reason) = may_be_used(&token, origin, now) {
+            return Err(self.refuse(origin, reason, Subject::Token(token.id)));
         }
         self.unwritten.used(token.id, now);
         Ok(Caller::Token(Box::new(token), value))

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Error, Service, record, still_valid};
+use super::{
+    Error, Service,
+    transaction::{Transaction, still_valid},
+};
 use crate::{
     domain::{
         Invalid,
@@ -105,16 +108,18 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] for a token that may not read tokens.
     pub async fn list(&self, call: &Call, filter: TokenFilter, after: Cursor, size: PageSize) -> Result<Page, Error> {
-        authorize(&call.caller, Operation::Read, None)?;
-        if filter.looks_at_use() {
-            self.flush().await?;
-        }
-        let now = self.clock.now();
+        let (now, asked) = (self.clock.now(), filter.clone());
+        let Call { caller, origin } = call.clone();
         let mut page = self
             .store
-            .read(move |conn| tokens::page(conn, &filter, after, size, now))
+            .read(move |conn| {
+                let caller = still_valid(conn, caller, origin, now)?;
+                authorize(&caller, Operation::Read, None)?;
+                Ok::<_, Error>(tokens::page(conn, &asked, after, size, now)?)
+            })
             .await?;
         page.tokens.iter_mut().for_each(|token| self.unwritten.show_in(token));
+        page.tokens.retain(|token| filter.admits_use_of(token));
         Ok(page)
     }
 
@@ -149,46 +154,36 @@ impl Service {
 
     async fn create_with(&self, call: Call, new: NewToken, value: Option<TokenValue>) -> Result<Token, Error> {
         let id = TokenId::generate(self.random.as_ref())?;
-        let now = self.clock.now();
-        let expires_at = future_expiry(new.expires_at, now)?;
-        self.store
-            .write(move |conn| {
-                let caller = still_valid(conn, call.caller, now)?;
-                let (own_permissions, own_blocks) = match &caller {
-                    Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone()),
-                    _ => (PermissionSet::of_token_api(), CidrBlocks::default()),
-                };
-                let token = Token {
-                    id,
-                    name: new.name,
-                    permissions: new.permissions.unwrap_or(own_permissions),
-                    allowed_cidr_blocks: new.allowed_cidr_blocks.unwrap_or(own_blocks),
-                    has_value: value.is_some(),
-                    created: Change {
-                        at: now,
-                        by: caller.actor(),
-                    },
-                    updated: None,
-                    rotated_at: None,
-                    last_used_at: None,
-                    expires_at,
-                };
-                let grant = Grant {
-                    permissions: Some(token.permissions),
-                    allowed_cidr_blocks: Some(&token.allowed_cidr_blocks),
-                };
-                authorize(&caller, Operation::Create(grant), None)?;
-                tokens::insert(conn, &token, value.map(|value| value.hash()).as_ref())?;
-                record(
-                    conn,
-                    (&caller, call.origin, now),
-                    Action::TokenCreated,
-                    Some(id),
-                    described(&token),
-                )?;
-                Ok(token)
-            })
-            .await
+        self.change(call, None, move |change, _| {
+            let (own_permissions, own_blocks) = match &change.caller {
+                Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone()),
+                _ => (PermissionSet::of_token_api(), CidrBlocks::default()),
+            };
+            let token = Token {
+                id,
+                name: new.name,
+                permissions: new.permissions.unwrap_or(own_permissions),
+                allowed_cidr_blocks: new.allowed_cidr_blocks.unwrap_or(own_blocks),
+                has_value: value.is_some(),
+                created: Change {
+                    at: change.now,
+                    by: change.caller.actor(),
+                },
+                updated: None,
+                rotated_at: None,
+                last_used_at: None,
+                expires_at: future_expiry(new.expires_at, change.now)?,
+            };
+            let grant = Grant {
+                permissions: Some(token.permissions),
+                allowed_cidr_blocks: Some(&token.allowed_cidr_blocks),
+            };
+            authorize(&change.caller, Operation::Create(grant), None)?;
+            tokens::insert(change.conn, &token, value.map(|value| value.hash()).as_ref())?;
+            change.record(Action::TokenCreated, Some(id), described(&token))?;
+            Ok(token)
+        })
+        .await
     }
 
     /// Changes a token's name, permissions, blocks or expiry.
@@ -197,50 +192,37 @@ impl Service {
     /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so.
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = identify(&call.caller, which)?;
-        let now = self.clock.now();
-        let expires_at = changes.expires_at.map(|end| future_expiry(end, now)).transpose()?;
-        let token = self
-            .store
-            .write(move |conn| {
-                let caller = still_valid(conn, call.caller, now)?;
-                let found = tokens::find_and_lock(conn, id)?;
-                let permissions = changes
-                    .permissions
-                    .map(|change| change.apply(found.as_ref().map(|token| token.permissions).unwrap_or_default()));
-                let grant = Grant {
-                    permissions,
-                    allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
-                };
-                authorize(&caller, Operation::Update(grant), found.as_ref())?;
-                let before = found.ok_or(Error::NotFound("token"))?;
-                if changes == TokenChanges::default() {
-                    return Ok(before);
-                }
-                let after = Token {
-                    name: changes.name.unwrap_or_else(|| before.name.clone()),
-                    permissions: permissions.unwrap_or(before.permissions),
-                    allowed_cidr_blocks: changes
-                        .allowed_cidr_blocks
-                        .unwrap_or_else(|| before.allowed_cidr_blocks.clone()),
-                    expires_at: expires_at.unwrap_or(before.expires_at),
-                    updated: Some(Change {
-                        at: now,
-                        by: caller.actor(),
-                    }),
-                    ..before.clone()
-                };
-                changed(tokens::update(conn, &after)?)?;
-                let details = difference(&before, &after);
-                record(
-                    conn,
-                    (&caller, call.origin, now),
-                    Action::TokenUpdated,
-                    Some(id),
-                    details,
-                )?;
-                Ok::<_, Error>(after)
-            })
-            .await?;
+        let update = move |change: &mut Transaction<'_>, found: Option<Token>| {
+            let current = found.as_ref().map(|token| token.permissions).unwrap_or_default();
+            let permissions = changes.permissions.map(|wanted| wanted.apply(current));
+            let grant = Grant {
+                permissions,
+                allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
+            };
+            authorize(&change.caller, Operation::Update(grant), found.as_ref())?;
+            let before = found.ok_or(Error::NotFound("token"))?;
+            if changes == TokenChanges::default() {
+                return Ok(before);
+            }
+            let expires_at = changes.expires_at.map(|end| future_expiry(end, change.now));
+            let after = Token {
+                name: changes.name.unwrap_or_else(|| before.name.clone()),
+                permissions: permissions.unwrap_or(before.permissions),
+                allowed_cidr_blocks: changes
+                    .allowed_cidr_blocks
+                    .unwrap_or_else(|| before.allowed_cidr_blocks.clone()),
+                expires_at: expires_at.transpose()?.unwrap_or(before.expires_at),
+                updated: Some(Change {
+                    at: change.now,
+                    by: change.caller.actor(),
+                }),
+                ..before.clone()
+            };
+            changed(tokens::update(change.conn, &after)?)?;
+            change.record(Action::TokenUpdated, Some(id), difference(&before, &after))?;
+            Ok(after)
+        };
+        let token = self.change(call, Some(id), update).await?;
         Ok(self.shown(token))
     }
 
@@ -253,43 +235,32 @@ impl Service {
         let id = identify(&call.caller, which)?;
         let value = TokenValue::generate(self.random.as_ref())?;
         let hash = value.hash();
-        let now = self.clock.now();
-        let expires_at = rotation.expires_at.map(|end| future_expiry(end, now)).transpose()?;
-        let old_works_until = (!rotation.grace_period.is_zero()).then(|| now.saturating_add(rotation.grace_period));
-        let token = self
-            .store
-            .write(move |conn| {
-                let caller = still_valid(conn, call.caller, now)?;
-                let found = tokens::find_and_lock(conn, id)?;
-                let prolongs = found
-                    .as_ref()
-                    .is_some_and(|token| ends_later(expires_at, token.expires_at));
-                authorize(&caller, Operation::Rotate { prolongs }, found.as_ref())?;
-                let before = found.ok_or(Error::NotFound("token"))?;
-                if old_works_until.is_some() {
-                    refuse_endless_grace(conn, id, now)?;
-                }
-                let after = Token {
-                    has_value: true,
-                    rotated_at: Some(now),
-                    expires_at: expires_at.unwrap_or(before.expires_at),
-                    ..before.clone()
-                };
-                changed(tokens::replace_value(conn, &after, &hash, old_works_until)?)?;
-                let mut details = difference(&before, &after);
-                if let Some(details) = details.as_object_mut() {
-                    details.insert("gracePeriodSeconds".to_owned(), json!(rotation.grace_period.as_secs()));
-                }
-                record(
-                    conn,
-                    (&caller, call.origin, now),
-                    Action::TokenRotated,
-                    Some(id),
-                    details,
-                )?;
-                Ok::<_, Error>(after)
-            })
-            .await?;
+        let rotate = move |change: &mut Transaction<'_>, found: Option<Token>| {
+            let current = found.as_ref().and_then(|token| token.expires_at);
+            let prolongs = found.is_some() && ends_later(rotation.expires_at, current);
+            authorize(&change.caller, Operation::Rotate { prolongs }, found.as_ref())?;
+            let before = found.ok_or(Error::NotFound("token"))?;
+            let expires_at = rotation.expires_at.map(|end| future_expiry(end, change.now));
+            let after = Token {
+                has_value: true,
+                rotated_at: Some(change.now),
+                expires_at: expires_at.transpose()?.unwrap_or(before.expires_at),
+                ..before.clone()
+            };
+            let grace = rotation.grace_period;
+            let old_works_until = (!grace.is_zero()).then(|| change.now.saturating_add(grace));
+            if old_works_until.is_some() {
+                refuse_endless_grace(change.conn, id, change.now)?;
+            }
+            changed(tokens::replace_value(change.conn, &after, &hash, old_works_until)?)?;
+            let mut details = difference(&before, &after);
+            if let Some(details) = details.as_object_mut() {
+                details.insert("gracePeriodSeconds".to_owned(), json!(grace.as_secs()));
+            }
+            change.record(Action::TokenRotated, Some(id), details)?;
+            Ok(after)
+        };
+        let token = self.change(call, Some(id), rotate).await?;
         Ok((self.shown(token), value))
     }
 
@@ -299,23 +270,13 @@ impl Service {
     /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not remove that one.
     pub async fn delete(&self, call: Call, which: TokenRef) -> Result<(), Error> {
         let id = identify(&call.caller, which)?;
-        let now = self.clock.now();
-        self.store
-            .write(move |conn| {
-                let caller = still_valid(conn, call.caller, now)?;
-                let found = tokens::find_and_lock(conn, id)?;
-                authorize(&caller, Operation::Delete, found.as_ref())?;
-                let token = found.ok_or(Error::NotFound("token"))?;
-                changed(tokens::delete(conn, id)?)?;
-                record(
-                    conn,
-                    (&caller, call.origin, now),
-                    Action::TokenDeleted,
-                    Some(id),
-                    described(&token),
-                )
-            })
-            .await
+        self.change(call, Some(id), move |change, found| {
+            authorize(&change.caller, Operation::Delete, found.as_ref())?;
+            let token = found.ok_or(Error::NotFound("token"))?;
+            changed(tokens::delete(change.conn, id)?)?;
+            change.record(Action::TokenDeleted, Some(id), described(&token))
+        })
+        .await
     }
 
     fn shown(&self, mut token: Token) -> Token {

@@ -55,6 +55,20 @@ pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>,
     }))
 }
 
+/// Keeps others from changing or removing the admin of that name, if there is one, until the transaction ends.
+///
+/// # Errors
+/// When the store fails.
+pub fn lock(conn: &mut AnyConnection, name: &AdminName) -> Result<(), StoreError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        let query = admins::table
+            .filter(admins::name.eq(name.as_str()))
+            .select(admins::name);
+        query.for_share().load::<String>(conn)?;
+    }
+    Ok(())
+}
+
 /// Every admin, by name.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Connections to either database, and the pool of them.
 
-use std::time::Duration;
+use std::{os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use diesel::{
     Connection as _, ConnectionError, PgConnection, QueryResult, SqliteConnection,
@@ -56,29 +56,53 @@ const SQLITE_PRAGMAS: &str = "
     PRAGMA foreign_keys = ON;
 ";
 
+/// A PostgreSQL that does not answer must not hold a thread for long.
+const POSTGRES_LIMITS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'";
+
+/// As above, for the connection itself: what libpq takes in its URL, where the operator has not said otherwise.
+const POSTGRES_PARAMETERS: &[(&str, &str)] = &[
+    ("connect_timeout", "3"),
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "3"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+    ("application_name", "tokenbridge"),
+];
+
 impl DatabaseUrl {
-    /// Opens one connection.
+    /// Opens one connection. It never makes a SQLite file.
     ///
     /// # Errors
     /// When the database cannot be opened or reached.
     pub fn connect(&self) -> Result<AnyConnection, ConnectionError> {
         match self {
             Self::Sqlite(path) => {
-                let path = path.to_string_lossy();
-                let path = if path.starts_with('/') {
-                    path
-                } else {
-                    format!("./{path}").into()
-                };
-                let mut conn = SqliteConnection::establish(&path)?;
+                let mut conn = SqliteConnection::establish(&existing_file(path))?;
                 conn.batch_execute(SQLITE_PRAGMAS)
                     .and_then(|()| turn_to_wal(&mut conn))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(AnyConnection::Sqlite(conn))
             }
-            Self::Postgres(url) => PgConnection::establish(url).map(AnyConnection::Postgres),
+            Self::Postgres(url) => PgConnection::establish(&with_parameters(url)).map(AnyConnection::Postgres),
         }
     }
+}
+
+/// SQLite's URI of a file that must be there.
+fn existing_file(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    format!("file:{path}?mode=rw")
+}
+
+fn with_parameters(url: &str) -> String {
+    let missing = POSTGRES_PARAMETERS
+        .iter()
+        .filter(|(name, _)| !url.contains(&format!("{name}=")));
+    missing.fold(url.to_owned(), |url, (name, value)| {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{separator}{name}={value}")
+    })
 }
 
 /// Turns the file to the write-ahead log. When two connections to a new file do this at once, SQLite tells one of them that the
@@ -94,27 +118,61 @@ fn turn_to_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
     }
 }
 
+/// Makes the connections of a pool.
+pub(super) struct Connections {
+    url: DatabaseUrl,
+    file: Option<FileIdentity>,
+}
+
+/// The device and the inode of a file.
+type FileIdentity = (u64, u64);
+
+impl Connections {
+    pub(super) fn new(url: DatabaseUrl) -> Self {
+        let file = identity(&url);
+        Self { url, file }
+    }
+}
+
+/// Which file it is that a URL names just now.
+fn identity(url: &DatabaseUrl) -> Option<FileIdentity> {
+    let DatabaseUrl::Sqlite(path) = url else { return None };
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
 /// Why a pooled connection could not be made or used.
 #[derive(Debug, thiserror::Error)]
-pub enum PoolError {
+pub(super) enum PoolError {
     /// It could not be made.
     #[error(transparent)]
     Connect(#[from] ConnectionError),
     /// It no longer answers.
     #[error(transparent)]
     Query(#[from] diesel::result::Error),
+    /// What was written to the open file would be lost with it.
+    #[error("the database file was removed or replaced under the running server; put it back, or restart the server")]
+    OtherFile,
 }
 
-impl r2d2::ManageConnection for DatabaseUrl {
+impl r2d2::ManageConnection for Connections {
     type Connection = AnyConnection;
     type Error = PoolError;
 
     fn connect(&self) -> Result<AnyConnection, PoolError> {
-        Ok(Self::connect(self)?)
+        let mut conn = self.url.connect()?;
+        if let AnyConnection::Postgres(conn) = &mut conn {
+            conn.batch_execute(POSTGRES_LIMITS)?;
+        }
+        Ok(conn)
     }
 
     fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), PoolError> {
-        with_conn!(conn, conn => { let _: &mut SqliteConnection = conn; Ok(()) }, Ok(conn.ping()?))
+        match conn {
+            AnyConnection::Sqlite(_) if identity(&self.url) == self.file => Ok(()),
+            AnyConnection::Sqlite(_) => Err(PoolError::OtherFile),
+            AnyConnection::Postgres(conn) => Ok(conn.ping()?),
+        }
     }
 
     fn has_broken(&self, conn: &mut AnyConnection) -> bool {

@@ -14,6 +14,12 @@ pub enum StoreError {
     /// No connection could be made.
     #[error("the store cannot be reached")]
     Unreachable(#[from] r2d2::Error),
+    /// No connection could be made a moment ago, and none was tried for.
+    #[error("the store could not be reached a moment ago")]
+    StillUnreachable,
+    /// The database took longer than a call may.
+    #[error("the store did not answer in time")]
+    Slow,
     /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
     #[error("the store failed")]
     Failed(#[source] DieselError),

@@ -113,6 +113,18 @@ pub fn find_and_lock(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Tok
     row.map(token_of).transpose()
 }
 
+/// Keeps others from changing the token of that id, if there is one, until the transaction ends. SQLite has one writer, and needs no locks.
+///
+/// # Errors
+/// When the store fails.
+pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        let query = tokens::table.filter(tokens::id.eq(id.to_string())).select(tokens::seq);
+        query.for_share().load::<i64>(conn)?;
+    }
+    Ok(())
+}
+
 /// The token that the value of that hash authenticates at `now`, by being its value or one in its grace period. It may have expired.
 ///
 /// # Errors

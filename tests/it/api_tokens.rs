@@ -412,6 +412,7 @@ fn wrong_queries_are_told(lab: &Lab) {
         ("state=gone", "state"),
         ("unusedSince=yesterday", "unusedSince"),
         ("expiresBefore=1", "expiresBefore"),
+        ("name=%00", "name"),
     ] {
         let message = app.get(&format!("{TOKENS}?{query}"), As::Admin).expect(400).message();
         assert!(message.starts_with(&format!("{field}: ")), "{query}: {message}");
@@ -534,6 +535,9 @@ fn bad_input_is_told(lab: &Lab) {
     ] {
         app.send("POST", TOKENS, As::Admin, &json_type, body).expect(400);
     }
+    let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    app.send("POST", TOKENS, As::Admin, &gzip, "{\"name\":\"a\"}")
+        .expect(415);
     app.send(
         "POST",
         TOKENS,

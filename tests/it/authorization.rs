@@ -1,5 +1,7 @@
 //! Who may do what: caller × permissions × operation × target, as a table.
 
+use std::io::{Read as _, Write as _};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,7 +16,9 @@ tests![
     the_matrix,
     nobody_gives_more_than_they_have,
     nobody_leaves_their_network,
-    what_was_revoked_meanwhile_does_nothing
+    what_was_revoked_meanwhile_does_nothing,
+    a_value_rotates_itself_once,
+    tokens_that_touch_each_other_do_not_deadlock,
 ];
 
 const READ: &str = "OrganizationAPITokenRead";
@@ -241,27 +245,88 @@ fn nobody_leaves_their_network(lab: &Lab) {
 
 /// A caller is let in before the body is read; a body that comes slowly must not carry a revoked right past the revocation.
 fn what_was_revoked_meanwhile_does_nothing(lab: &Lab) {
-    use std::io::{Read as _, Write as _};
-
     let app = lab.app();
-    let (id, value) = token(&app, &[MODIFY], &[]);
-    let body = r#"{"name":"too late"}"#;
-    let mut slow = app.connect();
-    let head = format!(
-        "POST {TOKENS} HTTP/1.1\r\nHost: x\r\nX-API-Key: {value}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{{",
-        body.len()
-    );
-    slow.write_all(head.as_bytes()).unwrap();
-    crate::support::eventually("the caller is let in", || {
-        app.get(&format!("{TOKENS}/{id}"), As::Admin)
-            .json()
-            .get("lastUsedAt")
-            .cloned()
-    });
-    app.delete(&format!("{TOKENS}/{id}"), As::Admin).expect(204);
-    slow.write_all(&body.as_bytes()[1..]).unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    assert_eq!(app.get(TOKENS, As::Admin).json()["results"], json!([]));
+    let revocations: [(&str, u16, Option<Value>); 6] = [
+        ("nothing", 200, None),
+        ("delete", 401, None),
+        ("rotate", 401, None),
+        ("network", 401, Some(json!({ "allowedCIDRBlocks": ["10.0.0.0/8"] }))),
+        ("permission", 403, Some(json!({ "permissions": [READ] }))),
+        ("expiry", 401, Some(json!({ "expiresAt": lab.clock.in_seconds(6) }))),
+    ];
+    for (what, status, update) in revocations {
+        let (id, value) = token(&app, &[MODIFY], &[]);
+        let place = format!("{TOKENS}/{id}");
+        let body = format!(r#"{{"name":"too late: {what}"}}"#);
+        let mut slow = app.connect();
+        let head = format!(
+            "POST {TOKENS} HTTP/1.1\r\nHost: x\r\nX-API-Key: {value}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{{",
+            body.len()
+        );
+        slow.write_all(head.as_bytes()).unwrap();
+        crate::support::eventually("the caller is let in", || {
+            app.get(&place, As::Admin).json().get("lastUsedAt").cloned()
+        });
+        match (what, update) {
+            ("delete", _) => drop(app.delete(&place, As::Admin).expect(204)),
+            ("rotate", _) => drop(app.post(&format!("{place}/rotate"), As::Admin, &json!({})).expect(200)),
+            (_, Some(update)) => drop(app.post(&place, As::Admin, &update).expect(200)),
+            (_, None) => {}
+        }
+        lab.clock.advance(std::time::Duration::from_secs(1));
+        slow.write_all(&body.as_bytes()[1..]).unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
+    }
+    let made = app.get(&format!("{TOKENS}?name=too+late"), As::Admin).json();
+    assert_eq!(made["results"].as_array().unwrap().len(), 1);
+}
+
+/// A value that rotates its token is ended by the first rotation; those that come at the same moment find it so.
+fn a_value_rotates_itself_once(lab: &Lab) {
+    let apps = [lab.app(), lab.app()];
+    for _ in 0..10 {
+        let (_, value) = token(&apps[0], &[], &[]);
+        let rotated = std::thread::scope(|scope| {
+            let (apps, value) = (&apps, &value);
+            let rotate = move |n: usize| apps[n % 2].post(&format!("{TOKENS}/self/rotate"), As::Key(value), &json!({}));
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || rotate(n))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect::<Vec<_>>()
+        });
+        let mut statuses: Vec<u16> = rotated.iter().map(|answer| answer.status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 401, 401, 401, 401, 401, 401, 401]);
+        let won = rotated.iter().find(|answer| answer.status == 200).unwrap();
+        let new = string(&won.json()["value"]);
+        apps[0].get(&format!("{TOKENS}/self"), As::Key(&new)).expect(200);
+    }
+}
+
+/// Two tokens that rotate each other at the same moment wait for each other in one order, and never for ever.
+fn tokens_that_touch_each_other_do_not_deadlock(lab: &Lab) {
+    let apps = [lab.app(), lab.app()];
+    for _ in 0..10 {
+        let pair = [token(&apps[0], &[MODIFY], &[]), token(&apps[0], &[MODIFY], &[])];
+        let statuses = std::thread::scope(|scope| {
+            let (apps, pair) = (&apps, &pair);
+            let rename = move |n: usize| {
+                let (_, value) = &pair[n % 2];
+                let (other, _) = &pair[(n + 1) % 2];
+                apps[n % 2]
+                    .post(&format!("{TOKENS}/{other}"), As::Key(value), &json!({ "name": "m" }))
+                    .status
+            };
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || rename(n))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(statuses, [200; 8]);
+    }
 }

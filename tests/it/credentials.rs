@@ -1,6 +1,6 @@
 //! Names and passwords, values, addresses.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use serde_json::json;
 
@@ -22,6 +22,7 @@ tests![
     wrong_values_are_told_alike,
     each_scheme_has_its_challenge,
     a_value_works_from_its_networks_alone,
+    a_client_without_an_address_is_nobody,
     proxies_are_believed_only_if_trusted,
     no_secret_is_stored,
     a_first_start_makes_an_admin,
@@ -180,6 +181,42 @@ fn a_value_works_from_its_networks_alone(lab: &Lab) {
     app.get(&self_path(), As::Key(&local)).expect(200);
 }
 
+/// A connection that is reset before the server takes it has no address, and so is in no network.
+fn a_client_without_an_address_is_nobody(lab: &Lab) {
+    let app = lab.app();
+    let (_, value) = app.new_token(&json!({ "name": "n", "allowedCIDRBlocks": ["10.0.0.0/8"] }));
+    let body = r#"{"name":"from nowhere"}"#;
+    let request = format!(
+        "POST {TOKENS} HTTP/1.1\r\nHost: x\r\nX-API-Key: {value}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // The server must be busy when the connections come, or it looks at their addresses before they are reset.
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let mut stream = app.connect();
+                    socket2::SockRef::from(&stream)
+                        .set_linger(Some(Duration::ZERO))
+                        .unwrap();
+                    // The server may have closed already.
+                    let _ = stream.write_all(request.as_bytes());
+                }
+            });
+        }
+    });
+    assert_eq!(
+        app.get(&format!("{TOKENS}?name=nowhere"), As::Admin).json()["results"],
+        json!([])
+    );
+    app.stop();
+    assert_eq!(
+        lab.store
+            .texts("SELECT 'x' AS found FROM tokens WHERE name = 'from nowhere'"),
+        [""; 0]
+    );
+}
+
 fn proxies_are_believed_only_if_trusted(lab: &Lab) {
     let app = lab.app();
     let (_, value) = app.new_token(&json!({ "name": "n", "allowedCIDRBlocks": ["192.0.2.0/24"] }));
@@ -261,6 +298,8 @@ fn a_first_start_makes_an_admin(lab: &Lab) {
     );
     serving.client.get(LEGACY, As::Basic("root", "from a file")).expect(200);
     drop(serving);
+    // By then the secret may be gone.
+    drop(program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD_FILE", "/nowhere")]));
 
     let serving = Program::new(&lab.store.fresh_url().replace("fresh.db", "fresher.db")).serve(&[]);
     let log = serving.log();

@@ -23,7 +23,8 @@ use crate::{
 
 tests![
     a_killed_server_has_kept_what_it_answered,
-    a_stopped_server_ends_what_is_in_flight
+    a_stopped_server_ends_what_is_in_flight,
+    a_second_signal_stops_at_once,
 ];
 
 const CLIENTS: usize = 16;
@@ -120,4 +121,24 @@ fn a_stopped_server_ends_what_is_in_flight(lab: &Lab) {
         ));
         assert_ne!(used, ["0"], "the use is written at the end");
     }
+}
+
+fn a_second_signal_stops_at_once(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&[]);
+    let mut stalled = serving.client.connect();
+    let authorization = basic(ADMIN.0, ADMIN.1);
+    let head = format!(
+        "POST {LEGACY} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    );
+    stalled.write_all(head.as_bytes()).unwrap();
+    stalled.read_exact(&mut [0; 25]).unwrap();
+    let began = std::time::Instant::now();
+    serving.signal("INT");
+    eventually("the first signal is taken", || {
+        serving.log().contains("stopping: ").then_some(())
+    });
+    serving.signal("INT");
+    let (code, log) = serving.wait();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("stopping at once") && began.elapsed() < std::time::Duration::from_secs(10));
 }

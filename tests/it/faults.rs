@@ -26,9 +26,14 @@ tests![
     a_newer_schema_is_refused,
     a_failed_write_leaves_no_half
 ];
-tests![OF_FILES: a_wrong_url_is_refused, a_file_that_another_program_locks];
+tests![OF_FILES: a_wrong_url_is_refused, a_file_that_another_program_locks, a_file_that_is_taken_away];
 tests![OF_SMALL_DISKS: a_full_disk_loses_nothing];
-tests![OF_SERVERS: a_store_that_goes_and_comes_back, a_row_that_another_program_locks, tls_to_the_store_is_verified];
+tests![
+    OF_SERVERS: a_store_that_goes_and_comes_back,
+    a_store_that_hangs,
+    a_row_that_another_program_locks,
+    tls_to_the_store_is_verified
+];
 
 fn a_wrong_url_is_refused(lab: &Lab) {
     let directory = lab.store.directory.path();
@@ -160,12 +165,69 @@ fn a_file_that_another_program_locks(lab: &Lab) {
     let path = format!("{TOKENS}/{id}");
     let mut other = store::sqlite(lab.store.url().trim_start_matches("sqlite:"));
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let began = Instant::now();
     app.get(&path, As::Admin).expect(200);
+    app.get(&format!("{TOKENS}?state=never-used"), As::Admin).expect(200);
+    assert!(began.elapsed() < Duration::from_secs(4), "reads go on");
     let refused = app.post(&path, As::Admin, &json!({ "name": "m" })).expect(503);
     assert_eq!(refused.header("retry-after"), Some("1"));
     other.batch_execute("COMMIT").unwrap();
     app.post(&path, As::Admin, &json!({ "name": "after" })).expect(200);
     assert_eq!(app.get(&path, As::Admin).json()["name"], "after");
+}
+
+/// What would be written to a file that nobody finds any more is refused, and no other file is made in its place.
+fn a_file_that_is_taken_away(lab: &Lab) {
+    let app = lab.app();
+    let (id, value) = app.new_token(&json!({ "name": "n" }));
+    let place = lab.store.directory.path();
+    let away = place.join("away");
+    std::fs::create_dir(&away).unwrap();
+    let files = ["tokenbridge.db", "tokenbridge.db-wal", "tokenbridge.db-shm"];
+    for file in files {
+        std::fs::rename(place.join(file), away.join(file)).unwrap();
+    }
+    for answer in [
+        app.post(TOKENS, As::Key(&value), &json!({ "name": "lost" })),
+        app.get(TOKENS, As::Admin),
+        app.get("/readyz", As::Nobody),
+    ] {
+        answer.expect(503);
+    }
+    assert!(!place.join(files[0]).exists());
+    for file in files {
+        std::fs::rename(away.join(file), place.join(file)).unwrap();
+    }
+    eventually("the server recovers", || {
+        (app.get("/readyz", As::Nobody).status == 200).then_some(())
+    });
+    assert_eq!(
+        app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200).json()["id"],
+        id
+    );
+}
+
+/// A server that neither answers nor closes its connections, as on a frozen host, holds nobody for long.
+fn a_store_that_hangs(_: &Lab) {
+    let cluster = Cluster::private().expect("the suite has one");
+    let serving = Program::new(&cluster.url("postgres"))
+        .serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
+    let app = &serving.client;
+    let (_, value) = app.new_token(&json!({ "name": "n" }));
+    cluster.signal("STOP");
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| app.get(TOKENS, As::Key(&value)).expect(503));
+        }
+    });
+    assert!(began.elapsed() < Duration::from_secs(28), "{:?}", began.elapsed());
+    app.get("/healthz", As::Nobody).expect(200);
+    cluster.signal("CONT");
+    eventually("the server recovers", || {
+        (app.get("/readyz", As::Nobody).status == 200).then_some(())
+    });
+    app.get(TOKENS, As::Key(&value)).expect(200);
 }
 
 /// A change waits for a row that another transaction holds, and then it happens.

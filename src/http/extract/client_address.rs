@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// The client's address, as an extension of its request.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub Option<IpAddr>);
+pub struct ClientAddress(pub IpAddr);
 
 /// Whose word on the client's address is taken, and where they write it.
 #[derive(Clone, Debug, Default)]

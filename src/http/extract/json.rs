@@ -67,7 +67,7 @@ impl<T: Fields> Body for Json<T> {
             {
                 return Ok(Self(absent));
             }
-            if !says_json(request) && !body.is_empty() {
+            if !body.is_empty() && (!says_json(request) || is_encoded(request)) {
                 return Err(Failure::not_json());
             }
             parse(&body).map(Self)
@@ -107,6 +107,12 @@ fn says_json(request: &HttpRequest) -> bool {
     !request.headers().contains_key(header::CONTENT_TYPE)
         || content_type.eq_ignore_ascii_case("application/json")
         || subtype.is_some_and(|subtype| subtype.ends_with("+json"))
+}
+
+/// Whether a body is compressed, which this server does not take (RFC 9110, section 8.4).
+fn is_encoded(request: &HttpRequest) -> bool {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// What serde calls the things that JSON has.

@@ -86,6 +86,23 @@ impl Cluster {
         self.run("pg_ctl", &["stop", "--wait", "--silent", "--mode=immediate"]);
     }
 
+    /// Sends a signal to the server and to all processes that it has started.
+    pub fn signal(&self, name: &str) {
+        let pid_file = std::fs::read_to_string(self.directory.path().join("data/postmaster.pid")).unwrap();
+        let server = pid_file.lines().next().unwrap();
+        let children = Command::new("ps")
+            .args(["-o", "pid=", "--ppid", server])
+            .output()
+            .unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        let status = Command::new("kill")
+            .args(["-s", name, server])
+            .args(children.split_whitespace())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
     fn run(&self, program: &str, arguments: &[&str]) {
         let data = self.directory.path().join("data");
         let status = as_postgres(&self.programs.join(program))

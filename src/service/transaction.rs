@@ -1,0 +1,122 @@
+//! A change in one transaction, by a caller who is looked at again in it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Error, Refusal, Service};
+use crate::{
+    domain::{
+        actor::Origin,
+        audit::{Action, AuditEvent},
+        caller::{Call, Caller},
+        clock::Timestamp,
+        token::{Token, TokenId},
+    },
+    store::{AnyConnection, admins, audit, tokens},
+};
+
+/// A change in the making.
+pub struct Transaction<'c> {
+    /// Where it is written.
+    pub conn: &'c mut AnyConnection,
+    /// Who makes it, as the store knows them now.
+    pub caller: Caller,
+    /// When it is made.
+    pub now: Timestamp,
+    origin: Origin,
+}
+
+impl Transaction<'_> {
+    /// Remembers what is done.
+    pub fn record(&mut self, action: Action, token_id: Option<TokenId>, details: Value) -> Result<(), Error> {
+        let event = AuditEvent {
+            at: self.now,
+            actor: Some(self.caller.actor()),
+            origin: self.origin,
+            action,
+            token_id,
+            details,
+        };
+        Ok(audit::record(self.conn, &event)?)
+    }
+}
+
+impl Service {
+    /// Changes something, all or nothing. `work` gets the target, if there is such a token, which nobody else can change or use to
+    /// make changes until the transaction ends; and neither can anybody revoke the caller until then.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        call: Call,
+        target: Option<TokenId>,
+        work: impl FnOnce(&mut Transaction<'_>, Option<Token>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let clock = Arc::clone(&self.clock);
+        self.store
+            .write(move |conn| {
+                let target = lock(conn, &call.caller, target)?;
+                // The wait for the locks may have been long.
+                let now = clock.now();
+                let caller = still_valid(conn, call.caller, call.origin, now)?;
+                let mut transaction = Transaction {
+                    conn,
+                    caller,
+                    now,
+                    origin: call.origin,
+                };
+                work(&mut transaction, target)
+            })
+            .await
+    }
+}
+
+/// Locks the caller against revocation, and the target against everything. Tokens are locked in the order of their ids, as everywhere,
+/// so that no two transactions wait for each other.
+fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
+    let mut ids: Vec<TokenId> = target.into_iter().collect();
+    match caller {
+        Caller::CommandLine => {}
+        Caller::Admin(admin) => admins::lock(conn, &admin.name)?,
+        Caller::Token(token, _) => ids.push(token.id),
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let mut found = None;
+    for id in ids {
+        if target == Some(id) {
+            found = tokens::find_and_lock(conn, id)?;
+        } else {
+            tokens::lock(conn, id)?;
+        }
+    }
+    Ok(found)
+}
+
+/// The caller as the store knows them now: what they showed at the door may have been revoked since, or limited.
+pub fn still_valid(conn: &mut AnyConnection, caller: Caller, origin: Origin, now: Timestamp) -> Result<Caller, Error> {
+    match caller {
+        Caller::CommandLine => Ok(caller),
+        Caller::Admin(admin) => match admins::find(conn, &admin.name)? {
+            Some(known) if known.password_hash == admin.password_hash => Ok(Caller::Admin(known)),
+            _ => Err(Refusal::Password.into()),
+        },
+        Caller::Token(_, value) => {
+            let token = tokens::find_by_value(conn, &value, now)?.ok_or(Refusal::Value)?;
+            may_be_used(&token, origin, now)?;
+            Ok(Caller::Token(Box::new(token), value))
+        }
+    }
+}
+
+/// Whether a token authenticates anybody at that time, from there.
+pub fn may_be_used(token: &Token, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
+    if token.is_expired(now) {
+        return Err(Refusal::Expired);
+    }
+    let blocks = &token.allowed_cidr_blocks;
+    match origin.client {
+        Some(address) if blocks.admit(address) => Ok(()),
+        None if blocks.is_empty() => Ok(()),
+        _ => Err(Refusal::Address),
+    }
+}
