@@ -8,18 +8,25 @@ mod throttle;
 pub mod tokens;
 mod transaction;
 mod unwritten;
+mod verified;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub use error::{Error, Refusal};
 
 use crate::{
     domain::{clock::Clock, random::Random},
-    store::{Store, admins as admin_rows, audit, tokens as token_rows},
+    store::{
+        Store, admins as admin_rows, audit,
+        feed::{self, Listener},
+        tokens as token_rows,
+        url::DatabaseUrl,
+    },
 };
 use passwords::Passwords;
 use throttle::Throttle;
 use unwritten::Unwritten;
+use verified::Verified;
 
 /// The use cases, over one store.
 pub struct Service {
@@ -29,6 +36,7 @@ pub struct Service {
     passwords: Passwords,
     throttle: Throttle,
     unwritten: Unwritten,
+    verified: Arc<Verified>,
 }
 
 impl Service {
@@ -41,10 +49,22 @@ impl Service {
             passwords: Passwords::new(random.as_ref())?,
             throttle: Throttle::default(),
             unwritten: Unwritten::default(),
+            verified: Arc::default(),
             store,
             clock,
             random,
         })
+    }
+
+    /// Begins to hear of the changes that others make at `database`, and with that to believe what it has verified. `announcer` is where
+    /// PostgreSQL announces them, when that is not the same.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn follow_changes(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
+        let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&self.verified) as Arc<dyn Listener>));
+        let announcer = announcer.unwrap_or(database);
+        feed::follow(database.clone(), announcer.clone(), listener).map_err(|error| Error::Internal(error.into()))
     }
 
     /// Whether the store answers.

@@ -41,6 +41,10 @@ pub struct ServeSettings {
     #[command(flatten)]
     pub store: StoreSettings,
 
+    /// Where PostgreSQL announces changes, if the database URL leads through a pooler that keeps no sessions
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    pub notify_database_url: Option<DatabaseUrl>,
+
     /// The address and port to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = socket_address)]
     pub listen: SocketAddr,

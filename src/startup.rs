@@ -97,6 +97,7 @@ pub fn open_service_with(
 /// When the address is taken, or the certificate cannot be used.
 pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running, StartError> {
     let config = settings.http_config()?;
+    service.follow_changes(&settings.store.database_url, settings.notify_database_url.as_ref())?;
     let request_timeout = config.limits.request_timeout;
     let state = Data::new(State {
         service: Arc::clone(&service),

@@ -47,6 +47,19 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether what somebody has remembered of the token or the admin may be wrong after it.
+    #[must_use]
+    pub const fn outdates(self) -> bool {
+        match self {
+            Self::TokenUpdated
+            | Self::TokenRotated
+            | Self::TokenDeleted
+            | Self::AdminPasswordChanged
+            | Self::AdminRemoved => true,
+            Self::TokenCreated | Self::AdminAdded | Self::LoginRefused => false,
+        }
+    }
+
     /// The name that the store keeps.
     #[must_use]
     pub const fn name(self) -> &'static str {

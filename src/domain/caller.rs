@@ -1,5 +1,7 @@
 //! Who makes a call.
 
+use std::sync::Arc;
+
 use super::{
     actor::{Actor, ActorKind, Door, Origin},
     admin::Admin,
@@ -13,7 +15,7 @@ pub enum Caller {
     /// An admin, with the password hash that their password matched.
     Admin(Admin),
     /// A token, with the hash of the value that was presented.
-    Token(Box<Token>, ValueHash),
+    Token(Arc<Token>, ValueHash),
     /// Somebody at the server's own command line.
     CommandLine,
 }

@@ -1,10 +1,15 @@
 //! Who calls.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::{Error, Refusal, Service, transaction::may_be_used, unwritten::Subject};
 use crate::{
-    domain::{actor::Origin, admin::Password, caller::Caller, name::AdminName, value::ValueHash},
+    domain::{
+        actor::Origin, admin::Password, caller::Caller, clock::Timestamp, name::AdminName, token::Token,
+        value::ValueHash,
+    },
     store::{admins, tokens},
 };
 
@@ -15,24 +20,34 @@ impl Service {
     /// [`Error::Unauthenticated`] when no token has that value, or it has expired, or may not be used from there.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
         let now = self.clock.now();
-        let token = match ValueHash::of_presented(presented) {
-            None => None,
-            Some(value) => {
-                let found = self
-                    .store
-                    .read(move |conn| tokens::find_by_value(conn, &value, now))
-                    .await?;
-                found.map(|token| (token, value))
-            }
+        let Some(value) = ValueHash::of_presented(presented) else {
+            return Err(self.refuse(origin, Refusal::Value, Subject::Unknown));
         };
-        let Some((token, value)) = token else {
+        let Some(token) = self.token_of(value, now).await? else {
             return Err(self.refuse(origin, Refusal::Value, Subject::Unknown));
         };
         if let Err(reason) = may_be_used(&token, origin, now) {
             return Err(self.refuse(origin, reason, Subject::Token(token.id)));
         }
         self.unwritten.used(token.id, now);
-        Ok(Caller::Token(Box::new(token), value))
+        Ok(Caller::Token(token, value))
+    }
+
+    /// The token of that value: remembered, or asked for.
+    async fn token_of(&self, value: ValueHash, now: Timestamp) -> Result<Option<Arc<Token>>, Error> {
+        if let Some(token) = self.verified.get(&value, now) {
+            return Ok(Some(token));
+        }
+        let era = self.verified.era();
+        let found = self
+            .store
+            .read(move |conn| tokens::find_by_value(conn, &value, now))
+            .await?;
+        Ok(found.map(|(token, works_until)| {
+            let token = Arc::new(token);
+            self.verified.remember(era, value, Arc::clone(&token), works_until);
+            token
+        }))
     }
 
     /// Who signed in with this name and password, from `origin`.

@@ -13,7 +13,7 @@ use crate::{
         clock::Timestamp,
         token::{Token, TokenId},
     },
-    store::{AnyConnection, admins, audit, tokens},
+    store::{AnyConnection, admins, audit, feed::Listener, revision, tokens},
 };
 
 /// A change in the making.
@@ -25,6 +25,8 @@ pub struct Transaction<'c> {
     /// When it is made.
     pub now: Timestamp,
     origin: Origin,
+    /// What of the change can make wrong what servers remember: an admin, or this token.
+    outdates: Option<Option<TokenId>>,
 }
 
 impl Transaction<'_> {
@@ -38,6 +40,9 @@ impl Transaction<'_> {
             token_id,
             details,
         };
+        if action.outdates() {
+            self.outdates = Some(token_id);
+        }
         Ok(audit::record(self.conn, &event)?)
     }
 }
@@ -52,7 +57,8 @@ impl Service {
         work: impl FnOnce(&mut Transaction<'_>, Option<Token>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let clock = Arc::clone(&self.clock);
-        self.store
+        let (done, change) = self
+            .store
             .write(move |conn| {
                 let target = lock(conn, &call.caller, target)?;
                 // The wait for the locks may have been long.
@@ -63,10 +69,19 @@ impl Service {
                     caller,
                     now,
                     origin: call.origin,
+                    outdates: None,
                 };
-                work(&mut transaction, target)
+                let done = work(&mut transaction, target)?;
+                let outdated = transaction.outdates;
+                let change = outdated.map(|token| revision::advance(conn, token)).transpose()?;
+                Ok::<_, Error>((done, change))
             })
-            .await
+            .await?;
+        // Others hear of it by the feed; this server has forgotten before it answers.
+        if let Some(change) = change {
+            self.verified.hear_change(change);
+        }
+        Ok(done)
     }
 }
 
@@ -101,9 +116,9 @@ pub fn still_valid(conn: &mut AnyConnection, caller: Caller, origin: Origin, now
             _ => Err(Refusal::Password.into()),
         },
         Caller::Token(_, value) => {
-            let token = tokens::find_by_value(conn, &value, now)?.ok_or(Refusal::Value)?;
+            let (token, _) = tokens::find_by_value(conn, &value, now)?.ok_or(Refusal::Value)?;
             may_be_used(&token, origin, now)?;
-            Ok(Caller::Token(Box::new(token), value))
+            Ok(Caller::Token(Arc::new(token), value))
         }
     }
 }

@@ -86,6 +86,15 @@ impl DatabaseUrl {
             Self::Postgres(url) => PgConnection::establish(&with_parameters(url)).map(AnyConnection::Postgres),
         }
     }
+
+    /// Opens one connection whose statements cannot take for ever.
+    pub(super) fn connect_limited(&self) -> Result<AnyConnection, PoolError> {
+        let mut conn = self.connect()?;
+        if let AnyConnection::Postgres(conn) = &mut conn {
+            conn.batch_execute(POSTGRES_LIMITS)?;
+        }
+        Ok(conn)
+    }
 }
 
 /// SQLite's URI of a file that must be there.
@@ -160,11 +169,7 @@ impl r2d2::ManageConnection for Connections {
     type Error = PoolError;
 
     fn connect(&self) -> Result<AnyConnection, PoolError> {
-        let mut conn = self.url.connect()?;
-        if let AnyConnection::Postgres(conn) = &mut conn {
-            conn.batch_execute(POSTGRES_LIMITS)?;
-        }
-        Ok(conn)
+        self.url.connect_limited()
     }
 
     fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), PoolError> {

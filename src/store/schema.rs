@@ -32,6 +32,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    revision (id) {
+        id -> BigInt,
+        value -> BigInt,
+    }
+}
+
+diesel::table! {
     tokens (seq) {
         seq -> BigInt,
         id -> Text,
@@ -53,4 +60,4 @@ diesel::table! {
 
 diesel::joinable!(grace_values -> tokens (token_seq));
 
-diesel::allow_tables_to_appear_in_same_query!(admins, audit_events, grace_values, tokens,);
+diesel::allow_tables_to_appear_in_same_query!(admins, audit_events, grace_values, revision, tokens,);

@@ -125,29 +125,37 @@ pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The token that the value of that hash authenticates at `now`, by being its value or one in its grace period. It may have expired.
+/// The token that the value of that hash authenticates at `now`, and until when, if the value is one in its grace period. The token
+/// may have expired.
 ///
 /// # Errors
 /// When the store fails.
-pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash, now: Timestamp) -> Result<Option<Token>, StoreError> {
+pub fn find_by_value(
+    conn: &mut AnyConnection,
+    value: &ValueHash,
+    now: Timestamp,
+) -> Result<Option<(Token, Option<Timestamp>)>, StoreError> {
     let hash = value.as_bytes().as_slice();
-    let mut row = tokens::table
+    let current = tokens::table
         .filter(tokens::value_hash.eq(hash))
         .first(conn)
         .optional()?;
-    if row.is_none() {
-        row = grace_values::table
-            .inner_join(tokens::table)
-            .filter(
-                grace_values::value_hash
-                    .eq(hash)
-                    .and(grace_values::valid_until.gt(now.micros())),
-            )
-            .select(tokens::all_columns)
-            .first(conn)
-            .optional()?;
+    if let Some(row) = current {
+        return Ok(Some((token_of(row)?, None)));
     }
-    row.map(token_of).transpose()
+    let in_grace = grace_values::table
+        .inner_join(tokens::table)
+        .filter(grace_values::value_hash.eq(hash))
+        .filter(grace_values::valid_until.gt(now.micros()))
+        .select((tokens::all_columns, grace_values::valid_until))
+        .first::<(TokenRow, i64)>(conn)
+        .optional()?;
+    in_grace
+        .map(|(row, until)| {
+            let until = Timestamp::from_micros(until).ok_or(StoreError::Corrupt("time"))?;
+            Ok((token_of(row)?, Some(until)))
+        })
+        .transpose()
 }
 
 /// Writes the name, permissions, blocks, expiry and last change of `token`; answers whether there was such a token.

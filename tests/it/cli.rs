@@ -10,6 +10,7 @@ use crate::{
         ADMIN, Lab,
         certificate::Certificate,
         client::{As, LEGACY, TOKENS, basic, string},
+        eventually,
         program::Program,
     },
     tests,
@@ -97,7 +98,9 @@ fn tokens_are_made_rotated_and_deleted_beside_a_running_server(lab: &Lab) {
     let (id, value) = (string(&made["id"]), string(&made["value"]));
     app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
     let rotated = json_of(&["token", "rotate", &id, "--grace-period-seconds", "0"]);
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(401);
+    eventually("the server hears of it", || {
+        (app.get(&format!("{TOKENS}/self"), As::Key(&value)).status == 401).then_some(())
+    });
     app.get(&format!("{TOKENS}/self"), As::Key(&string(&rotated["value"])))
         .expect(200);
     let uuid = app.new_legacy_token(&json!({ "name": "old" }));

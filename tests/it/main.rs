@@ -26,6 +26,7 @@ mod machine;
 mod observe;
 mod postman;
 mod readme;
+mod replicas;
 mod support;
 
 use std::process::ExitCode;
@@ -60,6 +61,7 @@ const ON_BOTH: &[&[Test]] = &[
     faults::TESTS,
     legacy::TESTS,
     machine::TESTS,
+    replicas::TESTS,
 ];
 
 /// Run on SQLite: what is about files, and what no store plays a part in.
@@ -73,7 +75,7 @@ const ON_SQLITE: &[&[Test]] = &[
 ];
 
 /// Run on PostgreSQL: what is about servers.
-const ON_POSTGRES: &[&[Test]] = &[faults::OF_SERVERS];
+const ON_POSTGRES: &[&[Test]] = &[faults::OF_SERVERS, replicas::OF_SERVERS];
 
 /// Run on SQLite where a small disk can be mounted.
 const ON_A_SMALL_DISK: &[&[Test]] = &[faults::OF_SMALL_DISKS];

@@ -1,0 +1,284 @@
+//! Values that have been verified, and are believed without asking the store for as long as nothing about them can have changed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    domain::{
+        clock::Timestamp,
+        token::{Token, TokenId},
+        value::ValueHash,
+    },
+    store::{feed::Listener, revision::Change},
+};
+
+/// How long it is sure, after it was asked, that nothing has been missed: less than the second within which a revocation must be heard of.
+const SURE_FOR: Duration = Duration::from_millis(800);
+/// How long a value is believed at all: somebody may have changed the tables by hand.
+const BELIEVED_FOR: Duration = Duration::from_secs(5);
+/// How many values are remembered.
+const MOST: usize = 100_000;
+
+/// The tokens of values that were looked up, and how far the changes have been heard of that could make them wrong.
+#[derive(Default)]
+pub struct Verified(RwLock<State>);
+
+#[derive(Default)]
+struct State {
+    values: HashMap<ValueHash, Entry>,
+    of_token: HashMap<TokenId, Vec<ValueHash>>,
+    /// The last change that is accounted for, and since when; none while nobody has told of any.
+    revision: Option<(i64, Instant)>,
+    /// Until when it is sure that there is no later one.
+    sure_until: Option<Instant>,
+    /// Moves with every change, so that what was read before one is not remembered after it.
+    era: u64,
+}
+
+struct Entry {
+    token: Arc<Token>,
+    /// The end of the value's grace period, if it is in one.
+    works_until: Option<Timestamp>,
+    read_at: Instant,
+}
+
+/// The moment before something is read from the store.
+#[derive(Clone, Copy)]
+pub struct Era(u64);
+
+impl Verified {
+    /// The token of that value, if it is remembered and nothing can have happened to it.
+    pub fn get(&self, value: &ValueHash, now: Timestamp) -> Option<Arc<Token>> {
+        let state = self.read();
+        let entry = state.values.get(value)?;
+        let sure = state.sure_until.is_some_and(|until| Instant::now() < until);
+        let works = entry.works_until.is_none_or(|until| until > now);
+        (sure && works && entry.read_at.elapsed() < BELIEVED_FOR).then(|| Arc::clone(&entry.token))
+    }
+
+    /// To be asked before the store is, and given to [`Verified::remember`] with the store's answer.
+    pub fn era(&self) -> Era {
+        Era(self.read().era)
+    }
+
+    /// Remembers what the store said, unless something has changed since.
+    pub fn remember(&self, era: Era, value: ValueHash, token: Arc<Token>, works_until: Option<Timestamp>) {
+        let mut state = self.write();
+        if state.era != era.0 || state.revision.is_none() {
+            return;
+        }
+        if state.values.len() >= MOST {
+            state.forget_all();
+        }
+        let id = token.id;
+        let entry = Entry {
+            token,
+            works_until,
+            read_at: Instant::now(),
+        };
+        if state.values.insert(value, entry).is_none() {
+            state.of_token.entry(id).or_default().push(value);
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener for Verified {
+    fn hear_revision(&self, revision: i64, asked_at: Instant) {
+        let mut state = self.write();
+        let accounted_for = state.revision.is_some_and(|(known, since)| {
+            // A smaller number is an answer from before a change that has been heard of since, unless it was asked for later: then the
+            // store has lost changes, and may count others by the same numbers.
+            known == revision || (known > revision && asked_at < since)
+        });
+        if !accounted_for {
+            state.forget_all();
+            state.revision = Some((revision, Instant::now()));
+        }
+        state.sure_until = state.sure_until.max(Some(asked_at + SURE_FOR));
+    }
+
+    fn hear_change(&self, change: Change) {
+        let mut state = self.write();
+        let Some((known, _)) = state.revision.filter(|(known, _)| *known < change.revision) else {
+            return;
+        };
+        if change.revision == known + 1 {
+            state.forget(change.token);
+        } else {
+            state.forget_all();
+        }
+        state.revision = Some((change.revision, Instant::now()));
+    }
+}
+
+impl State {
+    fn forget(&mut self, token: Option<TokenId>) {
+        self.era += 1;
+        for value in token.and_then(|id| self.of_token.remove(&id)).unwrap_or_default() {
+            self.values.remove(&value);
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.era += 1;
+        self.values.clear();
+        self.of_token.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        actor::{Actor, ActorKind},
+        cidr::CidrBlocks,
+        name::TokenName,
+        permission::PermissionSet,
+        random::{OsRandom, Random},
+        token::Change as TokenChange,
+        value::TokenValue,
+    };
+
+    const NOW: i64 = 1_800_000_000_000_000;
+
+    fn time(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros).unwrap()
+    }
+
+    fn token() -> (ValueHash, Arc<Token>) {
+        let random: &dyn Random = &OsRandom;
+        let by = Actor {
+            id: "admin".to_owned(),
+            kind: ActorKind::User,
+        };
+        let token = Token {
+            id: TokenId::generate(random).unwrap(),
+            name: TokenName::parse("n").unwrap(),
+            permissions: PermissionSet::default(),
+            allowed_cidr_blocks: CidrBlocks::default(),
+            has_value: true,
+            created: TokenChange { at: time(NOW), by },
+            updated: None,
+            rotated_at: None,
+            last_used_at: None,
+            expires_at: None,
+        };
+        (TokenValue::generate(random).unwrap().hash(), Arc::new(token))
+    }
+
+    fn remembering() -> (Verified, ValueHash, Arc<Token>) {
+        let verified = Verified::default();
+        verified.hear_revision(7, Instant::now());
+        let (value, token) = token();
+        verified.remember(verified.era(), value, Arc::clone(&token), None);
+        assert!(verified.get(&value, time(NOW)).is_some());
+        (verified, value, token)
+    }
+
+    fn change(revision: i64, token: Option<TokenId>) -> Change {
+        Change { revision, token }
+    }
+
+    #[test]
+    fn nothing_is_believed_before_the_feed_is_heard() {
+        let verified = Verified::default();
+        let (value, token) = token();
+        verified.remember(verified.era(), value, token, None);
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    fn long_ago() -> Instant {
+        Instant::now().checked_sub(SURE_FOR).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_believed_when_it_was_asked_too_long_ago() {
+        let verified = Verified::default();
+        verified.hear_revision(7, long_ago());
+        let (value, token) = token();
+        verified.remember(verified.era(), value, token, None);
+        assert!(verified.get(&value, time(NOW)).is_none());
+        verified.hear_revision(7, Instant::now());
+        assert!(verified.get(&value, time(NOW)).is_some());
+    }
+
+    #[test]
+    fn a_change_forgets_its_token_alone() {
+        let (verified, value, token) = remembering();
+        verified.hear_change(change(8, Some(TokenId::generate(&OsRandom).unwrap())));
+        verified.hear_change(change(9, None));
+        assert!(verified.get(&value, time(NOW)).is_some());
+        verified.hear_change(change(10, Some(token.id)));
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    #[test]
+    fn a_missed_change_forgets_everything() {
+        let (verified, value, _) = remembering();
+        verified.hear_change(change(9, None));
+        assert!(verified.get(&value, time(NOW)).is_none());
+        let (verified, value, _) = remembering();
+        verified.hear_revision(8, Instant::now());
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+        let (verified, value, token) = remembering();
+        let era = verified.era();
+        verified.hear_change(change(8, Some(token.id)));
+        verified.remember(era, value, token, None);
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_is_as_good_as_its_question_was_late() {
+        let verified = Verified::default();
+        verified.hear_revision(7, long_ago());
+        let asked_at = Instant::now();
+        verified.hear_change(change(8, None));
+        let (value, token) = token();
+        verified.remember(verified.era(), value, token, None);
+        assert!(verified.get(&value, time(NOW)).is_none());
+        verified.hear_revision(7, asked_at);
+        assert!(verified.get(&value, time(NOW)).is_some());
+    }
+
+    #[test]
+    fn a_store_that_has_lost_changes_is_believed_anew() {
+        let (verified, value, _) = remembering();
+        verified.hear_change(change(8, None));
+        verified.hear_revision(7, Instant::now());
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    #[test]
+    fn a_grace_period_ends_on_time() {
+        let (verified, _, token) = remembering();
+        let value = TokenValue::generate(&OsRandom).unwrap().hash();
+        verified.remember(verified.era(), value, token, Some(time(NOW + 1)));
+        assert!(verified.get(&value, time(NOW)).is_some());
+        assert!(verified.get(&value, time(NOW + 1)).is_none());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let (verified, _, token) = remembering();
+        for _ in 0..=MOST {
+            let value = TokenValue::generate(&OsRandom).unwrap().hash();
+            verified.remember(verified.era(), value, Arc::clone(&token), None);
+        }
+        assert!(verified.read().values.len() <= MOST);
+    }
+}
