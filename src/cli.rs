@@ -2,6 +2,7 @@
 
 mod admin;
 mod healthcheck;
+mod migrate;
 mod output;
 mod password;
 mod serve;
@@ -20,8 +21,9 @@ use crate::{
     },
     http::observe::with_sources,
     service,
-    settings::{ServeSettings, StoreSettings},
-    startup::{StartError, open_service},
+    settings::ServeSettings,
+    startup::StartError,
+    store::transfer::TransferError,
 };
 
 /// A token server: the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one store
@@ -49,8 +51,10 @@ enum Command {
         #[command(subcommand)]
         command: token::TokenCommand,
     },
-    /// Bring the database's schema up to date, and make the database if there is none; `serve` does this too
-    Migrate(StoreSettings),
+    /// Bring the database's schema up to date, or move everything from one database to another
+    ///
+    /// A missing SQLite file is made. `serve` brings its database up to date itself.
+    Migrate(migrate::Migration),
     /// Ask the server that these settings describe whether it and its store answer; for container health checks
     Healthcheck(ServeSettings),
     /// Print a script that completes this program's commands in a shell
@@ -75,6 +79,9 @@ enum CliError {
     /// A file, the terminal or a pipe failed.
     #[error("{0}")]
     Io(String, #[source] io::Error),
+    /// Nothing was moved.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// The server is not well.
     #[error("{0}")]
     Unhealthy(String),
@@ -130,11 +137,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Serve(settings) => Ok(serve::serve(&settings).await?),
         Command::Admin { command } => admin::run(command).await,
         Command::Token { command } => token::run(command).await,
-        Command::Migrate(settings) => {
-            crate::startup::logging::init(crate::settings::LogFormat::Text);
-            open_service(&settings, true)?;
-            output::line(&format!("{} is up to date", settings.database_url))
-        }
+        Command::Migrate(migration) => migrate::run(&migration),
         Command::Healthcheck(settings) => healthcheck::run(&settings),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -32,6 +32,18 @@ pub struct StoreSettings {
         hide_env_values = true
     )]
     pub database_url: DatabaseUrl,
+
+    /// How long a call waits for the database: so long at most for a connection, and then so long for the answer
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=300))]
+    pub database_timeout_seconds: u16,
+}
+
+impl StoreSettings {
+    /// How long a call waits for the database.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.database_timeout_seconds.into())
+    }
 }
 
 /// What `serve` takes.

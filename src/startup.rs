@@ -84,7 +84,7 @@ pub fn open_service_with(
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Service, StartError> {
-    let (store, applied) = Store::open(&settings.database_url, create)?;
+    let (store, applied) = Store::open(&settings.database_url, create, settings.patience())?;
     for migration in applied {
         log::info!("applied migration {migration} to {}", settings.database_url);
     }

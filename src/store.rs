@@ -9,6 +9,7 @@ mod migrations;
 pub mod revision;
 mod schema;
 pub mod tokens;
+pub mod transfer;
 pub mod url;
 
 use std::{
@@ -24,10 +25,8 @@ pub use error::{OpenError, StoreError};
 use url::DatabaseUrl;
 
 const CONNECTIONS: u32 = 8;
-/// How long a call may wait for its turn.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// How long the work itself may take; longer than the limits that the databases are told, so that it is they who end it.
-const LONGEST_WORK: Duration = Duration::from_secs(12);
+/// How much longer than a statement the work of a call may take, so that it is the database that ends it.
+const GRACE: Duration = Duration::from_secs(2);
 const LONGEST_CONNECT: Duration = Duration::from_secs(3);
 /// How long after a failed connection the next calls are told so at once.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -39,16 +38,18 @@ pub struct Store {
     connections: Arc<Semaphore>,
     writers: Arc<Semaphore>,
     unreachable_since: Arc<Mutex<Option<Instant>>>,
+    patience: Duration,
 }
 
 impl Store {
     /// Opens the store, with its schema up to date, and gives the names of the migrations that were missing.
     ///
-    /// A missing SQLite file is made only if `create` says so, readable by its owner alone.
+    /// A missing SQLite file is made only if `create` says so, readable by its owner alone. A call waits `patience` at most for a
+    /// connection, and then about as long for the answer.
     ///
     /// # Errors
     /// When it cannot be opened, or is newer than this program.
-    pub fn open(url: &DatabaseUrl, create: bool) -> Result<(Self, Vec<String>), OpenError> {
+    pub fn open(url: &DatabaseUrl, create: bool, patience: Duration) -> Result<(Self, Vec<String>), OpenError> {
         if let DatabaseUrl::Sqlite(path) = url {
             prepare_file(path, create)?;
         }
@@ -62,7 +63,7 @@ impl Store {
             .min_idle(Some(0))
             .connection_timeout(LONGEST_CONNECT)
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Connections::new(url.clone()));
+            .build_unchecked(Connections::new(url.clone(), patience));
         let writers = match url {
             DatabaseUrl::Sqlite(_) => 1,
             DatabaseUrl::Postgres(_) => CONNECTIONS as usize,
@@ -72,6 +73,7 @@ impl Store {
             connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
             writers: Arc::new(Semaphore::new(writers)),
             unreachable_since: Arc::default(),
+            patience,
         };
         Ok((store, applied))
     }
@@ -88,7 +90,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let permit = wait_for(&self.connections).await?;
+        let permit = self.wait_for(&self.connections).await?;
         let store = self.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -96,10 +98,17 @@ impl Store {
             work(&mut conn)
         });
         // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
-        tokio::time::timeout(LONGEST_WORK, work)
+        tokio::time::timeout(self.patience + GRACE, work)
             .await
             .map_err(|_| StoreError::Slow)?
             .map_err(|_| StoreError::Ending)?
+    }
+
+    async fn wait_for(&self, semaphore: &Arc<Semaphore>) -> Result<Permit, StoreError> {
+        tokio::time::timeout(self.patience, Arc::clone(semaphore).acquire_owned())
+            .await
+            .map_err(|_| StoreError::Busy)?
+            .map_err(|_| StoreError::Ending)
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
@@ -124,7 +133,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let writer = wait_for(&self.writers).await?;
+        let writer = self.wait_for(&self.writers).await?;
         self.read(move |conn| {
             let _writer = writer;
             conn.begin_write().map_err(StoreError::from)?;
@@ -145,13 +154,6 @@ impl Store {
 }
 
 type Permit = tokio::sync::OwnedSemaphorePermit;
-
-async fn wait_for(semaphore: &Arc<Semaphore>) -> Result<Permit, StoreError> {
-    tokio::time::timeout(LONGEST_WAIT, Arc::clone(semaphore).acquire_owned())
-        .await
-        .map_err(|_| StoreError::Busy)?
-        .map_err(|_| StoreError::Ending)
-}
 
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
     let mut options = std::fs::OpenOptions::new();

@@ -56,10 +56,7 @@ const SQLITE_PRAGMAS: &str = "
     PRAGMA foreign_keys = ON;
 ";
 
-/// A PostgreSQL that does not answer must not hold a thread for long.
-const POSTGRES_LIMITS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'";
-
-/// As above, for the connection itself: what libpq takes in its URL, where the operator has not said otherwise.
+/// What libpq takes in its URL, where the operator has not said otherwise: a PostgreSQL that is gone must not hold a thread for long.
 const POSTGRES_PARAMETERS: &[(&str, &str)] = &[
     ("connect_timeout", "3"),
     ("keepalives_idle", "10"),
@@ -87,12 +84,14 @@ impl DatabaseUrl {
         }
     }
 
-    /// Opens one connection whose statements cannot take for ever.
-    pub(super) fn connect_limited(&self) -> Result<AnyConnection, PoolError> {
+    /// Opens one connection whose statements take `patience` at most, and whose waits for a lock half of it.
+    pub(super) fn connect_limited(&self, patience: Duration) -> Result<AnyConnection, PoolError> {
         let mut conn = self.connect()?;
-        if let AnyConnection::Postgres(conn) = &mut conn {
-            conn.batch_execute(POSTGRES_LIMITS)?;
-        }
+        let (all, half) = (patience.as_millis(), patience.as_millis() / 2);
+        with_conn!(&mut conn, conn =>
+            conn.batch_execute(&format!("PRAGMA busy_timeout = {half}"))?,
+            conn.batch_execute(&format!("SET statement_timeout = {all}; SET lock_timeout = {half}"))?,
+        );
         Ok(conn)
     }
 }
@@ -131,15 +130,16 @@ fn turn_to_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
 pub(super) struct Connections {
     url: DatabaseUrl,
     file: Option<FileIdentity>,
+    patience: Duration,
 }
 
 /// The device and the inode of a file.
 type FileIdentity = (u64, u64);
 
 impl Connections {
-    pub(super) fn new(url: DatabaseUrl) -> Self {
+    pub(super) fn new(url: DatabaseUrl, patience: Duration) -> Self {
         let file = identity(&url);
-        Self { url, file }
+        Self { url, file, patience }
     }
 }
 
@@ -169,7 +169,7 @@ impl r2d2::ManageConnection for Connections {
     type Error = PoolError;
 
     fn connect(&self) -> Result<AnyConnection, PoolError> {
-        self.url.connect_limited()
+        self.url.connect_limited(self.patience)
     }
 
     fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), PoolError> {

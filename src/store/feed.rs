@@ -18,6 +18,8 @@ use super::{
 const SERVER_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a SQLite file is, which has no announcements and answers in microseconds.
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How long the feed waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often PostgreSQL's announcements are looked at: this asks nobody, and only reads what has arrived.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -93,7 +95,7 @@ impl Line {
                 return None;
             }
             self.retry_at = Instant::now() + SERVER_POLL_INTERVAL;
-            let mut conn = self.url.connect_limited().ok()?;
+            let mut conn = self.url.connect_limited(PATIENCE).ok()?;
             prepare(&mut conn).ok()?;
             self.conn = Some(conn);
         }

@@ -28,6 +28,7 @@ mod postman;
 mod readme;
 mod replicas;
 mod support;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -75,7 +76,7 @@ const ON_SQLITE: &[&[Test]] = &[
 ];
 
 /// Run on PostgreSQL: what is about servers.
-const ON_POSTGRES: &[&[Test]] = &[faults::OF_SERVERS, replicas::OF_SERVERS];
+const ON_POSTGRES: &[&[Test]] = &[faults::OF_SERVERS, replicas::OF_SERVERS, transfer::OF_SERVERS];
 
 /// Run on SQLite where a small disk can be mounted.
 const ON_A_SMALL_DISK: &[&[Test]] = &[faults::OF_SMALL_DISKS];

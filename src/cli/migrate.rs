@@ -1,0 +1,83 @@
+//! `tokenbridge migrate`.
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{
+    CliError,
+    output::{self, Format},
+};
+use crate::{
+    settings::{LogFormat, StoreSettings},
+    startup::{StartError, logging},
+    store::{
+        Store,
+        transfer::{Contents, count, transfer},
+        url::DatabaseUrl,
+    },
+};
+
+/// What `migrate` takes.
+#[derive(Args)]
+pub struct Migration {
+    #[command(flatten)]
+    store: StoreSettings,
+    /// Move everything from this database; stop the servers that use it first
+    #[arg(long, value_name = "URL", requires = "to", hide_env_values = true)]
+    from: Option<DatabaseUrl>,
+    /// Move everything to this database, which must be empty or an earlier copy
+    #[arg(long, value_name = "URL", requires = "from", hide_env_values = true)]
+    to: Option<DatabaseUrl>,
+    /// How to print what was moved
+    #[arg(long, default_value = "table")]
+    output: Format,
+}
+
+/// Brings a schema up to date; with `--from` and `--to`, moves everything from one store to another.
+pub fn run(migration: &Migration) -> Result<(), CliError> {
+    logging::init(LogFormat::Text);
+    if let (Some(from), Some(to)) = (&migration.from, &migration.to) {
+        return print(migration.output, &move_all(&migration.store, from, to)?);
+    }
+    open(&migration.store, &migration.store.database_url, true)?;
+    output::line(&format!("{} is up to date", migration.store.database_url))
+}
+
+fn open(settings: &StoreSettings, url: &DatabaseUrl, create: bool) -> Result<(), CliError> {
+    let (_, applied) = Store::open(url, create, settings.patience()).map_err(StartError::from)?;
+    for migration in applied {
+        log::info!("applied migration {migration} to {url}");
+    }
+    Ok(())
+}
+
+fn move_all(settings: &StoreSettings, from: &DatabaseUrl, to: &DatabaseUrl) -> Result<Contents, CliError> {
+    open(settings, from, false)?;
+    open(settings, to, true)?;
+    let connect = |url: &DatabaseUrl| {
+        url.connect()
+            .map_err(|error| StartError::Store(crate::store::OpenError::Connection(url.to_string(), error.to_string())))
+    };
+    let (mut source, mut destination) = (connect(from)?, connect(to)?);
+    let total = count(&mut source).map_err(crate::service::Error::from)?;
+    // It is drawn on a terminal alone.
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go")
+        .unwrap_or(ProgressStyle::default_bar());
+    let bar = ProgressBar::new(total).with_style(style);
+    let contents = transfer(&mut source, &mut destination, |moved| bar.set_position(moved))?;
+    bar.finish_and_clear();
+    Ok(contents)
+}
+
+fn print(format: Format, contents: &Contents) -> Result<(), CliError> {
+    match format {
+        Format::Json => output::json(contents),
+        Format::Table => output::table(&[
+            ["tokens".to_owned(), contents.tokens.to_string()],
+            ["values in grace".to_owned(), contents.grace_values.to_string()],
+            ["admins".to_owned(), contents.admins.to_string()],
+            ["audit events".to_owned(), contents.audit_events.to_string()],
+            ["digest of both".to_owned(), contents.digest.clone()],
+        ]),
+    }
+}

@@ -1,0 +1,292 @@
+//! Moves everything from one store to another.
+
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, connection::SimpleConnection};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{
+    connection::{AnyConnection, with_conn},
+    error::StoreError,
+    schema::{admins, audit_events, grace_values, revision, tokens},
+};
+
+const ROWS_AT_ONCE: i64 = 1000;
+
+/// What a store holds: how many rows of each table, and the SHA-256 of all of them in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contents {
+    /// Tokens.
+    pub tokens: u64,
+    /// Values in their grace period.
+    pub grace_values: u64,
+    /// Admins.
+    pub admins: u64,
+    /// Audit events.
+    pub audit_events: u64,
+    /// The SHA-256 of every row, in hexadecimal digits.
+    pub digest: String,
+}
+
+/// Why nothing was moved.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The destination is in use.
+    #[error("the destination holds what the source does not: it has had a life of its own, and nothing was moved")]
+    InUse,
+    /// What arrived is not what was sent.
+    #[error("the destination holds something else than the source after the move, and it was undone")]
+    Different,
+}
+
+impl From<diesel::result::Error> for TransferError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Makes `to` hold exactly what `from` holds, all or nothing, and tells what that is. `moved` is told after each step how many rows have
+/// been moved.
+///
+/// `to` must be empty, or an earlier copy of `from` that nobody has changed since: each change leaves an audit event.
+///
+/// # Errors
+/// When `to` is in use, or either store fails; then `to` is as it was.
+pub fn transfer(
+    from: &mut AnyConnection,
+    to: &mut AnyConnection,
+    mut moved: impl FnMut(u64),
+) -> Result<Contents, TransferError> {
+    begin_snapshot(from)?;
+    to.begin_write()?;
+    let outcome = transfer_rows(from, to, &mut moved);
+    from.rollback()?;
+    match outcome {
+        Ok(contents) => {
+            to.commit()?;
+            Ok(contents)
+        }
+        Err(error) => {
+            // A connection that cannot roll back is broken, and nothing was committed.
+            let _ = to.rollback();
+            Err(error)
+        }
+    }
+}
+
+fn transfer_rows(
+    from: &mut AnyConnection,
+    to: &mut AnyConnection,
+    moved: &mut impl FnMut(u64),
+) -> Result<Contents, TransferError> {
+    if !is_earlier_copy(from, to)? {
+        return Err(TransferError::InUse);
+    }
+    for table in ["grace_values", "tokens", "admins", "audit_events"] {
+        to.batch_execute(&format!("DELETE FROM {table}"))?;
+    }
+    let mut rows = 0;
+    let mut step = |count: u64| {
+        rows += count;
+        moved(rows);
+    };
+    TokenRow::move_all(from, to, &mut step)?;
+    GraceValueRow::move_all(from, to, &mut step)?;
+    AdminRow::move_all(from, to, &mut step)?;
+    AuditEventRow::move_all(from, to, &mut step)?;
+    continue_numbers(from, to)?;
+    let contents = contents(to)?;
+    if contents != self::contents(from)? {
+        return Err(TransferError::Different);
+    }
+    Ok(contents)
+}
+
+/// What a store holds.
+///
+/// # Errors
+/// When it fails.
+pub fn contents(conn: &mut AnyConnection) -> Result<Contents, TransferError> {
+    let mut digest = Sha256::new();
+    let mut contents = Contents {
+        tokens: TokenRow::digest_all(conn, &mut digest, u64::MAX)?,
+        grace_values: GraceValueRow::digest_all(conn, &mut digest, u64::MAX)?,
+        admins: AdminRow::digest_all(conn, &mut digest, u64::MAX)?,
+        audit_events: AuditEventRow::digest_all(conn, &mut digest, u64::MAX)?,
+        digest: String::new(),
+    };
+    let bytes: [u8; 32] = digest.finalize().into();
+    contents.digest = bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    Ok(contents)
+}
+
+/// How many rows there are to be moved.
+///
+/// # Errors
+/// When the store fails.
+pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
+    let counts = [
+        tokens::table.count().get_result::<i64>(conn)?,
+        grace_values::table.count().get_result(conn)?,
+        admins::table.count().get_result(conn)?,
+        audit_events::table.count().get_result(conn)?,
+    ];
+    Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
+}
+
+/// Everything is read as it is at one moment, while others may go on writing.
+fn begin_snapshot(conn: &mut AnyConnection) -> Result<(), TransferError> {
+    use diesel::connection::{AnsiTransactionManager, TransactionManager};
+    with_conn!(conn, conn =>
+        AnsiTransactionManager::begin_transaction(conn)?,
+        AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ")?,
+    );
+    Ok(())
+}
+
+/// Whether `to` is empty, or its audit events are the first ones of `from`.
+fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<bool, TransferError> {
+    let (mut of_from, mut of_to) = (Sha256::new(), Sha256::new());
+    let events = AuditEventRow::digest_all(to, &mut of_to, u64::MAX)?;
+    AuditEventRow::digest_all(from, &mut of_from, events)?;
+    let empty = tokens::table.count().get_result::<i64>(to)? == 0 && admins::table.count().get_result::<i64>(to)? == 0;
+    Ok(of_from.finalize() == of_to.finalize() && (events > 0 || empty))
+}
+
+/// The next token, event and change get the numbers that they would have got.
+fn continue_numbers(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<(), TransferError> {
+    let changes: i64 = revision::table.select(revision::value).first(from)?;
+    // One more, so that a server that knew the destination before forgets what it knew.
+    let known: i64 = revision::table.select(revision::value).first(to)?;
+    diesel::update(revision::table)
+        .set(revision::value.eq(changes.max(known) + 1))
+        .execute(to)?;
+    if let AnyConnection::Postgres(conn) = to {
+        for table in ["tokens", "audit_events"] {
+            conn.batch_execute(&format!(
+                "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), coalesce((SELECT max(seq) FROM {table}), 0) + 1, false)"
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// A row as both stores keep it.
+trait Row: Serialize + Sized {
+    fn page(conn: &mut AnyConnection, behind: Option<&Self>) -> Result<Vec<Self>, TransferError>;
+    fn insert(conn: &mut AnyConnection, rows: &[Self]) -> Result<(), TransferError>;
+
+    fn move_all(
+        from: &mut AnyConnection,
+        to: &mut AnyConnection,
+        step: &mut impl FnMut(u64),
+    ) -> Result<(), TransferError> {
+        let mut last = None;
+        loop {
+            let mut rows = Self::page(from, last.as_ref())?;
+            Self::insert(to, &rows)?;
+            step(rows.len() as u64);
+            let Some(row) = rows.pop() else { return Ok(()) };
+            last = Some(row);
+        }
+    }
+
+    /// Adds the first `most` rows to a digest, and counts them.
+    fn digest_all(conn: &mut AnyConnection, digest: &mut Sha256, most: u64) -> Result<u64, TransferError> {
+        let mut last: Option<Self> = None;
+        let mut count = 0;
+        loop {
+            let mut rows = Self::page(conn, last.as_ref())?;
+            for row in &rows {
+                if count == most {
+                    return Ok(count);
+                }
+                digest.update(serde_json::to_vec(row).map_err(|_| StoreError::Corrupt("row"))?);
+                digest.update(b"\n");
+                count += 1;
+            }
+            let Some(row) = rows.pop() else { return Ok(count) };
+            last = Some(row);
+        }
+    }
+}
+
+macro_rules! row {
+    ($name:ident of $table:ident by $key:ident { $($column:ident: $type:ty,)* }) => {
+        #[derive(Queryable, Insertable, Serialize)]
+        #[diesel(table_name = $table)]
+        struct $name { $($column: $type,)* }
+
+        impl Row for $name {
+            fn page(conn: &mut AnyConnection, behind: Option<&Self>) -> Result<Vec<Self>, TransferError> {
+                let mut query = $table::table.order($table::$key.asc()).limit(ROWS_AT_ONCE).into_boxed();
+                if let Some(row) = behind {
+                    query = query.filter($table::$key.gt(&row.$key));
+                }
+                Ok(query.load(conn)?)
+            }
+
+            fn insert(conn: &mut AnyConnection, rows: &[Self]) -> Result<(), TransferError> {
+                let insert = diesel::insert_into($table::table).values(rows);
+                with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
+                Ok(())
+            }
+        }
+    };
+}
+
+row! {
+    TokenRow of tokens by seq {
+        seq: i64,
+        id: String,
+        name: String,
+        permissions: String,
+        allowed_cidr_blocks: String,
+        value_hash: Option<Vec<u8>>,
+        created_at: i64,
+        created_by_type: String,
+        created_by_id: String,
+        updated_at: Option<i64>,
+        updated_by_type: Option<String>,
+        updated_by_id: Option<String>,
+        rotated_at: Option<i64>,
+        last_used_at: Option<i64>,
+        expires_at: Option<i64>,
+    }
+}
+
+row! {
+    GraceValueRow of grace_values by value_hash {
+        value_hash: Vec<u8>,
+        token_seq: i64,
+        valid_until: i64,
+    }
+}
+
+row! {
+    AdminRow of admins by name {
+        name: String,
+        password_hash: String,
+        created_at: i64,
+        password_changed_at: Option<i64>,
+    }
+}
+
+row! {
+    AuditEventRow of audit_events by seq {
+        seq: i64,
+        at: i64,
+        actor_type: Option<String>,
+        actor_id: Option<String>,
+        door: String,
+        client: Option<String>,
+        action: String,
+        token_id: Option<String>,
+        details: String,
+    }
+}
