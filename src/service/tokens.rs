@@ -128,6 +128,10 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not read others.
     pub async fn get(&self, call: &Call, which: TokenRef) -> Result<Token, Error> {
+        if let (TokenRef::Itself, Caller::Token(token, _)) = (which, &call.caller) {
+            authorize(&call.caller, Operation::Read, Some(token))?;
+            return Ok(self.shown(Token::clone(token)));
+        }
         let id = identify(&call.caller, which)?;
         let found = self.store.read(move |conn| tokens::find(conn, id)).await?;
         authorize(&call.caller, Operation::Read, found.as_ref())?;
