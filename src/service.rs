@@ -64,7 +64,7 @@ impl Service {
     pub fn follow_changes(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
         let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&self.verified) as Arc<dyn Listener>));
         let announcer = announcer.unwrap_or(database);
-        feed::follow(database.clone(), announcer.clone(), listener).map_err(|error| Error::Internal(error.into()))
+        feed::follow(database.clone(), announcer.clone(), &listener).map_err(|error| Error::Internal(error.into()))
     }
 
     /// Whether the store answers.

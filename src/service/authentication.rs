@@ -39,9 +39,10 @@ impl Service {
             return Ok(Some(token));
         }
         let era = self.verified.era();
+        let clock = Arc::clone(&self.clock);
         let found = self
             .store
-            .read(move |conn| tokens::find_by_value(conn, &value, now))
+            .read(move |conn| tokens::find_by_value(conn, &value, clock.now()))
             .await?;
         Ok(found.map(|(token, works_until)| {
             let token = Arc::new(token);

@@ -1,6 +1,6 @@
 //! What is done with tokens, through whichever door.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 
@@ -108,11 +108,12 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] for a token that may not read tokens.
     pub async fn list(&self, call: &Call, filter: TokenFilter, after: Cursor, size: PageSize) -> Result<Page, Error> {
-        let (now, asked) = (self.clock.now(), filter.clone());
+        let (clock, asked) = (Arc::clone(&self.clock), filter.clone());
         let Call { caller, origin } = call.clone();
         let mut page = self
             .store
             .read(move |conn| {
+                let now = clock.now();
                 let caller = still_valid(conn, caller, origin, now)?;
                 authorize(&caller, Operation::Read, None)?;
                 Ok::<_, Error>(tokens::page(conn, &asked, after, size, now)?)
@@ -133,9 +134,19 @@ impl Service {
             return Ok(self.shown(Token::clone(token)));
         }
         let id = identify(&call.caller, which)?;
-        let found = self.store.read(move |conn| tokens::find(conn, id)).await?;
-        authorize(&call.caller, Operation::Read, found.as_ref())?;
-        Ok(self.shown(found.ok_or(Error::NotFound("token"))?))
+        let clock = Arc::clone(&self.clock);
+        let Call { caller, origin } = call.clone();
+        let token = self
+            .store
+            .read(move |conn| {
+                // The wait for a connection may have been long.
+                let caller = still_valid(conn, caller, origin, clock.now())?;
+                let found = tokens::find(conn, id)?;
+                authorize(&caller, Operation::Read, found.as_ref())?;
+                found.ok_or(Error::NotFound("token"))
+            })
+            .await?;
+        Ok(self.shown(token))
     }
 
     /// Makes a token with a value, which is in this answer and nowhere else.

@@ -79,7 +79,7 @@ impl Service {
             .await?;
         // Others hear of it by the feed; this server has forgotten before it answers.
         if let Some(change) = change {
-            self.verified.hear_change(change);
+            self.verified.hear_change(&change);
         }
         Ok(done)
     }

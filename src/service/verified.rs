@@ -12,7 +12,10 @@ use crate::{
         token::{Token, TokenId},
         value::ValueHash,
     },
-    store::{feed::Listener, revision::Change},
+    store::{
+        feed::Listener,
+        revision::{Change, Revision},
+    },
 };
 
 /// How long it is sure, after it was asked, that nothing has been missed: less than the second within which a revocation must be heard of.
@@ -31,7 +34,7 @@ struct State {
     values: HashMap<ValueHash, Entry>,
     of_token: HashMap<TokenId, Vec<ValueHash>>,
     /// The last change that is accounted for, and since when; none while nobody has told of any.
-    revision: Option<(i64, Instant)>,
+    revision: Option<(Revision, Instant)>,
     /// Until when it is sure that there is no later one.
     sure_until: Option<Instant>,
     /// Moves with every change, so that what was read before one is not remembered after it.
@@ -94,12 +97,20 @@ impl Verified {
 }
 
 impl Listener for Verified {
-    fn hear_revision(&self, revision: i64, asked_at: Instant) {
+    fn begin(&self) {
         let mut state = self.write();
-        let accounted_for = state.revision.is_some_and(|(known, since)| {
+        state.forget_all();
+        state.revision = None;
+        state.sure_until = None;
+    }
+
+    fn hear_revision(&self, revision: Revision, asked_at: Instant) {
+        let mut state = self.write();
+        let accounted_for = state.revision.as_ref().is_some_and(|(known, since)| {
             // A smaller number is an answer from before a change that has been heard of since, unless it was asked for later: then the
             // store has lost changes, and may count others by the same numbers.
-            known == revision || (known > revision && asked_at < since)
+            let overtaken = known.number > revision.number && asked_at < *since;
+            known.store_id == revision.store_id && (known.number == revision.number || overtaken)
         });
         if !accounted_for {
             state.forget_all();
@@ -108,17 +119,22 @@ impl Listener for Verified {
         state.sure_until = state.sure_until.max(Some(asked_at + SURE_FOR));
     }
 
-    fn hear_change(&self, change: Change) {
+    fn hear_change(&self, change: &Change) {
         let mut state = self.write();
-        let Some((known, _)) = state.revision.filter(|(known, _)| *known < change.revision) else {
-            return;
+        // Whatever its number, and whether the feed has been heard yet or not: nobody believes this one any more.
+        state.forget(change.token);
+        let heard = &change.revision;
+        let known = match &state.revision {
+            Some((known, _)) if known.store_id == heard.store_id => known.number,
+            _ => return,
         };
-        if change.revision == known + 1 {
-            state.forget(change.token);
-        } else {
+        if heard.number <= known {
+            return;
+        }
+        if heard.number > known + 1 {
             state.forget_all();
         }
-        state.revision = Some((change.revision, Instant::now()));
+        state.revision = Some((heard.clone(), Instant::now()));
     }
 }
 
@@ -179,15 +195,25 @@ mod tests {
 
     fn remembering() -> (Verified, ValueHash, Arc<Token>) {
         let verified = Verified::default();
-        verified.hear_revision(7, Instant::now());
+        verified.hear_revision(revision(7), Instant::now());
         let (value, token) = token();
         verified.remember(verified.era(), value, Arc::clone(&token), None);
         assert!(verified.get(&value, time(NOW)).is_some());
         (verified, value, token)
     }
 
-    fn change(revision: i64, token: Option<TokenId>) -> Change {
-        Change { revision, token }
+    fn revision(number: i64) -> Revision {
+        Revision {
+            store_id: "ours".to_owned(),
+            number,
+        }
+    }
+
+    fn change(number: i64, token: Option<TokenId>) -> Change {
+        Change {
+            revision: revision(number),
+            token,
+        }
     }
 
     #[test]
@@ -205,31 +231,31 @@ mod tests {
     #[test]
     fn nothing_is_believed_when_it_was_asked_too_long_ago() {
         let verified = Verified::default();
-        verified.hear_revision(7, long_ago());
+        verified.hear_revision(revision(7), long_ago());
         let (value, token) = token();
         verified.remember(verified.era(), value, token, None);
         assert!(verified.get(&value, time(NOW)).is_none());
-        verified.hear_revision(7, Instant::now());
+        verified.hear_revision(revision(7), Instant::now());
         assert!(verified.get(&value, time(NOW)).is_some());
     }
 
     #[test]
     fn a_change_forgets_its_token_alone() {
         let (verified, value, token) = remembering();
-        verified.hear_change(change(8, Some(TokenId::generate(&OsRandom).unwrap())));
-        verified.hear_change(change(9, None));
+        verified.hear_change(&change(8, Some(TokenId::generate(&OsRandom).unwrap())));
+        verified.hear_change(&change(9, None));
         assert!(verified.get(&value, time(NOW)).is_some());
-        verified.hear_change(change(10, Some(token.id)));
+        verified.hear_change(&change(10, Some(token.id)));
         assert!(verified.get(&value, time(NOW)).is_none());
     }
 
     #[test]
     fn a_missed_change_forgets_everything() {
         let (verified, value, _) = remembering();
-        verified.hear_change(change(9, None));
+        verified.hear_change(&change(9, None));
         assert!(verified.get(&value, time(NOW)).is_none());
         let (verified, value, _) = remembering();
-        verified.hear_revision(8, Instant::now());
+        verified.hear_revision(revision(8), Instant::now());
         assert!(verified.get(&value, time(NOW)).is_none());
     }
 
@@ -237,7 +263,7 @@ mod tests {
     fn what_was_read_before_a_change_is_not_remembered_after_it() {
         let (verified, value, token) = remembering();
         let era = verified.era();
-        verified.hear_change(change(8, Some(token.id)));
+        verified.hear_change(&change(8, Some(token.id)));
         verified.remember(era, value, token, None);
         assert!(verified.get(&value, time(NOW)).is_none());
     }
@@ -245,21 +271,47 @@ mod tests {
     #[test]
     fn an_answer_that_was_overtaken_is_as_good_as_its_question_was_late() {
         let verified = Verified::default();
-        verified.hear_revision(7, long_ago());
+        verified.hear_revision(revision(7), long_ago());
         let asked_at = Instant::now();
-        verified.hear_change(change(8, None));
+        verified.hear_change(&change(8, None));
         let (value, token) = token();
         verified.remember(verified.era(), value, token, None);
         assert!(verified.get(&value, time(NOW)).is_none());
-        verified.hear_revision(7, asked_at);
+        verified.hear_revision(revision(7), asked_at);
         assert!(verified.get(&value, time(NOW)).is_some());
     }
 
     #[test]
     fn a_store_that_has_lost_changes_is_believed_anew() {
         let (verified, value, _) = remembering();
-        verified.hear_change(change(8, None));
-        verified.hear_revision(7, Instant::now());
+        verified.hear_change(&change(8, None));
+        verified.hear_revision(revision(7), Instant::now());
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    #[test]
+    fn another_stores_changes_do_not_count() {
+        let (verified, value, token) = remembering();
+        let mut foreign = change(8, None);
+        foreign.revision.store_id = "theirs".to_owned();
+        verified.hear_change(&foreign);
+        assert!(verified.get(&value, time(NOW)).is_some());
+        verified.hear_change(&change(8, Some(token.id)));
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    #[test]
+    fn a_change_that_is_counted_already_forgets_its_token_all_the_same() {
+        let (verified, value, token) = remembering();
+        verified.hear_change(&change(7, Some(token.id)));
+        assert!(verified.get(&value, time(NOW)).is_none());
+    }
+
+    #[test]
+    fn a_new_connection_begins_with_nothing() {
+        let (verified, value, _) = remembering();
+        verified.begin();
+        verified.hear_revision(revision(7), Instant::now());
         assert!(verified.get(&value, time(NOW)).is_none());
     }
 

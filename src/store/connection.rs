@@ -141,6 +141,11 @@ impl Connections {
         let file = identity(&url);
         Self { url, file, patience }
     }
+
+    /// Whether the file, if the database is one, is the one that it was.
+    pub(super) fn file_is_in_place(&self) -> bool {
+        identity(&self.url) == self.file
+    }
 }
 
 /// Which file it is that a URL names just now.
@@ -174,7 +179,7 @@ impl r2d2::ManageConnection for Connections {
 
     fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), PoolError> {
         match conn {
-            AnyConnection::Sqlite(_) if identity(&self.url) == self.file => Ok(()),
+            AnyConnection::Sqlite(_) if self.file_is_in_place() => Ok(()),
             AnyConnection::Sqlite(_) => Err(PoolError::OtherFile),
             AnyConnection::Postgres(conn) => Ok(conn.ping()?),
         }

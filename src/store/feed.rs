@@ -6,11 +6,12 @@ use std::{
 };
 
 use diesel::RunQueryDsl;
+use r2d2::ManageConnection;
 
 use super::{
-    connection::AnyConnection,
+    connection::{AnyConnection, Connections},
     error::StoreError,
-    revision::{self, CHANNEL, Change},
+    revision::{self, CHANNEL, Change, Revision},
     url::DatabaseUrl,
 };
 
@@ -25,52 +26,68 @@ const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Who wants to hear of changes.
 pub trait Listener: Send + Sync + 'static {
-    /// At `asked_at` there had been that many changes.
-    fn hear_revision(&self, revision: i64, asked_at: Instant);
+    /// The store is asked on a new connection: it may be another one than before, or have lost changes.
+    fn begin(&self);
 
-    /// A change was announced.
-    fn hear_change(&self, change: Change);
+    /// At `asked_at` the store had come that far.
+    fn hear_revision(&self, revision: Revision, asked_at: Instant);
+
+    /// A change was announced, of this store or of another.
+    fn hear_change(&self, change: &Change);
 }
 
-/// Tells `listener` of changes, on a thread of its own, for as long as there is a listener.
+/// Tells `listener` of changes, on threads of their own, for as long as there is a listener.
 ///
 /// The count of changes at `database` is what can be relied on. On PostgreSQL changes are also announced, on a connection to `announcer`,
-/// and are heard of within milliseconds; when that connection breaks or a pooler swallows the announcements, nothing else is lost.
+/// and are heard of within milliseconds; when that connection breaks or hangs, or a pooler swallows the announcements, nothing else is lost.
 ///
 /// # Errors
-/// When there is no thread to be had.
-pub fn follow(database: DatabaseUrl, announcer: DatabaseUrl, listener: Weak<dyn Listener>) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name("change feed".to_owned())
-        .spawn(move || {
-            let poll_interval = match database {
-                DatabaseUrl::Sqlite(_) => FILE_POLL_INTERVAL,
-                DatabaseUrl::Postgres(_) => SERVER_POLL_INTERVAL,
-            };
-            let mut counter = Line::new(database);
-            let mut announcements = matches!(announcer, DatabaseUrl::Postgres(_)).then(|| Line::new(announcer));
-            let mut next_poll = Instant::now();
-            while let Some(listener) = listener.upgrade() {
-                if let Some(line) = &mut announcements {
-                    line.with(listen, |conn| hear_announcements(conn, listener.as_ref()));
-                }
-                let asked_at = Instant::now();
-                if asked_at >= next_poll {
-                    next_poll = asked_at + poll_interval;
-                    if let Some(revision) = counter.with(|_| Ok(()), revision::current) {
-                        listener.hear_revision(revision, asked_at);
-                    }
-                }
-                drop(listener);
-                std::thread::sleep(LISTEN_INTERVAL);
-            }
+/// When there are no threads to be had.
+pub fn follow(database: DatabaseUrl, announcer: DatabaseUrl, listener: &Weak<dyn Listener>) -> std::io::Result<()> {
+    if let DatabaseUrl::Postgres(_) = announcer {
+        let mut line = Line::new(announcer);
+        repeat("announcements", LISTEN_INTERVAL, listener.clone(), move |listener| {
+            line.with(listen, |conn| hear_announcements(conn, listener));
         })?;
+    }
+    let poll_interval = match database {
+        DatabaseUrl::Sqlite(_) => FILE_POLL_INTERVAL,
+        DatabaseUrl::Postgres(_) => SERVER_POLL_INTERVAL,
+    };
+    let mut line = Line::new(database);
+    repeat("count of changes", poll_interval, listener.clone(), move |listener| {
+        let asked_at = Instant::now();
+        let begin = |_: &mut AnyConnection| {
+            listener.begin();
+            Ok(())
+        };
+        if let Some(revision) = line.with(begin, revision::current) {
+            listener.hear_revision(revision, asked_at);
+        }
+    })
+}
+
+/// Does `work` again and again, for as long as there is a listener.
+fn repeat(
+    name: &str,
+    interval: Duration,
+    listener: Weak<dyn Listener>,
+    mut work: impl FnMut(&dyn Listener) + Send + 'static,
+) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || {
+        while let Some(listener) = listener.upgrade() {
+            work(listener.as_ref());
+            drop(listener);
+            std::thread::sleep(interval);
+        }
+    })?;
     Ok(())
 }
 
 /// A connection that is made again when it breaks, but not at once.
 struct Line {
-    url: DatabaseUrl,
+    connections: Connections,
     conn: Option<AnyConnection>,
     retry_at: Instant,
 }
@@ -78,7 +95,7 @@ struct Line {
 impl Line {
     fn new(url: DatabaseUrl) -> Self {
         Self {
-            url,
+            connections: Connections::new(url, PATIENCE),
             conn: None,
             retry_at: Instant::now(),
         }
@@ -90,14 +107,14 @@ impl Line {
         prepare: impl FnOnce(&mut AnyConnection) -> Result<(), StoreError>,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Option<T> {
-        if self.conn.is_none() {
-            if Instant::now() < self.retry_at {
-                return None;
-            }
+        if !self.connections.file_is_in_place() {
+            self.conn = None;
+            return None;
+        }
+        if self.conn.is_none() && Instant::now() >= self.retry_at {
+            let mut conn = self.connections.connect().ok();
+            self.conn = conn.take_if(|conn| prepare(conn).is_ok());
             self.retry_at = Instant::now() + SERVER_POLL_INTERVAL;
-            let mut conn = self.url.connect_limited(PATIENCE).ok()?;
-            prepare(&mut conn).ok()?;
-            self.conn = Some(conn);
         }
         let done = self.conn.as_mut().map(work)?;
         if done.is_err() {
@@ -118,7 +135,7 @@ fn hear_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> Resu
     if let AnyConnection::Postgres(conn) = conn {
         for announcement in conn.notifications_iter() {
             if let Some(change) = Change::parse(&announcement?.payload) {
-                listener.hear_change(change);
+                listener.hear_change(&change);
             }
         }
     }

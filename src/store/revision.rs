@@ -13,34 +13,46 @@ diesel::define_sql_function! {
     fn pg_notify(channel: Text, payload: Text) -> Text;
 }
 
+/// How far a store has come: which store it is, and how many changes it has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// Chosen at random when the store was made.
+    pub store_id: String,
+    /// Each change advances it by one.
+    pub number: i64,
+}
+
 /// A change that can make what a server remembers wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Its number; each is one more than the one before.
-    pub revision: i64,
+    /// What it made the revision of its store.
+    pub revision: Revision,
     /// The token that was changed; nothing when it was an admin.
     pub token: Option<TokenId>,
 }
 
 impl Change {
     /// What is announced of it.
-    fn payload(self) -> String {
+    fn payload(&self) -> String {
+        let Revision { store_id, number } = &self.revision;
         let token = self.token.map(|id| id.to_string()).unwrap_or_default();
-        format!("{} {token}", self.revision)
+        format!("{store_id} {number} {token}")
     }
 
     /// Reads what was announced; nothing if no version of this program has written it.
     #[must_use]
     pub fn parse(payload: &str) -> Option<Self> {
-        let (revision, token) = payload.split_once(' ')?;
+        let (store_id, rest) = payload.split_once(' ')?;
+        let (number, token) = rest.split_once(' ')?;
         let token = match token {
             "" => None,
             id => Some(TokenId::parse(id)?),
         };
-        Some(Self {
-            revision: revision.parse().ok()?,
-            token,
-        })
+        let revision = Revision {
+            store_id: store_id.to_owned(),
+            number: number.parse().ok()?,
+        };
+        Some(Self { revision, token })
     }
 }
 
@@ -50,10 +62,11 @@ impl Change {
 /// # Errors
 /// When the store fails.
 pub fn advance(conn: &mut AnyConnection, token: Option<TokenId>) -> Result<Change, StoreError> {
-    let revision = diesel::update(revision::table)
+    let (store_id, number) = diesel::update(revision::table)
         .set(revision::value.eq(revision::value + 1))
-        .returning(revision::value)
+        .returning((revision::store_id, revision::value))
         .get_result(conn)?;
+    let revision = Revision { store_id, number };
     let change = Change { revision, token };
     if let AnyConnection::Postgres(conn) = conn {
         select(pg_notify(CHANNEL, change.payload())).execute(conn)?;
@@ -61,12 +74,14 @@ pub fn advance(conn: &mut AnyConnection, token: Option<TokenId>) -> Result<Chang
     Ok(change)
 }
 
-/// How many changes there have been.
+/// How far the store has come.
 ///
 /// # Errors
 /// When the store fails.
-pub fn current(conn: &mut AnyConnection) -> Result<i64, StoreError> {
-    Ok(revision::table.select(revision::value).first(conn)?)
+pub fn current(conn: &mut AnyConnection) -> Result<Revision, StoreError> {
+    let row = revision::table.select((revision::store_id, revision::value));
+    let (store_id, number) = row.first(conn)?;
+    Ok(Revision { store_id, number })
 }
 
 #[cfg(test)]
@@ -77,10 +92,20 @@ mod tests {
     fn what_is_announced_is_understood() {
         let token = TokenId::parse("d0ea6653-05e2-4d51-9d89-665cdfe86be6");
         for token in [None, token] {
-            let change = Change { revision: 42, token };
+            let revision = Revision {
+                store_id: "0a1b".to_owned(),
+                number: 42,
+            };
+            let change = Change { revision, token };
             assert_eq!(Change::parse(&change.payload()), Some(change));
         }
-        for other in ["", "42", "x d0ea6653-05e2-4d51-9d89-665cdfe86be6", "42 nonsense"] {
+        for other in [
+            "",
+            "42",
+            "a 42",
+            "a x d0ea6653-05e2-4d51-9d89-665cdfe86be6",
+            "a 42 nonsense",
+        ] {
             assert_eq!(Change::parse(other), None, "{other:?}");
         }
     }

@@ -35,6 +35,7 @@ diesel::table! {
     revision (id) {
         id -> BigInt,
         value -> BigInt,
+        store_id -> Text,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Moves everything from one store to another.
 
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, connection::SimpleConnection};
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, connection::SimpleConnection, dsl::max};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -62,6 +62,10 @@ pub fn transfer(
 ) -> Result<Contents, TransferError> {
     begin_snapshot(from)?;
     to.begin_write()?;
+    if let AnyConnection::Postgres(conn) = to {
+        // Nobody else writes until the move has ended. Before the first look, or it would be at something that changes.
+        conn.batch_execute("LOCK TABLE tokens, grace_values, admins, audit_events, revision IN EXCLUSIVE MODE")?;
+    }
     let outcome = transfer_rows(from, to, &mut moved);
     from.rollback()?;
     match outcome {
@@ -97,11 +101,11 @@ fn transfer_rows(
     GraceValueRow::move_all(from, to, &mut step)?;
     AdminRow::move_all(from, to, &mut step)?;
     AuditEventRow::move_all(from, to, &mut step)?;
-    continue_numbers(from, to)?;
     let contents = contents(to)?;
     if contents != self::contents(from)? {
         return Err(TransferError::Different);
     }
+    continue_numbers(from, to)?;
     Ok(contents)
 }
 
@@ -149,13 +153,19 @@ fn begin_snapshot(conn: &mut AnyConnection) -> Result<(), TransferError> {
     Ok(())
 }
 
-/// Whether `to` is empty, or its audit events are the first ones of `from`.
+/// Whether `to` is empty, or its audit events are the first ones of `from` and no token was used there since.
 fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<bool, TransferError> {
     let (mut of_from, mut of_to) = (Sha256::new(), Sha256::new());
     let events = AuditEventRow::digest_all(to, &mut of_to, u64::MAX)?;
     AuditEventRow::digest_all(from, &mut of_from, events)?;
     let empty = tokens::table.count().get_result::<i64>(to)? == 0 && admins::table.count().get_result::<i64>(to)? == 0;
-    Ok(of_from.finalize() == of_to.finalize() && (events > 0 || empty))
+    let last_use = |conn| {
+        tokens::table
+            .select(max(tokens::last_used_at))
+            .first::<Option<i64>>(conn)
+    };
+    let unused = last_use(to)? <= last_use(from)?;
+    Ok(of_from.finalize() == of_to.finalize() && unused && (events > 0 || empty))
 }
 
 /// The next token, event and change get the numbers that they would have got.

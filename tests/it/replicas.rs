@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, TestApp,
+        ADMIN, Lab, TestApp,
         client::{As, TOKENS},
         cluster::Cluster,
         eventually,
         program::Program,
+        store,
     },
     tests,
 };
@@ -21,7 +22,11 @@ tests![
     a_server_that_was_stopped_believes_nothing,
     a_change_by_hand_is_noticed,
 ];
-tests![OF_SERVERS: announcements_make_it_milliseconds, without_announcements_it_takes_a_poll];
+tests![
+    OF_SERVERS: announcements_make_it_milliseconds,
+    without_announcements_it_takes_a_poll,
+    stores_in_one_database_do_not_mislead_each_other
+];
 
 /// The longest that a revoked value may be accepted by another server.
 const PROMISE: Duration = Duration::from_secs(1);
@@ -99,6 +104,34 @@ fn without_announcements_it_takes_a_poll(lab: &Lab) {
     let deaf = lab.app_with(&["--notify-database-url", &elsewhere]);
     let longest = delays("postgres, announcements cut", &lab.app(), &deaf, 40);
     assert!(longest < PROMISE);
+}
+
+/// Announcements are heard by everybody in a database, also by those whose store is in another schema of it.
+fn stores_in_one_database_do_not_mislead_each_other(lab: &Lab) {
+    let url = lab.store.fresh_url();
+    let [ours, theirs] = ["ours", "theirs"].map(|schema| {
+        store::execute(&url, &format!("CREATE SCHEMA {schema}"));
+        let url = format!("{url}?options=-csearch_path%3D{schema}");
+        let added = Program::new(&url).run_with_input(&["admin", "add", ADMIN.0, "--password-stdin"], ADMIN.1);
+        assert_eq!(added.code, 0, "{added:?}");
+        url
+    });
+    let (one, other, foreign) = (lab.app_on(&ours, &[]), lab.app_on(&ours, &[]), lab.app_on(&theirs, &[]));
+    for _ in 0..4 {
+        let (id, value) = one.new_token(&json!({ "name": "n" }));
+        let (foreign_id, _) = foreign.new_token(&json!({ "name": "n" }));
+        for app in [&one, &other] {
+            assert!(works(app, &value) && works(app, &value));
+        }
+        // Both stores have counted as far, and the other one's next change is announced just before ours.
+        foreign.delete(&format!("{TOKENS}/{foreign_id}"), As::Admin).expect(204);
+        std::thread::sleep(Duration::from_millis(40));
+        one.delete(&format!("{TOKENS}/{id}"), As::Admin).expect(204);
+        assert!(!works(&one, &value));
+        let answered = Instant::now();
+        eventually("it is refused", || (!works(&other, &value)).then_some(()));
+        assert!(answered.elapsed() < PROMISE, "{:?}", answered.elapsed());
+    }
 }
 
 fn what_the_command_line_revokes_is_refused_within_a_second(lab: &Lab) {

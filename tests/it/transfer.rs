@@ -102,7 +102,7 @@ fn everything_is_moved_both_ways(postgres: &Lab) {
 }
 
 fn a_destination_in_use_is_left_alone(postgres: &Lab) {
-    let (sqlite, _) = filled();
+    let (sqlite, values) = filled();
     let app = postgres.app();
     let (id, _) = app.new_token(&json!({ "name": "of the destination" }));
     let refused = migrate(&sqlite.store.url(), &postgres.store.url());
@@ -115,6 +115,14 @@ fn a_destination_in_use_is_left_alone(postgres: &Lab) {
     let changed = sqlite.app_on(&copy, &[]);
     changed.new_token(&json!({ "name": "since" }));
     changed.stop();
+    assert_eq!(migrate(&sqlite.store.url(), &copy).code, 1);
+    // So is one of whose tokens one was used since.
+    let copy = postgres.store.fresh_url();
+    assert_eq!(migrate(&sqlite.store.url(), &copy).code, 0);
+    sqlite.clock.advance(std::time::Duration::from_secs(1));
+    let used = sqlite.app_on(&copy, &[]);
+    used.get(&format!("{TOKENS}/self"), As::Key(&values[1])).expect(200);
+    used.stop();
     assert_eq!(migrate(&sqlite.store.url(), &copy).code, 1);
     let missing = migrate("sqlite:/nowhere/at/all.db", &copy);
     assert!(

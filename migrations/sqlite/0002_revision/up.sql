@@ -1,6 +1,8 @@
--- Counts the changes that can make what a server remembers wrong: one row, advanced as the last step of each such change.
+-- store_id tells the announcements of this store from those of others in the same database.
+-- value counts the changes that can make what a server remembers wrong: one row, advanced as the last step of each such change.
 CREATE TABLE revision (
     id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1),
-    value BIGINT NOT NULL
+    value BIGINT NOT NULL,
+    store_id TEXT NOT NULL
 );
-INSERT INTO revision (id, value) VALUES (1, 0);
+INSERT INTO revision (id, value, store_id) VALUES (1, 0, lower(hex(randomblob(16))));
