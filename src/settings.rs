@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use crate::{
     domain::{Invalid, clock::Timestamp},
     http::{Config, LegacyMode, Limits, Phase, Proxies, ProxyHeader},
-    store::url::DatabaseUrl,
+    store::{Usage, url::DatabaseUrl},
 };
 
 /// The day of the first release: since then there is something better than the legacy API.
@@ -36,13 +36,20 @@ pub struct StoreSettings {
     /// How long a call waits for the database: so long at most for a connection, and then so long for the answer
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=300))]
     pub database_timeout_seconds: u16,
+
+    /// PostgreSQL itself, if the database URL leads through a pooler that keeps no sessions: changes are announced there
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    pub notify_database_url: Option<DatabaseUrl>,
 }
 
 impl StoreSettings {
-    /// How long a call waits for the database.
+    /// How connections to the database are used.
     #[must_use]
-    pub fn patience(&self) -> Duration {
-        Duration::from_secs(self.database_timeout_seconds.into())
+    pub fn usage(&self) -> Usage {
+        Usage {
+            patience: Duration::from_secs(self.database_timeout_seconds.into()),
+            keeps_sessions: self.notify_database_url.is_none(),
+        }
     }
 }
 
@@ -52,10 +59,6 @@ pub struct ServeSettings {
     /// Where the tokens are.
     #[command(flatten)]
     pub store: StoreSettings,
-
-    /// Where PostgreSQL announces changes, if the database URL leads through a pooler that keeps no sessions
-    #[arg(long, value_name = "URL", hide_env_values = true)]
-    pub notify_database_url: Option<DatabaseUrl>,
 
     /// The address and port to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = socket_address)]

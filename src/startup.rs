@@ -84,7 +84,7 @@ pub fn open_service_with(
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Service, StartError> {
-    let (store, applied) = Store::open(&settings.database_url, create, settings.patience())?;
+    let (store, applied) = Store::open(&settings.database_url, create, settings.usage())?;
     for migration in applied {
         log::info!("applied migration {migration} to {}", settings.database_url);
     }
@@ -97,7 +97,10 @@ pub fn open_service_with(
 /// When the address is taken, or the certificate cannot be used.
 pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running, StartError> {
     let config = settings.http_config()?;
-    service.follow_changes(&settings.store.database_url, settings.notify_database_url.as_ref())?;
+    service.follow_changes(
+        &settings.store.database_url,
+        settings.store.notify_database_url.as_ref(),
+    )?;
     let request_timeout = config.limits.request_timeout;
     let state = Data::new(State {
         service: Arc::clone(&service),

@@ -19,8 +19,8 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-pub use connection::AnyConnection;
 use connection::Connections;
+pub use connection::{AnyConnection, Usage};
 pub use error::{OpenError, StoreError};
 use url::DatabaseUrl;
 
@@ -44,17 +44,16 @@ pub struct Store {
 impl Store {
     /// Opens the store, with its schema up to date, and gives the names of the migrations that were missing.
     ///
-    /// A missing SQLite file is made only if `create` says so, readable by its owner alone. A call waits `patience` at most for a
-    /// connection, and then about as long for the answer.
+    /// A missing SQLite file is made only if `create` says so, readable by its owner alone. `usage` says how its connections are used.
     ///
     /// # Errors
     /// When it cannot be opened, or is newer than this program.
-    pub fn open(url: &DatabaseUrl, create: bool, patience: Duration) -> Result<(Self, Vec<String>), OpenError> {
+    pub fn open(url: &DatabaseUrl, create: bool, usage: Usage) -> Result<(Self, Vec<String>), OpenError> {
         if let DatabaseUrl::Sqlite(path) = url {
             prepare_file(path, create)?;
         }
         let mut conn = url
-            .connect()
+            .connect_unlimited(usage)
             .map_err(|error| OpenError::Connection(url.to_string(), migrations::one_line(&error.to_string())))?;
         let applied = migrations::run(url, &mut conn)?;
         drop(conn);
@@ -63,17 +62,18 @@ impl Store {
             .min_idle(Some(0))
             .connection_timeout(LONGEST_CONNECT)
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Connections::new(url.clone(), patience));
+            .build_unchecked(Connections::new(url.clone(), usage));
         let writers = match url {
             DatabaseUrl::Sqlite(_) => 1,
-            DatabaseUrl::Postgres(_) => CONNECTIONS as usize,
+            // Writes can hang where reads do not: while a synchronous standby is missing. Some connections are left for reads.
+            DatabaseUrl::Postgres(_) => CONNECTIONS as usize - 2,
         };
         let store = Self {
             pool,
             connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
             writers: Arc::new(Semaphore::new(writers)),
             unreachable_since: Arc::default(),
-            patience,
+            patience: usage.patience,
         };
         Ok((store, applied))
     }
@@ -90,7 +90,19 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let permit = self.wait_for(&self.connections).await?;
+        self.with_connection(Instant::now() + self.patience, work).await
+    }
+
+    async fn with_connection<T, E>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let permit = wait_for(&self.connections, deadline).await?;
         let store = self.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -102,13 +114,6 @@ impl Store {
             .await
             .map_err(|_| StoreError::Slow)?
             .map_err(|_| StoreError::Ending)?
-    }
-
-    async fn wait_for(&self, semaphore: &Arc<Semaphore>) -> Result<Permit, StoreError> {
-        tokio::time::timeout(self.patience, Arc::clone(semaphore).acquire_owned())
-            .await
-            .map_err(|_| StoreError::Busy)?
-            .map_err(|_| StoreError::Ending)
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
@@ -133,8 +138,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let writer = self.wait_for(&self.writers).await?;
-        self.read(move |conn| {
+        let deadline = Instant::now() + self.patience;
+        let writer = wait_for(&self.writers, deadline).await?;
+        self.with_connection(deadline, move |conn| {
             let _writer = writer;
             conn.begin_write().map_err(StoreError::from)?;
             match work(conn) {
@@ -154,6 +160,13 @@ impl Store {
 }
 
 type Permit = tokio::sync::OwnedSemaphorePermit;
+
+async fn wait_for(semaphore: &Arc<Semaphore>, deadline: Instant) -> Result<Permit, StoreError> {
+    tokio::time::timeout_at(deadline.into(), Arc::clone(semaphore).acquire_owned())
+        .await
+        .map_err(|_| StoreError::Busy)?
+        .map_err(|_| StoreError::Ending)
+}
 
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
     let mut options = std::fs::OpenOptions::new();

@@ -44,7 +44,7 @@ pub fn run(migration: &Migration) -> Result<(), CliError> {
 }
 
 fn open(settings: &StoreSettings, url: &DatabaseUrl, create: bool) -> Result<(), CliError> {
-    let (_, applied) = Store::open(url, create, settings.patience()).map_err(StartError::from)?;
+    let (_, applied) = Store::open(url, create, settings.usage()).map_err(StartError::from)?;
     for migration in applied {
         log::info!("applied migration {migration} to {url}");
     }

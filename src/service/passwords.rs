@@ -24,7 +24,7 @@ use crate::{
 
 const SALT_BYTES: usize = 16;
 const REMEMBERED: Duration = Duration::from_mins(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Hashes and verifies passwords, with OWASP's parameters for argon2id: 19 MiB, two passes, one lane.
 ///

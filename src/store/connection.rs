@@ -4,7 +4,7 @@ use std::{os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use diesel::{
     Connection as _, ConnectionError, PgConnection, QueryResult, SqliteConnection,
-    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
     r2d2::R2D2Connection,
 };
 
@@ -84,10 +84,24 @@ impl DatabaseUrl {
         }
     }
 
-    /// Opens one connection whose statements take `patience` at most, and whose waits for a lock half of it.
-    pub(super) fn connect_limited(&self, patience: Duration) -> Result<AnyConnection, PoolError> {
+    /// Opens one connection that prepares nothing where no session is kept.
+    pub(super) fn connect_unlimited(&self, usage: Usage) -> Result<AnyConnection, ConnectionError> {
         let mut conn = self.connect()?;
-        let (all, half) = (patience.as_millis(), patience.as_millis() / 2);
+        if !usage.keeps_sessions {
+            conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+        }
+        Ok(conn)
+    }
+
+    /// Opens one connection whose statements take `patience` at most, and whose waits for a lock half of it.
+    ///
+    /// Where a pooler keeps no sessions, what is set or prepared on one connection would turn up on another: then nothing is.
+    pub(super) fn connect_limited(&self, usage: Usage) -> Result<AnyConnection, PoolError> {
+        let mut conn = self.connect_unlimited(usage)?;
+        if !usage.keeps_sessions {
+            return Ok(conn);
+        }
+        let (all, half) = (usage.patience.as_millis(), usage.patience.as_millis() / 2);
         with_conn!(&mut conn, conn =>
             conn.batch_execute(&format!("PRAGMA busy_timeout = {half}"))?,
             conn.batch_execute(&format!("SET statement_timeout = {all}; SET lock_timeout = {half}"))?,
@@ -126,20 +140,29 @@ fn turn_to_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
     }
 }
 
+/// How connections are used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// How long a call waits for a connection, and then about as long for the answer.
+    pub patience: Duration,
+    /// Whether a connection leads to the same session of the database for as long as it lives.
+    pub keeps_sessions: bool,
+}
+
 /// Makes the connections of a pool.
 pub(super) struct Connections {
     url: DatabaseUrl,
     file: Option<FileIdentity>,
-    patience: Duration,
+    usage: Usage,
 }
 
 /// The device and the inode of a file.
 type FileIdentity = (u64, u64);
 
 impl Connections {
-    pub(super) fn new(url: DatabaseUrl, patience: Duration) -> Self {
+    pub(super) fn new(url: DatabaseUrl, usage: Usage) -> Self {
         let file = identity(&url);
-        Self { url, file, patience }
+        Self { url, file, usage }
     }
 
     /// Whether the file, if the database is one, is the one that it was.
@@ -174,7 +197,7 @@ impl r2d2::ManageConnection for Connections {
     type Error = PoolError;
 
     fn connect(&self) -> Result<AnyConnection, PoolError> {
-        self.url.connect_limited(self.patience)
+        self.url.connect_limited(self.usage)
     }
 
     fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), PoolError> {

@@ -9,7 +9,7 @@ use diesel::RunQueryDsl;
 use r2d2::ManageConnection;
 
 use super::{
-    connection::{AnyConnection, Connections},
+    connection::{AnyConnection, Connections, Usage},
     error::StoreError,
     revision::{self, CHANNEL, Change, Revision},
     url::DatabaseUrl,
@@ -44,8 +44,9 @@ pub trait Listener: Send + Sync + 'static {
 /// # Errors
 /// When there are no threads to be had.
 pub fn follow(database: DatabaseUrl, announcer: DatabaseUrl, listener: &Weak<dyn Listener>) -> std::io::Result<()> {
+    let keeps_sessions = announcer == database;
     if let DatabaseUrl::Postgres(_) = announcer {
-        let mut line = Line::new(announcer);
+        let mut line = Line::new(announcer, true);
         repeat("announcements", LISTEN_INTERVAL, listener.clone(), move |listener| {
             line.with(listen, |conn| hear_announcements(conn, listener));
         })?;
@@ -54,7 +55,7 @@ pub fn follow(database: DatabaseUrl, announcer: DatabaseUrl, listener: &Weak<dyn
         DatabaseUrl::Sqlite(_) => FILE_POLL_INTERVAL,
         DatabaseUrl::Postgres(_) => SERVER_POLL_INTERVAL,
     };
-    let mut line = Line::new(database);
+    let mut line = Line::new(database, keeps_sessions);
     repeat("count of changes", poll_interval, listener.clone(), move |listener| {
         let asked_at = Instant::now();
         let begin = |_: &mut AnyConnection| {
@@ -93,9 +94,13 @@ struct Line {
 }
 
 impl Line {
-    fn new(url: DatabaseUrl) -> Self {
+    fn new(url: DatabaseUrl, keeps_sessions: bool) -> Self {
+        let usage = Usage {
+            patience: PATIENCE,
+            keeps_sessions,
+        };
         Self {
-            connections: Connections::new(url, PATIENCE),
+            connections: Connections::new(url, usage),
             conn: None,
             retry_at: Instant::now(),
         }

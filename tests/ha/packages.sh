@@ -1,0 +1,45 @@
+# shellcheck shell=bash
+# Sourced by the tests beside it.
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# need PROGRAM=PACKAGE…: installs the packages whose programs are missing; exit code 2 if that cannot be.
+need() {
+    local pair package missing=() policy=/usr/sbin/policy-rc.d
+    PATH=$PATH:/usr/sbin:/sbin
+    for pair in "$@"; do
+        case ${pair%%=*} in
+        postgres) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=("${pair#*=}") ;;
+        *) command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}") ;;
+        esac
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if ! command -v apt-get >/dev/null || ! as_root true 2>/dev/null; then
+        echo "left out: not installed, and no right to install: ${missing[*]}"
+        exit 2
+    fi
+    echo "== install ${missing[*]}"
+    # The packages must not start services: the test brings up its own, on other ports.
+    if [ ! -e "$policy" ]; then
+        # The tests set their own trap later.
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    as_root apt-get -qq update >/dev/null 2>&1
+    # Under sudo a variable before the command would be dropped.
+    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
+        echo "left out: apt-get cannot install ${missing[*]}"
+        exit 2
+    fi
+    if [ -n "$(trap -p EXIT)" ]; then
+        as_root rm -f "$policy"
+        trap - EXIT
+    fi
+    # Nor at the next boot.
+    if [ -d /run/systemd/system ]; then
+        for package in "${missing[@]}"; do as_root systemctl disable --quiet "${package%-server}" 2>/dev/null || true; done
+    fi
+}
