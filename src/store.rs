@@ -171,7 +171,6 @@ async fn wait_for(semaphore: &Arc<Semaphore>, deadline: Instant) -> Result<Permi
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true).append(true).create(create);
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Ok(_) => Ok(()),

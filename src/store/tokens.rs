@@ -5,6 +5,8 @@ use diesel::{
     define_sql_function, sql_types::Text,
 };
 
+use serde::Serialize;
+
 use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
@@ -26,9 +28,11 @@ define_sql_function! {
     fn replace(text: Text, part: Text, by: Text) -> Text;
 }
 
-#[derive(Queryable)]
-struct TokenRow {
-    seq: i64,
+/// A token as it is stored.
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = tokens)]
+pub(super) struct TokenRow {
+    pub(super) seq: i64,
     id: String,
     name: String,
     permissions: String,

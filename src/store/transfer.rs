@@ -8,6 +8,7 @@ use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
     schema::{admins, audit_events, grace_values, revision, tokens},
+    tokens::TokenRow,
 };
 
 const ROWS_AT_ONCE: i64 = 1000;
@@ -227,11 +228,7 @@ trait Row: Serialize + Sized {
 }
 
 macro_rules! row {
-    ($name:ident of $table:ident by $key:ident { $($column:ident: $type:ty,)* }) => {
-        #[derive(Queryable, Insertable, Serialize)]
-        #[diesel(table_name = $table)]
-        struct $name { $($column: $type,)* }
-
+    ($name:ident of $table:ident by $key:ident) => {
         impl Row for $name {
             fn page(conn: &mut AnyConnection, behind: Option<&Self>) -> Result<Vec<Self>, TransferError> {
                 let mut query = $table::table.order($table::$key.asc()).limit(ROWS_AT_ONCE).into_boxed();
@@ -250,53 +247,38 @@ macro_rules! row {
     };
 }
 
-row! {
-    TokenRow of tokens by seq {
-        seq: i64,
-        id: String,
-        name: String,
-        permissions: String,
-        allowed_cidr_blocks: String,
-        value_hash: Option<Vec<u8>>,
-        created_at: i64,
-        created_by_type: String,
-        created_by_id: String,
-        updated_at: Option<i64>,
-        updated_by_type: Option<String>,
-        updated_by_id: Option<String>,
-        rotated_at: Option<i64>,
-        last_used_at: Option<i64>,
-        expires_at: Option<i64>,
-    }
+row!(TokenRow of tokens by seq);
+row!(GraceValueRow of grace_values by value_hash);
+row!(AdminRow of admins by name);
+row!(AuditEventRow of audit_events by seq);
+
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = grace_values)]
+struct GraceValueRow {
+    value_hash: Vec<u8>,
+    token_seq: i64,
+    valid_until: i64,
 }
 
-row! {
-    GraceValueRow of grace_values by value_hash {
-        value_hash: Vec<u8>,
-        token_seq: i64,
-        valid_until: i64,
-    }
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = admins)]
+struct AdminRow {
+    name: String,
+    password_hash: String,
+    created_at: i64,
+    password_changed_at: Option<i64>,
 }
 
-row! {
-    AdminRow of admins by name {
-        name: String,
-        password_hash: String,
-        created_at: i64,
-        password_changed_at: Option<i64>,
-    }
-}
-
-row! {
-    AuditEventRow of audit_events by seq {
-        seq: i64,
-        at: i64,
-        actor_type: Option<String>,
-        actor_id: Option<String>,
-        door: String,
-        client: Option<String>,
-        action: String,
-        token_id: Option<String>,
-        details: String,
-    }
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = audit_events)]
+struct AuditEventRow {
+    seq: i64,
+    at: i64,
+    actor_type: Option<String>,
+    actor_id: Option<String>,
+    door: String,
+    client: Option<String>,
+    action: String,
+    token_id: Option<String>,
+    details: String,
 }
