@@ -159,11 +159,15 @@ impl Running {
     /// # Errors
     /// When the server's threads fail, or the last write does.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let service = Arc::clone(&self.service);
+        let (service, ending) = (Arc::clone(&self.service), Arc::new(Notify::new()));
+        let ended = Arc::clone(&ending);
         let flushing = actix_web::rt::spawn(async move {
             let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = ended.notified() => break,
+                }
                 if let Err(error) = service.flush().await {
                     log::error!("what is written behind has to wait: {}", observe::with_sources(&error));
                 }
@@ -173,7 +177,9 @@ impl Running {
             ended = self.server => ended,
             () = self.hurry.notified() => Ok(()),
         };
-        flushing.abort();
+        // A flush that has begun is let end: cut off, it would take with it what it was about to write.
+        ending.notify_one();
+        flushing.await.map_err(std::io::Error::other)?;
         self.service.flush().await?;
         Ok(ended?)
     }
