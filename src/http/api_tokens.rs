@@ -123,15 +123,11 @@ pub async fn create(
         call, body: Json(body), ..
     }: Call<Json<ModifyApiToken>>,
 ) -> Result<HttpResponse, Failure> {
-    let changes = body.changes()?;
     let new = NewToken {
-        name: changes.name.ok_or_else(|| Invalid::new("name", "it is required"))?,
-        permissions: changes.permissions.map(|change| match change {
-            PermissionChange::Replace(permissions) => permissions,
-            PermissionChange::Legacy { .. } => PermissionSet::default(),
-        }),
-        allowed_cidr_blocks: changes.allowed_cidr_blocks,
-        expires_at: changes.expires_at.flatten(),
+        name: body.name()?.ok_or_else(|| Invalid::new("name", "it is required"))?,
+        permissions: body.permissions()?,
+        allowed_cidr_blocks: body.blocks()?,
+        expires_at: expiry(body.expires_at)?.flatten(),
     };
     let (token, value) = state(&request)?.service.create(call, new).await?;
     Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
@@ -195,12 +191,23 @@ pub async fn delete(request: HttpRequest, Authenticated { call, .. }: Call) -> R
 }
 
 impl ModifyApiToken {
+    fn name(&self) -> Result<Option<TokenName>, Invalid> {
+        self.name.as_deref().map(TokenName::parse).transpose()
+    }
+
+    fn permissions(&self) -> Result<Option<PermissionSet>, Invalid> {
+        self.permissions.as_ref().map(PermissionSet::parse).transpose()
+    }
+
+    fn blocks(&self) -> Result<Option<CidrBlocks>, Invalid> {
+        self.allowed_cidr_blocks.as_ref().map(CidrBlocks::parse).transpose()
+    }
+
     fn changes(self) -> Result<TokenChanges, Invalid> {
-        let permissions = self.permissions.map(PermissionSet::parse).transpose()?;
         Ok(TokenChanges {
-            name: self.name.map(TokenName::parse).transpose()?,
-            permissions: permissions.map(PermissionChange::Replace),
-            allowed_cidr_blocks: self.allowed_cidr_blocks.map(CidrBlocks::parse).transpose()?,
+            name: self.name()?,
+            permissions: self.permissions()?.map(PermissionChange::Replace),
+            allowed_cidr_blocks: self.blocks()?,
             expires_at: expiry(self.expires_at)?,
         })
     }
