@@ -3,15 +3,18 @@
 pub(crate) mod api_tokens;
 mod error;
 mod extract;
+mod introspect;
 mod legacy;
 pub(crate) mod observe;
 mod ops;
 pub(crate) mod request_id;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpResponse, Resource, Route, guard,
+    middleware::from_fn,
     web::{self, ServiceConfig},
 };
 
@@ -37,6 +40,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// How the legacy API is to be phased out.
     pub legacy: Phase,
+    /// Whether the gate takes a uuid from those who have never had anything else.
+    pub legacy_uuid_auth: bool,
     /// What a client may cost.
     pub limits: Limits,
 }
@@ -75,6 +80,17 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str) {
                 )
                 .service(resource("/{id}/rotate", "POST").route(web::post().to(api_tokens::rotate))),
         )
+        .service(
+            resource("/introspect", "POST")
+                .app_data(Door::ApiTokens)
+                .route(web::post().to(introspect::introspect)),
+        )
+        .service(
+            web::resource("/verify")
+                .app_data(Door::Verify)
+                .wrap(from_fn(verify::answer))
+                .to(verify::verify),
+        )
         .service(resource("/healthz", "GET, HEAD").route(get().to(ops::healthz)))
         .service(resource("/readyz", "GET, HEAD").route(get().to(ops::readyz)));
     config.service(root).default_service(web::to(not_found));
@@ -83,7 +99,7 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str) {
 fn legacy(prefix: &str, door: Door) -> impl actix_web::dev::HttpServiceFactory + 'static {
     web::scope(prefix)
         .app_data(door)
-        .wrap(actix_web::middleware::from_fn(legacy::answer))
+        .wrap(from_fn(legacy::answer))
         .service(
             resource("/tokens", "GET, HEAD, POST")
                 .route(get().to(legacy::list))

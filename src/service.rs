@@ -13,6 +13,7 @@ mod verified;
 use std::sync::{Arc, Weak};
 
 pub use error::{Error, Refusal};
+pub use verified::Recognised;
 
 use crate::{
     domain::{clock::Clock, random::Random},

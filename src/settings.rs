@@ -104,6 +104,10 @@ pub struct ServeSettings {
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub legacy_sunset: Option<Timestamp>,
 
+    /// Let the gate at /verify take the uuid of a legacy token that has never had a value
+    #[arg(long)]
+    pub legacy_uuid_auth: bool,
+
     /// The most bytes of a request's body
     #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
     pub max_body_bytes: u32,
@@ -147,6 +151,7 @@ impl ServeSettings {
                 deprecation: self.legacy_deprecation,
                 sunset: self.legacy_sunset,
             },
+            legacy_uuid_auth: self.legacy_uuid_auth,
             limits: Limits {
                 body_bytes: self.max_body_bytes as usize,
                 header_bytes: self.max_header_bytes as usize,

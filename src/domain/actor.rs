@@ -55,6 +55,10 @@ pub enum Door {
     LegacyPre15,
     /// `/api-tokens`.
     ApiTokens,
+    /// `/public/graphql`.
+    Graphql,
+    /// `/verify`.
+    Verify,
     /// The command line.
     Cli,
 }
@@ -67,6 +71,8 @@ impl Door {
             Self::Legacy10 => "legacy-1.0",
             Self::LegacyPre15 => "legacy-pre-1.5",
             Self::ApiTokens => "api-tokens",
+            Self::Graphql => "graphql",
+            Self::Verify => "verify",
             Self::Cli => "cli",
         }
     }

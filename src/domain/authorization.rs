@@ -82,12 +82,17 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
     }
 }
 
+/// Decides whether `token` holds all that is `required`.
+///
+/// # Errors
+/// Names the first permission that it lacks.
+pub fn hold(token: &Token, required: PermissionSet) -> Result<(), Denied> {
+    let missing = required.minus(token.permissions).iter().next();
+    missing.map_or(Ok(()), |permission| Err(Denied::Lacks(permission)))
+}
+
 fn need(caller: &Token, permission: Permission) -> Result<(), Denied> {
-    if caller.permissions.contains(permission) {
-        Ok(())
-    } else {
-        Err(Denied::Lacks(permission))
-    }
+    hold(caller, PermissionSet::default().with(permission, true))
 }
 
 fn may_touch(caller: &Token, target: Option<&Token>) -> Result<(), Denied> {

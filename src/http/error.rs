@@ -2,6 +2,8 @@
 
 use actix_web::{
     HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::ServiceResponse,
     http::{
         StatusCode,
         header::{self, HeaderName, HeaderValue},
@@ -108,10 +110,10 @@ impl Failure {
     }
 
     /// 415.
-    pub fn not_json() -> Self {
+    pub fn unsupported_media_type(right: &str) -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the body must be JSON, not compressed; send Content-Type: application/json",
+            format!("the body must be {right}, not compressed; send Content-Type: {right}"),
         )
     }
 
@@ -132,14 +134,21 @@ impl Failure {
     pub fn cause(&self) -> Option<&Error> {
         self.source.as_deref().filter(|_| self.status.is_server_error())
     }
+}
 
-    /// The answer with `body` in place of the usual one.
-    pub fn response_with(&self, body: &serde_json::Value) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        if let Some((name, value)) = self.header.as_deref() {
-            response.insert_header((name.clone(), value.clone()));
-        }
-        response.content_type("application/json").body(body.to_string())
+/// An answer, with another body where it is a [`Failure`].
+pub fn with_failures_as(
+    response: ServiceResponse<impl MessageBody + 'static>,
+    body: impl FnOnce(&Failure) -> String,
+) -> ServiceResponse<BoxBody> {
+    let response = response.map_into_boxed_body();
+    let failure = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Failure>());
+    match failure.map(body) {
+        None => response,
+        Some(body) => response.map_body(|_, _| BoxBody::new(body)),
     }
 }
 
@@ -190,6 +199,10 @@ impl ResponseError for Failure {
     }
 
     fn error_response(&self) -> HttpResponse {
-        self.response_with(&json!({ "message": self.message }))
+        let mut response = HttpResponse::build(self.status);
+        if let Some((name, value)) = self.header.as_deref() {
+            response.insert_header((name.clone(), value.clone()));
+        }
+        response.json(json!({ "message": self.message }))
     }
 }

@@ -1,7 +1,9 @@
 //! Who calls, from where, and with what: what a handler's type asks for is there before the handler runs.
 
+mod body;
 pub mod client_address;
-mod credentials;
+pub mod credentials;
+pub mod form;
 pub mod json;
 
 use std::marker::PhantomData;
@@ -22,9 +24,9 @@ use crate::{
     },
     service::{Error, Refusal},
 };
+use body::Body;
 use client_address::ClientAddress;
 use credentials::Credentials;
-use json::Body;
 
 /// A call by somebody whom `Who` lets in, with a body that is read only then.
 pub struct Authenticated<Who, B = ()> {
@@ -85,13 +87,8 @@ impl<W: Who + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
 }
 
 async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
-    let State { service, config } = state(request)?.as_ref();
-    check_header_size(request, config.limits.header_bytes)?;
-    let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
-    let origin = Origin {
-        door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
-        client: Some(client.ok_or_else(|| misconfigured("the client's address"))?),
-    };
+    let service = &state(request)?.service;
+    let origin = origin(request)?;
     let credentials =
         W::credentials(request.headers())?.ok_or_else(|| Failure::unauthorized(Refusal::Missing, W::CHALLENGE))?;
     let caller = match credentials {
@@ -100,6 +97,19 @@ async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
     }?;
     request.extensions_mut().insert(CallerLabel(label(&caller)));
     Ok(Call { caller, origin })
+}
+
+/// Where a request comes from.
+///
+/// # Errors
+/// 431 when its headers are too large.
+pub fn origin(request: &HttpRequest) -> Result<Origin, Failure> {
+    check_header_size(request, state(request)?.config.limits.header_bytes)?;
+    let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
+    Ok(Origin {
+        door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
+        client: Some(client.ok_or_else(|| misconfigured("the client's address"))?),
+    })
 }
 
 fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> {

@@ -1,17 +1,37 @@
 //! Who calls.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 
-use super::{Error, Refusal, Service, transaction::may_be_used, unwritten::Subject};
+use super::{
+    Error, Refusal, Service,
+    transaction::may_be_used,
+    unwritten::Subject,
+    verified::{Credential, Recognised},
+};
 use crate::{
     domain::{
-        actor::Origin, admin::Password, caller::Caller, clock::Timestamp, name::AdminName, token::Token,
+        actor::Origin,
+        admin::Password,
+        authorization::{Operation, authorize, hold},
+        caller::{Call, Caller},
+        clock::Timestamp,
+        name::AdminName,
+        permission::PermissionSet,
+        token::{Token, TokenId},
         value::ValueHash,
     },
     store::{admins, tokens},
 };
+
+/// What a client of a service behind the gate shows.
+pub enum Shown<'a> {
+    /// What is claimed to be a token's value.
+    Value(&'a str),
+    /// What is claimed to be the uuid of a token of the legacy add-on, which has never had a value.
+    LegacyUuid(&'a str),
+}
 
 impl Service {
     /// Who presented this as a token value, from `origin`. Counts as a use of the token.
@@ -19,35 +39,95 @@ impl Service {
     /// # Errors
     /// [`Error::Unauthenticated`] when no token has that value, or it has expired, or may not be used from there.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
+        let value = ValueHash::of_presented(presented);
+        let token = self.admit(value.map(Credential::Value), origin).await?;
+        value
+            .map(|value| Caller::Token(token, value))
+            .ok_or(Error::Unauthenticated(Refusal::Value))
+    }
+
+    /// The token that a request to another service may pass with: one that was shown, and holds all that is `required`. Counts as a use of
+    /// the token.
+    ///
+    /// # Errors
+    /// As [`Service::authenticate_value`]; [`Error::Forbidden`] when the token lacks a permission.
+    pub async fn verify(&self, shown: Shown<'_>, required: PermissionSet, origin: Origin) -> Result<Arc<Token>, Error> {
+        let credential = match shown {
+            Shown::Value(text) => ValueHash::of_presented(text).map(Credential::Value),
+            Shown::LegacyUuid(text) => TokenId::parse(text).map(Credential::LegacyUuid),
+        };
+        let token = self.admit(credential, origin).await?;
+        hold(&token, required)?;
+        Ok(token)
+    }
+
+    /// The token of a value that somebody has shown to a service, which asks what it is worth (RFC 7662); nothing if it is worth nothing.
+    /// `client` is from where it was shown: without it, a token that is limited to CIDR blocks is worth nothing. Counts as a use of
+    /// the token.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a caller that may not read tokens.
+    pub async fn introspect(
+        &self,
+        call: &Call,
+        presented: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Option<Recognised>, Error> {
+        authorize(&call.caller, Operation::Read, None)?;
         let now = self.clock.now();
         let Some(value) = ValueHash::of_presented(presented) else {
-            return Err(self.refuse(origin, Refusal::Value, Subject::Unknown));
+            return Ok(None);
         };
-        let Some(token) = self.token_of(value, now).await? else {
+        let origin = Origin { client, ..call.origin };
+        let recognised = self.recognise(Credential::Value(value), now).await?;
+        let usable = recognised.filter(|known| may_be_used(&known.token, origin, now).is_ok());
+        if let Some(known) = &usable {
+            self.unwritten.used(known.token.id, now);
+        }
+        Ok(usable)
+    }
+
+    /// The token of that credential, if there is one and it may be used, and now it is.
+    async fn admit(&self, credential: Option<Credential>, origin: Origin) -> Result<Arc<Token>, Error> {
+        let now = self.clock.now();
+        let recognised = match credential {
+            Some(credential) => self.recognise(credential, now).await?,
+            None => None,
+        };
+        let Some(Recognised { token, .. }) = recognised else {
             return Err(self.refuse(origin, Refusal::Value, Subject::Unknown));
         };
         if let Err(reason) = may_be_used(&token, origin, now) {
             return Err(self.refuse(origin, reason, Subject::Token(token.id)));
         }
         self.unwritten.used(token.id, now);
-        Ok(Caller::Token(token, value))
+        Ok(token)
     }
 
-    /// The token of that value: remembered, or asked for.
-    async fn token_of(&self, value: ValueHash, now: Timestamp) -> Result<Option<Arc<Token>>, Error> {
-        if let Some(token) = self.verified.get(&value, now) {
-            return Ok(Some(token));
+    /// The token of that credential: remembered, or asked for.
+    async fn recognise(&self, credential: Credential, now: Timestamp) -> Result<Option<Recognised>, Error> {
+        if let Some(recognised) = self.verified.get(&credential, now) {
+            return Ok(Some(recognised));
         }
         let era = self.verified.era();
         let clock = Arc::clone(&self.clock);
         let found = self
             .store
-            .read(move |conn| tokens::find_by_value(conn, &value, clock.now()))
+            .read(move |conn| match credential {
+                Credential::Value(value) => tokens::find_by_value(conn, &value, clock.now()),
+                Credential::LegacyUuid(id) => {
+                    let token = tokens::find(conn, id)?;
+                    Ok(token.filter(|token| !token.has_value).map(|token| (token, None)))
+                }
+            })
             .await?;
         Ok(found.map(|(token, works_until)| {
-            let token = Arc::new(token);
-            self.verified.remember(era, value, Arc::clone(&token), works_until);
-            token
+            let recognised = Recognised {
+                token: Arc::new(token),
+                works_until,
+            };
+            self.verified.remember(era, credential, recognised.clone());
+            recognised
         }))
     }
 

@@ -1,4 +1,4 @@
-//! Values that have been verified, and are believed without asking the store for as long as nothing about them can have changed.
+//! Credentials that have been verified, and are believed without asking the store for as long as nothing about them can have changed.
 
 use std::{
     collections::HashMap,
@@ -20,19 +20,28 @@ use crate::{
 
 /// How long it is sure, after it was asked, that nothing has been missed: less than the second within which a revocation must be heard of.
 const SURE_FOR: Duration = Duration::from_millis(800);
-/// How long a value is believed at all: somebody may have changed the tables by hand.
+/// How long a credential is believed at all: somebody may have changed the tables by hand.
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
-/// How many values are remembered.
+/// How many credentials are remembered.
 const MOST: usize = 100_000;
 
-/// The tokens of values that were looked up, and how far the changes have been heard of that could make them wrong.
+/// What a token is recognised by. It has no `Debug`: either can be a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A value that it has, or one that was rotated away and is in its grace period.
+    Value(ValueHash),
+    /// Its uuid, of which scripts of the legacy add-on know nothing else: only as long as it has never had a value.
+    LegacyUuid(TokenId),
+}
+
+/// The tokens of credentials that were looked up, and how far the changes have been heard of that could make them wrong.
 #[derive(Default)]
 pub struct Verified(RwLock<State>);
 
 #[derive(Default)]
 struct State {
-    values: HashMap<ValueHash, Entry>,
-    of_token: HashMap<TokenId, Vec<ValueHash>>,
+    credentials: HashMap<Credential, Entry>,
+    of_token: HashMap<TokenId, Vec<Credential>>,
     /// The last change that is accounted for, and since when; none while nobody has told of any.
     revision: Option<(Revision, Instant)>,
     /// Until when it is sure that there is no later one.
@@ -42,10 +51,17 @@ struct State {
 }
 
 struct Entry {
-    token: Arc<Token>,
-    /// The end of the value's grace period, if it is in one.
-    works_until: Option<Timestamp>,
+    recognised: Recognised,
     read_at: Instant,
+}
+
+/// A token that somebody has shown a credential of.
+#[derive(Clone)]
+pub struct Recognised {
+    /// The token.
+    pub token: Arc<Token>,
+    /// The end of the value's grace period, if it is in one.
+    pub works_until: Option<Timestamp>,
 }
 
 /// The moment before something is read from the store.
@@ -53,13 +69,13 @@ struct Entry {
 pub struct Era(u64);
 
 impl Verified {
-    /// The token of that value, if it is remembered and nothing can have happened to it.
-    pub fn get(&self, value: &ValueHash, now: Timestamp) -> Option<Arc<Token>> {
+    /// The token of that credential, if it is remembered and nothing can have happened to it.
+    pub fn get(&self, credential: &Credential, now: Timestamp) -> Option<Recognised> {
         let state = self.read();
-        let entry = state.values.get(value)?;
+        let entry = state.credentials.get(credential)?;
         let sure = state.sure_until.is_some_and(|until| Instant::now() < until);
-        let works = entry.works_until.is_none_or(|until| until > now);
-        (sure && works && entry.read_at.elapsed() < BELIEVED_FOR).then(|| Arc::clone(&entry.token))
+        let works = entry.recognised.works_until.is_none_or(|until| until > now);
+        (sure && works && entry.read_at.elapsed() < BELIEVED_FOR).then(|| entry.recognised.clone())
     }
 
     /// To be asked before the store is, and given to [`Verified::remember`] with the store's answer.
@@ -68,22 +84,21 @@ impl Verified {
     }
 
     /// Remembers what the store said, unless something has changed since.
-    pub fn remember(&self, era: Era, value: ValueHash, token: Arc<Token>, works_until: Option<Timestamp>) {
+    pub fn remember(&self, era: Era, credential: Credential, recognised: Recognised) {
         let mut state = self.write();
         if state.era != era.0 || state.revision.is_none() {
             return;
         }
-        if state.values.len() >= MOST {
+        if state.credentials.len() >= MOST {
             state.forget_all();
         }
-        let id = token.id;
+        let id = recognised.token.id;
         let entry = Entry {
-            token,
-            works_until,
+            recognised,
             read_at: Instant::now(),
         };
-        if state.values.insert(value, entry).is_none() {
-            state.of_token.entry(id).or_default().push(value);
+        if state.credentials.insert(credential, entry).is_none() {
+            state.of_token.entry(id).or_default().push(credential);
         }
     }
 
@@ -141,14 +156,14 @@ impl Listener for Verified {
 impl State {
     fn forget(&mut self, token: Option<TokenId>) {
         self.era += 1;
-        for value in token.and_then(|id| self.of_token.remove(&id)).unwrap_or_default() {
-            self.values.remove(&value);
+        for credential in token.and_then(|id| self.of_token.remove(&id)).unwrap_or_default() {
+            self.credentials.remove(&credential);
         }
     }
 
     fn forget_all(&mut self) {
         self.era += 1;
-        self.values.clear();
+        self.credentials.clear();
         self.of_token.clear();
     }
 }
@@ -172,7 +187,7 @@ mod tests {
         Timestamp::from_micros(micros).unwrap()
     }
 
-    fn token() -> (ValueHash, Arc<Token>) {
+    fn token() -> (Credential, Arc<Token>) {
         let random: &dyn Random = &OsRandom;
         let by = Actor {
             id: "admin".to_owned(),
@@ -190,14 +205,23 @@ mod tests {
             last_used_at: None,
             expires_at: None,
         };
-        (TokenValue::generate(random).unwrap().hash(), Arc::new(token))
+        (new_value(), Arc::new(token))
     }
 
-    fn remembering() -> (Verified, ValueHash, Arc<Token>) {
+    fn new_value() -> Credential {
+        Credential::Value(TokenValue::generate(&OsRandom).unwrap().hash())
+    }
+
+    fn remember(verified: &Verified, era: Era, value: Credential, token: &Arc<Token>, works_until: Option<Timestamp>) {
+        let token = Arc::clone(token);
+        verified.remember(era, value, Recognised { token, works_until });
+    }
+
+    fn remembering() -> (Verified, Credential, Arc<Token>) {
         let verified = Verified::default();
         verified.hear_revision(revision(7), Instant::now());
         let (value, token) = token();
-        verified.remember(verified.era(), value, Arc::clone(&token), None);
+        remember(&verified, verified.era(), value, &token, None);
         assert!(verified.get(&value, time(NOW)).is_some());
         (verified, value, token)
     }
@@ -220,7 +244,7 @@ mod tests {
     fn nothing_is_believed_before_the_feed_is_heard() {
         let verified = Verified::default();
         let (value, token) = token();
-        verified.remember(verified.era(), value, token, None);
+        remember(&verified, verified.era(), value, &token, None);
         assert!(verified.get(&value, time(NOW)).is_none());
     }
 
@@ -233,7 +257,7 @@ mod tests {
         let verified = Verified::default();
         verified.hear_revision(revision(7), long_ago());
         let (value, token) = token();
-        verified.remember(verified.era(), value, token, None);
+        remember(&verified, verified.era(), value, &token, None);
         assert!(verified.get(&value, time(NOW)).is_none());
         verified.hear_revision(revision(7), Instant::now());
         assert!(verified.get(&value, time(NOW)).is_some());
@@ -264,7 +288,7 @@ mod tests {
         let (verified, value, token) = remembering();
         let era = verified.era();
         verified.hear_change(&change(8, Some(token.id)));
-        verified.remember(era, value, token, None);
+        remember(&verified, era, value, &token, None);
         assert!(verified.get(&value, time(NOW)).is_none());
     }
 
@@ -275,7 +299,7 @@ mod tests {
         let asked_at = Instant::now();
         verified.hear_change(&change(8, None));
         let (value, token) = token();
-        verified.remember(verified.era(), value, token, None);
+        remember(&verified, verified.era(), value, &token, None);
         assert!(verified.get(&value, time(NOW)).is_none());
         verified.hear_revision(revision(7), asked_at);
         assert!(verified.get(&value, time(NOW)).is_some());
@@ -318,8 +342,8 @@ mod tests {
     #[test]
     fn a_grace_period_ends_on_time() {
         let (verified, _, token) = remembering();
-        let value = TokenValue::generate(&OsRandom).unwrap().hash();
-        verified.remember(verified.era(), value, token, Some(time(NOW + 1)));
+        let value = new_value();
+        remember(&verified, verified.era(), value, &token, Some(time(NOW + 1)));
         assert!(verified.get(&value, time(NOW)).is_some());
         assert!(verified.get(&value, time(NOW + 1)).is_none());
     }
@@ -328,9 +352,9 @@ mod tests {
     fn memory_is_bounded() {
         let (verified, _, token) = remembering();
         for _ in 0..=MOST {
-            let value = TokenValue::generate(&OsRandom).unwrap().hash();
-            verified.remember(verified.era(), value, Arc::clone(&token), None);
+            let value = new_value();
+            remember(&verified, verified.era(), value, &token, None);
         }
-        assert!(verified.read().values.len() <= MOST);
+        assert!(verified.read().credentials.len() <= MOST);
     }
 }

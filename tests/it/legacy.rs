@@ -312,7 +312,7 @@ fn bad_input_is_told_in_the_legacy_shape(lab: &Lab) {
             "name=n",
             ("content-type", "application/x-www-form-urlencoded"),
             415,
-            "the body must be JSON, not compressed, send Content-Type: application/json",
+            "the body must be application/json, not compressed, send Content-Type: application/json",
         ),
     ] {
         let answer = app.send("POST", LEGACY, As::Admin, &[header], body).expect(status);

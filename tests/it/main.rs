@@ -20,6 +20,7 @@ mod cli;
 mod credentials;
 mod durability;
 mod faults;
+mod introspect;
 mod legacy;
 mod limits;
 mod machine;
@@ -29,6 +30,7 @@ mod readme;
 mod replicas;
 mod support;
 mod transfer;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -60,9 +62,11 @@ const ON_BOTH: &[&[Test]] = &[
     credentials::TESTS,
     durability::TESTS,
     faults::TESTS,
+    introspect::TESTS,
     legacy::TESTS,
     machine::TESTS,
     replicas::TESTS,
+    verify::TESTS,
 ];
 
 /// Run on SQLite: what is about files, and what no store plays a part in.

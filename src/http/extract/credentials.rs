@@ -29,19 +29,36 @@ pub enum Credentials {
 /// # Errors
 /// 401 when they cannot be read.
 pub fn of_anyone(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
-    let malformed = || Failure::unauthorized(Refusal::Malformed, Challenge::ApiKey);
-    if let Some(value) = headers.get(API_KEY) {
-        let value = value.to_str().map_err(|_| malformed())?;
-        return Ok(Some(Credentials::Value(value.trim().into())));
+    if let Some(value) = of_token(headers)? {
+        return Ok(Some(Credentials::Value(value)));
     }
-    let Some(header) = headers.get(AUTHORIZATION) else {
+    if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
-    };
-    if let Some(token) = of_scheme("bearer", header) {
-        let bearer: Bearer = parse("Bearer", token).ok_or_else(malformed)?;
-        return Ok(Some(Credentials::Value(bearer.token().into())));
     }
     of_admin(headers)?.map(Some).ok_or_else(malformed)
+}
+
+/// What is claimed to be a token's value, if the request carries such a thing; an Authorization header of another scheme is not looked at.
+///
+/// # Errors
+/// 401 when it cannot be read.
+pub fn of_token(headers: &HeaderMap) -> Result<Option<SecretString>, Failure> {
+    if let Some(value) = headers.get(API_KEY) {
+        let value = value.to_str().map_err(|_| malformed())?;
+        return Ok(Some(value.trim().into()));
+    }
+    let Some(token) = headers
+        .get(AUTHORIZATION)
+        .and_then(|header| of_scheme("bearer", header))
+    else {
+        return Ok(None);
+    };
+    let bearer: Bearer = parse("Bearer", token).ok_or_else(malformed)?;
+    Ok(Some(bearer.token().into()))
+}
+
+fn malformed() -> Failure {
+    Failure::unauthorized(Refusal::Malformed, Challenge::ApiKey)
 }
 
 /// An admin's name and password, if the request carries them; nothing else that it carries is looked at.

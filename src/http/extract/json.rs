@@ -1,30 +1,11 @@
 //! Bodies of JSON.
 
-use actix_web::{
-    HttpMessage, HttpRequest,
-    dev::Payload,
-    error::PayloadError,
-    http::header,
-    web::{Bytes, BytesMut},
-};
-use futures_util::{StreamExt, TryStreamExt, future::LocalBoxFuture};
+use actix_web::{HttpMessage, HttpRequest, dev::Payload, http::header};
+use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use super::state;
+use super::body::{Body, collect, is_encoded};
 use crate::{domain::invalid::closest, http::error::Failure};
-
-/// What a handler takes of a request's body.
-pub trait Body: Sized {
-    /// Reads it.
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>>;
-}
-
-/// Nothing: what is sent is not looked at.
-impl Body for () {
-    fn read(_: &HttpRequest, _: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
-        Box::pin(async { Ok(()) })
-    }
-}
 
 /// The fields of a JSON object.
 pub trait Fields: DeserializeOwned {
@@ -58,44 +39,18 @@ pub struct Json<T>(pub T);
 impl<T: Fields> Body for Json<T> {
     fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
         Box::pin(async move {
-            let limits = state(request)?.config.limits;
-            let body = tokio::time::timeout(limits.request_timeout, collect(request, payload, limits.body_bytes))
-                .await
-                .map_err(|_| Failure::request_timeout())??;
+            let body = collect(request, payload).await?;
             if body.trim_ascii().is_empty()
                 && let Some(absent) = T::absent()
             {
                 return Ok(Self(absent));
             }
             if !body.is_empty() && (!says_json(request) || is_encoded(request)) {
-                return Err(Failure::not_json());
+                return Err(Failure::unsupported_media_type("application/json"));
             }
             parse(&body).map(Self)
         })
     }
-}
-
-async fn collect(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, Failure> {
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > most as u64) {
-        return Err(Failure::body_too_large(most));
-    }
-    let mut payload = payload.map_err(|error| unreadable(&error));
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await.transpose()? {
-        if body.len() + chunk.len() > most {
-            return Err(Failure::body_too_large(most));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-fn unreadable(error: &PayloadError) -> Failure {
-    Failure::bad_request(format!("the body cannot be read: {error}"))
 }
 
 /// Whether a body is said to be JSON, or nothing is said.
@@ -107,12 +62,6 @@ fn says_json(request: &HttpRequest) -> bool {
     !request.headers().contains_key(header::CONTENT_TYPE)
         || content_type.eq_ignore_ascii_case("application/json")
         || subtype.is_some_and(|subtype| subtype.ends_with("+json"))
-}
-
-/// Whether a body is compressed, which this server does not take (RFC 9110, section 8.4).
-fn is_encoded(request: &HttpRequest) -> bool {
-    let encoding = request.headers().get(header::CONTENT_ENCODING);
-    encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// What serde calls the things that JSON has.

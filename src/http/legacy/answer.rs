@@ -15,7 +15,10 @@ use serde_json::json;
 
 use crate::{
     domain::clock::Timestamp,
-    http::{Config, State, error::Failure},
+    http::{
+        Config, State,
+        error::{Failure, with_failures_as},
+    },
 };
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
@@ -57,17 +60,7 @@ pub async fn answer(
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(failure) => request.error_response(failure),
     };
-    let mut response = match response
-        .response()
-        .error()
-        .and_then(|error| error.as_error::<Failure>())
-    {
-        None => response,
-        Some(failure) => {
-            let body = error_body(failure);
-            response.map_body(|_, _| BoxBody::new(body))
-        }
-    };
+    let mut response = with_failures_as(response, error_body);
     announce_end(config, response.headers_mut());
     // Scripts look for header names as the old server wrote them.
     response.response_mut().head_mut().set_camel_case_headers(true);

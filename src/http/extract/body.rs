@@ -1,0 +1,69 @@
+//! Bodies of requests.
+
+use actix_web::{
+    HttpRequest,
+    dev::Payload,
+    error::PayloadError,
+    http::header,
+    web::{Bytes, BytesMut},
+};
+use futures_util::{StreamExt, TryStreamExt, future::LocalBoxFuture};
+
+use super::state;
+use crate::http::error::Failure;
+
+/// What a handler takes of a request's body.
+pub trait Body: Sized {
+    /// Reads it.
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>>;
+}
+
+/// Nothing: what is sent is not looked at.
+impl Body for () {
+    fn read(_: &HttpRequest, _: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The whole body.
+///
+/// # Errors
+/// 408, 413, or 400 when it breaks off.
+pub async fn collect(request: &HttpRequest, payload: Payload) -> Result<Bytes, Failure> {
+    let limits = state(request)?.config.limits;
+    tokio::time::timeout(
+        limits.request_timeout,
+        collect_most(request, payload, limits.body_bytes),
+    )
+    .await
+    .map_err(|_| Failure::request_timeout())?
+}
+
+async fn collect_most(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, Failure> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > most as u64) {
+        return Err(Failure::body_too_large(most));
+    }
+    let mut payload = payload.map_err(|error| unreadable(&error));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await.transpose()? {
+        if body.len() + chunk.len() > most {
+            return Err(Failure::body_too_large(most));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn unreadable(error: &PayloadError) -> Failure {
+    Failure::bad_request(format!("the body cannot be read: {error}"))
+}
+
+/// Whether a body is compressed, which this server does not take (RFC 9110, section 8.4).
+pub fn is_encoded(request: &HttpRequest) -> bool {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}

@@ -1,0 +1,29 @@
+//! Bodies of HTML forms, which OAuth's endpoints take.
+
+use actix_web::{HttpMessage, HttpRequest, dev::Payload, web::Query};
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+
+use super::body::{Body, collect, is_encoded};
+use crate::http::error::Failure;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The fields of a form, each at most once.
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned> Body for Form<T> {
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+        Box::pin(async move {
+            let body = collect(request, payload).await?;
+            if !request.content_type().eq_ignore_ascii_case(FORM) || is_encoded(request) {
+                return Err(Failure::unsupported_media_type(FORM));
+            }
+            let unreadable =
+                |reason: &dyn std::fmt::Display| Failure::bad_request(format!("the form cannot be read: {reason}"));
+            let text = std::str::from_utf8(&body).map_err(|error| unreadable(&error))?;
+            let fields = Query::<T>::from_query(text).map_err(|error| unreadable(&error))?;
+            Ok(Self(fields.into_inner()))
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! The gate for other services: whether a request that a proxy has got may pass (nginx's `auth_request`, Caddy's `forward_auth`,
+//! Traefik's `ForwardAuth`).
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{self, HeaderName},
+    },
+    middleware::Next,
+    web::Query,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::ExposeSecret;
+
+use super::{
+    error::{Challenge, Failure, with_failures_as},
+    extract::{credentials, origin, state},
+    observe::CallerLabel,
+};
+use crate::{
+    domain::permission::{Permission, PermissionSet},
+    service::{Refusal, authentication::Shown},
+};
+
+/// Where proxies write the method of the request that they have got, and its path and query: nginx by convention, Caddy and Traefik always.
+const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
+const URIS: [&str; 2] = ["x-original-uri", "x-forwarded-uri"];
+
+const TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
+const TOKEN_NAME: HeaderName = HeaderName::from_static("x-token-name");
+const TOKEN_PERMISSIONS: HeaderName = HeaderName::from_static("x-token-permissions");
+
+/// What a name is sent as in a header: everything but the unreserved characters of RFC 3986 is percent-encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Makes the answers of the gate ones without a body: a script may run what it gets.
+pub async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut response = with_failures_as(next.call(request).await?, |_| String::new());
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    Ok(response)
+}
+
+/// `/verify`, by any method: 200 and what token it is, if the original request may pass; 401 or 403 otherwise.
+pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let state = state(&request)?;
+    let origin = origin(&request)?;
+    let value = credentials::of_token(request.headers())?;
+    let uuid = if value.is_none() && state.config.legacy_uuid_auth {
+        original_uuid(&request)?
+    } else {
+        None
+    };
+    let shown = match (&value, &uuid) {
+        (Some(value), _) => Shown::Value(value.expose_secret()),
+        (None, Some(uuid)) => Shown::LegacyUuid(uuid),
+        (None, None) => return Err(Failure::unauthorized(Refusal::Missing, Challenge::ApiKey)),
+    };
+    let token = state.service.verify(shown, required(&request)?, origin).await?;
+    request.extensions_mut().insert(CallerLabel("token".to_owned()));
+    let permissions = token.permissions.to_string().replace(' ', ",");
+    Ok(HttpResponse::Ok()
+        .insert_header((TOKEN_ID, token.id.to_string()))
+        .insert_header((
+            TOKEN_NAME,
+            utf8_percent_encode(token.name.as_str(), ENCODED).to_string(),
+        ))
+        .insert_header((TOKEN_PERMISSIONS, permissions))
+        .finish())
+}
+
+/// What a token must hold: what the gate was set up to `require`, or what the legacy add-on asked for.
+fn required(request: &HttpRequest) -> Result<PermissionSet, Failure> {
+    let named = parameters(request.query_string()).ok_or_else(|| set_up_wrong("its query cannot be read"))?;
+    if named.is_empty() {
+        let reads = reads_only(request);
+        return Ok(PermissionSet::of_token_api().with(Permission::OrganizationAPITokenModify, !reads));
+    }
+    if named.iter().any(|(name, _)| name != "require") {
+        return Err(set_up_wrong("\"require\" is its only parameter"));
+    }
+    PermissionSet::parse(named.into_iter().map(|(_, permission)| permission))
+        .map_err(|_| set_up_wrong("\"require\" does not name a permission"))
+}
+
+fn parameters(query: &str) -> Option<Vec<(String, String)>> {
+    Query::from_query(query).ok().map(Query::into_inner)
+}
+
+/// Whether the original request only reads. Where a client could have put in a header of its own beside the proxy's, both must say so.
+fn reads_only(request: &HttpRequest) -> bool {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS];
+    let mut told = METHODS
+        .iter()
+        .flat_map(|name| request.headers().get_all(*name))
+        .peekable();
+    if told.peek().is_none() {
+        return safe.contains(request.method());
+    }
+    told.all(|method| safe.iter().any(|safe| safe.as_str().as_bytes() == method.as_bytes()))
+}
+
+/// The uuid in the original request's query; where there is more than one, the service behind the gate could mean another than the gate.
+fn original_uuid(request: &HttpRequest) -> Result<Option<String>, Failure> {
+    let malformed = || Failure::unauthorized(Refusal::Malformed, Challenge::ApiKey);
+    let mut found: Option<String> = None;
+    for uri in URIS.iter().flat_map(|name| request.headers().get_all(*name)) {
+        let Some((_, query)) = uri.to_str().map_err(|_| malformed())?.split_once('?') else {
+            continue;
+        };
+        let parameters = parameters(query).ok_or_else(malformed)?;
+        for (_, uuid) in parameters.into_iter().filter(|(name, _)| name == "uuid") {
+            if found.as_ref().is_some_and(|other| *other != uuid) {
+                return Err(malformed());
+            }
+            found = Some(uuid);
+        }
+    }
+    Ok(found)
+}
+
+/// The gate is shut until whoever set it up has mended it. What was sent is not shown: it may hold a credential.
+fn set_up_wrong(reason: &'static str) -> Failure {
+    log::warn!("nobody passes /verify as it is called: {reason}");
+    Failure::forbidden(reason)
+}
