@@ -3,10 +3,13 @@
 pub(crate) mod api_tokens;
 mod error;
 mod extract;
+mod graphql;
 mod introspect;
 mod legacy;
+pub mod metrics;
 pub(crate) mod observe;
 mod ops;
+mod page;
 pub(crate) mod request_id;
 mod verify;
 
@@ -22,11 +25,14 @@ use crate::{domain::actor::Door, service::Service};
 use error::Failure;
 pub use extract::client_address::{Proxies, ProxyHeader};
 pub use legacy::{LegacyMode, Phase};
+pub use metrics::Traffic;
 
 /// What the handlers share.
 pub struct State {
     /// The use cases.
     pub service: Arc<Service>,
+    /// What is counted of the requests.
+    pub traffic: Traffic,
     /// How requests are to be read and answered.
     pub config: Config,
 }
@@ -57,9 +63,9 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
-/// All routes.
-pub fn routes(config: &mut ServiceConfig, base_path: &str) {
-    let root = web::scope(base_path)
+/// All routes; that of the metrics only if they have no listener of their own.
+pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
+    let mut root = web::scope(base_path)
         .service(legacy("/rest/agent-config/1.0", Door::Legacy10))
         .service(legacy("/rest/agent-config/latest", Door::Legacy10))
         .service(legacy("/rest/agent/1.0", Door::LegacyPre15))
@@ -81,6 +87,17 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str) {
                 .service(resource("/{id}/rotate", "POST").route(web::post().to(api_tokens::rotate))),
         )
         .service(
+            web::scope("/public/graphql")
+                .app_data(Door::Graphql)
+                .wrap(from_fn(graphql::answer))
+                .service(
+                    resource("", "GET, HEAD, POST")
+                        .route(get().to(graphql::page))
+                        .route(web::post().to(graphql::execute)),
+                )
+                .service(resource("/{file}", "GET, HEAD").route(get().to(graphql::file))),
+        )
+        .service(
             resource("/introspect", "POST")
                 .app_data(Door::ApiTokens)
                 .route(web::post().to(introspect::introspect)),
@@ -93,12 +110,21 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str) {
         )
         .service(resource("/healthz", "GET, HEAD").route(get().to(ops::healthz)))
         .service(resource("/readyz", "GET, HEAD").route(get().to(ops::readyz)));
+    if metrics_here {
+        root = root.service(metrics());
+    }
     config.service(root).default_service(web::to(not_found));
 }
 
-fn legacy(prefix: &str, door: Door) -> impl actix_web::dev::HttpServiceFactory + 'static {
+/// The route of the metrics.
+pub fn metrics() -> Resource {
+    resource("/metrics", "GET, HEAD").route(get().to(metrics::metrics))
+}
+
+fn legacy(prefix: &'static str, door: Door) -> impl actix_web::dev::HttpServiceFactory + 'static {
     web::scope(prefix)
         .app_data(door)
+        .app_data(legacy::Prefix(prefix))
         .wrap(from_fn(legacy::answer))
         .service(
             resource("/tokens", "GET, HEAD, POST")

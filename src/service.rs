@@ -3,6 +3,7 @@
 pub mod admins;
 pub mod authentication;
 pub mod error;
+mod figures;
 mod passwords;
 mod throttle;
 pub mod tokens;
@@ -24,6 +25,7 @@ use crate::{
         url::DatabaseUrl,
     },
 };
+use figures::Figures;
 use passwords::Passwords;
 use throttle::Throttle;
 use unwritten::Unwritten;
@@ -38,6 +40,7 @@ pub struct Service {
     throttle: Throttle,
     unwritten: Unwritten,
     verified: Arc<Verified>,
+    figures: Arc<Figures>,
 }
 
 impl Service {
@@ -51,6 +54,7 @@ impl Service {
             throttle: Throttle::default(),
             unwritten: Unwritten::default(),
             verified: Arc::default(),
+            figures: Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?),
             store,
             clock,
             random,

@@ -108,6 +108,10 @@ pub struct ServeSettings {
     #[arg(long)]
     pub legacy_uuid_auth: bool,
 
+    /// Another address and port to listen on, for /metrics alone, which is then not at --listen any more
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
+    pub metrics_listen: Option<SocketAddr>,
+
     /// The most bytes of a request's body
     #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
     pub max_body_bytes: u32,

@@ -23,8 +23,8 @@ use crate::{
         clock::{Clock, SystemClock},
         random::{OsRandom, Random},
     },
-    http::{self, State, observe},
-    service::Service,
+    http::{self, State, Traffic, observe},
+    service::{self, Service},
     settings::{ServeSettings, StoreSettings},
     store::{OpenError, Store},
 };
@@ -60,10 +60,13 @@ pub enum StartError {
 /// A server that listens and has not answered anything yet.
 pub struct Running {
     server: Server,
+    metrics_server: Option<Server>,
     service: Arc<Service>,
     hurry: Arc<Notify>,
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
     pub address: SocketAddr,
+    /// The address of the metrics' own listener, if they have one.
+    pub metrics_address: Option<SocketAddr>,
 }
 
 /// The use cases over the store of `settings`, which is made if `create` says so, with the system's clock and randomness.
@@ -104,9 +107,12 @@ pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running,
     let request_timeout = config.limits.request_timeout;
     let state = Data::new(State {
         service: Arc::clone(&service),
+        traffic: Traffic::new().map_err(|error| service::Error::Internal(error.into()))?,
         config,
     });
-    let mut http_server = HttpServer::new(move || create_app(state.clone()))
+    let metrics_here = settings.metrics_listen.is_none();
+    let of_app = state.clone();
+    let mut http_server = HttpServer::new(move || create_app(of_app.clone(), metrics_here))
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .client_request_timeout(request_timeout);
@@ -119,17 +125,39 @@ pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running,
         None => http_server.bind(settings.listen).map_err(bound)?,
     };
     let address = http_server.addrs().first().copied().unwrap_or(settings.listen);
+    let metrics = settings
+        .metrics_listen
+        .map(|listen| serve_metrics(listen, state))
+        .transpose()?;
+    let (metrics_server, metrics_address) = metrics.unzip();
     Ok(Running {
         server: http_server.run(),
+        metrics_server,
+        metrics_address,
         service,
         hurry: Arc::default(),
         address,
     })
 }
 
-/// The application: the same for the server and the tests.
+/// A server of the metrics alone, and its address.
+fn serve_metrics(listen: SocketAddr, state: Data<State>) -> Result<(Server, SocketAddr), StartError> {
+    let app = move || {
+        App::new()
+            .app_data(state.clone())
+            .service(http::metrics())
+            .wrap(from_fn(observe::observe))
+    };
+    let server = HttpServer::new(app).disable_signals().workers(1).bind(listen);
+    let server = server.map_err(|error| StartError::Bind(listen, error))?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+/// The application: the same for the server and the tests; with the metrics only if they have no listener of their own.
 pub fn create_app(
     state: Data<State>,
+    metrics_here: bool,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -142,7 +170,7 @@ pub fn create_app(
     let base_path = state.config.base_path.clone();
     App::new()
         .app_data(state)
-        .configure(move |config| http::routes(config, &base_path))
+        .configure(move |config| http::routes(config, &base_path, metrics_here))
         .wrap(NormalizePath::trim())
         .wrap(from_fn(observe::observe))
 }
@@ -173,10 +201,18 @@ impl Running {
                 }
             }
         });
+        let metrics = self.metrics_server.map(|server| {
+            let handle = server.handle();
+            actix_web::rt::spawn(server);
+            handle
+        });
         let ended = tokio::select! {
             ended = self.server => ended,
             () = self.hurry.notified() => Ok(()),
         };
+        if let Some(metrics) = metrics {
+            metrics.stop(false).await;
+        }
         // A flush that has begun is let end: cut off, it would take with it what it was about to write.
         ending.notify_one();
         flushing.await.map_err(std::io::Error::other)?;

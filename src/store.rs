@@ -34,11 +34,26 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// The store. Its work runs on threads that may block, never more of them at once than there are connections.
 #[derive(Clone)]
 pub struct Store {
+    /// The name of its kind of database.
+    pub kind: &'static str,
     pool: r2d2::Pool<Connections>,
     connections: Arc<Semaphore>,
     writers: Arc<Semaphore>,
     unreachable_since: Arc<Mutex<Option<Instant>>>,
     patience: Duration,
+}
+
+/// How the connections of a store are doing.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreState {
+    /// Whether the last attempt to get one succeeded.
+    pub reachable: bool,
+    /// How many are open.
+    pub open: u32,
+    /// How many are at work, or about to be opened for it.
+    pub busy: u32,
+    /// How many there can be.
+    pub most: u32,
 }
 
 impl Store {
@@ -69,6 +84,7 @@ impl Store {
             DatabaseUrl::Postgres(_) => CONNECTIONS as usize - 2,
         };
         let store = Self {
+            kind: url.kind(),
             pool,
             connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
             writers: Arc::new(Semaphore::new(writers)),
@@ -91,6 +107,19 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         self.with_connection(Instant::now() + self.patience, work).await
+    }
+
+    /// How its connections are doing.
+    pub fn state(&self) -> StoreState {
+        let open = self.pool.state().connections;
+        let free = self.connections.available_permits();
+        let unreachable = self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
+        StoreState {
+            reachable: unreachable.is_none(),
+            open,
+            busy: CONNECTIONS.saturating_sub(u32::try_from(free).unwrap_or(CONNECTIONS)),
+            most: CONNECTIONS,
+        }
     }
 
     async fn with_connection<T, E>(

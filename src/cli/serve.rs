@@ -26,6 +26,9 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let running = build(settings, service)?;
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     log::info!("listening on {scheme}://{}{}", running.address, settings.base_path);
+    if let Some(metrics) = running.metrics_address {
+        log::info!("metrics alone on http://{metrics}/metrics");
+    }
     if scheme == "http" && !running.address.ip().is_loopback() {
         log::warn!(
             "this is plain HTTP beyond this machine: passwords and tokens can be read on the way; set --tls-cert and --tls-key, or put a proxy with TLS in front"

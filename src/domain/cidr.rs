@@ -56,6 +56,11 @@ impl CidrBlocks {
         !self.0.is_empty() && self.0.iter().all(|block| outer.iter().any(|wide| wide.contains(block)))
     }
 
+    /// The blocks, in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
+        self.0.iter()
+    }
+
     /// Whether there is no block, and so no limit.
     #[must_use]
     pub fn is_empty(&self) -> bool {

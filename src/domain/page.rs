@@ -120,7 +120,8 @@ pub enum TokenState {
 }
 
 impl TokenState {
-    const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::NeverUsed, Self::Legacy];
+    /// All of them. A token can be in more than one.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::NeverUsed, Self::Legacy];
 
     /// The name in a query.
     #[must_use]

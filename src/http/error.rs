@@ -130,6 +130,12 @@ impl Failure {
         &self.message
     }
 
+    /// What kind of failure this is, in a word for programs: the reason phrase of its status, as GraphQL's clients write codes.
+    pub fn code(&self) -> String {
+        let reason = self.status.canonical_reason().unwrap_or("error");
+        reason.to_ascii_uppercase().replace([' ', '-'], "_")
+    }
+
     /// What went wrong here, if it was not the client's doing.
     pub fn cause(&self) -> Option<&Error> {
         self.source.as_deref().filter(|_| self.status.is_server_error())

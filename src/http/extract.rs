@@ -57,6 +57,17 @@ impl Who for AdminOnly {
     const CHALLENGE: Challenge = Challenge::Basic;
 }
 
+/// Tokens alone, with their value.
+pub struct TokenOnly;
+
+impl Who for TokenOnly {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+        Ok(credentials::of_token(headers)?.map(Credentials::Value))
+    }
+
+    const CHALLENGE: Challenge = Challenge::ApiKey;
+}
+
 /// Tokens, with their value; and admins, with HTTP Basic.
 pub struct TokenOrAdmin;
 

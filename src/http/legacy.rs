@@ -29,6 +29,10 @@ use crate::{
 pub use answer::{LegacyMode, Phase, answer};
 pub use list::list;
 
+/// The prefix that a legacy path begins with, after the context path.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefix(pub &'static str);
+
 /// A token as the legacy page shows it: scripts split this text at its commas and colons, so the order and the form are part of it.
 #[derive(Serialize)]
 struct LegacyToken<'a> {

@@ -1,6 +1,9 @@
 //! What is seen of every request: its id, its line in the log, and the headers of every answer.
 
-use std::{rc::Rc, time::Instant};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     Error, HttpMessage,
@@ -44,7 +47,11 @@ async fn observed(
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    log_response(&response, began);
+    let took = began.elapsed();
+    if let Some(state) = response.request().app_data::<Data<State>>() {
+        state.traffic.count(&response, took);
+    }
+    log_response(&response, took);
     Ok(response)
 }
 
@@ -62,7 +69,7 @@ fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-fn log_response<B>(response: &ServiceResponse<B>, began: Instant) {
+fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
     let request = response.request();
     if let Some(cause) = response
         .response()
@@ -79,7 +86,7 @@ fn log_response<B>(response: &ServiceResponse<B>, began: Instant) {
         method = request.method().as_str(),
         route = request.match_pattern().as_deref().unwrap_or("-"),
         status = response.status().as_u16(),
-        microseconds = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+        microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         client = client.map_or_else(|| "-".to_owned(), |address| address.to_string()).as_str(),
         caller = caller;
         "request"

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     Error, Refusal, Service,
+    figures::{Kind, Outcome},
     transaction::may_be_used,
     unwritten::Subject,
     verified::{Credential, Recognised},
@@ -40,7 +41,7 @@ impl Service {
     /// [`Error::Unauthenticated`] when no token has that value, or it has expired, or may not be used from there.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
         let value = ValueHash::of_presented(presented);
-        let token = self.admit(value.map(Credential::Value), origin).await?;
+        let token = self.admit(Kind::Value, value.map(Credential::Value), origin).await?;
         value
             .map(|value| Caller::Token(token, value))
             .ok_or(Error::Unauthenticated(Refusal::Value))
@@ -52,11 +53,11 @@ impl Service {
     /// # Errors
     /// As [`Service::authenticate_value`]; [`Error::Forbidden`] when the token lacks a permission.
     pub async fn verify(&self, shown: Shown<'_>, required: PermissionSet, origin: Origin) -> Result<Arc<Token>, Error> {
-        let credential = match shown {
-            Shown::Value(text) => ValueHash::of_presented(text).map(Credential::Value),
-            Shown::LegacyUuid(text) => TokenId::parse(text).map(Credential::LegacyUuid),
+        let (kind, credential) = match shown {
+            Shown::Value(text) => (Kind::Value, ValueHash::of_presented(text).map(Credential::Value)),
+            Shown::LegacyUuid(text) => (Kind::LegacyUuid, TokenId::parse(text).map(Credential::LegacyUuid)),
         };
-        let token = self.admit(credential, origin).await?;
+        let token = self.admit(kind, credential, origin).await?;
         hold(&token, required)?;
         Ok(token)
     }
@@ -88,26 +89,29 @@ impl Service {
     }
 
     /// The token of that credential, if there is one and it may be used, and now it is.
-    async fn admit(&self, credential: Option<Credential>, origin: Origin) -> Result<Arc<Token>, Error> {
+    async fn admit(&self, kind: Kind, credential: Option<Credential>, origin: Origin) -> Result<Arc<Token>, Error> {
         let now = self.clock.now();
         let recognised = match credential {
             Some(credential) => self.recognise(credential, now).await?,
             None => None,
         };
         let Some(Recognised { token, .. }) = recognised else {
-            return Err(self.refuse(origin, Refusal::Value, Subject::Unknown));
+            return Err(self.refuse(kind, origin, Refusal::Value, Subject::Unknown));
         };
         if let Err(reason) = may_be_used(&token, origin, now) {
-            return Err(self.refuse(origin, reason, Subject::Token(token.id)));
+            return Err(self.refuse(kind, origin, reason, Subject::Token(token.id)));
         }
         self.unwritten.used(token.id, now);
+        self.figures.authenticated(kind, Outcome::Accepted);
         Ok(token)
     }
 
     /// The token of that credential: remembered, or asked for.
     async fn recognise(&self, credential: Credential, now: Timestamp) -> Result<Option<Recognised>, Error> {
-        if let Some(recognised) = self.verified.get(&credential, now) {
-            return Ok(Some(recognised));
+        let remembered = self.verified.get(&credential, now);
+        self.figures.looked_up(remembered.is_some());
+        if remembered.is_some() {
+            return Ok(remembered);
         }
         let era = self.verified.era();
         let clock = Arc::clone(&self.clock);
@@ -142,7 +146,7 @@ impl Service {
         origin: Origin,
     ) -> Result<Caller, Error> {
         let now = self.clock.now();
-        self.throttle.check(origin.client, name, now)?;
+        self.check_throttle(origin, name, now)?;
         let admin = match AdminName::parse(name) {
             Err(_) => None,
             Ok(name) => self.store.read(move |conn| admins::find(conn, &name)).await?,
@@ -152,27 +156,34 @@ impl Service {
             .map_or(Subject::Unknown, |admin| Subject::Admin(admin.name.clone()));
         let Ok(password) = Password::parse(password) else {
             self.throttle.failed(origin.client, name, now);
-            return Err(self.refuse(origin, Refusal::Password, subject));
+            return Err(self.refuse(Kind::Password, origin, Refusal::Password, subject));
         };
         let remembered = |admin| self.passwords.recently_verified(admin, &password, now);
         if !admin.as_ref().is_some_and(remembered) {
             let turn = self.passwords.turn().await?;
             // While this call waited for its turn, others may have failed for it, or have shown the same password.
-            self.throttle.check(origin.client, name, self.clock.now())?;
+            self.check_throttle(origin, name, self.clock.now())?;
             let right = admin.as_ref().is_some_and(remembered)
                 || self.passwords.verify(turn, admin.as_ref(), &password, now).await?;
             if !right {
                 self.throttle.failed(origin.client, name, self.clock.now());
-                return Err(self.refuse(origin, Refusal::Password, subject));
+                return Err(self.refuse(Kind::Password, origin, Refusal::Password, subject));
             }
             self.throttle.succeeded(origin.client, name);
         }
+        self.figures.authenticated(Kind::Password, Outcome::Accepted);
         admin
             .map(Caller::Admin)
             .ok_or(Error::Unauthenticated(Refusal::Password))
     }
 
-    fn refuse(&self, origin: Origin, reason: Refusal, subject: Subject) -> Error {
+    fn check_throttle(&self, origin: Origin, name: &str, now: Timestamp) -> Result<(), Error> {
+        let checked = self.throttle.check(origin.client, name, now);
+        checked.inspect_err(|_| self.figures.authenticated(Kind::Password, Outcome::Throttled))
+    }
+
+    fn refuse(&self, kind: Kind, origin: Origin, reason: Refusal, subject: Subject) -> Error {
+        self.figures.authenticated(kind, Outcome::Refused(reason));
         self.unwritten.refused(origin, reason, subject);
         Error::Unauthenticated(reason)
     }

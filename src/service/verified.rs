@@ -44,8 +44,8 @@ struct State {
     of_token: HashMap<TokenId, Vec<Credential>>,
     /// The last change that is accounted for, and since when; none while nobody has told of any.
     revision: Option<(Revision, Instant)>,
-    /// Until when it is sure that there is no later one.
-    sure_until: Option<Instant>,
+    /// When the latest question was asked whose answer showed that there is no later one.
+    sure_at: Option<Instant>,
     /// Moves with every change, so that what was read before one is not remembered after it.
     era: u64,
 }
@@ -64,6 +64,16 @@ pub struct Recognised {
     pub works_until: Option<Timestamp>,
 }
 
+/// How much is remembered, and how far the changes have been heard of.
+pub struct Knowledge {
+    /// How many credentials are remembered.
+    pub credentials: usize,
+    /// The number of the last change that is accounted for.
+    pub revision: Option<i64>,
+    /// How long ago it was sure that there is no later one.
+    pub age: Option<Duration>,
+}
+
 /// The moment before something is read from the store.
 #[derive(Clone, Copy)]
 pub struct Era(u64);
@@ -73,9 +83,19 @@ impl Verified {
     pub fn get(&self, credential: &Credential, now: Timestamp) -> Option<Recognised> {
         let state = self.read();
         let entry = state.credentials.get(credential)?;
-        let sure = state.sure_until.is_some_and(|until| Instant::now() < until);
+        let sure = state.sure_at.is_some_and(|at| at.elapsed() < SURE_FOR);
         let works = entry.recognised.works_until.is_none_or(|until| until > now);
         (sure && works && entry.read_at.elapsed() < BELIEVED_FOR).then(|| entry.recognised.clone())
+    }
+
+    /// What is known of the changes, and how much is remembered.
+    pub fn knowledge(&self) -> Knowledge {
+        let state = self.read();
+        Knowledge {
+            credentials: state.credentials.len(),
+            revision: state.revision.as_ref().map(|(known, _)| known.number),
+            age: state.sure_at.map(|at| at.elapsed()),
+        }
     }
 
     /// To be asked before the store is, and given to [`Verified::remember`] with the store's answer.
@@ -116,7 +136,7 @@ impl Listener for Verified {
         let mut state = self.write();
         state.forget_all();
         state.revision = None;
-        state.sure_until = None;
+        state.sure_at = None;
     }
 
     fn hear_revision(&self, revision: Revision, asked_at: Instant) {
@@ -131,7 +151,7 @@ impl Listener for Verified {
             state.forget_all();
             state.revision = Some((revision, Instant::now()));
         }
-        state.sure_until = state.sure_until.max(Some(asked_at + SURE_FOR));
+        state.sure_at = state.sure_at.max(Some(asked_at));
     }
 
     fn hear_change(&self, change: &Change) {

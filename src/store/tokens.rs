@@ -1,8 +1,8 @@
 //! Queries on tokens and their values.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl,
-    define_sql_function, sql_types::Text,
+    BoolExpressionMethods, Connection, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
+    RunQueryDsl, define_sql_function, dsl::count_star, sql_types::Text,
 };
 
 use serde::Serialize;
@@ -263,7 +263,29 @@ pub fn page(
     size: PageSize,
     now: Timestamp,
 ) -> Result<Page, StoreError> {
-    let mut query = tokens::table.filter(tokens::seq.gt(after.row())).into_boxed();
+    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
+    let mut rows: Vec<TokenRow> = filtered(filter, now)
+        .filter(tokens::seq.gt(after.row()))
+        .order(tokens::seq.asc())
+        .limit(one_more)
+        .load(conn)?;
+    let more = rows.len() > size.get();
+    rows.truncate(size.get());
+    let next = rows.last().filter(|_| more).map(|row| Cursor::behind(row.seq));
+    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
+    Ok(Page { tokens, next })
+}
+
+/// How many tokens pass `filter`.
+///
+/// # Errors
+/// When the store fails.
+pub fn count(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Result<i64, StoreError> {
+    Ok(filtered(filter, now).select(count_star()).first(conn)?)
+}
+
+fn filtered(filter: &TokenFilter, now: Timestamp) -> tokens::BoxedQuery<'_, <AnyConnection as Connection>::Backend> {
+    let mut query = tokens::table.into_boxed();
     if let Some(part) = filter.name.as_deref() {
         query = query.filter(replace(tokens::name, part, "").ne(tokens::name));
     }
@@ -282,13 +304,7 @@ pub fn page(
     if let Some(before) = filter.expires_before {
         query = query.filter(tokens::expires_at.lt(before.micros()));
     }
-    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
-    let mut rows: Vec<TokenRow> = query.order(tokens::seq.asc()).limit(one_more).load(conn)?;
-    let more = rows.len() > size.get();
-    rows.truncate(size.get());
-    let next = rows.last().filter(|_| more).map(|row| Cursor::behind(row.seq));
-    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
-    Ok(Page { tokens, next })
+    query
 }
 
 /// Writes when tokens were last used; a time never moves backwards, and tokens that are gone are passed over.

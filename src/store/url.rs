@@ -32,6 +32,17 @@ pub enum DatabaseUrlError {
     Parameters,
 }
 
+impl DatabaseUrl {
+    /// The name of its kind of database.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
 impl FromStr for DatabaseUrl {
     type Err = DatabaseUrlError;
 

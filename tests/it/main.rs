@@ -20,6 +20,7 @@ mod cli;
 mod credentials;
 mod durability;
 mod faults;
+mod graphql;
 mod introspect;
 mod legacy;
 mod limits;
@@ -62,6 +63,7 @@ const ON_BOTH: &[&[Test]] = &[
     credentials::TESTS,
     durability::TESTS,
     faults::TESTS,
+    graphql::TESTS,
     introspect::TESTS,
     legacy::TESTS,
     machine::TESTS,
@@ -73,6 +75,7 @@ const ON_BOTH: &[&[Test]] = &[
 const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
     faults::OF_FILES,
+    graphql::OF_PAGES,
     limits::TESTS,
     observe::TESTS,
     postman::OF_FILES,

@@ -1,0 +1,112 @@
+//! Metrics in Prometheus' text format. No label has a value that a client chooses.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::ServiceResponse,
+    http::{Method, header},
+};
+use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+
+use super::{error::Failure, extract::state, legacy::Prefix};
+use crate::{domain::actor::Door, service::Error};
+
+/// The upper bounds of the buckets of durations, in seconds.
+const BUCKETS: [f64; 16] = [
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// What is counted of the requests.
+pub struct Traffic {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    legacy: IntCounterVec,
+}
+
+impl Traffic {
+    /// Counters that begin at zero.
+    ///
+    /// # Errors
+    /// When two of them have one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let traffic = Self {
+            registry: Registry::new(),
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "tokenbridge_http_requests_total",
+                    "Requests that were answered, by door, method and status",
+                ),
+                &["door", "method", "status"],
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new(
+                    "tokenbridge_http_request_duration_seconds",
+                    "How long it took to begin the answers of requests, by door",
+                )
+                .buckets(BUCKETS.to_vec()),
+                &["door"],
+            )?,
+            legacy: IntCounterVec::new(
+                Opts::new(
+                    "tokenbridge_legacy_requests_total",
+                    "Requests on legacy paths, by prefix and method",
+                ),
+                &["prefix", "method"],
+            )?,
+        };
+        traffic.registry.register(Box::new(traffic.requests.clone()))?;
+        traffic.registry.register(Box::new(traffic.durations.clone()))?;
+        traffic.registry.register(Box::new(traffic.legacy.clone()))?;
+        Ok(traffic)
+    }
+
+    /// Counts a request that has been answered, after so long.
+    pub fn count<B>(&self, response: &ServiceResponse<B>, took: Duration) {
+        let request = response.request();
+        let door = request.app_data::<Door>().map_or("other", |door| door.name());
+        let method = method_label(request.method());
+        self.requests
+            .with_label_values(&[door, method, response.status().as_str()])
+            .inc();
+        self.durations.with_label_values(&[door]).observe(took.as_secs_f64());
+        if let Some(Prefix(prefix)) = request.app_data() {
+            self.legacy.with_label_values(&[*prefix, method]).inc();
+        }
+    }
+}
+
+/// `GET /metrics`: all figures, of this process, of its requests and of the service.
+pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let state = state(&request)?;
+    let families = [
+        state.traffic.registry.gather(),
+        state.service.figures().await,
+        prometheus::gather(),
+    ]
+    .concat();
+    let mut text = Vec::new();
+    let encoder = TextEncoder::new();
+    encoder
+        .encode(&families, &mut text)
+        .map_err(|error| Error::Internal(error.into()))?;
+    let format = encoder.format_type().to_owned();
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, format))
+        .body(text))
+}
+
+/// A method's own name, if it is one of those that everybody knows.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}

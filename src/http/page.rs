@@ -1,0 +1,49 @@
+//! Pages for browsers, and the files that they are made of.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, ContentType},
+};
+
+use super::error::Failure;
+
+/// A policy by which a page runs the scripts and styles of this server, talks to it, and does nothing else (CSP 3).
+pub const SCRIPTS_OF_OUR_OWN: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A page under a policy. `{{base_path}}` in its text stands for the context path.
+pub fn html(text: &str, base_path: &str, policy: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::html())
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .body(text.replace("{{base_path}}", base_path))
+}
+
+/// A file that a page is made of.
+pub struct Asset {
+    name: &'static str,
+    content: &'static [u8],
+}
+
+impl Asset {
+    /// The file of that name.
+    pub const fn new(name: &'static str, content: &'static [u8]) -> Self {
+        Self { name, content }
+    }
+
+    /// The file that `{file}` in the route of a request stands for.
+    pub fn find(files: &'static [Self], request: &HttpRequest) -> Result<HttpResponse, Failure> {
+        let wanted = request.match_info().get("file");
+        let file = files
+            .iter()
+            .find(|file| Some(file.name) == wanted)
+            .ok_or_else(|| Failure::not_found("there is nothing at this path"))?;
+        let content_type = match file.name.rsplit_once('.') {
+            Some((_, "css")) => "text/css; charset=utf-8",
+            Some((_, "js")) => "text/javascript; charset=utf-8",
+            _ => "application/octet-stream",
+        };
+        Ok(HttpResponse::Ok().content_type(content_type).body(file.content))
+    }
+}

@@ -1,0 +1,224 @@
+//! What the service counts and measures, for those who watch it. No label has a value that a client chooses.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
+
+use super::{Error, Refusal, Service};
+use crate::{
+    domain::{
+        clock::Timestamp,
+        page::{TokenFilter, TokenState},
+    },
+    store::{Store, tokens},
+};
+
+/// The tokens are counted at most so often,
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+/// and after a count that took long, not before so many times that long has passed.
+const COUNT_REST: u32 = 50;
+/// How long the figures wait for a count; one that takes longer is shown the next time.
+const COUNT_WAIT: Duration = Duration::from_secs(1);
+
+/// What is counted and measured.
+pub struct Figures {
+    registry: Registry,
+    authentications: IntCounterVec,
+    lookups: IntCounterVec,
+    tokens: IntGaugeVec,
+    remembered: IntGauge,
+    revision: IntGauge,
+    revision_age: Gauge,
+    store_up: IntGauge,
+    connections: IntGaugeVec,
+    last_count: Mutex<Option<LastCount>>,
+}
+
+struct LastCount {
+    began: Instant,
+    /// How long it took; it is under way where this is missing.
+    took: Option<Duration>,
+}
+
+/// What somebody tried to authenticate with.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A token's value.
+    Value,
+    /// The uuid of a legacy token, at the gate.
+    LegacyUuid,
+    /// An admin's name and password.
+    Password,
+}
+
+/// How that ended.
+#[derive(Clone, Copy)]
+pub enum Outcome {
+    /// It was right.
+    Accepted,
+    /// It was refused.
+    Refused(Refusal),
+    /// It was not looked at, after too many that were wrong.
+    Throttled,
+}
+
+impl Figures {
+    /// Figures that begin at zero; `store` is what kind of store there is.
+    ///
+    /// # Errors
+    /// When two of them have one name.
+    pub fn new(store: &str) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let build_info = Opts::new(
+            "tokenbridge_build_info",
+            "1, with the version and the kind of the store",
+        )
+        .const_label("version", env!("CARGO_PKG_VERSION"))
+        .const_label("store", store);
+        registered(&registry, IntGauge::with_opts(build_info)?)?.set(1);
+        let counters =
+            |name, help, labels: &[&str]| registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
+        let gauge = |name, help| registered(&registry, IntGauge::new(name, help)?);
+        let gauges = |name, help| registered(&registry, IntGaugeVec::new(Opts::new(name, help), &["state"])?);
+        Ok(Self {
+            authentications: counters(
+                "tokenbridge_authentications_total",
+                "Credentials that were looked at, by kind and outcome",
+                &["kind", "outcome"],
+            )?,
+            lookups: counters(
+                "tokenbridge_cache_lookups_total",
+                "Well-formed values and uuids of tokens, by whether they were remembered (hit) or asked of the store (miss)",
+                &["outcome"],
+            )?,
+            remembered: gauge("tokenbridge_cache_entries", "Credentials of tokens that are remembered")?,
+            tokens: gauges("tokenbridge_tokens", "Tokens by state; a token can be in more than one")?,
+            revision: gauge(
+                "tokenbridge_revision",
+                "The number of the last change that this server has heard of",
+            )?,
+            revision_age: registered(
+                &registry,
+                Gauge::new(
+                    "tokenbridge_revision_age_seconds",
+                    "How long ago this server was last sure to have heard of every change",
+                )?,
+            )?,
+            store_up: gauge(
+                "tokenbridge_store_up",
+                "1 while connections to the store can be had, 0 while not",
+            )?,
+            connections: gauges(
+                "tokenbridge_store_connections",
+                "Connections to the store: open, busy, and the most there can be",
+            )?,
+            last_count: Mutex::new(None),
+            registry,
+        })
+    }
+
+    /// Counts an attempt to authenticate.
+    pub fn authenticated(&self, kind: Kind, outcome: Outcome) {
+        let kind = match kind {
+            Kind::Value => "value",
+            Kind::LegacyUuid => "legacy-uuid",
+            Kind::Password => "password",
+        };
+        let outcome = match outcome {
+            Outcome::Accepted => "accepted",
+            Outcome::Throttled => "throttled",
+            Outcome::Refused(Refusal::Expired) => "expired",
+            Outcome::Refused(Refusal::Address) => "address",
+            Outcome::Refused(_) => "wrong",
+        };
+        self.authentications.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// Counts a credential that was remembered or not.
+    pub fn looked_up(&self, remembered: bool) {
+        let outcome = if remembered { "hit" } else { "miss" };
+        self.lookups.with_label_values(&[outcome]).inc();
+    }
+
+    /// Whether the tokens are to be counted again now; if so, the caller does it.
+    fn begins_to_count(&self) -> bool {
+        let mut last = self.last_count();
+        let due = last.as_ref().is_none_or(|last| {
+            let rest = last.took.map(|took| COUNT_EVERY.max(took * COUNT_REST));
+            rest.is_some_and(|rest| last.began.elapsed() >= rest)
+        });
+        if due {
+            *last = Some(LastCount {
+                began: Instant::now(),
+                took: None,
+            });
+        }
+        due
+    }
+
+    fn counted(&self, counts: Option<Vec<(TokenState, i64)>>) {
+        if let Some(last) = self.last_count().as_mut() {
+            last.took = Some(last.began.elapsed());
+        }
+        // What is not known any more is not shown.
+        self.tokens.reset();
+        for (state, count) in counts.into_iter().flatten() {
+            self.tokens.with_label_values(&[state.name()]).set(count);
+        }
+    }
+
+    fn last_count(&self) -> std::sync::MutexGuard<'_, Option<LastCount>> {
+        self.last_count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// What the service counts and measures, as it is now; the tokens as they were counted last, which can be a while ago where there are many.
+    pub async fn figures(&self) -> Vec<MetricFamily> {
+        let figures = &self.figures;
+        if figures.begins_to_count() {
+            let counting = tokio::spawn(count(Arc::clone(figures), self.store.clone(), self.clock.now()));
+            // Whether it has ended or not is seen in the figures.
+            let _ = tokio::time::timeout(COUNT_WAIT, counting).await;
+        }
+        let knowledge = self.verified.knowledge();
+        figures
+            .remembered
+            .set(i64::try_from(knowledge.credentials).unwrap_or(i64::MAX));
+        figures.revision.set(knowledge.revision.unwrap_or_default());
+        figures
+            .revision_age
+            .set(knowledge.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        let store = self.store.state();
+        figures.store_up.set(store.reachable.into());
+        for (state, connections) in [("open", store.open), ("busy", store.busy), ("most", store.most)] {
+            figures.connections.with_label_values(&[state]).set(connections.into());
+        }
+        figures.registry.gather()
+    }
+}
+
+async fn count(figures: Arc<Figures>, store: Store, now: Timestamp) {
+    let counts = store
+        .read(move |conn| {
+            let in_state = |state| TokenFilter {
+                state: Some(state),
+                ..TokenFilter::default()
+            };
+            TokenState::ALL
+                .into_iter()
+                .map(|state| Ok((state, tokens::count(conn, &in_state(state), now)?)))
+                .collect::<Result<Vec<_>, Error>>()
+        })
+        .await;
+    figures.counted(counts.ok());
+}
+
+/// `metric`, which the registry knows from now on.
+fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> Result<M, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

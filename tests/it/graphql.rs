@@ -1,0 +1,241 @@
+//! GraphQL at `/public/graphql`, and its playground.
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{
+        Lab, TestApp,
+        client::{Answer, As, TOKENS, string},
+    },
+    tests,
+};
+
+tests![
+    the_connection_check_of_panthers_tool_succeeds,
+    a_token_rotates_itself,
+    a_second_rotation_does_not_take_the_first_ones_value,
+    only_values_let_in,
+    the_schema_has_the_documented_types,
+    deep_and_wide_queries_are_refused,
+    errors_have_the_standard_shape,
+    a_store_that_is_gone_is_an_error_of_the_field,
+];
+tests![OF_PAGES: the_playground_asks_nobody_else];
+
+const GRAPHQL: &str = "/public/graphql";
+
+fn ask(app: &TestApp, who: As<'_>, query: &str) -> Answer {
+    app.post(GRAPHQL, who, &json!({ "query": query }))
+}
+
+fn new_key(app: &TestApp) -> String {
+    app.new_token(&json!({ "name": "n", "permissions": ["AlertRead"] })).1
+}
+
+const ROTATE: &str = "mutation { rotateAPIToken { token { id name value permissions allowedCIDRBlocks createdAt expiresAt \
+    lastUsedAt rotatedAt updatedAt } } }";
+
+fn the_connection_check_of_panthers_tool_succeeds(lab: &Lab) {
+    let app = lab.app();
+    let key = new_key(&app);
+    let body = json!({
+        "operationName": "GetVersion", "variables": {},
+        "query": "query GetVersion { generalSettings { pantherVersion } }",
+    });
+    let answer = app.post(GRAPHQL, As::Key(&key), &body).expect(200);
+    assert_eq!(
+        answer.json(),
+        json!({ "data": { "generalSettings": { "pantherVersion": env!("CARGO_PKG_VERSION") } } })
+    );
+    app.post(GRAPHQL, As::Bearer(&key), &body).expect(200);
+}
+
+fn a_token_rotates_itself(lab: &Lab) {
+    let app = lab.app();
+    let body = json!({ "name": "n", "permissions": ["UserRead", "AlertRead"], "allowedCIDRBlocks": ["127.0.0.0/8"] });
+    let (id, key) = app.new_token(&body);
+    let answer = ask(&app, As::Key(&key), ROTATE).expect(200).json();
+    let token = &answer["data"]["rotateAPIToken"]["token"];
+    let now = lab.clock.in_seconds(0);
+    let value = string(&token["value"]);
+    assert_eq!(
+        *token,
+        json!({
+            "id": id, "name": "n", "value": value, "permissions": ["AlertRead", "UserRead"],
+            "allowedCIDRBlocks": ["127.0.0.0/8"], "createdAt": now, "expiresAt": null, "lastUsedAt": now,
+            "rotatedAt": now, "updatedAt": null,
+        })
+    );
+    app.get("/api-tokens/self", As::Key(&value)).expect(200);
+    ask(&app, As::Key(&key), ROTATE).expect(401);
+    let doors = lab
+        .store
+        .texts("SELECT door AS found FROM audit_events WHERE action = 'token.rotated'");
+    assert_eq!(doors, ["graphql"]);
+}
+
+fn a_second_rotation_does_not_take_the_first_ones_value(lab: &Lab) {
+    let app = lab.app();
+    let key = new_key(&app);
+    let twice = "mutation { a: rotateAPIToken { token { value } } b: rotateAPIToken { token { value } } }";
+    let answer = ask(&app, As::Key(&key), twice).expect(200).json();
+    let value = string(&answer["data"]["a"]["token"]["value"]);
+    assert!(answer["data"]["b"]["token"].is_null());
+    assert_eq!(answer["errors"][0]["path"], json!(["b", "token"]));
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHORIZED");
+    app.get("/api-tokens/self", As::Key(&value)).expect(200);
+}
+
+fn only_values_let_in(lab: &Lab) {
+    let app = lab.app();
+    let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
+    for who in [
+        As::Nobody,
+        As::Admin,
+        As::Key("tbk_wrong"),
+        As::Key(&uuid),
+        As::Bearer("x"),
+    ] {
+        let refused = ask(&app, who, "{ generalSettings { pantherVersion } }").expect(401);
+        assert_eq!(refused.header("www-authenticate"), Some("ApiKey"));
+        assert_eq!(
+            refused.json()["errors"][0]["extensions"]["code"],
+            "UNAUTHORIZED",
+            "{who:?}"
+        );
+        assert!(refused.json()["errors"][0]["message"].is_string());
+    }
+}
+
+/// The fields of a type as `name: Type`, in GraphQL's own notation.
+fn fields(app: &TestApp, key: &str, name: &str) -> Vec<String> {
+    fn notation(of: &Value) -> String {
+        match of["kind"].as_str().unwrap() {
+            "NON_NULL" => format!("{}!", notation(&of["ofType"])),
+            "LIST" => format!("[{}]", notation(&of["ofType"])),
+            _ => string(&of["name"]),
+        }
+    }
+    let kinds = "kind name ofType { kind name ofType { kind name ofType { kind name } } }";
+    let query =
+        format!("{{ __type(name: \"{name}\") {{ fields {{ name type {{ {kinds} }} }} enumValues {{ name }} }} }}");
+    let found = ask(app, As::Key(key), &query).expect(200).json()["data"]["__type"].clone();
+    let of_fields = found["fields"].as_array().into_iter().flatten();
+    let of_values = found["enumValues"].as_array().into_iter().flatten();
+    of_fields
+        .map(|field| format!("{}: {}", string(&field["name"]), notation(&field["type"])))
+        .chain(of_values.map(|value| string(&value["name"])))
+        .collect()
+}
+
+fn the_schema_has_the_documented_types(lab: &Lab) {
+    let app = lab.app();
+    let key = new_key(&app);
+    assert_eq!(
+        fields(&app, &key, "APIToken"),
+        [
+            "allowedCIDRBlocks: [String!]!",
+            "createdAt: DateTime!",
+            "expiresAt: DateTime",
+            "id: ID!",
+            "lastUsedAt: DateTime",
+            "name: String!",
+            "permissions: [Permission!]!",
+            "rotatedAt: DateTime",
+            "updatedAt: DateTime",
+            "value: String",
+        ]
+    );
+    assert_eq!(
+        fields(&app, &key, "Mutation"),
+        ["rotateAPIToken: RotateAPITokenOutput!"]
+    );
+    assert_eq!(fields(&app, &key, "RotateAPITokenOutput"), ["token: APIToken"]);
+    assert_eq!(fields(&app, &key, "Query"), ["generalSettings: GeneralSettings!"]);
+    assert_eq!(fields(&app, &key, "GeneralSettings"), ["pantherVersion: String!"]);
+    assert_eq!(fields(&app, &key, "Permission").len(), 39);
+}
+
+fn deep_and_wide_queries_are_refused(lab: &Lab) {
+    let app = lab.app();
+    let key = new_key(&app);
+    let deep = format!(
+        "{{ __schema {{ types {{ {} name {} }} }} }}",
+        "fields { type { ".repeat(12),
+        "} }".repeat(12)
+    );
+    let aliases: String = (0..600)
+        .map(|n| format!("a{n}: generalSettings {{ pantherVersion }} "))
+        .collect();
+    let wide = format!("{{ {aliases} }}");
+    let nested = "{ a ".repeat(10_000);
+    for query in [deep, wide, nested] {
+        let answer = ask(&app, As::Key(&key), &query);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.json()["data"].is_null(), "{answer:?}");
+        assert!(!answer.json()["errors"].as_array().unwrap().is_empty());
+    }
+    let many = format!("{{ generalSettings {{ pantherVersion }} }} # {}", "x".repeat(70_000));
+    let refused = ask(&app, As::Key(&key), &many).expect(413);
+    assert!(refused.json()["errors"][0]["message"].is_string());
+}
+
+fn errors_have_the_standard_shape(lab: &Lab) {
+    let app = lab.app();
+    let key = new_key(&app);
+    for query in [
+        "",
+        "{",
+        "{ nothing }",
+        "mutation { generalSettings }",
+        "query A { a } query B { b }",
+    ] {
+        let answer = ask(&app, As::Key(&key), query).expect(200).json();
+        assert!(answer["errors"][0]["message"].is_string(), "{query}: {answer}");
+    }
+    let broken = app.send(
+        "POST",
+        GRAPHQL,
+        As::Key(&key),
+        &[("content-type", "application/json")],
+        "{",
+    );
+    assert!(broken.expect(400).json()["errors"][0]["message"].is_string());
+    let list = app.post(GRAPHQL, As::Key(&key), &json!([{ "query": "{ __typename }" }]));
+    list.expect(400);
+    let refused = app.delete(GRAPHQL, As::Key(&key)).expect(405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, POST"));
+}
+
+fn a_store_that_is_gone_is_an_error_of_the_field(lab: &Lab) {
+    let app = lab.app();
+    let key = new_key(&app);
+    ask(&app, As::Key(&key), "{ __typename }").expect(200);
+    lab.store.execute("ALTER TABLE audit_events RENAME TO elsewhere");
+    let answer = ask(&app, As::Key(&key), ROTATE).expect(200).json();
+    assert!(answer["data"]["rotateAPIToken"]["token"].is_null(), "{answer}");
+    let message = string(&answer["errors"][0]["message"]);
+    assert!(!message.contains("audit_events"), "{message}");
+    lab.store.execute("ALTER TABLE elsewhere RENAME TO audit_events");
+    app.get(&format!("{TOKENS}/self"), As::Key(&key)).expect(200);
+}
+
+fn the_playground_asks_nobody_else(lab: &Lab) {
+    let app = lab.app_with(&["--base-path", "/bamboo"]);
+    let page = app.get(GRAPHQL, As::Nobody).expect(200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+    assert!(page.text.contains("X-API-Key: &lt;ENTER_YOUR_KEY_HERE&gt;"));
+    for (file, content_type) in [("css", "text/css"), ("js", "text/javascript")] {
+        let path = format!("{GRAPHQL}/playground.{file}");
+        assert!(page.text.contains(&format!("\"/bamboo{path}\"")), "{path}");
+        let answer = app.get(&path, As::Nobody).expect(200);
+        assert!(answer.header("content-type").unwrap().starts_with(content_type));
+        assert!(
+            !answer.text.contains("://") || file == "js" && !answer.text.contains("http"),
+            "{path}"
+        );
+    }
+    app.get(&format!("{GRAPHQL}/other.js"), As::Nobody).expect(404);
+}
