@@ -19,7 +19,7 @@ use crate::{
         actor::{Door, Origin},
         caller::{Call, Caller},
     },
-    http::observe::with_sources,
+    http::{observe::with_sources, openapi},
     service,
     settings::ServeSettings,
     startup::StartError,
@@ -57,6 +57,8 @@ enum Command {
     Migrate(migrate::Migration),
     /// Ask the server that these settings describe whether it and its store answer; for container health checks
     Healthcheck(ServeSettings),
+    /// Print the OpenAPI document of the server
+    Openapi,
     /// Print a script that completes this program's commands in a shell
     Completions {
         /// The shell
@@ -139,6 +141,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Token { command } => token::run(command).await,
         Command::Migrate(migration) => migrate::run(&migration),
         Command::Healthcheck(settings) => healthcheck::run(&settings),
+        Command::Openapi => output::json(&openapi::document("")),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut definition(), "tokenbridge", &mut script);

@@ -6,8 +6,9 @@ mod extract;
 mod graphql;
 mod introspect;
 mod legacy;
-pub mod metrics;
+mod metrics;
 pub(crate) mod observe;
+pub(crate) mod openapi;
 mod ops;
 mod page;
 pub(crate) mod request_id;
@@ -63,13 +64,22 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
+/// The prefixes of the legacy API, which are all equal.
+pub const LEGACY_PREFIXES: [(&str, Door); 4] = [
+    ("/rest/agent-config/1.0", Door::Legacy10),
+    ("/rest/agent-config/latest", Door::Legacy10),
+    ("/rest/agent/1.0", Door::LegacyPre15),
+    ("/rest/agent/latest", Door::LegacyPre15),
+];
+
 /// All routes; that of the metrics only if they have no listener of their own.
 pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
-    let mut root = web::scope(base_path)
-        .service(legacy("/rest/agent-config/1.0", Door::Legacy10))
-        .service(legacy("/rest/agent-config/latest", Door::Legacy10))
-        .service(legacy("/rest/agent/1.0", Door::LegacyPre15))
-        .service(legacy("/rest/agent/latest", Door::LegacyPre15))
+    let root = LEGACY_PREFIXES
+        .into_iter()
+        .fold(web::scope(base_path), |root, (prefix, door)| {
+            root.service(legacy(prefix, door))
+        });
+    let mut root = root
         .service(
             web::scope("/api-tokens")
                 .app_data(Door::ApiTokens)
@@ -92,10 +102,10 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
                 .wrap(from_fn(graphql::answer))
                 .service(
                     resource("", "GET, HEAD, POST")
-                        .route(get().to(graphql::page))
+                        .route(get().to(graphql::playground::page))
                         .route(web::post().to(graphql::execute)),
                 )
-                .service(resource("/{file}", "GET, HEAD").route(get().to(graphql::file))),
+                .service(resource("/{file}", "GET, HEAD").route(get().to(graphql::playground::file))),
         )
         .service(
             resource("/introspect", "POST")
@@ -108,6 +118,9 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
                 .wrap(from_fn(verify::answer))
                 .to(verify::verify),
         )
+        .service(resource("/openapi.json", "GET, HEAD").route(get().to(openapi::json)))
+        .service(resource("/docs", "GET, HEAD").route(get().to(openapi::swagger_ui::page)))
+        .service(resource("/docs/{file}", "GET, HEAD").route(get().to(openapi::swagger_ui::file)))
         .service(resource("/healthz", "GET, HEAD").route(get().to(ops::healthz)))
         .service(resource("/readyz", "GET, HEAD").route(get().to(ops::readyz)));
     if metrics_here {
@@ -128,7 +141,7 @@ fn legacy(prefix: &'static str, door: Door) -> impl actix_web::dev::HttpServiceF
         .wrap(from_fn(legacy::answer))
         .service(
             resource("/tokens", "GET, HEAD, POST")
-                .route(get().to(legacy::list))
+                .route(get().to(legacy::list::list))
                 .route(web::post().to(legacy::create)),
         )
         .service(

@@ -13,11 +13,14 @@ pub mod transfer;
 pub mod url;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use connection::Connections;
 pub use connection::{AnyConnection, Usage};
@@ -40,18 +43,19 @@ pub struct Store {
     connections: Arc<Semaphore>,
     writers: Arc<Semaphore>,
     unreachable_since: Arc<Mutex<Option<Instant>>>,
+    waiting: Arc<AtomicUsize>,
     patience: Duration,
 }
 
 /// How the connections of a store are doing.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreState {
-    /// Whether the last attempt to get one succeeded.
-    pub reachable: bool,
-    /// How many are open.
-    pub open: u32,
     /// How many are at work, or about to be opened for it.
     pub busy: u32,
+    /// How many are open and at rest.
+    pub idle: u32,
+    /// How many calls wait for one, or for their turn to write.
+    pub waiting: usize,
     /// How many there can be.
     pub most: u32,
 }
@@ -89,6 +93,7 @@ impl Store {
             connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
             writers: Arc::new(Semaphore::new(writers)),
             unreachable_since: Arc::default(),
+            waiting: Arc::default(),
             patience: usage.patience,
         };
         Ok((store, applied))
@@ -111,13 +116,11 @@ impl Store {
 
     /// How its connections are doing.
     pub fn state(&self) -> StoreState {
-        let open = self.pool.state().connections;
         let free = self.connections.available_permits();
-        let unreachable = self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
         StoreState {
-            reachable: unreachable.is_none(),
-            open,
             busy: CONNECTIONS.saturating_sub(u32::try_from(free).unwrap_or(CONNECTIONS)),
+            idle: self.pool.state().idle_connections,
+            waiting: self.waiting.load(Ordering::Relaxed),
             most: CONNECTIONS,
         }
     }
@@ -131,7 +134,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let permit = wait_for(&self.connections, deadline).await?;
+        let permit = self.wait_for(&self.connections, deadline).await?;
         let store = self.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -143,6 +146,19 @@ impl Store {
             .await
             .map_err(|_| StoreError::Slow)?
             .map_err(|_| StoreError::Ending)?
+    }
+
+    async fn wait_for(
+        &self,
+        semaphore: &Arc<Semaphore>,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, StoreError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        tokio::time::timeout_at(deadline.into(), Arc::clone(semaphore).acquire_owned())
+            .await
+            .map_err(|_| StoreError::Busy)?
+            .map_err(|_| StoreError::Ending)
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
@@ -168,7 +184,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let deadline = Instant::now() + self.patience;
-        let writer = wait_for(&self.writers, deadline).await?;
+        let writer = self.wait_for(&self.writers, deadline).await?;
         self.with_connection(deadline, move |conn| {
             let _writer = writer;
             conn.begin_write().map_err(StoreError::from)?;
@@ -188,13 +204,13 @@ impl Store {
     }
 }
 
-type Permit = tokio::sync::OwnedSemaphorePermit;
+/// A call that waits, until this is dropped.
+struct Waiting<'s>(&'s AtomicUsize);
 
-async fn wait_for(semaphore: &Arc<Semaphore>, deadline: Instant) -> Result<Permit, StoreError> {
-    tokio::time::timeout_at(deadline.into(), Arc::clone(semaphore).acquire_owned())
-        .await
-        .map_err(|_| StoreError::Busy)?
-        .map_err(|_| StoreError::Ending)
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {

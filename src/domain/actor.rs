@@ -27,7 +27,8 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
-    const ALL: [Self; 3] = [Self::User, Self::ApiToken, Self::System];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::User, Self::ApiToken, Self::System];
 
     /// The published name.
     #[must_use]

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, error::QueryPayloadError, web::Query};
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     error::Failure,
     extract::{
         Authenticated, TokenOrAdmin,
-        json::{Fields, Json, Others, nullable},
+        json::{Fields, Json, Others, not_null, nullable},
         state,
     },
+    openapi::schemas::{self, NewApiToken, PermissionName},
 };
 use crate::{
     domain::{
@@ -32,29 +34,65 @@ use crate::{
 };
 use view::{ApiToken, ListResp};
 
-const LONGEST_GRACE_SECONDS: u64 = 604_800;
+const LONGEST_GRACE_SECONDS: f64 = 604_800.0;
 
 /// What `GET /api-tokens` takes in its query.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// How many tokens a page has at most
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000, example = 100)]
     limit: Option<String>,
+    /// The `next` of the page before
+    #[param(
+        required = false,
+        nullable = false,
+        pattern = "^[A-Za-z0-9_-]{11}$",
+        example = "AAAAAAAAAGQ"
+    )]
     cursor: Option<String>,
+    /// Only tokens whose name contains this, in the same case
+    #[param(
+        required = false,
+        nullable = false,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$",
+        example = "deploy"
+    )]
     name: Option<String>,
+    /// Only tokens in this state
+    #[param(required = false, schema_with = schemas::token_state, example = "active")]
     state: Option<String>,
+    /// Only tokens last used before this time, or never and made before it
+    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
     unused_since: Option<String>,
+    /// Only tokens that expire before this time
+    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
     expires_before: Option<String>,
 }
 
 /// What create and update take: Panther's `ModifyAPIToken`, and `expiresAt`.
-#[derive(Deserialize)]
+///
+/// What is left out stays as it is; in a create it is the caller's own
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = APITokenAPI::ModifyAPIToken, example = json!({ "name": "deployer", "allowedCIDRBlocks": ["10.0.0.0/8"] }))]
 pub struct ModifyApiToken {
+    /// The name of the token
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(required = false, schema_with = schemas::name)]
     name: Option<String>,
+    /// What the token may do
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(required = false, nullable = false, value_type = Vec<PermissionName>)]
     permissions: Option<Vec<String>>,
-    #[serde(rename = "allowedCIDRBlocks")]
+    /// The CIDR blocks that the token may be used from, at most 100; from everywhere if there are none
+    #[serde(rename = "allowedCIDRBlocks", default, deserialize_with = "not_null")]
+    #[schema(required = false, schema_with = schemas::cidr_blocks)]
     allowed_cidr_blocks: Option<Vec<String>>,
+    /// When the token stops working, in the future; null for never
     #[serde(default, deserialize_with = "nullable")]
+    #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<String>>,
 }
 
@@ -66,11 +104,17 @@ impl Fields for ModifyApiToken {
 }
 
 /// What rotate takes.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = APITokenAPI::RotateAPIToken, example = json!({ "gracePeriodSeconds": 60 }))]
 pub struct RotateApiToken {
-    grace_period_seconds: Option<i64>,
+    /// How long the value until now works on; without it, it and every earlier one end at once
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(required = false, value_type = u32, minimum = 0, maximum = 604_800)]
+    grace_period_seconds: Option<f64>,
+    /// When the token stops working, in the future; null for never
     #[serde(default, deserialize_with = "nullable")]
+    #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<String>>,
 }
 
@@ -88,6 +132,11 @@ impl Fields for RotateApiToken {
 type Call<B = ()> = Authenticated<TokenOrAdmin, B>;
 
 /// `GET /api-tokens`: a page of the tokens, oldest first.
+#[utoipa::path(
+    get, path = "/api-tokens", tag = "API tokens", operation_id = "listApiTokens", summary = "List tokens",
+    params(ListQuery),
+    responses((status = 200, description = "A page of the tokens", body = ListResp)),
+)]
 pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
     let Query(query) = Query::<ListQuery>::from_query(request.query_string()).map_err(|error| {
         let QueryPayloadError::Deserialize(reason) = error else {
@@ -117,6 +166,11 @@ pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Res
 }
 
 /// `POST /api-tokens`: makes a token. Its value is in this answer alone.
+#[utoipa::path(
+    post, path = "/api-tokens", tag = "API tokens", operation_id = "createApiToken", summary = "Create a token",
+    request_body = NewApiToken,
+    responses((status = 200, description = "The token, with its value", body = ApiToken)),
+)]
 pub async fn create(
     request: HttpRequest,
     Authenticated {
@@ -134,12 +188,23 @@ pub async fn create(
 }
 
 /// `GET /api-tokens/{id}`: one token, or with `self` the one that the call is made with.
+#[utoipa::path(
+    get, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "getApiToken", summary = "Get a token",
+    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
+    responses((status = 200, description = "The token", body = ApiToken)),
+)]
 pub async fn get(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
     let token = state(&request)?.service.get(&call, token_ref(&request)?).await?;
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
 }
 
 /// `POST /api-tokens/{id}`: changes what the body names.
+#[utoipa::path(
+    post, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "updateApiToken", summary = "Update a token",
+    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
+    request_body = ModifyApiToken,
+    responses((status = 200, description = "The token after the change", body = ApiToken)),
+)]
 pub async fn update(
     request: HttpRequest,
     Authenticated {
@@ -159,22 +224,27 @@ pub async fn update(
 }
 
 /// `POST /api-tokens/{id}/rotate`: gives the token a new value, which is in this answer alone.
+#[utoipa::path(
+    post, path = "/api-tokens/{id}/rotate", tag = "API tokens", operation_id = "rotateApiToken",
+    summary = "Give a token a new value",
+    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
+    request_body = Option<RotateApiToken>,
+    responses((status = 200, description = "The token, with its new value", body = ApiToken)),
+)]
 pub async fn rotate(
     request: HttpRequest,
     Authenticated {
         call, body: Json(body), ..
     }: Call<Json<RotateApiToken>>,
 ) -> Result<HttpResponse, Failure> {
+    // JSON has one kind of number: 60 and 60.0 are the same.
     let seconds = body.grace_period_seconds.unwrap_or_default();
-    let grace_period = u64::try_from(seconds)
-        .ok()
-        .filter(|seconds| *seconds <= LONGEST_GRACE_SECONDS)
-        .ok_or_else(|| {
-            let message = format!("{seconds} is not a whole number from 0 to {LONGEST_GRACE_SECONDS}");
-            Invalid::new("gracePeriodSeconds", message)
-        })?;
+    if seconds.fract() != 0.0 || !(0.0..=LONGEST_GRACE_SECONDS).contains(&seconds) {
+        let message = format!("{seconds} is not a whole number from 0 to {LONGEST_GRACE_SECONDS}");
+        return Err(Invalid::new("gracePeriodSeconds", message).into());
+    }
     let rotation = Rotation {
-        grace_period: Duration::from_secs(grace_period),
+        grace_period: Duration::from_secs_f64(seconds),
         expires_at: expiry(body.expires_at)?,
     };
     let (token, value) = state(&request)?
@@ -185,6 +255,11 @@ pub async fn rotate(
 }
 
 /// `DELETE /api-tokens/{id}`: removes a token.
+#[utoipa::path(
+    delete, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "deleteApiToken", summary = "Delete a token",
+    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
+    responses((status = 204, description = "The token is gone")),
+)]
 pub async fn delete(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
     state(&request)?.service.delete(call, token_ref(&request)?).await?;
     Ok(HttpResponse::NoContent().finish())

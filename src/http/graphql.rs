@@ -1,6 +1,6 @@
 //! GraphQL at `/public/graphql`: what Panther's own clients ask for, and a playground.
 
-mod playground;
+pub mod playground;
 mod schema;
 
 use actix_web::{
@@ -9,8 +9,10 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
 };
-use async_graphql::Request;
+use async_graphql::{Request, Variables};
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     error::{Failure, with_failures_as},
@@ -19,23 +21,58 @@ use super::{
         json::{Fields, Json, Others},
         state,
     },
+    openapi::schemas::GraphqlResponse,
 };
-pub use playground::{file, page};
 use schema::SCHEMA;
 
-impl Fields for Request {
+/// A request, as GraphQL over HTTP has it; other fields, `extensions` among them, are ignored.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({ "query": "{ generalSettings { pantherVersion } }" }))]
+pub struct GraphqlRequest {
+    /// The document
+    query: String,
+    /// Which of its operations is meant, if it has more than one
+    operation_name: Option<String>,
+    /// The variables of the operation
+    #[schema(value_type = Option<serde_json::Map<String, serde_json::Value>>)]
+    variables: Option<Variables>,
+}
+
+impl Fields for GraphqlRequest {
     const OTHERS: Others = Others::Ignored;
 }
 
+impl From<GraphqlRequest> for Request {
+    fn from(body: GraphqlRequest) -> Self {
+        let request = Self::new(body.query).variables(body.variables.unwrap_or_default());
+        match body.operation_name {
+            Some(name) => request.operation_name(name),
+            None => request,
+        }
+    }
+}
+
 /// `POST /public/graphql`: carries out a query or a mutation. What goes wrong in it is told beside its data, with status 200.
+#[utoipa::path(
+    post, path = "/public/graphql", tag = "GraphQL", operation_id = "graphql", summary = "Carry out a query or a mutation",
+    request_body = GraphqlRequest,
+    responses((
+        status = 200, description = "Its data, and what went wrong", body = GraphqlResponse,
+        example = json!({ "data": { "generalSettings": { "pantherVersion": "0.1.0" } } }),
+    )),
+    security(("ApiKeyAuth" = [])),
+)]
 pub async fn execute(
     request: HttpRequest,
     Authenticated {
         call, body: Json(body), ..
-    }: Authenticated<TokenOnly, Json<Request>>,
+    }: Authenticated<TokenOnly, Json<GraphqlRequest>>,
 ) -> Result<HttpResponse, Failure> {
     let state = state(&request)?.clone();
-    let answer = SCHEMA.execute(body.data(state.into_inner()).data(call)).await;
+    let answer = SCHEMA
+        .execute(Request::from(body).data(state.into_inner()).data(call))
+        .await;
     Ok(HttpResponse::Ok().json(answer))
 }
 

@@ -4,33 +4,57 @@ use std::net::IpAddr;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     error::Failure,
     extract::{Authenticated, TokenOrAdmin, form::Form, state},
+    openapi::schemas::ip_address,
 };
-use crate::{domain::Invalid, service::Recognised};
+use crate::{
+    domain::{Invalid, clock::Timestamp},
+    service::Recognised,
+};
 
 /// What `POST /introspect` takes; other parameters, `token_type_hint` among them, are ignored.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub struct IntrospectionRequest {
+    /// The value that was shown
+    #[schema(required, nullable = false)]
     token: Option<String>,
+    /// The address from which it was shown; without it, a token that is limited to CIDR blocks is inactive
+    #[schema(required = false, schema_with = ip_address)]
     client_ip: Option<String>,
 }
 
 /// What it answers: of a value that is worth nothing only that.
-#[derive(Default, Serialize)]
-struct Introspection {
+#[derive(Default, Serialize, ToSchema)]
+#[schema(example = json!({
+    "active": true, "scope": "OrganizationAPITokenRead", "client_id": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0",
+    "sub": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0", "iat": 1_795_262_400, "exp": 1_826_798_400,
+}))]
+pub struct Introspection {
+    /// Whether the value is good; if not, nothing else is said
     active: bool,
+    /// The permissions of the token, with a space between them
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     scope: Option<String>,
+    /// The id of the token
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uuid")]
     client_id: Option<String>,
+    /// The id of the token, too: it acts for itself
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uuid")]
     sub: Option<String>,
+    /// When the value was made, in seconds since 1970; absent for one in its grace period
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     iat: Option<i64>,
+    /// When the value stops working, in seconds since 1970; absent if it does not
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     exp: Option<i64>,
 }
 
@@ -48,18 +72,24 @@ impl From<Recognised> for Introspection {
             client_id: Some(id.clone()),
             // A token acts for itself, and not for a person (RFC 9068, section 2.2).
             sub: Some(id),
-            iat: issued_at.map(|at| at.seconds()),
+            iat: issued_at.map(Timestamp::seconds),
             exp: token
                 .expires_at
                 .into_iter()
                 .chain(works_until)
                 .min()
-                .map(|end| end.seconds()),
+                .map(Timestamp::seconds),
         }
     }
 }
 
 /// `POST /introspect`: whether a value is good, and for what.
+#[utoipa::path(
+    post, path = "/introspect", tag = "For other services", operation_id = "introspect",
+    summary = "Say what a value is worth (RFC 7662)",
+    request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "Whether the value is good, and for what", body = Introspection)),
+)]
 pub async fn introspect(
     request: HttpRequest,
     Authenticated {

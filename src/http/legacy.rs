@@ -1,10 +1,11 @@
 //! The tokens API of "Agent Apis for Bamboo": the four fields that its scripts know, and nothing else.
 
 mod answer;
-mod list;
+pub mod list;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     error::Failure,
@@ -13,6 +14,7 @@ use super::{
         json::{Fields, Json, Others},
         state,
     },
+    openapi::schemas::{self, NewLegacyToken},
 };
 use crate::{
     domain::{
@@ -27,18 +29,25 @@ use crate::{
     },
 };
 pub use answer::{LegacyMode, Phase, answer};
-pub use list::list;
 
 /// The prefix that a legacy path begins with, after the context path.
 #[derive(Clone, Copy, Debug)]
 pub struct Prefix(pub &'static str);
 
 /// A token as the legacy page shows it: scripts split this text at its commas and colons, so the order and the form are part of it.
-#[derive(Serialize)]
-struct LegacyToken<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "uuid": "2c4ee2ad-7c2c-4f02-8d0c-7ac2da6b0bb5", "name": "informational name", "read": true, "change": false,
+}))]
+pub struct LegacyToken<'a> {
+    /// The identifier of the token; the id of /api-tokens
+    #[schema(format = "uuid")]
     uuid: String,
+    /// The name of the token
     name: &'a str,
+    /// Whether the token reads: it holds `OrganizationAPITokenRead`
     read: bool,
+    /// Whether the token changes: it holds `OrganizationAPITokenModify`
     change: bool,
 }
 
@@ -54,11 +63,18 @@ impl<'a> From<&'a Token> for LegacyToken<'a> {
 }
 
 /// What create and update take. Other fields are ignored, as is the `uuid` of a create.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "name": "informational name", "read": true, "change": false }))]
 pub struct LegacyFields {
+    /// Ignored in a create; in an update it must be the one of the path
+    #[schema(ignore)]
     uuid: Option<serde_json::Value>,
+    /// The name of the token
+    #[schema(required = false, schema_with = schemas::name_or_null)]
     name: Option<String>,
+    /// Whether the token reads; as before if absent
     read: Option<bool>,
+    /// Whether the token changes; as before if absent
     change: Option<bool>,
 }
 
@@ -69,6 +85,12 @@ impl Fields for LegacyFields {
 type Call<B = ()> = Authenticated<AdminOnly, B>;
 
 /// `POST …/tokens`: makes a token without a value.
+#[utoipa::path(
+    post, path = "/tokens", operation_id = "createLegacyToken", summary = "Create a token",
+    request_body = NewLegacyToken,
+    responses((status = 200, description = "The token, without a value", body = LegacyToken)),
+    security(("BasicAuth" = [])),
+)]
 pub async fn create(
     request: HttpRequest,
     Authenticated {
@@ -90,6 +112,13 @@ pub async fn create(
 }
 
 /// `PUT …/tokens/{uuid}`: changes the name and the two flags, as far as they are given.
+#[utoipa::path(
+    put, path = "/tokens/{uuid}", operation_id = "updateLegacyToken", summary = "Update a token",
+    params(("uuid" = String, Path, format = "uuid")),
+    request_body = LegacyFields,
+    responses((status = 200, description = "The token after the change", body = LegacyToken)),
+    security(("BasicAuth" = [])),
+)]
 pub async fn update(
     request: HttpRequest,
     Authenticated {
@@ -120,12 +149,24 @@ pub async fn update(
 }
 
 /// `GET …/tokens/{uuid}`: one token.
+#[utoipa::path(
+    get, path = "/tokens/{uuid}", operation_id = "getLegacyToken", summary = "Get a token",
+    params(("uuid" = String, Path, format = "uuid")),
+    responses((status = 200, description = "The token", body = LegacyToken)),
+    security(("BasicAuth" = [])),
+)]
 pub async fn get(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
     let token = state(&request)?.service.get(&call, TokenRef::Id(id(&request)?)).await?;
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
 
 /// `DELETE …/tokens/{uuid}`: removes a token.
+#[utoipa::path(
+    delete, path = "/tokens/{uuid}", operation_id = "deleteLegacyToken", summary = "Delete a token",
+    params(("uuid" = String, Path, format = "uuid")),
+    responses((status = 204, description = "The token is gone")),
+    security(("BasicAuth" = [])),
+)]
 pub async fn delete(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
     state(&request)?
         .service

@@ -9,13 +9,16 @@ use actix_web::{
 };
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use super::{error::Failure, extract::state, legacy::Prefix};
+use super::{LEGACY_PREFIXES, error::Failure, extract::state, legacy::Prefix};
 use crate::{domain::actor::Door, service::Error};
 
 /// The upper bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 16] = [
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+
+/// The methods that have a label of their own.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// What is counted of the requests.
 pub struct Traffic {
@@ -59,6 +62,12 @@ impl Traffic {
         traffic.registry.register(Box::new(traffic.requests.clone()))?;
         traffic.registry.register(Box::new(traffic.durations.clone()))?;
         traffic.registry.register(Box::new(traffic.legacy.clone()))?;
+        // What has not been called yet is there as zero, or the first call would not be seen as an increase.
+        for (prefix, _) in LEGACY_PREFIXES {
+            for method in METHODS {
+                traffic.legacy.with_label_values(&[prefix, method]);
+            }
+        }
         Ok(traffic)
     }
 
@@ -78,6 +87,11 @@ impl Traffic {
 }
 
 /// `GET /metrics`: all figures, of this process, of its requests and of the service.
+#[utoipa::path(
+    get, path = "/metrics", tag = "Operations", operation_id = "metrics", summary = "Show metrics for Prometheus",
+    responses((status = 200, description = "All metrics, unless they have a listener of their own", content_type = "text/plain", body = String)),
+    security(()),
+)]
 pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let state = state(&request)?;
     let families = [
@@ -99,14 +113,8 @@ pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, Failure> {
 
 /// A method's own name, if it is one of those that everybody knows.
 fn method_label(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
+    METHODS
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or("other")
 }

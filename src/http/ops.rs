@@ -1,16 +1,33 @@
 //! For those who watch the server.
 
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{error::Failure, extract::state};
 
+/// That all is well.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "status": "ok" }))]
+pub struct Health {
+    /// ok
+    status: &'static str,
+}
+
 /// `GET /healthz`: the process answers.
+#[utoipa::path(
+    get, path = "/healthz", tag = "Operations", operation_id = "healthz", summary = "Say that the process answers",
+    responses((status = 200, description = "It does", body = Health)), security(()),
+)]
 pub async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "ok" }))
+    HttpResponse::Ok().json(Health { status: "ok" })
 }
 
 /// `GET /readyz`: the store answers too; 503 when it does not.
+#[utoipa::path(
+    get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Say whether the store answers",
+    responses((status = 200, description = "It does", body = Health)), security(()),
+)]
 pub async fn readyz(request: HttpRequest) -> Result<HttpResponse, Failure> {
     state(&request)?.service.ready().await?;
     Ok(healthz().await)

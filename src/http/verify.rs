@@ -19,6 +19,7 @@ use super::{
     error::{Challenge, Failure, with_failures_as},
     extract::{credentials, origin, state},
     observe::CallerLabel,
+    openapi::schemas::PermissionName,
 };
 use crate::{
     domain::permission::{Permission, PermissionSet},
@@ -47,6 +48,25 @@ pub async fn answer(
 }
 
 /// `/verify`, by any method: 200 and what token it is, if the original request may pass; 401 or 403 otherwise.
+#[utoipa::path(
+    method(get, put, post, delete, patch, options, head), path = "/verify", tag = "For other services",
+    operation_id = "verify", summary = "Say whether a request to another service may pass",
+    params(
+        ("require" = Option<Vec<PermissionName>>, Query, explode, nullable = false,
+            description = "The permissions that the token must hold, in place of what the original method asks for"),
+        ("X-Original-Method" = Option<String>, Header, nullable = false, description = "The method of the original request"),
+        ("X-Original-URI" = Option<String>, Header, nullable = false, description = "Its path and query"),
+    ),
+    responses((
+        status = 200, description = "It may pass",
+        headers(
+            ("X-Token-Id", description = "The id of the token"),
+            ("X-Token-Name", description = "Its name, percent-encoded"),
+            ("X-Token-Permissions", description = "Its permissions, with a comma between them"),
+        ),
+    )),
+    security(("ApiKeyAuth" = [])),
+)]
 pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let state = state(&request)?;
     let origin = origin(&request)?;

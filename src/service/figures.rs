@@ -20,8 +20,8 @@ use crate::{
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// and after a count that took long, not before so many times that long has passed.
 const COUNT_REST: u32 = 50;
-/// How long the figures wait for a count; one that takes longer is shown the next time.
-const COUNT_WAIT: Duration = Duration::from_secs(1);
+/// How long the figures wait for the store; a count that takes longer is shown the next time.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// What is counted and measured.
 pub struct Figures {
@@ -30,10 +30,12 @@ pub struct Figures {
     lookups: IntCounterVec,
     tokens: IntGaugeVec,
     remembered: IntGauge,
-    revision: IntGauge,
+    revision: Gauge,
     revision_age: Gauge,
     store_up: IntGauge,
     connections: IntGaugeVec,
+    most_connections: IntGauge,
+    waiting: IntGauge,
     last_count: Mutex<Option<LastCount>>,
 }
 
@@ -83,7 +85,7 @@ impl Figures {
             |name, help, labels: &[&str]| registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help)?);
         let gauges = |name, help| registered(&registry, IntGaugeVec::new(Opts::new(name, help), &["state"])?);
-        Ok(Self {
+        let figures = Self {
             authentications: counters(
                 "tokenbridge_authentications_total",
                 "Credentials that were looked at, by kind and outcome",
@@ -96,9 +98,12 @@ impl Figures {
             )?,
             remembered: gauge("tokenbridge_cache_entries", "Credentials of tokens that are remembered")?,
             tokens: gauges("tokenbridge_tokens", "Tokens by state; a token can be in more than one")?,
-            revision: gauge(
-                "tokenbridge_revision",
-                "The number of the last change that this server has heard of",
+            revision: registered(
+                &registry,
+                Gauge::new(
+                    "tokenbridge_revision",
+                    "The number of the last change that this server has heard of; not a number before the first",
+                )?,
             )?,
             revision_age: registered(
                 &registry,
@@ -109,15 +114,33 @@ impl Figures {
             )?,
             store_up: gauge(
                 "tokenbridge_store_up",
-                "1 while connections to the store can be had, 0 while not",
+                "1 if the store answered within a second just now, 0 if not",
             )?,
             connections: gauges(
                 "tokenbridge_store_connections",
-                "Connections to the store: open, busy, and the most there can be",
+                "Connections to the store, busy or idle",
+            )?,
+            most_connections: gauge(
+                "tokenbridge_store_connections_max",
+                "The most connections to the store there can be",
+            )?,
+            waiting: gauge(
+                "tokenbridge_store_waiting",
+                "Calls that wait for a connection to the store, or for their turn to write",
             )?,
             last_count: Mutex::new(None),
             registry,
-        })
+        };
+        // What has not happened yet is there as zero, or the first time would not be seen as an increase.
+        for kind in ["value", "legacy-uuid", "password"] {
+            for outcome in ["accepted", "wrong", "expired", "address", "throttled"] {
+                figures.authentications.with_label_values(&[kind, outcome]);
+            }
+        }
+        for outcome in ["hit", "miss"] {
+            figures.lookups.with_label_values(&[outcome]);
+        }
+        Ok(figures)
     }
 
     /// Counts an attempt to authenticate.
@@ -161,7 +184,8 @@ impl Figures {
 
     fn counted(&self, counts: Option<Vec<(TokenState, i64)>>) {
         if let Some(last) = self.last_count().as_mut() {
-            last.took = Some(last.began.elapsed());
+            // One that failed has not cost the store anything that it should rest from.
+            last.took = Some(counts.as_ref().map_or(Duration::ZERO, |_| last.began.elapsed()));
         }
         // What is not known any more is not shown.
         self.tokens.reset();
@@ -182,19 +206,25 @@ impl Service {
         if figures.begins_to_count() {
             let counting = tokio::spawn(count(Arc::clone(figures), self.store.clone(), self.clock.now()));
             // Whether it has ended or not is seen in the figures.
-            let _ = tokio::time::timeout(COUNT_WAIT, counting).await;
+            let _ = tokio::time::timeout(WAIT, counting).await;
         }
         let knowledge = self.verified.knowledge();
         figures
             .remembered
             .set(i64::try_from(knowledge.credentials).unwrap_or(i64::MAX));
-        figures.revision.set(knowledge.revision.unwrap_or_default());
+        #[expect(clippy::cast_precision_loss, reason = "a metric is a float; it is exact up to 2^53")]
+        figures
+            .revision
+            .set(knowledge.revision.map_or(f64::NAN, |number| number as f64));
         figures
             .revision_age
             .set(knowledge.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        let answered = tokio::time::timeout(WAIT, self.ready()).await;
+        figures.store_up.set(matches!(answered, Ok(Ok(()))).into());
         let store = self.store.state();
-        figures.store_up.set(store.reachable.into());
-        for (state, connections) in [("open", store.open), ("busy", store.busy), ("most", store.most)] {
+        figures.most_connections.set(store.most.into());
+        figures.waiting.set(i64::try_from(store.waiting).unwrap_or(i64::MAX));
+        for (state, connections) in [("busy", store.busy), ("idle", store.idle)] {
             figures.connections.with_label_values(&[state]).set(connections.into());
         }
         figures.registry.gather()

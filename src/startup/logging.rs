@@ -11,9 +11,12 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{http::request_id, settings::LogFormat};
 
+/// What is logged unless `RUST_LOG` says otherwise. actix-http calls it an error of the server when a client sends what is no HTTP.
+const DEFAULT_FILTER: &str = "info,actix_http=off";
+
 /// Starts logging to standard error; `RUST_LOG` chooses what is logged.
 pub fn init(format: LogFormat) {
-    let mut builder = Builder::from_env(Env::default().default_filter_or("info"));
+    let mut builder = Builder::from_env(Env::default().default_filter_or(DEFAULT_FILTER));
     builder.format(match format {
         LogFormat::Text => text,
         LogFormat::Json => json,

@@ -493,9 +493,19 @@ fn bad_input_is_told(lab: &Lab) {
         (
             &format!("{update}/rotate"),
             json!({ "gracePeriodSeconds": 1.5 }),
-            "gracePeriodSeconds: invalid type: floating point `1.5`, expected a whole number at line 1 column 25",
+            "gracePeriodSeconds: 1.5 is not a whole number from 0 to 604800",
         ),
         (&format!("{update}/rotate"), json!([]), "the body must be a JSON object"),
+        (
+            TOKENS,
+            json!({ "name": "n", "allowedCIDRBlocks": null }),
+            "allowedCIDRBlocks: invalid type: null, expected a list at line 1 column 34",
+        ),
+        (
+            &update,
+            json!({ "name": null }),
+            "name: invalid type: null, expected a string at line 1 column 12",
+        ),
         (
             &update,
             json!({}),

@@ -25,7 +25,9 @@ mod introspect;
 mod legacy;
 mod limits;
 mod machine;
+mod metrics;
 mod observe;
+mod openapi;
 mod postman;
 mod readme;
 mod replicas;
@@ -67,6 +69,7 @@ const ON_BOTH: &[&[Test]] = &[
     introspect::TESTS,
     legacy::TESTS,
     machine::TESTS,
+    metrics::TESTS,
     replicas::TESTS,
     verify::TESTS,
 ];
@@ -77,7 +80,9 @@ const ON_SQLITE: &[&[Test]] = &[
     faults::OF_FILES,
     graphql::OF_PAGES,
     limits::TESTS,
+    metrics::OF_LISTENERS,
     observe::TESTS,
+    openapi::TESTS,
     postman::OF_FILES,
     readme::TESTS,
 ];

@@ -1,15 +1,19 @@
 //! How `/api-tokens` shows a token.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::domain::{
-    actor::Actor,
-    cidr::CidrBlocks,
-    clock::Timestamp,
-    page::Page,
-    permission::PermissionSet,
-    token::{Token, TokenId},
-    value::TokenValue,
+use crate::{
+    domain::{
+        actor::Actor,
+        cidr::CidrBlocks,
+        clock::Timestamp,
+        page::Page,
+        permission::PermissionSet,
+        token::{Token, TokenId},
+        value::TokenValue,
+    },
+    http::openapi::schemas::{PermissionName, actor, cidr_blocks},
 };
 
 /// The fields of [`ApiToken`] that nobody can set.
@@ -25,27 +29,58 @@ pub const READ_ONLY_FIELDS: &[&str] = &[
 ];
 
 /// A token: Panther's `APIToken`. `createdBy` and `updatedBy` hold a type of the published list and the actor's own id or name.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(
+    as = APITokenAPI::APIToken,
+    example = json!({
+        "id": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0", "name": "deployer",
+        "permissions": ["OrganizationAPITokenModify", "OrganizationAPITokenRead"], "allowedCIDRBlocks": ["10.0.0.0/8"],
+        "createdAt": "2026-11-21T12:00:00.000001Z", "createdBy": { "id": "admin", "type": "user" }, "expiresAt": null,
+    })
+)]
 pub struct ApiToken<'a> {
+    /// The unique identifier of the token; the legacy `uuid`
     #[serde(serialize_with = "id_text")]
+    #[schema(value_type = String, format = "uuid")]
     id: TokenId,
+    /// The name of the token
     name: &'a str,
+    /// What the token may do, sorted
+    #[schema(value_type = Vec<PermissionName>)]
     permissions: PermissionSet,
+    /// The CIDR blocks that the token may be used from; from everywhere if there are none
     #[serde(rename = "allowedCIDRBlocks")]
+    #[schema(schema_with = cidr_blocks)]
     allowed_cidr_blocks: &'a CidrBlocks,
+    /// When the token was created
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Who created the token
+    #[schema(schema_with = actor)]
     created_by: &'a Actor,
+    /// When the name, permissions, blocks or expiry of the token were last changed
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Option<Timestamp>,
+    /// Who changed them
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = actor)]
     updated_by: Option<&'a Actor>,
+    /// When the token was last rotated
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
     rotated_at: Option<Timestamp>,
+    /// When the token last authenticated a call
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
     last_used_at: Option<Timestamp>,
+    /// When the token stops working; null for never
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    /// The value of the token, in the answer of create and rotate alone
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, pattern = "^tbk_[A-Za-z0-9_-]{49}$")]
     value: Option<&'a str>,
 }
 
@@ -80,10 +115,14 @@ impl<'a> ApiToken<'a> {
 }
 
 /// A page of tokens: Panther's `ListResp`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = APITokenAPI::ListResp)]
 pub struct ListResp<'a> {
+    /// The tokens, oldest first
     results: Vec<ApiToken<'a>>,
+    /// What to give as `cursor` for the next page; absent on the last
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next: Option<String>,
 }
 

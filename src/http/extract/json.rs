@@ -12,7 +12,7 @@ pub trait Fields: DeserializeOwned {
     /// What is done with fields of other names.
     const OTHERS: Others;
 
-    /// What an empty body stands for, if it stands for anything.
+    /// What an empty body, or null, stands for, if it stands for anything.
     fn absent() -> Option<Self> {
         None
     }
@@ -40,7 +40,7 @@ impl<T: Fields> Body for Json<T> {
     fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
         Box::pin(async move {
             let body = collect(request, payload).await?;
-            if body.trim_ascii().is_empty()
+            if [&b""[..], b"null"].contains(&body.trim_ascii())
                 && let Some(absent) = T::absent()
             {
                 return Ok(Self(absent));
@@ -108,6 +108,14 @@ fn parse<T: Fields>(body: &[u8]) -> Result<T, Failure> {
         )));
     }
     Ok(fields)
+}
+
+/// Reads a field that can be absent or there, and not null.
+///
+/// # Errors
+/// When it is null, or of another type.
+pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads a field that can be absent, null, or there: `None`, `Some(None)`, `Some(Some(…))`.

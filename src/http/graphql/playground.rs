@@ -15,6 +15,11 @@ const FILES: [Asset; 2] = [
 ];
 
 /// `GET /public/graphql`.
+#[utoipa::path(
+    get, path = "/public/graphql", tag = "GraphQL", operation_id = "playground", summary = "Show a playground, for browsers",
+    responses((status = 200, description = "The page", content_type = "text/html", body = String)),
+    security(()),
+)]
 pub async fn page(request: HttpRequest) -> Result<HttpResponse, Failure> {
     Ok(html(PAGE, &state(&request)?.config.base_path, SCRIPTS_OF_OUR_OWN))
 }

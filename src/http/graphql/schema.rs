@@ -73,6 +73,7 @@ impl Mutation {
 struct RotateApiTokenOutput(Result<(Token, TokenValue), Failure>);
 
 /// What a rotation gives
+#[expect(clippy::unused_async, reason = "async-graphql asks for it")]
 #[Object(name = "RotateAPITokenOutput")]
 impl RotateApiTokenOutput {
     /// The token, with its new value

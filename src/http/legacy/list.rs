@@ -19,6 +19,11 @@ use crate::{
 ///
 /// A page is read when the client has taken the one before, and no connection to the store is held in between: a slow client
 /// holds up nobody.
+#[utoipa::path(
+    get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens",
+    responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
+    security(("BasicAuth" = [])),
+)]
 pub async fn list(request: HttpRequest, call: Call) -> Result<HttpResponse, Failure> {
     let state = state(&request)?.clone();
     let call = call.call;

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the tests beside it.
+# Sourced by the tests below.
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
@@ -11,6 +11,7 @@ need() {
     PATH=$PATH:/usr/sbin:/sbin
     for pair in "$@"; do
         case ${pair%%=*} in
+        venv) python3 -c 'import ensurepip' 2>/dev/null || missing+=("${pair#*=}") ;;
         postgres) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=("${pair#*=}") ;;
         *) command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}") ;;
         esac
@@ -42,4 +43,11 @@ need() {
     if [ -d /run/systemd/system ]; then
         for package in "${missing[@]}"; do as_root systemctl disable --quiet "${package%-server}" 2>/dev/null || true; done
     fi
+}
+
+# tokenbridge_program: sets $program to the one that TOKENBRIDGE names, or to the one in target/debug, built from what is there.
+tokenbridge_program() {
+    program=${TOKENBRIDGE:-$PWD/target/debug/tokenbridge}
+    [ -n "${TOKENBRIDGE:-}" ] || cargo build --locked --quiet || exit 1
+    [ -x "$program" ] || { echo "there is no tokenbridge at $program" && exit 1; }
 }

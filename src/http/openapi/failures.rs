@@ -1,0 +1,233 @@
+//! The answers that say no: which an operation can give follows from what it takes.
+
+use serde_json::{Value, json};
+use utoipa::openapi::{
+    Components, ContentBuilder, Header, Object, ObjectBuilder, Paths, Ref, RefOr, Response, ResponseBuilder, Type,
+    path::{Operation, ParameterIn},
+    security::SecurityRequirement,
+};
+
+use super::operations;
+
+/// A status, its name among the shared responses, when it is given, and a message of it.
+const FAILURES: [(u16, &str, &str, &str); 14] = [
+    (
+        400,
+        "BadRequest",
+        "Something that was sent is wrong; the message names it",
+        "name: it is required",
+    ),
+    (
+        401,
+        "Unauthorized",
+        "There are no good credentials",
+        "the API key is not valid",
+    ),
+    (
+        403,
+        "Forbidden",
+        "The caller is known, and may not",
+        "this needs the permission OrganizationAPITokenModify (Manage API Tokens)",
+    ),
+    (404, "NotFound", "There is no such token", "there is no such token"),
+    (
+        408,
+        "RequestTimeout",
+        "The request did not arrive in time",
+        "the request did not arrive in time",
+    ),
+    (
+        409,
+        "Conflict",
+        "It cannot be done as things stand",
+        "10 earlier values of this token are still in their grace period",
+    ),
+    (
+        410,
+        "Gone",
+        "The legacy API is switched off",
+        "this API is switched off, use /api-tokens",
+    ),
+    (
+        413,
+        "ContentTooLarge",
+        "The body is too large",
+        "the body has more than 65536 bytes",
+    ),
+    (
+        415,
+        "UnsupportedMediaType",
+        "The body is of another type, or compressed",
+        "the body must be application/json, not compressed",
+    ),
+    (
+        429,
+        "TooManyRequests",
+        "There were too many failed logins",
+        "too many failed logins, try again later",
+    ),
+    (
+        431,
+        "HeadersTooLarge",
+        "The headers are too large",
+        "the request line and headers have more than 16384 bytes",
+    ),
+    (
+        500,
+        "InternalServerError",
+        "A defect; the log tells more",
+        "internal error, the log tells more of request 51dd1b12f0a0c2c6-7",
+    ),
+    (
+        503,
+        "ServiceUnavailable",
+        "The store is not available",
+        "the store is not available",
+    ),
+    (
+        405,
+        "MethodNotAllowed",
+        "The path takes other methods",
+        "this path takes GET, HEAD",
+    ),
+];
+
+/// How an answer that says no is written.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Message,
+    Legacy,
+    Graphql,
+    Empty,
+}
+
+/// Adds to each operation the failures that it can give.
+pub fn add(paths: &mut Paths, components: &mut Components) {
+    let message = || ObjectBuilder::new().property("message", text()).required("message");
+    let legacy = message()
+        .property("status-code", Object::with_type(Type::Integer))
+        .required("status-code");
+    components.schemas.insert("Error".to_owned(), message().into());
+    components.schemas.insert("LegacyError".to_owned(), legacy.into());
+    for (path, item) in &mut paths.paths {
+        let form = form(path);
+        for (_, operation) in operations(item) {
+            for status in statuses(path, form, operation) {
+                let Some((_, name, ..)) = FAILURES.iter().find(|failure| failure.0 == status) else {
+                    continue;
+                };
+                let name = match form {
+                    Form::Message => (*name).to_owned(),
+                    other => format!("{other:?}{name}"),
+                };
+                operation
+                    .responses
+                    .responses
+                    .insert(status.to_string(), Ref::from_response_name(&name).into());
+                components
+                    .responses
+                    .entry(name)
+                    .or_insert_with(|| response(form, status).into());
+            }
+        }
+    }
+}
+
+fn form(path: &str) -> Form {
+    match path {
+        "/public/graphql" => Form::Graphql,
+        "/verify" => Form::Empty,
+        _ if path.starts_with("/rest/") => Form::Legacy,
+        _ => Form::Message,
+    }
+}
+
+/// The failures that an operation can give.
+fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
+    let schemes = operation.security.as_deref();
+    if schemes.is_some_and(|schemes| schemes.iter().all(|scheme| *scheme == SecurityRequirement::default())) {
+        return match path {
+            "/readyz" => vec![405, 503],
+            "/metrics" => vec![404, 405, 500],
+            _ => vec![405],
+        };
+    }
+    let parameters = || {
+        operation
+            .parameters
+            .iter()
+            .flatten()
+            .filter_map(|parameter| match parameter {
+                RefOr::T(parameter) => Some(parameter),
+                RefOr::Ref(_) => None,
+            })
+    };
+    let mut statuses = vec![401, 431, 500, 503];
+    if !matches!(form, Form::Graphql) {
+        statuses.push(403);
+    }
+    let by_password =
+        |scheme: &SecurityRequirement| *scheme == SecurityRequirement::new("BasicAuth", Vec::<String>::new());
+    if schemes.is_none_or(|schemes| schemes.iter().any(by_password)) {
+        statuses.push(429);
+    }
+    if matches!(form, Form::Legacy) {
+        statuses.push(410);
+    }
+    if operation.request_body.is_some() {
+        statuses.extend([400, 408, 413, 415]);
+    }
+    for parameter in parameters() {
+        match (&parameter.parameter_in, parameter.name.as_str()) {
+            (ParameterIn::Path, "id") => statuses.extend([400, 404]),
+            (ParameterIn::Path, _) => statuses.push(404),
+            (ParameterIn::Query, _) if matches!(form, Form::Message) => statuses.push(400),
+            _ => {}
+        }
+    }
+    if path.starts_with("/api-tokens/self") {
+        statuses.push(404);
+    }
+    if path.ends_with("/rotate") {
+        statuses.push(409);
+    }
+    statuses
+}
+
+fn response(form: Form, status: u16) -> Response {
+    let (_, _, when, message) = FAILURES
+        .iter()
+        .find(|failure| failure.0 == status)
+        .copied()
+        .unwrap_or_default();
+    let mut response = ResponseBuilder::new().description(when);
+    let shared: [(&str, &str, &[u16]); 2] = [
+        ("WWW-Authenticate", "What credentials are asked for", &[401]),
+        ("Retry-After", "How many seconds to wait", &[429, 503]),
+    ];
+    for (name, what, statuses) in shared {
+        if statuses.contains(&status) {
+            let mut header = Header::new(Object::with_type(Type::String));
+            header.description = Some(what.to_owned());
+            response = response.header(name, header);
+        }
+    }
+    let (schema, example) = match form {
+        Form::Empty => return response.build(),
+        Form::Message => ("Error", json!({ "message": message })),
+        Form::Legacy => ("LegacyError", json!({ "message": message, "status-code": status })),
+        Form::Graphql => ("GraphqlResponse", graphql(message)),
+    };
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(schema)))
+        .example(Some(example));
+    response.content("application/json", content.build()).build()
+}
+
+fn graphql(message: &str) -> Value {
+    json!({ "errors": [{ "message": message }] })
+}
+
+fn text() -> Object {
+    Object::with_type(Type::String)
+}

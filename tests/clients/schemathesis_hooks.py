@@ -1,0 +1,26 @@
+"""What makes a request valid and no schema can say."""
+
+import os
+
+import schemathesis
+from hypothesis import strategies as st
+
+# The id of the token that the calls are made with.
+KEEP = os.environ.get("KEEP")
+
+# A time that has passed is no expiry.
+times = st.builds("{}-01-31T12:00:00{}{}".format, st.integers(2100, 9998), st.sampled_from(["", ".5"]), st.sampled_from(["Z", "+05:30"]))
+schemathesis.openapi.format("date-time", times)
+schemathesis.openapi.format("cidr", st.one_of(st.ip_addresses(v=4).map("{}/32".format), st.ip_addresses(v=6).map("{}/128".format)))
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    if KEEP and isinstance(case.path_parameters, dict) and case.path_parameters.get("id") == KEEP:
+        return False
+    # A cursor is the "next" of an earlier answer.
+    if isinstance(case.query, dict) and "cursor" in case.query:
+        return False
+    # Schemathesis also sends back the times of earlier answers.
+    expires_at = case.body.get("expiresAt") if isinstance(case.body, dict) else None
+    return not (isinstance(expires_at, str) and expires_at[:2] == "20")

@@ -1,0 +1,121 @@
+//! The OpenAPI document, and Swagger UI.
+
+use std::{collections::BTreeSet, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    support::{
+        Lab,
+        client::{As, LEGACY, TOKENS},
+        program::Program,
+    },
+    tests,
+};
+
+tests![
+    the_checked_in_document_is_true,
+    every_failure_has_a_form_and_an_example,
+    operations_have_names_of_their_own,
+    the_document_knows_the_context_path,
+    swagger_ui_asks_nobody_else,
+];
+
+fn document(lab: &Lab) -> Value {
+    lab.app().get("/openapi.json", As::Nobody).expect(200).json()
+}
+
+fn the_checked_in_document_is_true(lab: &Lab) {
+    let printed = Program::new(&lab.store.url()).run(&["openapi"]);
+    assert_eq!(printed.code, 0, "{printed:?}");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let checked_in = std::fs::read_to_string(file).unwrap();
+    assert!(
+        checked_in == printed.out,
+        "tokenbridge openapi > docs/openapi.json makes it true again"
+    );
+    assert_eq!(serde_json::from_str::<Value>(&printed.out).unwrap(), document(lab));
+}
+
+/// The operations, each with its path.
+fn operations(document: &Value) -> Vec<(&str, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, item)| {
+        let of_path = item.as_object().unwrap().values();
+        of_path.map(move |operation| (path.as_str(), operation))
+    });
+    operations.collect()
+}
+
+fn every_failure_has_a_form_and_an_example(lab: &Lab) {
+    let document = document(lab);
+    let mut seen = 0;
+    for (path, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let response = match response["$ref"].as_str() {
+                Some(name) => document.pointer(name.trim_start_matches('#')).unwrap(),
+                None => response,
+            };
+            assert!(response["description"].is_string(), "{path} {status}");
+            if status.starts_with('2') || path == "/verify" {
+                continue;
+            }
+            let json = &response["content"]["application/json"];
+            assert!(json["schema"]["$ref"].is_string(), "{path} {status}");
+            assert!(json["example"].is_object(), "{path} {status}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 200, "only {seen}");
+    let legacy = document
+        .pointer("/paths/~1rest~1agent-config~11.0~1tokens/get")
+        .unwrap();
+    assert_eq!(legacy["deprecated"], true);
+    assert_eq!(legacy["security"], serde_json::json!([{ "BasicAuth": [] }]));
+}
+
+fn operations_have_names_of_their_own(lab: &Lab) {
+    let document = document(lab);
+    let names: Vec<&str> = operations(&document)
+        .iter()
+        .map(|(_, operation)| operation["operationId"].as_str().unwrap())
+        .collect();
+    let different: BTreeSet<_> = names.iter().collect();
+    assert_eq!(names.len(), different.len(), "{names:?}");
+}
+
+fn the_document_knows_the_context_path(lab: &Lab) {
+    let app = lab.app_with(&["--base-path", "/bamboo"]);
+    let document = app.get("/openapi.json", As::Nobody).expect(200).json();
+    assert_eq!(document["servers"][0]["url"], "/bamboo");
+    for path in [LEGACY, TOKENS, "/verify", "/introspect", "/public/graphql"] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+}
+
+fn swagger_ui_asks_nobody_else(lab: &Lab) {
+    let app = lab.app_with(&["--base-path", "/bamboo"]);
+    let page = app.get("/docs", As::Nobody).expect(200);
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .contains("connect-src 'self'")
+    );
+    assert!(page.text.contains("data-document=\"/bamboo/openapi.json\""));
+    let files = ["swagger-ui.css", "swagger-ui-bundle.js", "swagger_ui.js"];
+    for file in files {
+        assert!(page.text.contains(&format!("/bamboo/docs/{file}")), "{file}");
+        let head = app
+            .send("HEAD", &format!("/docs/{file}"), As::Nobody, &[], "")
+            .expect(200);
+        assert!(head.header("content-type").is_some());
+    }
+    assert_eq!(
+        page.text.matches("src=").count() + page.text.matches("rel=\"stylesheet\"").count(),
+        files.len()
+    );
+    let start = app.get("/docs/swagger_ui.js", As::Nobody).expect(200);
+    assert!(start.text.contains("validatorUrl: null"));
+    app.get("/docs/index.html", As::Nobody).expect(404);
+    app.get("/docs/oauth2-redirect.html", As::Nobody).expect(404);
+}
