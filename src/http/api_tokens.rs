@@ -42,32 +42,22 @@ const LONGEST_GRACE_SECONDS: f64 = 604_800.0;
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// How many tokens a page has at most
-    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000, example = 100)]
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// The `next` of the page before
-    #[param(
-        required = false,
-        nullable = false,
-        pattern = "^[A-Za-z0-9_-]{11}$",
-        example = "AAAAAAAAAGQ"
-    )]
+    #[param(required = false, nullable = false, pattern = "^[A-Za-z0-9_-]{11}$")]
     cursor: Option<String>,
     /// Only tokens whose name contains this, in the same case
-    #[param(
-        required = false,
-        nullable = false,
-        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$",
-        example = "deploy"
-    )]
+    #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: Option<String>,
     /// Only tokens in this state
-    #[param(required = false, schema_with = schemas::token_state, example = "active")]
+    #[param(required = false, schema_with = schemas::token_state)]
     state: Option<String>,
     /// Only tokens last used before this time, or never and made before it
-    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    #[param(required = false, nullable = false, format = DateTime)]
     unused_since: Option<String>,
     /// Only tokens that expire before this time
-    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    #[param(required = false, nullable = false, format = DateTime)]
     expires_before: Option<String>,
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// A page is read when the client has taken the one before, and no connection to the store is held in between: a slow client
 /// holds up nobody.
 #[utoipa::path(
-    get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens",
+    get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens", description = "Every token, oldest first, as a bare array",
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
     security(("BasicAuth" = [])),
 )]

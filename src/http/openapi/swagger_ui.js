@@ -8,4 +8,6 @@ SwaggerUIBundle({
   deepLinking: true,
   filter: true,
   persistAuthorization: false,
+  // Without this, the browser would ask for a name and a password itself when an answer says 401.
+  requestInterceptor: (request) => Object.assign(request, { credentials: "omit" }),
 });

@@ -1,0 +1,146 @@
+// harness.js SUBJECT…: runs the tests of the files of these names beside this one, or of all, and ends with "N passed, M failed".
+// SITES are the URLs of the servers, ADMIN_PASSWORD is that of the user admin of each; pictures go to the directory SCREENSHOTS.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { mkdirSync, readFileSync, readdirSync } = require("node:fs");
+const path = require("node:path");
+const { chromium } = require("playwright-core");
+
+const ARGUMENTS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+const SECONDS_A_TEST = 30, SECONDS_A_STEP = 8;
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const admin = { username: "admin", password: process.env.ADMIN_PASSWORD };
+// Where a server is (url), and its context path, which is "" at the root (base).
+const sites = process.env.SITES.split(" ").map((url) => ({ url, base: new URL(url).pathname.replace(/\/$/, "") }));
+const origins = sites.map((site) => new URL(site.url).origin);
+const tests = [];
+let browser;
+
+/** A test, which fails by throwing, and if a page that it opened with `newPage` met a problem. */
+function test(name, run) {
+  tests.push({ name, run });
+}
+
+/** A call past the browser, by the key or else as the admin; what the JSON of the answer says. */
+async function api(site, method, where, { body, key } = {}) {
+  const credentials = key ? { "X-API-Key": key } : { Authorization: `Basic ${btoa(`${admin.username}:${admin.password}`)}` };
+  const answer = await fetch(site.url + where, {
+    method, headers: { "Content-Type": "application/json", ...credentials }, body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(SECONDS_A_STEP * 1000),
+  });
+  assert.ok(answer.ok, `${method} ${where}: ${answer.status}`);
+  return answer.json();
+}
+
+/** A token that may read and change tokens. */
+const newToken = (site, name) => api(site, "POST", "/api-tokens", { body: { name } });
+
+// A page in a context of its own, with what went wrong in it. `options` are those of Playwright's newContext.
+async function open(options) {
+  const context = await browser.newContext(options);
+  const problems = [], requests = [];
+  context.setDefaultTimeout(SECONDS_A_STEP * 1000);
+  const request = (url) => {
+    requests.push(url);
+    const { protocol, origin } = new URL(url);
+    if (!["data:", "blob:"].includes(protocol) && !origins.includes(origin)) problems.push(`request to another host: ${url}`);
+  };
+  context.on("request", (one) => request(one.url()));
+  context.on("requestfailed", (one) => problems.push(`request failed: ${one.method()} ${one.url()}: ${one.failure().errorText}`));
+  context.on("console", (one) => one.type() === "error" && problems.push(`console: ${one.text()} (${one.location().url})`));
+  context.on("weberror", (one) => problems.push(`uncaught: ${one.error().message}`));
+  context.on("page", (one) => one.on("websocket", (socket) => request(socket.url().replace(/^ws/, "http"))));
+  await context.exposeBinding("tellViolation", (_, text) => problems.push(`policy: ${text}`));
+  await context.addInitScript(() => {
+    const tell = window.tellViolation;
+    document.addEventListener("securitypolicyviolation", (event) => tell(`${event.effectiveDirective} blocks ${event.blockedURI}`));
+  });
+  const page = await context.newPage();
+  return { context, page, problems, requests };
+}
+
+// What is wrong with a page at the end: every problem that none of the expected is, and every expected that was none.
+async function unexpected({ page, problems }, expected) {
+  // What the page has told before this has then arrived.
+  await page.evaluate(() => new Promise((done) => setTimeout(done)));
+  return [
+    ...problems.filter((one) => !expected.some((pattern) => pattern.test(one))),
+    ...expected.filter((pattern) => !problems.some((one) => pattern.test(one))).map((pattern) => `expected, and not there: ${pattern}`),
+  ];
+}
+
+/** What axe finds wrong with the page as it is. */
+async function axe(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const found = violations.flatMap((one) => one.nodes.map((node) => `${one.id} at ${node.target.join(" ")}: ${node.failureSummary}`));
+  assert.deepEqual(found, [], "axe");
+}
+
+/** The page has the colours of the scheme, is no wider than the window, and axe finds nothing; with a picture of it. */
+async function looksRight(page, picture, colorScheme) {
+  await screenshot(page, picture);
+  const { text, wide, width } = await page.evaluate(() => ({
+    text: getComputedStyle(document.body).color.match(/\d+/g).slice(0, 3).map(Number),
+    wide: document.documentElement.scrollWidth, width: window.innerWidth,
+  }));
+  // What is behind it, axe compares with it.
+  assert.equal(Math.max(...text) < 128 ? "light" : "dark", colorScheme, `the text is rgb(${text})`);
+  assert.ok(wide <= width, `the page is ${wide} px wide in a window of ${width} px`);
+  await axe(page);
+}
+
+/** A picture of what the window shows. */
+async function screenshot(page, name) {
+  await page.screenshot({ path: path.join(process.env.SCREENSHOTS, `${name}.png`) });
+}
+
+async function runOne({ name, run }, number) {
+  const opened = [], began = performance.now(), wrong = [];
+  let timer;
+  // `expected`: patterns of the problems that the page cannot but meet.
+  const newPage = async ({ expected = [], ...options } = {}) => {
+    const one = await open(options);
+    opened.push({ ...one, expected });
+    return Object.assign(one.page, { requests: one.requests });
+  };
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done within ${SECONDS_A_TEST} s`)), SECONDS_A_TEST * 1000);
+  });
+  try {
+    await Promise.race([run(newPage), limit]);
+  } catch (error) {
+    wrong.push(error.message);
+  }
+  clearTimeout(timer);
+  for (const [index, one] of opened.entries()) {
+    try {
+      wrong.push(...(await unexpected(one, one.expected)));
+      if (wrong.length) await screenshot(one.page, `failed-${number}-${index}`);
+    } catch (error) {
+      wrong.push(error.message);
+    }
+    await one.context.close();
+  }
+  console.log(`${wrong.length ? "FAILED " : "ok     "} ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+  for (const one of wrong) console.log(one.replace(/^/gm, "          "));
+  return !wrong.length;
+}
+
+async function main(subjects) {
+  mkdirSync(process.env.SCREENSHOTS, { recursive: true });
+  const all = readdirSync(__dirname).filter((file) => file.endsWith(".js")).map((file) => path.basename(file, ".js"));
+  const others = all.filter((name) => name !== path.basename(__filename, ".js"));
+  for (const subject of subjects.length ? subjects : others) require(`./${subject}.js`);
+  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS.split(" ") });
+  let passed = 0;
+  for (const [number, one] of tests.entries()) passed += await runOne(one, number + 1);
+  await browser.close();
+  console.log(`\n${passed} passed, ${tests.length - passed} failed`);
+  process.exitCode = passed && passed === tests.length ? 0 : 1;
+}
+
+module.exports = { admin, api, axe, looksRight, newToken, screenshot, sites, test };
+if (require.main === module) main(process.argv.slice(2));
