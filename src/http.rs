@@ -14,12 +14,15 @@ mod page;
 pub(crate) mod request_id;
 mod verify;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use actix_web::{
     HttpResponse, Resource, Route, guard,
     middleware::from_fn,
-    web::{self, ServiceConfig},
+    web::{self, Bytes, ServiceConfig},
 };
 
 use crate::{domain::actor::Door, service::Service};
@@ -36,6 +39,8 @@ pub struct State {
     pub traffic: Traffic,
     /// How requests are to be read and answered.
     pub config: Config,
+    /// The text of the OpenAPI document, once somebody has asked for it.
+    pub openapi: OnceLock<Bytes>,
 }
 
 /// How requests are to be read and answered.
@@ -163,6 +168,7 @@ fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-async fn not_found() -> Result<HttpResponse, Failure> {
+/// Where there is nothing.
+pub(crate) async fn not_found() -> Result<HttpResponse, Failure> {
     Err(Failure::not_found("there is nothing at this path"))
 }

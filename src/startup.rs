@@ -3,14 +3,18 @@
 pub mod logging;
 mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use actix_web::{
     App, HttpServer,
     body::BoxBody,
     dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::{NormalizePath, from_fn},
-    web::Data,
+    web::{self, Data},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -109,6 +113,7 @@ pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running,
         service: Arc::clone(&service),
         traffic: Traffic::new().map_err(|error| service::Error::Internal(error.into()))?,
         config,
+        openapi: OnceLock::new(),
     });
     let metrics_here = settings.metrics_listen.is_none();
     let of_app = state.clone();
@@ -146,6 +151,8 @@ fn serve_metrics(listen: SocketAddr, state: Data<State>) -> Result<(Server, Sock
         App::new()
             .app_data(state.clone())
             .service(http::metrics())
+            .default_service(web::to(http::not_found))
+            .wrap(NormalizePath::trim())
             .wrap(from_fn(observe::observe))
     };
     let server = HttpServer::new(app).disable_signals().workers(1).bind(listen);

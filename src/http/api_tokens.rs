@@ -4,7 +4,7 @@ pub mod view;
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, error::QueryPayloadError, web::Query};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +13,7 @@ use super::{
     extract::{
         Authenticated, TokenOrAdmin,
         json::{Fields, Json, Others, not_null, nullable},
-        state,
+        query, state,
     },
     openapi::schemas::{self, NewApiToken, PermissionName},
 };
@@ -128,12 +128,8 @@ type Call<B = ()> = Authenticated<TokenOrAdmin, B>;
     responses((status = 200, description = "A page of the tokens", body = ListResp)),
 )]
 pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
-    let Query(query) = Query::<ListQuery>::from_query(request.query_string()).map_err(|error| {
-        let QueryPayloadError::Deserialize(reason) = error else {
-            return Failure::bad_request("the query cannot be read");
-        };
-        Failure::bad_request(format!("the query cannot be read: {reason}"))
-    })?;
+    let query: ListQuery = query::parse(request.query_string())
+        .map_err(|reason| Failure::bad_request(format!("the query cannot be read: {reason}")))?;
     let time = |field, text: Option<String>| text.map(|text| Timestamp::parse(field, &text)).transpose();
     let filter = TokenFilter {
         name: query.name.filter(|name| !name.is_empty()).map(searchable).transpose()?,

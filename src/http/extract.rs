@@ -5,6 +5,7 @@ pub mod client_address;
 pub mod credentials;
 pub mod form;
 pub mod json;
+pub mod query;
 
 use std::marker::PhantomData;
 

@@ -1,5 +1,6 @@
 //! GraphQL at `/public/graphql`: what Panther's own clients ask for, and a playground.
 
+mod cost;
 pub mod playground;
 mod schema;
 
@@ -9,7 +10,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
 };
-use async_graphql::{Request, Variables};
+use async_graphql::{Request, Response, ServerError, Variables};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -23,7 +24,7 @@ use super::{
     },
     openapi::schemas::GraphqlResponse,
 };
-use schema::SCHEMA;
+use schema::{Rotated, SCHEMA};
 
 /// A request, as GraphQL over HTTP has it; other fields, `extensions` among them, are ignored.
 #[derive(Deserialize, ToSchema)]
@@ -70,10 +71,26 @@ pub async fn execute(
     }: Authenticated<TokenOnly, Json<GraphqlRequest>>,
 ) -> Result<HttpResponse, Failure> {
     let state = state(&request)?.clone();
-    let answer = SCHEMA
-        .execute(Request::from(body).data(state.into_inner()).data(call))
-        .await;
+    let mut request = Request::from(body);
+    let answer = match refusal(&mut request) {
+        Some(error) => Response::from_errors(vec![error]),
+        None => {
+            SCHEMA
+                .execute(request.data(state.into_inner()).data(call).data(Rotated::default()))
+                .await
+        }
+    };
     Ok(HttpResponse::Ok().json(answer))
+}
+
+/// Why a request is not carried out, if its document cannot be read or costs too much.
+fn refusal(request: &mut Request) -> Option<ServerError> {
+    let (variables, operation) = (std::mem::take(&mut request.variables), request.operation_name.clone());
+    let checked = request.parsed_query().and_then(|document| {
+        cost::check(document, operation.as_deref(), &variables).map_err(|reason| ServerError::new(reason, None))
+    });
+    request.variables = variables;
+    checked.err()
 }
 
 /// Makes the answers that say no GraphQL's: `{"errors": [{"message": …}]}`.

@@ -112,7 +112,7 @@ pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, Failure> {
 }
 
 /// A method's own name, if it is one of those that everybody knows.
-fn method_label(method: &Method) -> &'static str {
+pub fn method_label(method: &Method) -> &'static str {
     METHODS
         .into_iter()
         .find(|known| *known == method.as_str())

@@ -14,7 +14,7 @@ use actix_web::{
     web::Data,
 };
 
-use super::{State, error::Failure, extract::client_address::ClientAddress, request_id};
+use super::{State, error::Failure, extract::client_address::ClientAddress, metrics::method_label, request_id};
 
 /// As whom a request was made, for its line in the log.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
     let client = extensions.get::<ClientAddress>().map(|client| client.0);
     log::info!(
         target: "tokenbridge::access",
-        method = request.method().as_str(),
+        method = method_label(request.method()),
         route = request.match_pattern().as_deref().unwrap_or("-"),
         status = response.status().as_u16(),
         microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

@@ -1,6 +1,11 @@
 //! The gate for other services: whether a request that a proxy has got may pass (nginx's `auth_request`, Caddy's `forward_auth`,
 //! Traefik's `ForwardAuth`).
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse,
     body::{BoxBody, MessageBody},
@@ -10,14 +15,13 @@ use actix_web::{
         header::{self, HeaderName},
     },
     middleware::Next,
-    web::Query,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
 
 use super::{
     error::{Challenge, Failure, with_failures_as},
-    extract::{credentials, origin, state},
+    extract::{credentials, origin, query, state},
     observe::CallerLabel,
     openapi::schemas::PermissionName,
 };
@@ -33,6 +37,9 @@ const URIS: [&str; 2] = ["x-original-uri", "x-forwarded-uri"];
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
 const TOKEN_NAME: HeaderName = HeaderName::from_static("x-token-name");
 const TOKEN_PERMISSIONS: HeaderName = HeaderName::from_static("x-token-permissions");
+
+/// How often the log tells of a gate that is set up wrong.
+const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// What a name is sent as in a header: everything but the unreserved characters of RFC 3986 is percent-encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -70,6 +77,7 @@ pub async fn answer(
 pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let state = state(&request)?;
     let origin = origin(&request)?;
+    let required = required(&request)?;
     let value = credentials::of_token(request.headers())?;
     let uuid = if value.is_none() && state.config.legacy_uuid_auth {
         original_uuid(&request)?
@@ -81,7 +89,7 @@ pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
         (None, Some(uuid)) => Shown::LegacyUuid(uuid),
         (None, None) => return Err(Failure::unauthorized(Refusal::Missing, Challenge::ApiKey)),
     };
-    let token = state.service.verify(shown, required(&request)?, origin).await?;
+    let token = state.service.verify(shown, required, origin).await?;
     request.extensions_mut().insert(CallerLabel("token".to_owned()));
     let permissions = token.permissions.to_string().replace(' ', ",");
     Ok(HttpResponse::Ok()
@@ -96,7 +104,8 @@ pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
 
 /// What a token must hold: what the gate was set up to `require`, or what the legacy add-on asked for.
 fn required(request: &HttpRequest) -> Result<PermissionSet, Failure> {
-    let named = parameters(request.query_string()).ok_or_else(|| set_up_wrong("its query cannot be read"))?;
+    let named: Vec<(String, String)> =
+        query::parse(request.query_string()).map_err(|_| set_up_wrong("its query cannot be read"))?;
     if named.is_empty() {
         let reads = reads_only(request);
         return Ok(PermissionSet::of_token_api().with(Permission::OrganizationAPITokenModify, !reads));
@@ -106,10 +115,6 @@ fn required(request: &HttpRequest) -> Result<PermissionSet, Failure> {
     }
     PermissionSet::parse(named.into_iter().map(|(_, permission)| permission))
         .map_err(|_| set_up_wrong("\"require\" does not name a permission"))
-}
-
-fn parameters(query: &str) -> Option<Vec<(String, String)>> {
-    Query::from_query(query).ok().map(Query::into_inner)
 }
 
 /// Whether the original request only reads. Where a client could have put in a header of its own beside the proxy's, both must say so.
@@ -133,7 +138,7 @@ fn original_uuid(request: &HttpRequest) -> Result<Option<String>, Failure> {
         let Some((_, query)) = uri.to_str().map_err(|_| malformed())?.split_once('?') else {
             continue;
         };
-        let parameters = parameters(query).ok_or_else(malformed)?;
+        let parameters: Vec<(String, String)> = query::parse(query).map_err(|_| malformed())?;
         for (_, uuid) in parameters.into_iter().filter(|(name, _)| name == "uuid") {
             if found.as_ref().is_some_and(|other| *other != uuid) {
                 return Err(malformed());
@@ -146,6 +151,12 @@ fn original_uuid(request: &HttpRequest) -> Result<Option<String>, Failure> {
 
 /// The gate is shut until whoever set it up has mended it. What was sent is not shown: it may hold a credential.
 fn set_up_wrong(reason: &'static str) -> Failure {
-    log::warn!("nobody passes /verify as it is called: {reason}");
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    // Anybody can make such a call.
+    if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+        *told = Some(Instant::now());
+        log::warn!("nobody passes /verify as it is called: {reason}");
+    }
     Failure::forbidden(reason)
 }

@@ -76,16 +76,26 @@ impl Service {
     ) -> Result<Option<Recognised>, Error> {
         authorize(&call.caller, Operation::Read, None)?;
         let now = self.clock.now();
-        let Some(value) = ValueHash::of_presented(presented) else {
-            return Ok(None);
-        };
         let origin = Origin { client, ..call.origin };
-        let recognised = self.recognise(Credential::Value(value), now).await?;
-        let usable = recognised.filter(|known| may_be_used(&known.token, origin, now).is_ok());
-        if let Some(known) = &usable {
-            self.unwritten.used(known.token.id, now);
+        let recognised = match ValueHash::of_presented(presented) {
+            Some(value) => self.recognise(Credential::Value(value), now).await?,
+            None => None,
+        };
+        let usable = match recognised {
+            None => Err(Refusal::Value),
+            Some(known) => may_be_used(&known.token, origin, now).map(|()| known),
+        };
+        match usable {
+            Ok(known) => {
+                self.unwritten.used(known.token.id, now);
+                self.figures.authenticated(Kind::Value, Outcome::Accepted);
+                Ok(Some(known))
+            }
+            Err(reason) => {
+                self.figures.authenticated(Kind::Value, Outcome::Refused(reason));
+                Ok(None)
+            }
         }
-        Ok(usable)
     }
 
     /// The token of that credential, if there is one and it may be used, and now it is.

@@ -13,7 +13,9 @@ use crate::{
 tests![
     the_connection_check_of_panthers_tool_succeeds,
     a_token_rotates_itself,
-    a_second_rotation_does_not_take_the_first_ones_value,
+    a_request_rotates_once,
+    a_missing_variable_is_told_before_anything_is_done,
+    fragments_cannot_ask_for_too_much,
     only_values_let_in,
     the_schema_has_the_documented_types,
     deep_and_wide_queries_are_refused,
@@ -74,16 +76,85 @@ fn a_token_rotates_itself(lab: &Lab) {
     assert_eq!(doors, ["graphql"]);
 }
 
-fn a_second_rotation_does_not_take_the_first_ones_value(lab: &Lab) {
+fn a_request_rotates_once(lab: &Lab) {
+    let app = lab.app();
+    for query in [
+        "mutation { a: rotateAPIToken { token { id value } } b: rotateAPIToken { token { value } } }",
+        "mutation { rotateAPIToken { token { id } } rotateAPIToken { token { value } } }",
+        "mutation { ...A ...B } fragment A on Mutation { rotateAPIToken { token { id } } } \
+         fragment B on Mutation { rotateAPIToken { token { value } } }",
+    ] {
+        let answer = ask(&app, As::Key(&new_key(&app)), query).expect(200).json();
+        assert_eq!(answer.get("errors"), None, "{query}: {answer}");
+        let rotated = answer["data"].as_object().unwrap().values();
+        let values: Vec<String> = rotated.map(|rotated| string(&rotated["token"]["value"])).collect();
+        assert!(values.iter().all(|value| *value == values[0]), "{query}");
+        app.get("/api-tokens/self", As::Key(&values[0])).expect(200);
+    }
+}
+
+fn a_missing_variable_is_told_before_anything_is_done(lab: &Lab) {
     let app = lab.app();
     let key = new_key(&app);
-    let twice = "mutation { a: rotateAPIToken { token { value } } b: rotateAPIToken { token { value } } }";
-    let answer = ask(&app, As::Key(&key), twice).expect(200).json();
-    let value = string(&answer["data"]["a"]["token"]["value"]);
-    assert!(answer["data"]["b"]["token"].is_null());
-    assert_eq!(answer["errors"][0]["path"], json!(["b", "token"]));
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHORIZED");
-    app.get("/api-tokens/self", As::Key(&value)).expect(200);
+    let query = "mutation($a: Boolean!) { rotateAPIToken { token { value @include(if: $a) } } }";
+    let answer = ask(&app, As::Key(&key), query).expect(200).json();
+    assert_eq!(answer["errors"][0]["message"], "the variable $a is required");
+    app.get("/api-tokens/self", As::Key(&key)).expect(200);
+    let body = json!({ "query": query, "variables": { "a": true } });
+    let rotated = app.post(GRAPHQL, As::Key(&key), &body).expect(200).json();
+    assert!(rotated["data"]["rotateAPIToken"]["token"]["value"].is_string());
+}
+
+fn fragments_cannot_ask_for_too_much(lab: &Lab) {
+    let app = lab.app();
+    let key = new_key(&app);
+    let fragment = |n: usize, width: usize| {
+        format!(
+            " fragment f{n} on Query {{ {} }}",
+            format!("...f{} ", n + 1).repeat(width)
+        )
+    };
+    let bomb = |levels: usize, width: usize| {
+        let fragments: Vec<String> = (0..levels).map(|n| fragment(n, width)).collect();
+        format!(
+            "{{ ...f0 }} {} fragment f{levels} on Query {{ __typename }}",
+            fragments.concat()
+        )
+    };
+    let names: Vec<String> = (0..3000).map(|n| format!("a{n}: __typename")).collect();
+    let began = std::time::Instant::now();
+    for (query, what) in [
+        (bomb(30, 2), "asks for too much"),
+        (bomb(3, 100), "asks for too much"),
+        (bomb(60, 2), "asks for too much"),
+        (
+            format!(
+                "{{ __typename }} {}",
+                bomb(30, 2).replacen("{ ...f0 }", "query Other { ...f0 }", 1)
+            ),
+            "",
+        ),
+        (format!("{{ {} }}", names.join(" ")), "asks for too much"),
+        (format!("{{ {} }}", "...nowhere ".repeat(4000)), "asks for too much"),
+        (
+            format!("{{ __typename {} }}", "@skip(if: false) ".repeat(3000)),
+            "asks for too much",
+        ),
+        (
+            "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }".to_owned(),
+            "",
+        ),
+    ] {
+        let answer = ask(&app, As::Key(&key), &query).expect(200);
+        assert!(answer.text.len() < 2000, "{}", answer.text.len());
+        let message = string(&answer.json()["errors"][0]["message"]);
+        assert!(message.contains(what), "{message}");
+    }
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 fn only_values_let_in(lab: &Lab) {
@@ -168,7 +239,7 @@ fn deep_and_wide_queries_are_refused(lab: &Lab) {
         .map(|n| format!("a{n}: generalSettings {{ pantherVersion }}"))
         .collect();
     let wide = format!("{{ {} }}", aliases.join(" "));
-    let nested = "{ a ".repeat(10_000);
+    let nested = format!("{}{}", "{ a ".repeat(10_000), "}".repeat(10_000));
     for query in [deep, wide, nested] {
         let answer = ask(&app, As::Key(&key), &query);
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -213,7 +284,11 @@ fn a_store_that_is_gone_is_an_error_of_the_field(lab: &Lab) {
     ask(&app, As::Key(&key), "{ __typename }").expect(200);
     lab.store.execute("ALTER TABLE audit_events RENAME TO elsewhere");
     let answer = ask(&app, As::Key(&key), ROTATE).expect(200).json();
-    assert!(answer["data"]["rotateAPIToken"]["token"].is_null(), "{answer}");
+    assert_eq!(
+        answer["data"],
+        json!({ "rotateAPIToken": { "token": null } }),
+        "{answer}"
+    );
     let message = string(&answer["errors"][0]["message"]);
     assert!(!message.contains("audit_events"), "{message}");
     lab.store.execute("ALTER TABLE elsewhere RENAME TO audit_events");

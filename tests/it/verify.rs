@@ -183,7 +183,7 @@ fn a_uuid_passes_only_where_it_may(lab: &Lab) {
     ask(&app, As::Key("tbk_wrong"), &[("X-Forwarded-Uri", &by_forwarded)]).expect(401);
     // Nowhere else is it worth anything.
     ask(&app, As::Key(&uuid), &[]).expect(401);
-    app.get(&format!("{VERIFY}?uuid={uuid}"), As::Nobody).expect(401);
+    app.get(&format!("{VERIFY}?uuid={uuid}"), As::Nobody).expect(403);
     app.get("/api-tokens/self", As::Key(&uuid)).expect(401);
     app.get(&format!("/api-tokens/self?uuid={uuid}"), As::Nobody)
         .expect(401);

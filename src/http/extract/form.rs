@@ -1,10 +1,13 @@
 //! Bodies of HTML forms, which OAuth's endpoints take.
 
-use actix_web::{HttpMessage, HttpRequest, dev::Payload, web::Query};
+use actix_web::{HttpMessage, HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::body::{Body, collect, is_encoded};
+use super::{
+    body::{Body, collect, is_encoded},
+    query,
+};
 use crate::http::error::Failure;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -19,11 +22,13 @@ impl<T: DeserializeOwned> Body for Form<T> {
             if !request.content_type().eq_ignore_ascii_case(FORM) || is_encoded(request) {
                 return Err(Failure::unsupported_media_type(FORM));
             }
-            let unreadable =
-                |reason: &dyn std::fmt::Display| Failure::bad_request(format!("the form cannot be read: {reason}"));
-            let text = std::str::from_utf8(&body).map_err(|error| unreadable(&error))?;
-            let fields = Query::<T>::from_query(text).map_err(|error| unreadable(&error))?;
-            Ok(Self(fields.into_inner()))
+            let fields = match std::str::from_utf8(&body) {
+                Ok(text) => query::parse(text),
+                Err(error) => Err(error.to_string()),
+            };
+            fields
+                .map(Self)
+                .map_err(|reason| Failure::bad_request(format!("the form cannot be read: {reason}")))
         })
     }
 }

@@ -67,7 +67,7 @@ fn says_json(request: &HttpRequest) -> bool {
 /// What serde calls the things that JSON has.
 const WORDS: &[(&str, &str)] = &[
     ("expected a sequence", "expected a list"),
-    ("expected i64", "expected a whole number"),
+    ("expected f64", "expected a number"),
     ("invalid type: sequence", "invalid type: list"),
     ("invalid type: map", "invalid type: object"),
     ("EOF while", "it ends while"),

@@ -12,6 +12,8 @@ use async_graphql::{
     registry::{Deprecation, MetaEnumValue, MetaType, MetaTypeId, Registry},
 };
 
+use tokio::sync::OnceCell;
+
 use crate::{
     domain::{caller::Call, clock::Timestamp, permission::Permission, token::Token, value::TokenValue},
     http::{State, error::Failure, observe::with_sources},
@@ -20,14 +22,11 @@ use crate::{
 
 /// How deep a query may be nested: the introspection of the usual tools needs 14.
 const DEEPEST: usize = 20;
-/// How many fields a query may ask for: the introspection of the usual tools needs about 60.
-const MOST_FIELDS: usize = 500;
 
-/// The schema.
+/// The schema. What a document costs is found out before.
 pub static SCHEMA: LazyLock<Schema<Query, Mutation, EmptySubscription>> = LazyLock::new(|| {
     Schema::build(Query, Mutation, EmptySubscription)
         .limit_depth(DEEPEST)
-        .limit_complexity(MOST_FIELDS)
         .finish()
 });
 
@@ -60,28 +59,37 @@ impl Mutation {
     #[graphql(name = "rotateAPIToken")]
     async fn rotate_api_token(&self, context: &Context<'_>) -> async_graphql::Result<RotateApiTokenOutput> {
         let (state, call) = (context.data::<Arc<State>>()?, context.data::<Call>()?);
-        let rotated = state
-            .service
-            .rotate(call.clone(), TokenRef::Itself, Rotation::default())
-            .await;
-        Ok(RotateApiTokenOutput(rotated.map_err(Failure::from)))
+        let rotate = async || {
+            let rotated = state
+                .service
+                .rotate(call.clone(), TokenRef::Itself, Rotation::default())
+                .await;
+            Arc::new(rotated.map_err(Failure::from))
+        };
+        let Rotated(once) = context.data::<Rotated>()?;
+        Ok(RotateApiTokenOutput(Arc::clone(once.get_or_init(rotate).await)))
     }
 }
 
-/// What a rotation gives. Its failure is that of the field `token`, which can be null: another rotation in the same call, which succeeded,
-/// then keeps its answer, and the new value in it.
-struct RotateApiTokenOutput(Result<(Token, TokenValue), Failure>);
+/// The one rotation of a request. A field that is asked for twice, by fragments or other names, would rotate twice otherwise, and the value in
+/// the first answer would not work any more.
+#[derive(Default)]
+pub struct Rotated(OnceCell<RotationResult>);
+
+type RotationResult = Arc<Result<(Token, TokenValue), Failure>>;
+
+/// What a rotation gives. Its failure is that of the field `token`, which can be null.
+struct RotateApiTokenOutput(RotationResult);
 
 /// What a rotation gives
-#[expect(clippy::unused_async, reason = "async-graphql asks for it")]
 #[Object(name = "RotateAPITokenOutput")]
 impl RotateApiTokenOutput {
     /// The token, with its new value
-    async fn token(&self) -> async_graphql::Result<Option<ApiToken>> {
-        match &self.0 {
-            Ok((token, value)) => Ok(Some(ApiToken::new(token, value))),
+    async fn token(&self) -> Option<async_graphql::Result<ApiToken>> {
+        Some(match self.0.as_ref() {
+            Ok((token, value)) => Ok(ApiToken::new(token, value)),
             Err(failure) => Err(field_error(failure)),
-        }
+        })
     }
 }
 

@@ -1,8 +1,11 @@
 //! Swagger UI, from the binary: it shows this server's document, and asks nobody else.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
-use actix_web::{HttpRequest, HttpResponse, http::header};
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use crate::http::{
@@ -34,7 +37,10 @@ pub async fn file(request: HttpRequest) -> Result<HttpResponse, Failure> {
             if file.gzpipped {
                 response.insert_header((header::CONTENT_ENCODING, "gzip"));
             }
-            Ok(response.content_type(file.content_type).body(file.bytes.into_owned()))
+            Ok(response.content_type(file.content_type).body(match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            }))
         }
         None => Asset::find(&START, &request),
     }
