@@ -1,7 +1,9 @@
 //! The command line: one file a command, each a thin caller of the service.
 
 mod admin;
+mod export;
 mod healthcheck;
+mod import;
 mod migrate;
 mod output;
 mod password;
@@ -51,6 +53,12 @@ enum Command {
         #[command(subcommand)]
         command: token::TokenCommand,
     },
+    /// Bring in the tokens of a legacy server, with their uuids, or those of an export
+    ///
+    /// All of them or none, unless --keep-going says otherwise. It can be repeated: what is there already, the same, stays as it is.
+    Import(import::Import),
+    /// Write everything that is needed to start elsewhere: hashes, and never a value
+    Export(export::Export),
     /// Bring the database's schema up to date, or move everything from one database to another
     ///
     /// A missing SQLite file is made. `serve` brings its database up to date itself.
@@ -84,6 +92,9 @@ enum CliError {
     /// Nothing was moved.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// It did not succeed, for a reason that is no defect.
+    #[error("{0}")]
+    Failed(String),
     /// The server is not well.
     #[error("{0}")]
     Unhealthy(String),
@@ -139,6 +150,8 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Serve(settings) => Ok(serve::serve(&settings).await?),
         Command::Admin { command } => admin::run(command).await,
         Command::Token { command } => token::run(command).await,
+        Command::Import(import) => import::run(import).await,
+        Command::Export(export) => export::run(export).await,
         Command::Migrate(migration) => migrate::run(&migration),
         Command::Healthcheck(settings) => healthcheck::run(&settings),
         Command::Openapi => output::json(&openapi::document("")),

@@ -12,6 +12,7 @@ pub mod name;
 pub mod page;
 pub mod permission;
 pub mod random;
+pub mod record;
 pub mod token;
 pub mod value;
 

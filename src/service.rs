@@ -1,9 +1,12 @@
 //! Every use case: one method and one transaction each. Nothing here knows of HTTP.
 
 pub mod admins;
+pub mod archive;
 pub mod authentication;
 pub mod error;
+pub mod export;
 mod figures;
+pub mod import;
 mod passwords;
 mod throttle;
 pub mod tokens;

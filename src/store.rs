@@ -6,6 +6,7 @@ mod connection;
 pub mod error;
 pub mod feed;
 mod migrations;
+pub mod records;
 pub mod revision;
 mod schema;
 pub mod tokens;
@@ -99,6 +100,29 @@ impl Store {
         Ok((store, applied))
     }
 
+    /// Reads at length: as it all was at one moment, and without an end to the patience once it has begun.
+    ///
+    /// # Errors
+    /// What `work` gives, or that the store is busy or gone.
+    pub async fn read_at_length<T, E>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let deadline = Instant::now() + self.patience;
+        self.with_connection(deadline, Duration::MAX, move |conn| {
+            conn.begin_snapshot().map_err(StoreError::from)?;
+            let done = work(conn);
+            // A connection that cannot roll back is broken, and the pool throws it away.
+            let _ = conn.rollback();
+            done
+        })
+        .await
+    }
+
     /// Reads.
     ///
     /// # Errors
@@ -111,7 +135,8 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.with_connection(Instant::now() + self.patience, work).await
+        self.with_connection(Instant::now() + self.patience, self.patience + GRACE, work)
+            .await
     }
 
     /// How its connections are doing.
@@ -128,6 +153,7 @@ impl Store {
     async fn with_connection<T, E>(
         &self,
         deadline: Instant,
+        most: Duration,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -142,7 +168,7 @@ impl Store {
             work(&mut conn)
         });
         // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
-        tokio::time::timeout(self.patience + GRACE, work)
+        tokio::time::timeout(most, work)
             .await
             .map_err(|_| StoreError::Slow)?
             .map_err(|_| StoreError::Ending)?
@@ -183,9 +209,36 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.write_for(self.patience + GRACE, work).await
+    }
+
+    /// Writes at length: as [`Store::write`], and without an end to the patience once it has begun. On SQLite nobody else writes until then.
+    ///
+    /// # Errors
+    /// What `work` gives, or that the store is busy or gone.
+    pub async fn write_at_length<T, E>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.write_for(Duration::MAX, work).await
+    }
+
+    async fn write_for<T, E>(
+        &self,
+        most: Duration,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         let deadline = Instant::now() + self.patience;
         let writer = self.wait_for(&self.writers, deadline).await?;
-        self.with_connection(deadline, move |conn| {
+        self.with_connection(deadline, most, move |conn| {
             let _writer = writer;
             conn.begin_write().map_err(StoreError::from)?;
             match work(conn) {

@@ -21,8 +21,21 @@ pub struct PasswordSource {
 }
 
 impl PasswordSource {
-    /// Asks for the password, twice on a terminal.
+    /// Asks for a new password, twice on a terminal.
     pub fn read(&self) -> Result<Password, CliError> {
+        self.read_with(|| {
+            let first = rpassword::prompt_password("Password: ")?;
+            let same = rpassword::prompt_password("Once more: ")? == first;
+            Ok(same.then_some(first))
+        })
+    }
+
+    /// Asks for a password that is known elsewhere.
+    pub fn read_once(&self, prompt: &str) -> Result<Password, CliError> {
+        self.read_with(|| rpassword::prompt_password(prompt).map(Some))
+    }
+
+    fn read_with(&self, ask: impl FnOnce() -> io::Result<Option<String>>) -> Result<Password, CliError> {
         let text = if self.password_stdin {
             let mut line = String::new();
             io::stdin()
@@ -44,11 +57,9 @@ impl PasswordSource {
                     error,
                 )
             };
-            let first = rpassword::prompt_password("Password: ").map_err(no_terminal)?;
-            if rpassword::prompt_password("Once more: ").map_err(no_terminal)? != first {
-                return Err(Invalid::new("password", "the two differ").into());
-            }
-            first
+            ask()
+                .map_err(no_terminal)?
+                .ok_or_else(|| Invalid::new("password", "the two differ"))?
         };
         Ok(Password::parse(SecretString::from(
             text.trim_end_matches(['\r', '\n']),

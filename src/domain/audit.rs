@@ -36,6 +36,8 @@ pub enum Action {
     TokenRotated,
     /// A token was removed.
     TokenDeleted,
+    /// A token came from elsewhere, or became again what it is there.
+    TokenImported,
     /// An admin was added.
     AdminAdded,
     /// An admin's password changed.
@@ -54,6 +56,7 @@ impl Action {
             Self::TokenUpdated
             | Self::TokenRotated
             | Self::TokenDeleted
+            | Self::TokenImported
             | Self::AdminPasswordChanged
             | Self::AdminRemoved => true,
             Self::TokenCreated | Self::AdminAdded | Self::LoginRefused => false,
@@ -68,6 +71,7 @@ impl Action {
             Self::TokenUpdated => "token.updated",
             Self::TokenRotated => "token.rotated",
             Self::TokenDeleted => "token.deleted",
+            Self::TokenImported => "token.imported",
             Self::AdminAdded => "admin.added",
             Self::AdminPasswordChanged => "admin.password-changed",
             Self::AdminRemoved => "admin.removed",

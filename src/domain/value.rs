@@ -63,6 +63,12 @@ impl ValueHash {
         (canonical && complete && given_checksum == checksum(random)).then(|| Self(Sha256::digest(text).into()))
     }
 
+    /// The hash that is stored as these bytes; nothing if there are not 32.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     /// The hash as it is stored.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

@@ -334,7 +334,8 @@ fn refuse_endless_grace(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -
     )))
 }
 
-fn described(token: &Token) -> Value {
+/// What the audit tells of a token.
+pub(super) fn described(token: &Token) -> Value {
     json!({
         "name": token.name.as_str(),
         "permissions": token.permissions,
@@ -344,7 +345,7 @@ fn described(token: &Token) -> Value {
 }
 
 /// What differs between two descriptions of a token, each as `{"from": …, "to": …}`.
-fn difference(before: &Token, after: &Token) -> Value {
+pub(super) fn difference(before: &Token, after: &Token) -> Value {
     let (before, after) = (described(before), described(after));
     let fields = after.as_object().into_iter().flatten();
     let differences = fields.filter_map(|(field, to)| {

@@ -1,27 +1,61 @@
 //! Audit events, kept in the transaction of the change that they tell of.
 
-use diesel::{ExpressionMethods, RunQueryDsl};
+use diesel::{Insertable, RunQueryDsl};
 
-use super::{connection::AnyConnection, error::StoreError, schema::audit_events};
+use super::{
+    connection::{AnyConnection, with_conn},
+    error::StoreError,
+    schema::audit_events,
+};
 use crate::domain::audit::AuditEvent;
+
+/// The most events that are added by one statement.
+const MOST_AT_ONCE: usize = 500;
 
 /// Adds an event.
 ///
 /// # Errors
 /// When the store fails.
 pub fn record(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
-    let actor = event.actor.as_ref();
-    diesel::insert_into(audit_events::table)
-        .values((
-            audit_events::at.eq(event.at.micros()),
-            audit_events::actor_type.eq(actor.map(|actor| actor.kind.name())),
-            audit_events::actor_id.eq(actor.map(|actor| actor.id.as_str())),
-            audit_events::door.eq(event.origin.door.name()),
-            audit_events::client.eq(event.origin.client.map(|address| address.to_string())),
-            audit_events::action.eq(event.action.name()),
-            audit_events::token_id.eq(event.token_id.map(|id| id.to_string())),
-            audit_events::details.eq(event.details.to_string()),
-        ))
-        .execute(conn)?;
+    record_all(conn, std::slice::from_ref(event))
+}
+
+/// Adds events, in that order.
+///
+/// # Errors
+/// When the store fails.
+pub fn record_all(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), StoreError> {
+    for some in events.chunks(MOST_AT_ONCE) {
+        let rows: Vec<_> = some.iter().map(row).collect();
+        let insert = diesel::insert_into(audit_events::table).values(&rows);
+        with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
+    }
     Ok(())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = audit_events)]
+struct NewRow<'a> {
+    at: i64,
+    actor_type: Option<&'a str>,
+    actor_id: Option<&'a str>,
+    door: &'a str,
+    client: Option<String>,
+    action: &'a str,
+    token_id: Option<String>,
+    details: String,
+}
+
+fn row(event: &AuditEvent) -> NewRow<'_> {
+    let actor = event.actor.as_ref();
+    NewRow {
+        at: event.at.micros(),
+        actor_type: actor.map(|actor| actor.kind.name()),
+        actor_id: actor.map(|actor| actor.id.as_str()),
+        door: event.origin.door.name(),
+        client: event.origin.client.map(|address| address.to_string()),
+        action: event.action.name(),
+        token_id: event.token_id.map(|id| id.to_string()),
+        details: event.details.to_string(),
+    }
 }

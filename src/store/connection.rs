@@ -31,6 +31,14 @@ macro_rules! with_conn {
 pub(super) use with_conn;
 
 impl AnyConnection {
+    /// Begins a transaction that reads everything as it is at one moment, while others may go on writing.
+    pub(super) fn begin_snapshot(&mut self) -> QueryResult<()> {
+        with_conn!(self, conn =>
+            AnsiTransactionManager::begin_transaction(conn),
+            AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+        )
+    }
+
     /// Begins a transaction that will write. SQLite takes its write lock now: a transaction that reads first and asks for the
     /// lock later fails when another one wrote in between.
     pub(super) fn begin_write(&mut self) -> QueryResult<()> {

@@ -1,8 +1,8 @@
 //! Queries on tokens and their values.
 
 use diesel::{
-    BoolExpressionMethods, Connection, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
-    RunQueryDsl, define_sql_function, dsl::count_star, sql_types::Text,
+    AsChangeset, BoolExpressionMethods, Connection, ExpressionMethods, Insertable, OptionalExtension, QueryDsl,
+    Queryable, RunQueryDsl, define_sql_function, dsl::count_star, sql_types::Text,
 };
 
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub(super) struct TokenRow {
     name: String,
     permissions: String,
     allowed_cidr_blocks: String,
-    value_hash: Option<Vec<u8>>,
+    pub(super) value_hash: Option<Vec<u8>>,
     created_at: i64,
     created_by_type: String,
     created_by_id: String,
@@ -49,9 +49,10 @@ pub(super) struct TokenRow {
     expires_at: Option<i64>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = tokens)]
-struct NewTokenRow<'a> {
+/// A token to be stored.
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = tokens, treat_none_as_null = true)]
+pub(super) struct NewTokenRow<'a> {
     id: String,
     name: &'a str,
     permissions: String,
@@ -68,14 +69,11 @@ struct NewTokenRow<'a> {
     expires_at: Option<i64>,
 }
 
-/// Adds a token, with the hash of its value if it has one.
-///
-/// # Errors
-/// [`StoreError::Exists`] when its id or value is taken.
-pub fn insert(conn: &mut AnyConnection, token: &Token, value: Option<&ValueHash>) -> Result<(), StoreError> {
-    let updated = token.updated.as_ref();
-    diesel::insert_into(tokens::table)
-        .values(NewTokenRow {
+impl<'a> NewTokenRow<'a> {
+    /// A token, with the hash of its value if it has one.
+    pub(super) fn new(token: &'a Token, value: Option<&'a ValueHash>) -> Self {
+        let updated = token.updated.as_ref();
+        Self {
             id: token.id.to_string(),
             name: token.name.as_str(),
             permissions: token.permissions.to_string(),
@@ -90,7 +88,17 @@ pub fn insert(conn: &mut AnyConnection, token: &Token, value: Option<&ValueHash>
             rotated_at: token.rotated_at.map(Timestamp::micros),
             last_used_at: token.last_used_at.map(Timestamp::micros),
             expires_at: token.expires_at.map(Timestamp::micros),
-        })
+        }
+    }
+}
+
+/// Adds a token, with the hash of its value if it has one.
+///
+/// # Errors
+/// [`StoreError::Exists`] when its id or value is taken.
+pub fn insert(conn: &mut AnyConnection, token: &Token, value: Option<&ValueHash>) -> Result<(), StoreError> {
+    diesel::insert_into(tokens::table)
+        .values(NewTokenRow::new(token, value))
         .execute(conn)?;
     Ok(())
 }
@@ -321,7 +329,8 @@ pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)]) -> Re
     Ok(())
 }
 
-fn token_of(row: TokenRow) -> Result<Token, StoreError> {
+/// The token of a row.
+pub(super) fn token_of(row: TokenRow) -> Result<Token, StoreError> {
     let corrupt = |_| StoreError::Corrupt("token");
     let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
     let updated = match (row.updated_at, row.updated_by_type, row.updated_by_id) {

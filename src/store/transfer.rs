@@ -61,7 +61,7 @@ pub fn transfer(
     to: &mut AnyConnection,
     mut moved: impl FnMut(u64),
 ) -> Result<Contents, TransferError> {
-    begin_snapshot(from)?;
+    from.begin_snapshot()?;
     to.begin_write()?;
     if let AnyConnection::Postgres(conn) = to {
         // Nobody else writes until the move has ended. Before the first look, or it would be at something that changes.
@@ -142,16 +142,6 @@ pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
         audit_events::table.count().get_result(conn)?,
     ];
     Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
-}
-
-/// Everything is read as it is at one moment, while others may go on writing.
-fn begin_snapshot(conn: &mut AnyConnection) -> Result<(), TransferError> {
-    use diesel::connection::{AnsiTransactionManager, TransactionManager};
-    with_conn!(conn, conn =>
-        AnsiTransactionManager::begin_transaction(conn)?,
-        AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ")?,
-    );
-    Ok(())
 }
 
 /// Whether `to` is empty, or its audit events are the first ones of `from` and no token was used there since.

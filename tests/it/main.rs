@@ -21,6 +21,7 @@ mod credentials;
 mod durability;
 mod faults;
 mod graphql;
+mod import;
 mod introspect;
 mod legacy;
 mod limits;
@@ -66,6 +67,7 @@ const ON_BOTH: &[&[Test]] = &[
     durability::TESTS,
     faults::TESTS,
     graphql::TESTS,
+    import::TESTS,
     introspect::TESTS,
     legacy::TESTS,
     machine::TESTS,
@@ -79,6 +81,7 @@ const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
     faults::OF_FILES,
     graphql::OF_PAGES,
+    import::OF_SERVERS_OF_OTHERS,
     limits::TESTS,
     metrics::OF_LISTENERS,
     observe::TESTS,

@@ -8,6 +8,7 @@ use openssl::{
     hash::MessageDigest,
     nid::Nid,
     pkey::PKey,
+    ssl::{SslAcceptor, SslFiletype, SslMethod},
     x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
 };
 
@@ -48,5 +49,13 @@ impl Certificate {
         std::fs::write(&files.key, key.private_key_to_pem_pkcs8().unwrap()).unwrap();
         std::fs::set_permissions(&files.key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         files
+    }
+
+    /// What accepts connections with it.
+    pub fn acceptor(&self) -> SslAcceptor {
+        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
+        acceptor.set_certificate_chain_file(&self.chain).unwrap();
+        acceptor.set_private_key_file(&self.key, SslFiletype::PEM).unwrap();
+        acceptor.build()
     }
 }

@@ -1,0 +1,237 @@
+//! The form of an export: one JSON object a line. The first says what it is, the last how much it was, so that a file that breaks off
+//! is seen.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    Invalid,
+    actor::{Actor, ActorKind},
+    admin::{Admin, PasswordHash},
+    cidr::CidrBlocks,
+    clock::Timestamp,
+    name::{AdminName, TokenName},
+    permission::PermissionSet,
+    record::{AdminRecord, GraceValue, TokenRecord},
+    token::{Change, Token, TokenId},
+    value::ValueHash,
+};
+
+/// What the first line says that the lines are.
+pub const FORMAT: &str = "tokenbridge-export";
+/// The only version of it.
+pub const VERSION: u32 = 1;
+
+/// A line of an export.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Line {
+    /// The first.
+    Format {
+        /// [`FORMAT`].
+        name: String,
+        /// [`VERSION`].
+        version: u32,
+    },
+    /// A token.
+    Token(Box<TokenLine>),
+    /// An admin.
+    Admin(AdminLine),
+    /// The last.
+    End {
+        /// How many tokens there were.
+        tokens: u64,
+        /// How many admins there were.
+        admins: u64,
+    },
+}
+
+/// A token, with the hashes of its values in hexadecimal digits and never a value.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenLine {
+    id: String,
+    name: String,
+    permissions: Vec<String>,
+    #[serde(rename = "allowedCIDRBlocks")]
+    allowed_cidr_blocks: Vec<String>,
+    value_hash: Option<String>,
+    grace_values: Vec<GraceLine>,
+    created_at: String,
+    created_by: ActorLine,
+    updated_at: Option<String>,
+    updated_by: Option<ActorLine>,
+    rotated_at: Option<String>,
+    last_used_at: Option<String>,
+    expires_at: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GraceLine {
+    value_hash: String,
+    valid_until: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActorLine {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// An admin, with the hash of their password.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AdminLine {
+    name: String,
+    password_hash: String,
+    created_at: String,
+    password_changed_at: Option<String>,
+}
+
+impl TokenLine {
+    /// The id of the token, as it was written.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl AdminLine {
+    /// The name of the admin, as it was written.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl From<&TokenRecord> for TokenLine {
+    fn from(
+        TokenRecord {
+            token,
+            value,
+            grace_values,
+        }: &TokenRecord,
+    ) -> Self {
+        let time = |time: Timestamp| time.to_string();
+        let actor = |actor: &Actor| ActorLine {
+            id: actor.id.clone(),
+            kind: actor.kind.name().to_owned(),
+        };
+        let updated = token.updated.as_ref();
+        Self {
+            id: token.id.to_string(),
+            name: token.name.as_str().to_owned(),
+            permissions: token.permissions.iter().map(|held| held.name().to_owned()).collect(),
+            allowed_cidr_blocks: token.allowed_cidr_blocks.iter().map(ToString::to_string).collect(),
+            value_hash: value.as_ref().map(hexadecimal),
+            grace_values: grace_values
+                .iter()
+                .map(|grace| GraceLine {
+                    value_hash: hexadecimal(&grace.value),
+                    valid_until: time(grace.valid_until),
+                })
+                .collect(),
+            created_at: time(token.created.at),
+            created_by: actor(&token.created.by),
+            updated_at: updated.map(|change| time(change.at)),
+            updated_by: updated.map(|change| actor(&change.by)),
+            rotated_at: token.rotated_at.map(time),
+            last_used_at: token.last_used_at.map(time),
+            expires_at: token.expires_at.map(time),
+        }
+    }
+}
+
+impl TryFrom<TokenLine> for TokenRecord {
+    type Error = Invalid;
+
+    fn try_from(line: TokenLine) -> Result<Self, Invalid> {
+        let time = |field, text: &Option<String>| text.as_deref().map(|text| Timestamp::parse(field, text)).transpose();
+        let value = line.value_hash.as_deref().map(hash).transpose()?;
+        let updated = match (time("updatedAt", &line.updated_at)?, line.updated_by) {
+            (Some(at), Some(by)) => Some(Change { at, by: actor(by)? }),
+            (None, None) => None,
+            _ => return Err(Invalid::new("updatedBy", "it must be there together with updatedAt")),
+        };
+        let grace_values = line.grace_values.iter().map(|grace| {
+            Ok(GraceValue {
+                value: hash(&grace.value_hash)?,
+                valid_until: Timestamp::parse("validUntil", &grace.valid_until)?,
+            })
+        });
+        Ok(Self {
+            grace_values: grace_values.collect::<Result<_, Invalid>>()?,
+            value,
+            token: Token {
+                id: TokenId::parse(&line.id).ok_or_else(|| Invalid::new("id", "it is not a UUID"))?,
+                name: TokenName::parse(line.name)?,
+                permissions: PermissionSet::parse(&line.permissions)?,
+                allowed_cidr_blocks: CidrBlocks::parse(&line.allowed_cidr_blocks)?,
+                has_value: value.is_some(),
+                created: Change {
+                    at: Timestamp::parse("createdAt", &line.created_at)?,
+                    by: actor(line.created_by)?,
+                },
+                updated,
+                rotated_at: time("rotatedAt", &line.rotated_at)?,
+                last_used_at: time("lastUsedAt", &line.last_used_at)?,
+                expires_at: time("expiresAt", &line.expires_at)?,
+            },
+        })
+    }
+}
+
+impl From<&AdminRecord> for AdminLine {
+    fn from(record: &AdminRecord) -> Self {
+        Self {
+            name: record.admin.name.as_str().to_owned(),
+            password_hash: record.admin.password_hash.as_phc().to_owned(),
+            created_at: record.created_at.to_string(),
+            password_changed_at: record.password_changed_at.map(|time| time.to_string()),
+        }
+    }
+}
+
+impl TryFrom<AdminLine> for AdminRecord {
+    type Error = Invalid;
+
+    fn try_from(line: AdminLine) -> Result<Self, Invalid> {
+        let changed = line.password_changed_at;
+        Ok(Self {
+            admin: Admin {
+                name: AdminName::parse(line.name)?,
+                password_hash: PasswordHash::from_phc(line.password_hash),
+            },
+            created_at: Timestamp::parse("createdAt", &line.created_at)?,
+            password_changed_at: changed
+                .map(|text| Timestamp::parse("passwordChangedAt", &text))
+                .transpose()?,
+        })
+    }
+}
+
+fn actor(line: ActorLine) -> Result<Actor, Invalid> {
+    let kind = ActorKind::from_name(&line.kind)
+        .ok_or_else(|| Invalid::new("type", format!("{:?} is no kind of actor", line.kind)))?;
+    Ok(Actor { id: line.id, kind })
+}
+
+fn hexadecimal(value: &ValueHash) -> String {
+    value.as_bytes().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn hash(text: &str) -> Result<ValueHash, Invalid> {
+    let digits: Option<Vec<u8>> = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect();
+    digits
+        .and_then(|bytes| ValueHash::from_bytes(&bytes))
+        .ok_or_else(|| Invalid::new("valueHash", "it is not 64 hexadecimal digits"))
+}

@@ -1,0 +1,86 @@
+//! Writes everything that is needed to start elsewhere.
+
+use std::io::{self, Write};
+
+use super::{
+    Error, Service,
+    archive::{AdminLine, FORMAT, Line, TokenLine, VERSION},
+};
+use crate::{
+    domain::page::Cursor,
+    store::{AnyConnection, StoreError, records},
+};
+
+/// How much was exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Tokens.
+    pub tokens: u64,
+    /// Admins.
+    pub admins: u64,
+}
+
+/// Why an export did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It could not be written.
+    #[error("the export cannot be written")]
+    Write(#[from] io::Error),
+}
+
+impl Service {
+    /// Writes every token, as it is at one moment, with the hashes of its values and never a value; and every admin with the hash of their
+    /// password, if `with_admins` says so.
+    ///
+    /// # Errors
+    /// When the store fails, or `out` does; what was written then has no last line.
+    pub async fn export(&self, out: impl Write + Send + 'static, with_admins: bool) -> Result<Exported, ExportError> {
+        self.store
+            .read_at_length(move |conn| write_all(conn, out, with_admins))
+            .await
+    }
+}
+
+fn write_all(conn: &mut AnyConnection, mut out: impl Write, with_admins: bool) -> Result<Exported, ExportError> {
+    let mut line = |line: &Line| -> Result<(), ExportError> {
+        serde_json::to_writer(&mut out, line).map_err(io::Error::from)?;
+        Ok(out.write_all(b"\n")?)
+    };
+    line(&Line::Format {
+        name: FORMAT.to_owned(),
+        version: VERSION,
+    })?;
+    let mut exported = Exported::default();
+    let mut after = Cursor::default();
+    loop {
+        let records = records::page(conn, after)?;
+        let Some((last, _)) = records.last() else { break };
+        after = *last;
+        for (_, record) in &records {
+            line(&Line::Token(Box::new(TokenLine::from(record))))?;
+            exported.tokens += 1;
+        }
+    }
+    if with_admins {
+        for record in records::admins(conn)? {
+            line(&Line::Admin(AdminLine::from(&record)))?;
+            exported.admins += 1;
+        }
+    }
+    let Exported { tokens, admins } = exported;
+    line(&Line::End { tokens, admins })?;
+    out.flush()?;
+    Ok(exported)
+}
+
+impl From<ExportError> for Error {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => error.into(),
+            ExportError::Write(error) => Self::Internal(error.into()),
+        }
+    }
+}

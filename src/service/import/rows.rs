@@ -1,0 +1,181 @@
+//! What is imported, as it is read: the list of a legacy server, or the lines of an export.
+
+use std::fmt;
+
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::{
+    domain::{
+        Invalid,
+        name::TokenName,
+        record::{AdminRecord, TokenRecord},
+        token::TokenId,
+    },
+    service::archive::{FORMAT, Line, VERSION},
+};
+
+/// A row, and what it holds or why it cannot be read.
+pub struct Row {
+    /// Its number, from 1.
+    pub number: usize,
+    /// The uuid of the token, or the name of the admin, as far as it can be read.
+    pub id: String,
+    /// What it holds.
+    pub content: Result<Content, String>,
+}
+
+/// What a row holds.
+pub enum Content {
+    /// A token of a legacy server.
+    Legacy(LegacyRow),
+    /// A token of an export.
+    Token(Box<TokenRecord>),
+    /// An admin of an export.
+    Admin(Box<AdminRecord>),
+}
+
+/// A token as a legacy server lists it.
+pub struct LegacyRow {
+    /// Its uuid.
+    pub id: TokenId,
+    /// Its name.
+    pub name: TokenName,
+    /// Whether it reads.
+    pub read: bool,
+    /// Whether it changes.
+    pub change: bool,
+}
+
+impl Row {
+    /// The token that it is about.
+    pub fn token_id(&self) -> Option<TokenId> {
+        match self.content.as_ref().ok()? {
+            Content::Legacy(row) => Some(row.id),
+            Content::Token(record) => Some(record.token.id),
+            Content::Admin(_) => None,
+        }
+    }
+}
+
+/// Reads the list of a legacy server, or an export: whichever the text is.
+///
+/// # Errors
+/// When it is neither, or breaks off. A row that is wrong is told of in its place.
+pub fn read(text: &[u8]) -> Result<Vec<Row>, Invalid> {
+    match text.trim_ascii_start().first() {
+        None => Err(source("it is empty")),
+        Some(b'[') => read_list(text),
+        Some(b'{') => read_export(text),
+        Some(b'<') => Err(source(
+            "it is a page of HTML and not the list of tokens: is the address right, and the user one who may see the list?",
+        )),
+        Some(_) => Err(source("it is neither the list of a legacy server nor an export")),
+    }
+}
+
+fn source(reason: impl Into<String>) -> Invalid {
+    Invalid::new("source", reason)
+}
+
+/// Reads a bare array of `{uuid, name, read, change}`; other fields are ignored.
+fn read_list(text: &[u8]) -> Result<Vec<Row>, Invalid> {
+    struct List;
+    impl<'de> Visitor<'de> for List {
+        type Value = Vec<Row>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of tokens")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Row>, A::Error> {
+            let mut rows = Vec::new();
+            while let Some(value) = list.next_element::<Value>()? {
+                rows.push(legacy_row(rows.len() + 1, &value));
+            }
+            Ok(rows)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    deserializer
+        .deserialize_seq(List)
+        .and_then(|rows| deserializer.end().map(|()| rows))
+        .map_err(|error| source(format!("it is not a list in JSON: {error}")))
+}
+
+fn legacy_row(number: usize, value: &Value) -> Row {
+    let id = value.get("uuid").map_or_else(String::new, |uuid| match uuid {
+        Value::String(text) => text.chars().take(64).filter(|letter| !letter.is_control()).collect(),
+        other => other.to_string().chars().take(64).collect(),
+    });
+    Row {
+        number,
+        id,
+        content: legacy_content(value).map(Content::Legacy),
+    }
+}
+
+fn legacy_content(value: &Value) -> Result<LegacyRow, String> {
+    if !value.is_object() {
+        return Err("it is not an object".to_owned());
+    }
+    let flag = |field: &str| match value.get(field) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(format!("{field}: it is neither true nor false")),
+    };
+    let uuid = value.get("uuid").and_then(Value::as_str).and_then(TokenId::parse);
+    let name = value
+        .get("name")
+        .and_then(Value::as_str)
+        .ok_or("name: it is missing, or no text")?;
+    Ok(LegacyRow {
+        id: uuid.ok_or("uuid: it is not a UUID")?,
+        name: TokenName::parse(name).map_err(|invalid| invalid.to_string())?,
+        read: flag("read")?,
+        change: flag("change")?,
+    })
+}
+
+/// Reads what an export wrote.
+fn read_export(text: &[u8]) -> Result<Vec<Row>, Invalid> {
+    let mut lines = serde_json::Deserializer::from_slice(text).into_iter::<Line>();
+    match lines.next() {
+        Some(Ok(Line::Format { name, version })) if name == FORMAT && version == VERSION => {}
+        Some(Ok(Line::Format { name, version })) if name == FORMAT => {
+            return Err(source(format!(
+                "it is an export of version {version}, and this program reads {VERSION}"
+            )));
+        }
+        _ => return Err(source("it is neither the list of a legacy server nor an export")),
+    }
+    let mut rows = Vec::new();
+    for line in lines {
+        let number = rows.len() + 1;
+        let line = line.map_err(|error| source(format!("row {number} of the export cannot be read: {error}")))?;
+        let (id, content) = match line {
+            Line::Token(line) => {
+                let id = line.id().to_owned();
+                (
+                    id,
+                    TokenRecord::try_from(*line).map(|record| Content::Token(Box::new(record))),
+                )
+            }
+            Line::Admin(line) => {
+                let id = line.name().to_owned();
+                (
+                    id,
+                    AdminRecord::try_from(line).map(|record| Content::Admin(Box::new(record))),
+                )
+            }
+            Line::End { tokens, admins } if tokens + admins == rows.len() as u64 => return Ok(rows),
+            Line::End { .. } | Line::Format { .. } => break,
+        };
+        rows.push(Row {
+            number,
+            id,
+            content: content.map_err(|invalid| invalid.to_string()),
+        });
+    }
+    Err(source("the export breaks off, or is put together from more than one"))
+}

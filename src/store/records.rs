@@ -1,0 +1,177 @@
+//! Tokens and admins with everything that is kept of them, many at a time.
+
+use std::collections::HashMap;
+
+use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
+
+use super::{
+    connection::{AnyConnection, with_conn},
+    error::StoreError,
+    schema::{admins, grace_values, tokens},
+    tokens::{NewTokenRow, TokenRow, token_of},
+};
+use crate::domain::{
+    admin::{Admin, PasswordHash},
+    clock::Timestamp,
+    name::AdminName,
+    page::Cursor,
+    record::{AdminRecord, GraceValue, TokenRecord},
+    token::TokenId,
+    value::ValueHash,
+};
+
+/// The most tokens that a query of this module is about.
+pub const MOST_AT_ONCE: usize = 500;
+
+/// The next tokens behind `after`, oldest first, with the place of each.
+///
+/// # Errors
+/// When the store fails.
+pub fn page(conn: &mut AnyConnection, after: Cursor) -> Result<Vec<(Cursor, TokenRecord)>, StoreError> {
+    let most = i64::try_from(MOST_AT_ONCE).unwrap_or(i64::MAX);
+    let next = tokens::table.filter(tokens::seq.gt(after.row()));
+    let rows: Vec<TokenRow> = next.order(tokens::seq.asc()).limit(most).load(conn)?;
+    with_grace_values(conn, rows)
+}
+
+/// The tokens of those ids, as far as they exist.
+///
+/// # Errors
+/// When the store fails.
+pub fn of_ids(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashMap<TokenId, TokenRecord>, StoreError> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let rows: Vec<TokenRow> = tokens::table.filter(tokens::id.eq_any(ids)).load(conn)?;
+    let records = with_grace_values(conn, rows)?;
+    Ok(records
+        .into_iter()
+        .map(|(_, record)| (record.token.id, record))
+        .collect())
+}
+
+fn with_grace_values(conn: &mut AnyConnection, rows: Vec<TokenRow>) -> Result<Vec<(Cursor, TokenRecord)>, StoreError> {
+    let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+    let of_rows = grace_values::table
+        .inner_join(tokens::table.on(tokens::seq.eq(grace_values::token_seq)))
+        .filter(tokens::seq.eq_any(seqs))
+        .order(grace_values::value_hash.asc())
+        .select((
+            grace_values::token_seq,
+            grace_values::value_hash,
+            grace_values::valid_until,
+        ));
+    let mut grace: HashMap<i64, Vec<GraceValue>> = HashMap::new();
+    for (seq, value, until) in of_rows.load::<(i64, Vec<u8>, i64)>(conn)? {
+        grace.entry(seq).or_default().push(GraceValue {
+            value: hash_of(&value)?,
+            valid_until: time_of(until)?,
+        });
+    }
+    rows.into_iter()
+        .map(|row| {
+            let seq = row.seq;
+            let record = TokenRecord {
+                value: row.value_hash.as_deref().map(hash_of).transpose()?,
+                grace_values: grace.remove(&seq).unwrap_or_default(),
+                token: token_of(row)?,
+            };
+            Ok((Cursor::behind(seq), record))
+        })
+        .collect()
+}
+
+/// Adds tokens, in that order.
+///
+/// # Errors
+/// [`StoreError::Exists`] when an id or a value is taken.
+pub fn insert_all(conn: &mut AnyConnection, records: &[TokenRecord]) -> Result<(), StoreError> {
+    for some in records.chunks(MOST_AT_ONCE) {
+        let rows: Vec<NewTokenRow<'_>> = some
+            .iter()
+            .map(|record| NewTokenRow::new(&record.token, record.value.as_ref()))
+            .collect();
+        let insert = diesel::insert_into(tokens::table).values(&rows);
+        with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
+        for record in some.iter().filter(|record| !record.grace_values.is_empty()) {
+            insert_grace_values(conn, record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes everything of a token over what there is; answers whether there was such a token.
+///
+/// # Errors
+/// When the store fails.
+pub fn replace(conn: &mut AnyConnection, record: &TokenRecord) -> Result<bool, StoreError> {
+    let this = tokens::table.filter(tokens::id.eq(record.token.id.to_string()));
+    let Some(seq) = this.select(tokens::seq).first::<i64>(conn).optional()? else {
+        return Ok(false);
+    };
+    diesel::delete(grace_values::table.filter(grace_values::token_seq.eq(seq))).execute(conn)?;
+    diesel::update(tokens::table.filter(tokens::seq.eq(seq)))
+        .set(NewTokenRow::new(&record.token, record.value.as_ref()))
+        .execute(conn)?;
+    insert_grace_values(conn, record)?;
+    Ok(true)
+}
+
+fn insert_grace_values(conn: &mut AnyConnection, record: &TokenRecord) -> Result<(), StoreError> {
+    let this = tokens::table.filter(tokens::id.eq(record.token.id.to_string()));
+    let seq: i64 = this.select(tokens::seq).first(conn)?;
+    for grace in &record.grace_values {
+        diesel::insert_into(grace_values::table)
+            .values((
+                grace_values::value_hash.eq(grace.value.as_bytes().as_slice()),
+                grace_values::token_seq.eq(seq),
+                grace_values::valid_until.eq(grace.valid_until.micros()),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Every admin, by name.
+///
+/// # Errors
+/// When the store fails.
+pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> {
+    let rows: Vec<(String, String, i64, Option<i64>)> = admins::table.order(admins::name.asc()).load(conn)?;
+    rows.into_iter()
+        .map(|(name, phc, created_at, password_changed_at)| {
+            Ok(AdminRecord {
+                admin: Admin {
+                    name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
+                    password_hash: PasswordHash::from_phc(phc),
+                },
+                created_at: time_of(created_at)?,
+                password_changed_at: password_changed_at.map(time_of).transpose()?,
+            })
+        })
+        .collect()
+}
+
+/// Writes an admin, over the one of that name if there is one.
+///
+/// # Errors
+/// When the store fails.
+pub fn put_admin(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
+    let name = record.admin.name.as_str();
+    diesel::delete(admins::table.filter(admins::name.eq(name))).execute(conn)?;
+    diesel::insert_into(admins::table)
+        .values((
+            admins::name.eq(name),
+            admins::password_hash.eq(record.admin.password_hash.as_phc()),
+            admins::created_at.eq(record.created_at.micros()),
+            admins::password_changed_at.eq(record.password_changed_at.map(Timestamp::micros)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn hash_of(bytes: &[u8]) -> Result<ValueHash, StoreError> {
+    ValueHash::from_bytes(bytes).ok_or(StoreError::Corrupt("value"))
+}
+
+fn time_of(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"))
+}

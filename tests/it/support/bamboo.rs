@@ -1,0 +1,180 @@
+//! A small legacy server: the list of tokens as "Agent Apis for Bamboo" answers it, over real HTTP, and the ways in which it can go wrong.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use openssl::ssl::SslAcceptor;
+
+use super::{ADMIN, client::basic};
+
+/// What it does.
+#[derive(Clone)]
+pub struct Manner {
+    /// The context path that it is mounted under.
+    pub context: &'static str,
+    /// The paths of its list below that; everything else is a 404.
+    pub lists: &'static [&'static str],
+    /// The body of the list.
+    pub body: String,
+    /// What it does instead, for as many calls as there are of these.
+    pub first: Vec<Trouble>,
+    /// What it does instead, always.
+    pub always: Option<Trouble>,
+}
+
+/// What a server does instead of answering well.
+#[derive(Clone, Copy, Debug)]
+pub enum Trouble {
+    /// It answers with this status line, header lines and body.
+    Answer(&'static str, &'static str, &'static str),
+    /// It cuts the connection in the middle of its answer.
+    Reset,
+    /// It takes longer than anybody waits.
+    Sleep,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            context: "",
+            lists: &["/rest/agent-config/1.0/tokens", "/rest/agent-config/1.0/tokens/"],
+            body: "[]".to_owned(),
+            first: Vec::new(),
+            always: None,
+        }
+    }
+}
+
+/// A server that runs until it is dropped.
+pub struct Bamboo {
+    pub address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bamboo {
+    pub fn start(manner: Manner) -> Self {
+        Self::listen(manner, None)
+    }
+
+    pub fn start_with_tls(manner: Manner, acceptor: SslAcceptor) -> Self {
+        Self::listen(manner, Some(acceptor))
+    }
+
+    fn listen(mut manner: Manner, acceptor: Option<SslAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, over) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let (seen, ended) = (Arc::clone(&asked), Arc::clone(&over));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                // A client that does not trust the certificate, or goes away, is none of its business.
+                let _ = match &acceptor {
+                    Some(acceptor) => acceptor
+                        .accept(stream)
+                        .map(|stream| manner.serve(stream, &seen))
+                        .is_ok(),
+                    None => manner.serve(stream, &seen),
+                };
+            }
+        });
+        Self {
+            address,
+            asked,
+            over,
+            thread: Some(thread),
+        }
+    }
+
+    /// The paths that were asked for, in their order.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Bamboo {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // It wakes up for this.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Manner {
+    fn serve(&mut self, stream: impl Read + Write, seen: &Mutex<Vec<String>>) -> bool {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        if stream.read_line(&mut line).is_err() {
+            return false;
+        }
+        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut authorization = String::new();
+        loop {
+            let mut header = String::new();
+            if stream.read_line(&mut header).is_err() || header.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = header.split_once(':')
+                && name.eq_ignore_ascii_case("authorization")
+            {
+                value.trim().clone_into(&mut authorization);
+            }
+        }
+        if path.is_empty() {
+            return false;
+        }
+        seen.lock().unwrap().push(path.clone());
+        let trouble = if self.first.is_empty() {
+            self.always
+        } else {
+            Some(self.first.remove(0))
+        };
+        let json = "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n";
+        let is_list = path
+            .strip_prefix(self.context)
+            .is_some_and(|path| self.lists.contains(&path));
+        let (status, headers, body) = match trouble {
+            Some(Trouble::Answer(status, headers, body)) => (status, headers, body),
+            Some(Trouble::Reset) => {
+                let _ = write!(stream.get_mut(), "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{{");
+                return false;
+            }
+            Some(Trouble::Sleep) => {
+                std::thread::sleep(Duration::from_millis(1500));
+                return false;
+            }
+            None if !is_list => (
+                "404 Not Found",
+                "Content-Type: text/html\r\n",
+                "<html>no such page</html>",
+            ),
+            None if authorization != basic(ADMIN.0, ADMIN.1) => (
+                "401 Unauthorized",
+                "WWW-Authenticate: Basic realm=\"protected-area\"\r\n",
+                "<html>who are you?</html>",
+            ),
+            None => ("200 OK", json, self.body.as_str()),
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.get_mut().write_all(answer.as_bytes()).is_ok()
+    }
+}
