@@ -32,6 +32,7 @@ mod openapi;
 mod postman;
 mod readme;
 mod replicas;
+mod runbook;
 mod support;
 mod transfer;
 mod verify;
@@ -73,6 +74,7 @@ const ON_BOTH: &[&[Test]] = &[
     machine::TESTS,
     metrics::TESTS,
     replicas::TESTS,
+    runbook::TESTS,
     verify::TESTS,
 ];
 

@@ -14,7 +14,7 @@ fn readme() -> String {
 }
 
 /// Each block of shell commands, and the text that follows it.
-fn examples(readme: &str) -> Vec<(&str, &str)> {
+pub fn examples(readme: &str) -> Vec<(&str, &str)> {
     let blocks = readme.split("```sh\n").skip(1);
     blocks
         .map(|block| {
@@ -26,7 +26,7 @@ fn examples(readme: &str) -> Vec<(&str, &str)> {
 }
 
 /// A text with ids, values and times made the same.
-fn without_chance(text: &str) -> String {
+pub fn without_chance(text: &str) -> String {
     let is_value = |word: &str| word.starts_with("tbk_") && word.len() == 53;
     let is_time = |word: &str| tokenbridge::domain::clock::Timestamp::parse("", word).is_ok();
     let word = |word: &str| match word {

@@ -1,0 +1,70 @@
+//! The runbook for leaving the legacy API, carried out from the first line to the last.
+
+use std::{net::TcpListener, path::Path, process::Command};
+
+use serde_json::json;
+
+use crate::{
+    readme::{examples, without_chance},
+    support::{
+        ADMIN, Lab,
+        bamboo::{Bamboo, Manner},
+    },
+    tests,
+};
+
+tests![it_leads_from_the_first_line_to_the_last];
+
+fn it_leads_from_the_first_line_to_the_last(lab: &Lab) {
+    let runbook = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/leaving-the-legacy.md")).unwrap();
+    let examples = examples(&runbook);
+    assert!(examples.len() >= 9, "{}", examples.len());
+    let bamboo = Bamboo::start(Manner {
+        context: "/builds",
+        lists: &["/rest/agent/1.0/tokens", "/rest/agent/1.0/tokens/"],
+        body: json!([
+            { "uuid": "5f0d6a34-5dd1-4a1d-8a43-0a1f3f8f6b10", "name": "agent one", "read": true, "change": false },
+            { "uuid": "0c6fbd3a-7d6f-4b62-9d8c-4b2d9d3d7f21", "name": "agent two", "read": true, "change": true },
+            { "uuid": "9d2f1c58-6a0e-4c53-b0a7-6e1f7a9b8c32", "name": "forgotten", "read": true, "change": false },
+        ])
+        .to_string(),
+        ..Manner::default()
+    });
+    let place = lab.store.directory.path();
+    for file in ["bamboo.password", "tokenbridge.password"] {
+        std::fs::write(place.join(file), ADMIN.1).unwrap();
+    }
+    // Nobody else takes it in the moment in which it is free.
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let commands: Vec<&str> = examples.iter().map(|(commands, _)| *commands).collect();
+    let script = format!("trap 'kill $(jobs -p)' EXIT\n{}", commands.join("\necho; echo ----\n"))
+        .replace("127.0.0.1:8086", &address)
+        .replace("http://bamboo:8085", &format!("http://{}", bamboo.address));
+    let programs = Path::new(env!("CARGO_BIN_EXE_tokenbridge")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    // Where a server does not start, the script waits for it.
+    let output = Command::new("timeout")
+        .args(["60", "bash", "-c", &script])
+        .current_dir(place)
+        .env("PATH", path)
+        .env("TOKENBRIDGE_LISTEN", &address)
+        .env("TOKENBRIDGE_DATABASE_URL", lab.store.fresh_url())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let printed: Vec<&str> = printed.split("----\n").collect();
+    assert_eq!(printed.len(), examples.len(), "{printed:?}\n{errors}");
+    for ((commands, expected), printed) in examples.iter().zip(printed) {
+        let printed = printed.replace('\r', "");
+        assert_eq!(
+            without_chance(&printed),
+            without_chance(expected),
+            "{commands}\n{errors}"
+        );
+    }
+}
