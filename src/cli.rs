@@ -4,6 +4,7 @@ mod admin;
 mod export;
 mod healthcheck;
 mod import;
+mod legacy_usage;
 mod migrate;
 mod output;
 mod password;
@@ -63,6 +64,8 @@ enum Command {
     ///
     /// A missing SQLite file is made. `serve` brings its database up to date itself.
     Migrate(migrate::Migration),
+    /// Show who still uses the legacy doors, and whether they can be closed
+    LegacyUsage(legacy_usage::Usage),
     /// Ask the server that these settings describe whether it and its store answer; for container health checks
     Healthcheck(ServeSettings),
     /// Print the OpenAPI document of the server
@@ -153,6 +156,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Import(import) => import::run(import).await,
         Command::Export(export) => export::run(export).await,
         Command::Migrate(migration) => migrate::run(&migration),
+        Command::LegacyUsage(usage) => legacy_usage::run(usage).await,
         Command::Healthcheck(settings) => healthcheck::run(&settings),
         Command::Openapi => output::json(&openapi::document("")),
         Command::Completions { shell } => {

@@ -8,6 +8,8 @@ pub mod caller;
 pub mod cidr;
 pub mod clock;
 pub mod invalid;
+pub mod legacy_report;
+pub mod legacy_usage;
 pub mod name;
 pub mod page;
 pub mod permission;

@@ -6,6 +6,7 @@ mod extract;
 mod graphql;
 mod introspect;
 mod legacy;
+pub(crate) mod legacy_usage;
 mod metrics;
 pub(crate) mod observe;
 pub(crate) mod openapi;
@@ -116,6 +117,11 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
             resource("/introspect", "POST")
                 .app_data(Door::ApiTokens)
                 .route(web::post().to(introspect::introspect)),
+        )
+        .service(
+            resource("/legacy-usage", "GET, HEAD")
+                .app_data(Door::ApiTokens)
+                .route(get().to(legacy_usage::legacy_usage)),
         )
         .service(
             web::resource("/verify")

@@ -7,6 +7,7 @@ pub mod error;
 pub mod export;
 mod figures;
 pub mod import;
+pub mod legacy_usage;
 mod passwords;
 mod throttle;
 pub mod tokens;
@@ -20,15 +21,16 @@ pub use error::{Error, Refusal};
 pub use verified::Recognised;
 
 use crate::{
-    domain::{clock::Clock, random::Random},
+    domain::{clock::Clock, legacy_usage::Bounds, random::Random},
     store::{
         Store, admins as admin_rows, audit,
         feed::{self, Listener},
-        tokens as token_rows,
+        legacy_usage as legacy_rows, tokens as token_rows,
         url::DatabaseUrl,
     },
 };
 use figures::Figures;
+use legacy_usage::Forgotten;
 use passwords::Passwords;
 use throttle::Throttle;
 use unwritten::Unwritten;
@@ -42,6 +44,7 @@ pub struct Service {
     passwords: Passwords,
     throttle: Throttle,
     unwritten: Unwritten,
+    forgotten: Forgotten,
     verified: Arc<Verified>,
     figures: Arc<Figures>,
 }
@@ -56,6 +59,7 @@ impl Service {
             passwords: Passwords::new(random.as_ref())?,
             throttle: Throttle::default(),
             unwritten: Unwritten::default(),
+            forgotten: Forgotten::default(),
             verified: Arc::default(),
             figures: Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?),
             store,
@@ -83,20 +87,21 @@ impl Service {
         Ok(self.store.read(admin_rows::ping).await?)
     }
 
-    /// Writes what is written behind: when tokens were last used, and which logins were refused. What cannot be written now is kept.
+    /// Writes what is written behind: when tokens were last used, which logins were refused, and who came through the legacy doors. What
+    /// cannot be written now is kept.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn flush(&self) -> Result<(), Error> {
         let now = self.clock.now();
         self.unwritten
-            .flush(|uses, refusals| {
+            .flush(|batch| {
                 self.store.write(move |conn| {
-                    token_rows::record_use(conn, &uses)?;
-                    refusals
-                        .iter()
-                        .try_for_each(|refusal| audit::record(conn, &refusal.event(now)))
-                        .map_err(Error::from)
+                    token_rows::record_use(conn, &batch.uses)?;
+                    for refusal in &batch.refusals {
+                        audit::record(conn, &refusal.event(now))?;
+                    }
+                    Ok::<_, Error>(legacy_rows::record(conn, &batch.legacy_calls, Bounds::STORED)?)
                 })
             })
             .await

@@ -205,6 +205,11 @@ impl Running {
                 }
                 if let Err(error) = service.flush().await {
                     log::error!("what is written behind has to wait: {}", observe::with_sources(&error));
+                } else if let Err(error) = service.forget_old_calls().await {
+                    log::error!(
+                        "old calls have to wait to be forgotten: {}",
+                        observe::with_sources(&error)
+                    );
                 }
             }
         });

@@ -5,6 +5,7 @@ pub mod audit;
 mod connection;
 pub mod error;
 pub mod feed;
+pub mod legacy_usage;
 mod migrations;
 pub mod records;
 pub mod revision;

@@ -77,6 +77,8 @@ fn print(format: Format, contents: &Contents) -> Result<(), CliError> {
             ["values in grace".to_owned(), contents.grace_values.to_string()],
             ["admins".to_owned(), contents.admins.to_string()],
             ["audit events".to_owned(), contents.audit_events.to_string()],
+            ["legacy callers".to_owned(), contents.legacy_callers.to_string()],
+            ["days they called".to_owned(), contents.legacy_calls.to_string()],
             ["digest of both".to_owned(), contents.digest.clone()],
         ]),
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 /// Who is remembered to have done something: `createdBy` and `updatedBy`, and the actor of an audit event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Actor {
     /// An admin's name, a token's id, or the part of the system.
     pub id: String,
@@ -15,7 +15,7 @@ pub struct Actor {
 }
 
 /// The kinds of actors, by their published names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActorKind {
     /// An admin.

@@ -7,6 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::Invalid;
 
+const DAY_SECONDS: i64 = 86_400;
+
 /// A point in time in UTC, in whole microseconds: the finest step that both stores keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(DateTime<Utc>);
@@ -30,6 +32,12 @@ impl Timestamp {
     #[must_use]
     pub fn seconds(self) -> i64 {
         self.0.timestamp()
+    }
+
+    /// The day it is in UTC.
+    #[must_use]
+    pub fn day(self) -> Day {
+        Day(self.seconds().div_euclid(DAY_SECONDS))
     }
 
     /// Reads an RFC 3339 time with any offset; finer digits than microseconds are cut off.
@@ -79,6 +87,50 @@ impl std::fmt::Display for Timestamp {
 }
 
 impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A day in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i64);
+
+impl Day {
+    /// The day that many days after that of the Unix epoch.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// How many days it is after that of the Unix epoch.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// The day so many days before.
+    #[must_use]
+    pub fn before(self, days: u16) -> Self {
+        Self(self.0.saturating_sub(days.into()))
+    }
+
+    /// Its first moment, in microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0.saturating_mul(DAY_SECONDS * 1_000_000)
+    }
+}
+
+impl std::fmt::Display for Day {
+    /// The date of RFC 3339: `2030-01-31`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = DateTime::from_timestamp_micros(self.micros()).ok_or(std::fmt::Error)?;
+        write!(f, "{}", start.format("%Y-%m-%d"))
+    }
+}
+
+impl Serialize for Day {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -16,12 +16,12 @@ use secrecy::ExposeSecret;
 use super::{
     State,
     error::{Challenge, Failure},
-    observe::CallerLabel,
+    observe::CalledBy,
 };
 use crate::{
     domain::{
         actor::{Door, Origin},
-        caller::{Call, Caller},
+        caller::Call,
     },
     service::{Error, Refusal},
 };
@@ -107,7 +107,7 @@ async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
         Credentials::Value(value) => service.authenticate_value(value.expose_secret(), origin).await,
         Credentials::Password { name, password } => service.authenticate_admin(&name, password, origin).await,
     }?;
-    request.extensions_mut().insert(CallerLabel(label(&caller)));
+    request.extensions_mut().insert(CalledBy(caller.actor()));
     Ok(Call { caller, origin })
 }
 
@@ -144,13 +144,4 @@ pub fn state(request: &HttpRequest) -> Result<&Data<State>, Failure> {
 
 fn misconfigured(missing: &str) -> Failure {
     Error::Internal(format!("the route lacks {missing}").into()).into()
-}
-
-/// A token's id stays out of the log: the uuid of a legacy token can be a credential.
-fn label(caller: &Caller) -> String {
-    match caller {
-        Caller::Admin(admin) => format!("admin {}", admin.name.as_str()),
-        Caller::Token(..) => "token".to_owned(),
-        Caller::CommandLine => "command line".to_owned(),
-    }
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 pub use answer::{LegacyMode, Phase, answer};
 
-/// The prefix that a legacy path begins with, after the context path.
+/// The legacy door that a request came through: the prefix that its path begins with, after the context path.
 #[derive(Clone, Copy, Debug)]
 pub struct Prefix(pub &'static str);
 

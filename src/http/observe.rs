@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderValue},
@@ -14,11 +14,28 @@ use actix_web::{
     web::Data,
 };
 
-use super::{State, error::Failure, extract::client_address::ClientAddress, metrics::method_label, request_id};
+use super::{
+    State, error::Failure, extract::client_address::ClientAddress, legacy::Prefix, metrics::method_label, request_id,
+};
+use crate::domain::{
+    actor::{Actor, ActorKind},
+    legacy_usage::{LegacyCaller, user_agent},
+};
 
-/// As whom a request was made, for its line in the log.
+/// As whom a request was made.
 #[derive(Clone, Debug)]
-pub struct CallerLabel(pub String);
+pub struct CalledBy(pub Actor);
+
+impl CalledBy {
+    /// How the log shows it. A token's id stays out of it: the uuid of a legacy token can be a credential.
+    fn label(&self) -> String {
+        match self.0.kind {
+            ActorKind::User => format!("admin {}", self.0.id),
+            ActorKind::ApiToken => "token".to_owned(),
+            ActorKind::System => "command line".to_owned(),
+        }
+    }
+}
 
 /// Gives a request its id and its client's address, writes its line in the log, and puts on its answer what every answer has.
 ///
@@ -50,6 +67,9 @@ async fn observed(
     let took = began.elapsed();
     if let Some(state) = response.request().app_data::<Data<State>>() {
         state.traffic.count(&response, took);
+        if let Some(caller) = legacy_caller(response.request()) {
+            state.service.legacy_called(caller);
+        }
     }
     log_response(&response, took);
     Ok(response)
@@ -69,6 +89,20 @@ fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Who has used a legacy door, if one was used.
+fn legacy_caller(request: &HttpRequest) -> Option<LegacyCaller> {
+    let extensions = request.extensions();
+    let Prefix(prefix) = extensions.get().or_else(|| request.app_data())?;
+    let program = request.headers().get(header::USER_AGENT);
+    Some(LegacyCaller {
+        prefix: (*prefix).to_owned(),
+        method: method_label(request.method()).to_owned(),
+        actor: extensions.get::<CalledBy>().map(|by| by.0.clone()),
+        client: Some(extensions.get::<ClientAddress>()?.0),
+        user_agent: program.map(|value| user_agent(value.as_bytes())).unwrap_or_default(),
+    })
+}
+
 fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
     let request = response.request();
     if let Some(cause) = response
@@ -79,7 +113,9 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
         log::error!("{}", with_sources(cause));
     }
     let extensions = request.extensions();
-    let caller = extensions.get::<CallerLabel>().map_or("-", |label| label.0.as_str());
+    let caller = extensions
+        .get::<CalledBy>()
+        .map_or_else(|| "-".to_owned(), CalledBy::label);
     let client = extensions.get::<ClientAddress>().map(|client| client.0);
     log::info!(
         target: "tokenbridge::access",
@@ -88,7 +124,7 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
         status = response.status().as_u16(),
         microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         client = client.map_or_else(|| "-".to_owned(), |address| address.to_string()).as_str(),
-        caller = caller;
+        caller = caller.as_str();
         "request"
     );
 }

@@ -16,7 +16,8 @@ use utoipa::{
 };
 
 use super::{
-    LEGACY_PREFIXES, api_tokens, error::Failure, extract::state, graphql, introspect, legacy, metrics, ops, verify,
+    LEGACY_PREFIXES, api_tokens, error::Failure, extract::state, graphql, introspect, legacy, legacy_usage, metrics,
+    ops, verify,
 };
 
 /// Everything but the legacy API.
@@ -37,7 +38,8 @@ use super::{
     ),
     paths(
         api_tokens::list, api_tokens::create, api_tokens::get, api_tokens::update, api_tokens::delete, api_tokens::rotate,
-        graphql::execute, graphql::playground::page, verify::verify, introspect::introspect, ops::healthz, ops::readyz, metrics::metrics,
+        graphql::execute, graphql::playground::page, verify::verify, introspect::introspect, legacy_usage::legacy_usage,
+        ops::healthz, ops::readyz, metrics::metrics,
     ),
     security(("ApiKeyAuth" = []), ("BasicAuth" = [])),
 )]

@@ -22,11 +22,15 @@ use secrecy::ExposeSecret;
 use super::{
     error::{Challenge, Failure, with_failures_as},
     extract::{credentials, origin, query, state},
-    observe::CallerLabel,
+    legacy::Prefix,
+    observe::CalledBy,
     openapi::schemas::PermissionName,
 };
 use crate::{
-    domain::permission::{Permission, PermissionSet},
+    domain::{
+        actor::{Actor, ActorKind},
+        permission::{Permission, PermissionSet},
+    },
     service::{Refusal, authentication::Shown},
 };
 
@@ -86,11 +90,17 @@ pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
     };
     let shown = match (&value, &uuid) {
         (Some(value), _) => Shown::Value(value.expose_secret()),
-        (None, Some(uuid)) => Shown::LegacyUuid(uuid),
+        (None, Some(uuid)) => {
+            request.extensions_mut().insert(Prefix("/verify"));
+            Shown::LegacyUuid(uuid)
+        }
         (None, None) => return Err(Failure::unauthorized(Refusal::Missing, Challenge::ApiKey)),
     };
     let token = state.service.verify(shown, required, origin).await?;
-    request.extensions_mut().insert(CallerLabel("token".to_owned()));
+    request.extensions_mut().insert(CalledBy(Actor {
+        id: token.id.to_string(),
+        kind: ActorKind::ApiToken,
+    }));
     let permissions = token.permissions.to_string().replace(' ', ",");
     Ok(HttpResponse::Ok()
         .insert_header((TOKEN_ID, token.id.to_string()))

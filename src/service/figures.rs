@@ -13,7 +13,7 @@ use crate::{
         clock::Timestamp,
         page::{TokenFilter, TokenState},
     },
-    store::{Store, tokens},
+    store::{Store, legacy_usage, tokens},
 };
 
 /// The tokens are counted at most so often,
@@ -36,6 +36,7 @@ pub struct Figures {
     connections: IntGaugeVec,
     most_connections: IntGauge,
     waiting: IntGauge,
+    legacy_last: IntGaugeVec,
     last_count: Mutex<Option<LastCount>>,
 }
 
@@ -128,6 +129,16 @@ impl Figures {
                 "tokenbridge_store_waiting",
                 "Calls that wait for a connection to the store, or for their turn to write",
             )?,
+            legacy_last: registered(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "tokenbridge_legacy_last_request_timestamp_seconds",
+                        "When a legacy door was last used, by prefix; absent for one that is not known to have been used",
+                    ),
+                    &["prefix"],
+                )?,
+            )?,
             last_count: Mutex::new(None),
             registry,
         };
@@ -158,6 +169,12 @@ impl Figures {
             Outcome::Refused(_) => "wrong",
         };
         self.authentications.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// Remembers that a legacy door was used.
+    pub fn legacy_called(&self, prefix: &str, at: Timestamp) {
+        let last = self.legacy_last.with_label_values(&[prefix]);
+        last.set(last.get().max(at.seconds()));
     }
 
     /// Counts a credential that was remembered or not.
@@ -231,7 +248,12 @@ impl Service {
     }
 }
 
+/// Counts the tokens, and looks when the legacy doors were used last, perhaps through another server.
 async fn count(figures: Arc<Figures>, store: Store, now: Timestamp) {
+    let calls = store.read(legacy_usage::last_calls).await;
+    for (prefix, at) in calls.into_iter().flatten() {
+        figures.legacy_called(&prefix, at);
+    }
     let counts = store
         .read(move |conn| {
             let in_state = |state| TokenFilter {

@@ -1,4 +1,4 @@
-//! What is written behind, in batches: when tokens were last used, and which logins were refused.
+//! What is written behind, in batches: when tokens were last used, which logins were refused, and who came through the legacy doors.
 
 use std::{
     collections::HashMap,
@@ -13,6 +13,7 @@ use crate::domain::{
     actor::{Door, Origin},
     audit::{Action, AuditEvent},
     clock::Timestamp,
+    legacy_usage::{Bounds, Calls, LegacyCaller, LegacyCalls},
     name::AdminName,
     token::{Token, TokenId},
 };
@@ -27,12 +28,34 @@ pub struct Unwritten {
     flushing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
 struct State {
     uses: HashMap<TokenId, Timestamp>,
     /// Those that a flush is writing just now.
     in_flight: HashMap<TokenId, Timestamp>,
     refusals: HashMap<RefusalKey, u64>,
+    legacy_calls: LegacyCalls,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            uses: HashMap::new(),
+            in_flight: HashMap::new(),
+            refusals: HashMap::new(),
+            legacy_calls: LegacyCalls::within(Bounds::UNWRITTEN),
+        }
+    }
+}
+
+/// What a flush writes.
+#[derive(Clone)]
+pub struct Batch {
+    /// When tokens were last used.
+    pub uses: Vec<(TokenId, Timestamp)>,
+    /// Which logins were refused.
+    pub refusals: Vec<RefusedLogins>,
+    /// Who came through the legacy doors.
+    pub legacy_calls: Vec<(LegacyCaller, Calls)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +133,17 @@ impl Unwritten {
         *state.refusals.entry(key).or_default() += 1;
     }
 
+    /// Remembers a call of a legacy door.
+    pub fn called(&self, caller: LegacyCaller, at: Timestamp) {
+        self.state().legacy_calls.add(caller, &Calls::one(at));
+    }
+
+    /// The calls of legacy doors that are not written yet; as long as the guard lives, they are not being written either.
+    pub async fn legacy_calls(&self) -> (LegacyCalls, tokio::sync::MutexGuard<'_, ()>) {
+        let guard = self.flushing.lock().await;
+        (self.state().legacy_calls.clone(), guard)
+    }
+
     /// Shows in `token` the uses that are not written yet.
     pub fn show_in(&self, token: &mut Token) {
         let state = self.state();
@@ -118,48 +152,57 @@ impl Unwritten {
     }
 
     /// Gives everything to `write`; what it cannot write is kept for the next time.
-    pub async fn flush<W>(
-        &self,
-        write: impl FnOnce(Vec<(TokenId, Timestamp)>, Vec<RefusedLogins>) -> W,
-    ) -> Result<(), Error>
+    pub async fn flush<W>(&self, write: impl FnOnce(Batch) -> W) -> Result<(), Error>
     where
         W: Future<Output = Result<(), Error>>,
     {
         let _alone = self.flushing.lock().await;
-        let (uses, refusals) = {
-            let mut state = self.state();
-            if state.uses.is_empty() && state.refusals.is_empty() {
-                return Ok(());
-            }
-            let state = &mut *state;
-            std::mem::swap(&mut state.uses, &mut state.in_flight);
-            // In one order everywhere, so that two servers never wait for each other's rows.
-            let mut uses: Vec<_> = state.in_flight.iter().map(|(id, at)| (*id, *at)).collect();
-            uses.sort_unstable();
-            let refusals = std::mem::take(&mut state.refusals).into_iter();
-            (
-                uses,
-                refusals
-                    .map(|(key, count)| RefusedLogins { key, count })
-                    .collect::<Vec<_>>(),
-            )
+        let Some(batch) = self.state().take() else {
+            return Ok(());
         };
-        let outcome = write(uses, refusals.clone()).await;
+        let outcome = write(batch.clone()).await;
         let mut state = self.state();
-        let in_flight = std::mem::take(&mut state.in_flight);
+        state.in_flight.clear();
         if outcome.is_err() {
-            for (id, at) in in_flight {
-                let last = state.uses.entry(id).or_insert(at);
-                *last = at.max(*last);
-            }
-            for RefusedLogins { key, count } in refusals {
-                *state.refusals.entry(key).or_default() += count;
-            }
+            state.put_back(batch);
         }
         outcome
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What is to be written, if there is anything.
+    fn take(&mut self) -> Option<Batch> {
+        if self.uses.is_empty() && self.refusals.is_empty() && self.legacy_calls.is_empty() {
+            return None;
+        }
+        std::mem::swap(&mut self.uses, &mut self.in_flight);
+        // In one order everywhere, so that two servers never wait for each other's rows.
+        let mut uses: Vec<_> = self.in_flight.iter().map(|(id, at)| (*id, *at)).collect();
+        uses.sort_unstable();
+        let refusals = std::mem::take(&mut self.refusals).into_iter();
+        let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::within(Bounds::UNWRITTEN));
+        Some(Batch {
+            uses,
+            refusals: refusals.map(|(key, count)| RefusedLogins { key, count }).collect(),
+            legacy_calls: legacy_calls.into_sorted(),
+        })
+    }
+
+    fn put_back(&mut self, batch: Batch) {
+        for (id, at) in batch.uses {
+            let last = self.uses.entry(id).or_insert(at);
+            *last = at.max(*last);
+        }
+        for RefusedLogins { key, count } in batch.refusals {
+            *self.refusals.entry(key).or_default() += count;
+        }
+        for (caller, calls) in batch.legacy_calls {
+            self.legacy_calls.add(caller, &calls);
+        }
     }
 }

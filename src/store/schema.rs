@@ -32,6 +32,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    legacy_callers (seq) {
+        seq -> BigInt,
+        prefix -> Text,
+        method -> Text,
+        actor_type -> Text,
+        actor_id -> Text,
+        client -> Text,
+        user_agent -> Text,
+        first_seen -> BigInt,
+        last_seen -> BigInt,
+        total -> BigInt,
+    }
+}
+
+diesel::table! {
+    legacy_calls (caller_seq, day) {
+        caller_seq -> BigInt,
+        day -> BigInt,
+        calls -> BigInt,
+    }
+}
+
+diesel::table! {
     revision (id) {
         id -> BigInt,
         value -> BigInt,
@@ -60,5 +83,14 @@ diesel::table! {
 }
 
 diesel::joinable!(grace_values -> tokens (token_seq));
+diesel::joinable!(legacy_calls -> legacy_callers (caller_seq));
 
-diesel::allow_tables_to_appear_in_same_query!(admins, audit_events, grace_values, revision, tokens,);
+diesel::allow_tables_to_appear_in_same_query!(
+    admins,
+    audit_events,
+    grace_values,
+    legacy_callers,
+    legacy_calls,
+    revision,
+    tokens,
+);

@@ -357,7 +357,7 @@ pub(super) fn token_of(row: TokenRow) -> Result<Token, StoreError> {
     })
 }
 
-fn actor_of(kind: &str, id: String) -> Result<Actor, StoreError> {
+pub(super) fn actor_of(kind: &str, id: String) -> Result<Actor, StoreError> {
     let kind = ActorKind::from_name(kind).ok_or(StoreError::Corrupt("actor"))?;
     Ok(Actor { id, kind })
 }

@@ -1,13 +1,16 @@
 //! Moves everything from one store to another.
 
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, connection::SimpleConnection, dsl::max};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl,
+    connection::SimpleConnection, dsl::max,
+};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
-    schema::{admins, audit_events, grace_values, revision, tokens},
+    schema::{admins, audit_events, grace_values, legacy_callers, legacy_calls, revision, tokens},
     tokens::TokenRow,
 };
 
@@ -25,6 +28,10 @@ pub struct Contents {
     pub admins: u64,
     /// Audit events.
     pub audit_events: u64,
+    /// Callers of the legacy doors.
+    pub legacy_callers: u64,
+    /// Days on which they called.
+    pub legacy_calls: u64,
     /// The SHA-256 of every row, in hexadecimal digits.
     pub digest: String,
 }
@@ -65,7 +72,9 @@ pub fn transfer(
     to.begin_write()?;
     if let AnyConnection::Postgres(conn) = to {
         // Nobody else writes until the move has ended. Before the first look, or it would be at something that changes.
-        conn.batch_execute("LOCK TABLE tokens, grace_values, admins, audit_events, revision IN EXCLUSIVE MODE")?;
+        conn.batch_execute(
+            "LOCK TABLE tokens, grace_values, admins, audit_events, legacy_callers, legacy_calls, revision IN EXCLUSIVE MODE",
+        )?;
     }
     let outcome = transfer_rows(from, to, &mut moved);
     from.rollback()?;
@@ -90,7 +99,14 @@ fn transfer_rows(
     if !is_earlier_copy(from, to)? {
         return Err(TransferError::InUse);
     }
-    for table in ["grace_values", "tokens", "admins", "audit_events"] {
+    for table in [
+        "grace_values",
+        "tokens",
+        "admins",
+        "audit_events",
+        "legacy_calls",
+        "legacy_callers",
+    ] {
         to.batch_execute(&format!("DELETE FROM {table}"))?;
     }
     let mut rows = 0;
@@ -102,6 +118,8 @@ fn transfer_rows(
     GraceValueRow::move_all(from, to, &mut step)?;
     AdminRow::move_all(from, to, &mut step)?;
     AuditEventRow::move_all(from, to, &mut step)?;
+    LegacyCallerRow::move_all(from, to, &mut step)?;
+    LegacyCallsRow::move_all(from, to, &mut step)?;
     let contents = contents(to)?;
     if contents != self::contents(from)? {
         return Err(TransferError::Different);
@@ -121,6 +139,8 @@ pub fn contents(conn: &mut AnyConnection) -> Result<Contents, TransferError> {
         grace_values: GraceValueRow::digest_all(conn, &mut digest, u64::MAX)?,
         admins: AdminRow::digest_all(conn, &mut digest, u64::MAX)?,
         audit_events: AuditEventRow::digest_all(conn, &mut digest, u64::MAX)?,
+        legacy_callers: LegacyCallerRow::digest_all(conn, &mut digest, u64::MAX)?,
+        legacy_calls: LegacyCallsRow::digest_all(conn, &mut digest, u64::MAX)?,
         digest: String::new(),
     };
     let bytes: [u8; 32] = digest.finalize().into();
@@ -140,11 +160,13 @@ pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
         grace_values::table.count().get_result(conn)?,
         admins::table.count().get_result(conn)?,
         audit_events::table.count().get_result(conn)?,
+        legacy_callers::table.count().get_result(conn)?,
+        legacy_calls::table.count().get_result(conn)?,
     ];
     Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
 }
 
-/// Whether `to` is empty, or its audit events are the first ones of `from` and no token was used there since.
+/// Whether `to` is empty, or its audit events are the first ones of `from`, and no token and no legacy door was used there since.
 fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<bool, TransferError> {
     let (mut of_from, mut of_to) = (Sha256::new(), Sha256::new());
     let events = AuditEventRow::digest_all(to, &mut of_to, u64::MAX)?;
@@ -155,7 +177,12 @@ fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<b
             .select(max(tokens::last_used_at))
             .first::<Option<i64>>(conn)
     };
-    let unused = last_use(to)? <= last_use(from)?;
+    let last_call = |conn| {
+        legacy_callers::table
+            .select(max(legacy_callers::last_seen))
+            .first::<Option<i64>>(conn)
+    };
+    let unused = last_use(to)? <= last_use(from)? && last_call(to)? <= last_call(from)?;
     Ok(of_from.finalize() == of_to.finalize() && unused && (events > 0 || empty))
 }
 
@@ -168,7 +195,7 @@ fn continue_numbers(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<
         .set(revision::value.eq(changes.max(known) + 1))
         .execute(to)?;
     if let AnyConnection::Postgres(conn) = to {
-        for table in ["tokens", "audit_events"] {
+        for table in ["tokens", "audit_events", "legacy_callers"] {
             conn.batch_execute(&format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), coalesce((SELECT max(seq) FROM {table}), 0) + 1, false)"
             ))?;
@@ -219,11 +246,14 @@ trait Row: Serialize + Sized {
 
 macro_rules! row {
     ($name:ident of $table:ident by $key:ident) => {
+        row!($name of $table in $table::$key.asc(), row => $table::$key.gt(&row.$key));
+    };
+    ($name:ident of $table:ident in $order:expr, $row:ident => $behind:expr) => {
         impl Row for $name {
             fn page(conn: &mut AnyConnection, behind: Option<&Self>) -> Result<Vec<Self>, TransferError> {
-                let mut query = $table::table.order($table::$key.asc()).limit(ROWS_AT_ONCE).into_boxed();
-                if let Some(row) = behind {
-                    query = query.filter($table::$key.gt(&row.$key));
+                let mut query = $table::table.order($order).limit(ROWS_AT_ONCE).into_boxed();
+                if let Some($row) = behind {
+                    query = query.filter($behind);
                 }
                 Ok(query.load(conn)?)
             }
@@ -241,6 +271,10 @@ row!(TokenRow of tokens by seq);
 row!(GraceValueRow of grace_values by value_hash);
 row!(AdminRow of admins by name);
 row!(AuditEventRow of audit_events by seq);
+row!(LegacyCallerRow of legacy_callers by seq);
+row!(LegacyCallsRow of legacy_calls in (legacy_calls::caller_seq.asc(), legacy_calls::day.asc()), row =>
+    legacy_calls::caller_seq.gt(row.caller_seq)
+        .or(legacy_calls::caller_seq.eq(row.caller_seq).and(legacy_calls::day.gt(row.day))));
 
 #[derive(Queryable, Insertable, Serialize)]
 #[diesel(table_name = grace_values)]
@@ -271,4 +305,27 @@ struct AuditEventRow {
     action: String,
     token_id: Option<String>,
     details: String,
+}
+
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = legacy_callers)]
+struct LegacyCallerRow {
+    seq: i64,
+    prefix: String,
+    method: String,
+    actor_type: String,
+    actor_id: String,
+    client: String,
+    user_agent: String,
+    first_seen: i64,
+    last_seen: i64,
+    total: i64,
+}
+
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = legacy_calls)]
+struct LegacyCallsRow {
+    caller_seq: i64,
+    day: i64,
+    calls: i64,
 }

@@ -226,6 +226,7 @@ fn help_is_complete(lab: &Lab) {
         &["token", "delete"],
         &["migrate"],
         &["healthcheck"],
+        &["legacy-usage"],
     ];
     for command in commands {
         let help = program.run(&[command, &["--help"]].concat()).out;

@@ -24,6 +24,7 @@ mod graphql;
 mod import;
 mod introspect;
 mod legacy;
+mod legacy_usage;
 mod limits;
 mod machine;
 mod metrics;
@@ -71,6 +72,7 @@ const ON_BOTH: &[&[Test]] = &[
     import::TESTS,
     introspect::TESTS,
     legacy::TESTS,
+    legacy_usage::TESTS,
     machine::TESTS,
     metrics::TESTS,
     replicas::TESTS,

@@ -63,6 +63,11 @@ fn everything_is_moved_both_ways(postgres: &Lab) {
         (&contents["tokens"], &contents["graceValues"], &contents["admins"]),
         (&json!(1501), &json!(1), &json!(1))
     );
+    // A create, an update and a delete by the admin, on one day.
+    assert_eq!(
+        (&contents["legacyCallers"], &contents["legacyCalls"]),
+        (&json!(3), &json!(3))
+    );
     assert_eq!(contents["digest"].as_str().unwrap().len(), 64);
     // Again, and it is the same; also when the source has gone on meanwhile.
     assert_eq!(migrate(&sqlite.store.url(), &to).out, moved.out);
@@ -84,6 +89,19 @@ fn everything_is_moved_both_ways(postgres: &Lab) {
     for value in &values {
         after.get(&format!("{TOKENS}/self"), As::Key(value)).expect(200);
     }
+    let usage = after.get("/legacy-usage", As::Admin).expect(200).json();
+    let methods: Vec<_> = usage["callers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|caller| string(&caller["method"]))
+        .collect();
+    assert!(
+        ["GET", "POST", "PUT", "DELETE"]
+            .iter()
+            .all(|method| methods.contains(&(*method).to_owned())),
+        "{usage:#}"
+    );
     // Numbers go on where they were.
     let (id, _) = after.new_token(&json!({ "name": "after the move" }));
     let list = after.get(LEGACY, As::Admin).json();
@@ -122,6 +140,14 @@ fn a_destination_in_use_is_left_alone(postgres: &Lab) {
     sqlite.clock.advance(std::time::Duration::from_secs(1));
     let used = sqlite.app_on(&copy, &[]);
     used.get(&format!("{TOKENS}/self"), As::Key(&values[1])).expect(200);
+    used.stop();
+    assert_eq!(migrate(&sqlite.store.url(), &copy).code, 1);
+    // And one that somebody has called through a legacy door, if only in vain.
+    let copy = postgres.store.fresh_url();
+    assert_eq!(migrate(&sqlite.store.url(), &copy).code, 0);
+    sqlite.clock.advance(std::time::Duration::from_secs(1));
+    let used = sqlite.app_on(&copy, &[]);
+    used.get(LEGACY, As::Nobody).expect(401);
     used.stop();
     assert_eq!(migrate(&sqlite.store.url(), &copy).code, 1);
     let missing = migrate("sqlite:/nowhere/at/all.db", &copy);

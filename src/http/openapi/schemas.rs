@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 
-use crate::domain::{actor::ActorKind, page::TokenState, permission::Permission};
+use crate::domain::{actor::ActorKind, legacy_report::Verdict, page::TokenState, permission::Permission};
 
 /// No control character, and not only blanks.
 const NAME: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
@@ -125,6 +125,11 @@ pub fn token_state() -> Object {
     string()
         .enum_values(Some(TokenState::ALL.map(TokenState::name)))
         .build()
+}
+
+/// The schema of a verdict on the legacy doors.
+pub fn verdict() -> Object {
+    string().enum_values(Some(Verdict::ALL.map(Verdict::name))).build()
 }
 
 /// The schema of an actor.

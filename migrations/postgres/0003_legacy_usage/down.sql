@@ -1,0 +1,2 @@
+DROP TABLE legacy_calls;
+DROP TABLE legacy_callers;

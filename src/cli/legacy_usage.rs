@@ -1,0 +1,91 @@
+//! `tokenbridge legacy-usage`.
+
+use clap::{Args, ValueEnum};
+
+use super::{CliError, call, output};
+use crate::{
+    domain::legacy_report::{CallerUsage, ReportDays},
+    http::legacy_usage::{
+        MOST_CALLERS, csv,
+        view::{LegacyUsageReport, client},
+    },
+    service::legacy_usage::LegacyUsage,
+    settings::StoreSettings,
+    startup::open_service,
+};
+
+/// What `legacy-usage` takes.
+#[derive(Args)]
+pub struct Usage {
+    /// How many days to look back, today included: 1 to 400
+    #[arg(long, value_name = "N", default_value = "30", value_parser = days)]
+    days: ReportDays,
+    /// How to print it
+    #[arg(long, default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    store: StoreSettings,
+}
+
+/// The form in which the report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs: everything that is known.
+    Json,
+    /// For spreadsheets: the callers.
+    Csv,
+}
+
+/// Prints who still uses the legacy doors. What a running server has not written yet, up to two seconds of calls, is not among it.
+pub async fn run(usage: Usage) -> Result<(), CliError> {
+    let most = if usage.output == Format::Csv {
+        usize::MAX
+    } else {
+        MOST_CALLERS
+    };
+    let service = open_service(&usage.store, false)?;
+    let found = service.legacy_usage(&call(), usage.days, most).await?;
+    match usage.output {
+        Format::Json => output::json(&LegacyUsageReport::from(&found)),
+        Format::Csv => output::bytes(csv::callers(&found.report).as_bytes()),
+        Format::Table => print(&found),
+    }
+}
+
+fn print(usage: &LegacyUsage) -> Result<(), CliError> {
+    let report = &usage.report;
+    if !report.callers.is_empty() {
+        let header = ["LAST SEEN", "COUNT", "WHO", "CLIENT", "METHOD", "PREFIX", "USER AGENT"].map(str::to_owned);
+        let rows = [header].into_iter().chain(report.callers.iter().map(row));
+        output::table(&rows.collect::<Vec<_>>())?;
+    }
+    if report.more_callers > 0 {
+        output::line(&format!("and {} more", report.more_callers))?;
+    }
+    output::line(&match usage.without_value {
+        0 => "Every token has a value.".to_owned(),
+        1 => "1 token has no value yet; rotate it to give it one.".to_owned(),
+        count => format!("{count} tokens have no value yet; rotate them to give them one."),
+    })?;
+    output::line(&report.message)
+}
+
+fn row(usage: &CallerUsage) -> [String; 7] {
+    let caller = &usage.caller;
+    let who = caller.actor.as_ref();
+    [
+        usage.last_seen.to_string(),
+        usage.total.to_string(),
+        who.map_or_else(|| "-".to_owned(), |actor| format!("{} {}", actor.kind.name(), actor.id)),
+        client(caller.client),
+        caller.method.clone(),
+        caller.prefix.clone(),
+        caller.user_agent.clone(),
+    ]
+}
+
+fn days(text: &str) -> Result<ReportDays, String> {
+    ReportDays::parse(text).map_err(|invalid| invalid.to_string())
+}

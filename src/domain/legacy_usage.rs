@@ -1,0 +1,272 @@
+//! Who still comes through the legacy doors, and how often.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use super::{
+    actor::Actor,
+    clock::{Day, Timestamp},
+};
+
+/// How long calls are remembered, in days.
+pub const KEPT_DAYS: u16 = 400;
+
+/// How many characters of a user agent are remembered.
+const USER_AGENT_LENGTH: usize = 200;
+
+/// Somebody who uses a legacy door, as far as calls are told apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegacyCaller {
+    /// The door: the prefix of the path, or `/verify` where a uuid was shown at the gate.
+    pub prefix: String,
+    /// The method; `other` for one that is not among the usual.
+    pub method: String,
+    /// Who it was; nobody where the call came with no good credentials.
+    pub actor: Option<Actor>,
+    /// From which address; absent in the caller that stands for all who are too many to be told apart.
+    pub client: Option<IpAddr>,
+    /// With which program, as [`user_agent`] gives it; empty if it did not say.
+    pub user_agent: String,
+}
+
+impl LegacyCaller {
+    /// The caller that stands for this one and all others of the same prefix and method, when there are too many.
+    #[must_use]
+    pub fn any(&self) -> Self {
+        Self {
+            prefix: self.prefix.clone(),
+            method: self.method.clone(),
+            actor: None,
+            client: None,
+            user_agent: String::new(),
+        }
+    }
+}
+
+/// What is remembered of a `User-Agent` header: its beginning, without control characters.
+#[must_use]
+pub fn user_agent(header: &[u8]) -> String {
+    let text = String::from_utf8_lossy(header);
+    let plain = text.chars().filter(|letter| !letter.is_control());
+    plain.take(USER_AGENT_LENGTH).collect::<String>().trim().to_owned()
+}
+
+/// When and how often somebody called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// The first time.
+    pub first_seen: Timestamp,
+    /// The last time.
+    pub last_seen: Timestamp,
+    /// How often on which day.
+    pub days: BTreeMap<Day, u64>,
+}
+
+impl Calls {
+    /// One call.
+    #[must_use]
+    pub fn one(at: Timestamp) -> Self {
+        Self {
+            first_seen: at,
+            last_seen: at,
+            days: BTreeMap::from([(at.day(), 1)]),
+        }
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, others: &Self) {
+        self.first_seen = self.first_seen.min(others.first_seen);
+        self.last_seen = self.last_seen.max(others.last_seen);
+        for (day, count) in &others.days {
+            *self.days.entry(*day).or_default() += count;
+        }
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.days.values().sum()
+    }
+}
+
+/// How many callers are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// All of them.
+    pub callers: usize,
+    /// Those among them that showed no good credentials: strangers must not take the place of all others.
+    pub unauthenticated: usize,
+}
+
+impl Bounds {
+    /// In memory, until they are written.
+    pub const UNWRITTEN: Self = Self {
+        callers: 1000,
+        unauthenticated: 500,
+    };
+    /// In the store.
+    pub const STORED: Self = Self {
+        callers: 10_000,
+        unauthenticated: 2000,
+    };
+}
+
+/// The callers that there is still room for.
+#[derive(Clone, Debug)]
+pub struct Room {
+    bounds: Bounds,
+    callers: usize,
+    unauthenticated: usize,
+}
+
+impl Room {
+    /// What `bounds` leave beside so many callers, of whom so many are unauthenticated.
+    #[must_use]
+    pub const fn beside(bounds: Bounds, callers: usize, unauthenticated: usize) -> Self {
+        Self {
+            bounds,
+            callers,
+            unauthenticated,
+        }
+    }
+
+    /// The caller, who takes a place; or where there is none left, the one that stands for all.
+    pub fn admit(&mut self, caller: LegacyCaller) -> LegacyCaller {
+        let stranger = caller.actor.is_none();
+        if caller.client.is_none() {
+            return caller;
+        }
+        if self.callers >= self.bounds.callers || (stranger && self.unauthenticated >= self.bounds.unauthenticated) {
+            return caller.any();
+        }
+        self.callers += 1;
+        self.unauthenticated += usize::from(stranger);
+        caller
+    }
+}
+
+/// Calls of a bounded number of callers.
+#[derive(Clone, Debug)]
+pub struct LegacyCalls {
+    calls: HashMap<LegacyCaller, Calls>,
+    room: Room,
+}
+
+impl LegacyCalls {
+    /// None yet.
+    #[must_use]
+    pub fn within(bounds: Bounds) -> Self {
+        Self {
+            calls: HashMap::new(),
+            room: Room::beside(bounds, 0, 0),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Adds calls of somebody.
+    pub fn add(&mut self, caller: LegacyCaller, calls: &Calls) {
+        if let Some(known) = self.calls.get_mut(&caller) {
+            return known.add(calls);
+        }
+        let caller = self.room.admit(caller);
+        self.calls
+            .entry(caller)
+            .and_modify(|known| known.add(calls))
+            .or_insert_with(|| calls.clone());
+    }
+
+    /// Each caller with their calls, in an order that is the same everywhere.
+    #[must_use]
+    pub fn into_sorted(self) -> Vec<(LegacyCaller, Calls)> {
+        let mut calls: Vec<_> = self.calls.into_iter().collect();
+        calls.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        calls
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::actor::ActorKind;
+
+    const DAY_MICROS: i64 = 86_400_000_000;
+
+    fn caller(admin: Option<&str>, number: u32) -> LegacyCaller {
+        LegacyCaller {
+            prefix: "/rest/agent/1.0".to_owned(),
+            method: "GET".to_owned(),
+            actor: admin.map(|name| Actor {
+                id: name.to_owned(),
+                kind: ActorKind::User,
+            }),
+            client: Some(std::net::Ipv4Addr::from_bits(number).into()),
+            user_agent: "curl/8".to_owned(),
+        }
+    }
+
+    fn at(micros: i64) -> Calls {
+        Calls::one(Timestamp::from_micros(micros).unwrap())
+    }
+
+    #[test]
+    fn those_who_are_too_many_are_counted_as_one() {
+        let mut calls = LegacyCalls::within(Bounds {
+            callers: 4,
+            unauthenticated: 2,
+        });
+        for number in 0..10 {
+            calls.add(caller(None, number), &at(1));
+        }
+        for number in 0..10 {
+            calls.add(caller(Some("admin"), number), &at(2));
+        }
+        // Those who are known stay known.
+        calls.add(caller(None, 0), &at(3));
+        let mut other_method = caller(None, 11);
+        other_method.method = "PUT".to_owned();
+        calls.add(other_method.clone(), &at(4));
+        let found = calls.into_sorted();
+        let count = |caller: &LegacyCaller| {
+            found
+                .iter()
+                .find(|(known, _)| known == caller)
+                .map(|(_, calls)| calls.count())
+        };
+        assert_eq!(found.len(), 6);
+        assert_eq!(count(&caller(None, 0)), Some(2));
+        assert_eq!(count(&caller(None, 1)), Some(1));
+        assert_eq!(count(&caller(Some("admin"), 1)), Some(1));
+        assert_eq!(count(&caller(None, 0).any()), Some(16));
+        assert_eq!(count(&other_method.any()), Some(1));
+        assert_eq!(found.iter().map(|(_, calls)| calls.count()).sum::<u64>(), 22);
+    }
+
+    #[test]
+    fn calls_are_counted_by_day_in_utc() {
+        let mut calls = at(DAY_MICROS - 1);
+        calls.add(&at(DAY_MICROS));
+        calls.add(&at(0));
+        assert_eq!((calls.first_seen.micros(), calls.last_seen.micros()), (0, DAY_MICROS));
+        let days: Vec<_> = calls
+            .days
+            .iter()
+            .map(|(day, count)| (day.to_string(), *count))
+            .collect();
+        assert_eq!(days, [("1970-01-01".to_owned(), 2), ("1970-01-02".to_owned(), 1)]);
+        assert_eq!(calls.count(), 3);
+    }
+
+    #[test]
+    fn user_agents_are_cut_and_plain() {
+        assert_eq!(user_agent(b" curl/8.0\x1b[31m\tx\r\n"), "curl/8.0[31mx");
+        assert_eq!(user_agent("\u{e9}".repeat(300).as_bytes()).chars().count(), 200);
+        assert_eq!(user_agent(b"\xff"), "\u{fffd}");
+        assert_eq!(user_agent(b""), "");
+    }
+}

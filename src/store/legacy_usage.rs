@@ -1,0 +1,262 @@
+//! Who has used the legacy doors, and how often on which day.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl,
+    connection::SimpleConnection,
+    dsl::{count_star, max, min},
+};
+
+use super::{
+    connection::AnyConnection,
+    error::StoreError,
+    schema::{legacy_callers, legacy_calls},
+    tokens::actor_of,
+};
+use crate::domain::{
+    clock::{Day, Timestamp},
+    legacy_usage::{Bounds, Calls, LegacyCaller, Room},
+};
+
+/// Held by whoever writes these tables in PostgreSQL, where servers would otherwise add the same caller at once: "tokenuse" in ASCII.
+const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714203583333)";
+/// How many rows are read, and how many removed, at once.
+const ROWS_AT_ONCE: i64 = 1000;
+
+/// A caller as they are stored: since when, when last, and how often in all.
+#[derive(Clone, Debug)]
+pub struct StoredCaller {
+    /// The number of their row.
+    pub seq: i64,
+    /// Who.
+    pub caller: LegacyCaller,
+    /// When they called first.
+    pub first_seen: Timestamp,
+    /// When they called last.
+    pub last_seen: Timestamp,
+    /// How many calls there were, with those of days that are forgotten.
+    pub total: u64,
+}
+
+type CallerRow = (i64, String, String, String, String, String, String, i64, i64, i64);
+
+/// Adds calls to those that are known. Callers for whom there is no room are counted as one.
+///
+/// # Errors
+/// When the store fails.
+pub fn record(conn: &mut AnyConnection, calls: &[(LegacyCaller, Calls)], bounds: Bounds) -> Result<(), StoreError> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    take_turn(conn)?;
+    let mut room = room(conn, bounds)?;
+    for (caller, calls) in calls {
+        if let Some(known) = find(conn, caller)? {
+            add(conn, &known, calls)?;
+            continue;
+        }
+        let admitted = room.admit(caller.clone());
+        match find(conn, &admitted)? {
+            Some(known) => add(conn, &known, calls)?,
+            None => insert(conn, &admitted, calls)?,
+        }
+    }
+    Ok(())
+}
+
+/// Waits until no other transaction writes here. SQLite has one writer anyway.
+fn take_turn(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        conn.batch_execute(POSTGRES_LOCK)?;
+    }
+    Ok(())
+}
+
+/// The room that there is beside the callers who are known.
+fn room(conn: &mut AnyConnection, bounds: Bounds) -> Result<Room, StoreError> {
+    let told_apart = legacy_callers::table.filter(legacy_callers::client.ne(""));
+    let callers: i64 = told_apart.select(count_star()).first(conn)?;
+    let unauthenticated: i64 = told_apart
+        .filter(legacy_callers::actor_type.eq(""))
+        .select(count_star())
+        .first(conn)?;
+    let number = |count| usize::try_from(count).unwrap_or(usize::MAX);
+    Ok(Room::beside(bounds, number(callers), number(unauthenticated)))
+}
+
+fn find(conn: &mut AnyConnection, caller: &LegacyCaller) -> Result<Option<StoredCaller>, StoreError> {
+    let (actor_type, actor_id, client) = key(caller);
+    let row = legacy_callers::table
+        .filter(legacy_callers::prefix.eq(&caller.prefix))
+        .filter(legacy_callers::method.eq(&caller.method))
+        .filter(legacy_callers::actor_type.eq(actor_type))
+        .filter(legacy_callers::actor_id.eq(actor_id))
+        .filter(legacy_callers::client.eq(client))
+        .filter(legacy_callers::user_agent.eq(&caller.user_agent))
+        .first::<CallerRow>(conn)
+        .optional()?;
+    row.map(caller_of).transpose()
+}
+
+/// The type and the id of the actor, and the client.
+fn key(caller: &LegacyCaller) -> (&str, &str, String) {
+    let actor = caller.actor.as_ref();
+    (
+        actor.map_or("", |actor| actor.kind.name()),
+        actor.map_or("", |actor| &actor.id),
+        caller.client.map(|address| address.to_string()).unwrap_or_default(),
+    )
+}
+
+fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls) -> Result<(), StoreError> {
+    diesel::update(legacy_callers::table.filter(legacy_callers::seq.eq(known.seq)))
+        .set((
+            legacy_callers::first_seen.eq(known.first_seen.min(calls.first_seen).micros()),
+            legacy_callers::last_seen.eq(known.last_seen.max(calls.last_seen).micros()),
+            legacy_callers::total.eq(stored(known.total.saturating_add(calls.count()))),
+        ))
+        .execute(conn)?;
+    add_days(conn, known.seq, calls)
+}
+
+fn insert(conn: &mut AnyConnection, caller: &LegacyCaller, calls: &Calls) -> Result<(), StoreError> {
+    let (actor_type, actor_id, client) = key(caller);
+    let seq: i64 = diesel::insert_into(legacy_callers::table)
+        .values((
+            legacy_callers::prefix.eq(&caller.prefix),
+            legacy_callers::method.eq(&caller.method),
+            legacy_callers::actor_type.eq(actor_type),
+            legacy_callers::actor_id.eq(actor_id),
+            legacy_callers::client.eq(client),
+            legacy_callers::user_agent.eq(&caller.user_agent),
+            legacy_callers::first_seen.eq(calls.first_seen.micros()),
+            legacy_callers::last_seen.eq(calls.last_seen.micros()),
+            legacy_callers::total.eq(stored(calls.count())),
+        ))
+        .returning(legacy_callers::seq)
+        .get_result(conn)?;
+    add_days(conn, seq, calls)
+}
+
+fn add_days(conn: &mut AnyConnection, seq: i64, calls: &Calls) -> Result<(), StoreError> {
+    for (day, count) in &calls.days {
+        let of_day = legacy_calls::caller_seq.eq(seq).and(legacy_calls::day.eq(day.number()));
+        let known = diesel::update(legacy_calls::table.filter(of_day))
+            .set(legacy_calls::calls.eq(legacy_calls::calls + stored(*count)))
+            .execute(conn)?;
+        if known == 0 {
+            diesel::insert_into(legacy_calls::table)
+                .values((
+                    legacy_calls::caller_seq.eq(seq),
+                    legacy_calls::day.eq(day.number()),
+                    legacy_calls::calls.eq(stored(*count)),
+                ))
+                .execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every caller.
+///
+/// # Errors
+/// When the store fails.
+pub fn callers(conn: &mut AnyConnection) -> Result<Vec<StoredCaller>, StoreError> {
+    let rows: Vec<CallerRow> = legacy_callers::table.load(conn)?;
+    rows.into_iter().map(caller_of).collect()
+}
+
+/// Gives `take` how often which caller, by the number of their row, has called on each day from `since` on.
+///
+/// # Errors
+/// When the store fails.
+pub fn each_day(conn: &mut AnyConnection, since: Day, mut take: impl FnMut(i64, Day, u64)) -> Result<(), StoreError> {
+    let mut last = (0, i64::MIN);
+    loop {
+        let behind = legacy_calls::caller_seq
+            .gt(last.0)
+            .or(legacy_calls::caller_seq.eq(last.0).and(legacy_calls::day.gt(last.1)));
+        let rows: Vec<(i64, i64, i64)> = legacy_calls::table
+            .filter(legacy_calls::day.ge(since.number()).and(behind))
+            .order((legacy_calls::caller_seq.asc(), legacy_calls::day.asc()))
+            .limit(ROWS_AT_ONCE)
+            .load(conn)?;
+        let Some((seq, day, _)) = rows.last() else {
+            return Ok(());
+        };
+        last = (*seq, *day);
+        for (seq, day, calls) in rows {
+            take(seq, Day::from_number(day), u64::try_from(calls).unwrap_or_default());
+        }
+    }
+}
+
+/// When each door was used last.
+///
+/// # Errors
+/// When the store fails.
+pub fn last_calls(conn: &mut AnyConnection) -> Result<Vec<(String, Timestamp)>, StoreError> {
+    let rows: Vec<(String, Option<i64>)> = legacy_callers::table
+        .group_by(legacy_callers::prefix)
+        .select((legacy_callers::prefix, max(legacy_callers::last_seen)))
+        .load(conn)?;
+    let at = |(prefix, micros): (String, Option<i64>)| Some((prefix, Timestamp::from_micros(micros?)?));
+    Ok(rows.into_iter().filter_map(at).collect())
+}
+
+/// Removes some of what was before `first`, the oldest first; answers whether there may be more of it.
+///
+/// # Errors
+/// When the store fails.
+pub fn forget_before(conn: &mut AnyConnection, first: Day) -> Result<bool, StoreError> {
+    take_turn(conn)?;
+    let oldest: Option<i64> = legacy_calls::table.select(min(legacy_calls::day)).first(conn)?;
+    if let Some(day) = oldest.filter(|day| *day < first.number()) {
+        let callers: Vec<i64> = legacy_calls::table
+            .filter(legacy_calls::day.eq(day))
+            .select(legacy_calls::caller_seq)
+            .limit(ROWS_AT_ONCE)
+            .load(conn)?;
+        let these = legacy_calls::caller_seq.eq_any(callers);
+        diesel::delete(legacy_calls::table.filter(legacy_calls::day.eq(day).and(these))).execute(conn)?;
+        return Ok(true);
+    }
+    let callers: Vec<i64> = legacy_callers::table
+        .filter(legacy_callers::last_seen.lt(first.micros()))
+        .select(legacy_callers::seq)
+        .limit(ROWS_AT_ONCE)
+        .load(conn)?;
+    if callers.is_empty() {
+        return Ok(false);
+    }
+    diesel::delete(legacy_callers::table.filter(legacy_callers::seq.eq_any(callers))).execute(conn)?;
+    Ok(true)
+}
+
+fn caller_of(row: CallerRow) -> Result<StoredCaller, StoreError> {
+    let (seq, prefix, method, actor_type, actor_id, client, user_agent, first_seen, last_seen, total) = row;
+    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
+    let actor = (!actor_type.is_empty())
+        .then(|| actor_of(&actor_type, actor_id))
+        .transpose()?;
+    let client = (!client.is_empty())
+        .then(|| client.parse().map_err(|_| StoreError::Corrupt("client address")))
+        .transpose()?;
+    Ok(StoredCaller {
+        seq,
+        caller: LegacyCaller {
+            prefix,
+            method,
+            actor,
+            client,
+            user_agent,
+        },
+        first_seen: time(first_seen)?,
+        last_seen: time(last_seen)?,
+        total: u64::try_from(total).unwrap_or_default(),
+    })
+}
+
+/// A count as a column holds it.
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

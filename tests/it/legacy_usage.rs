@@ -1,0 +1,515 @@
+//! Who still uses the legacy doors, and whether they can be closed.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{
+        ADMIN, Lab, TestApp,
+        client::{As, LEGACY, LEGACY_PRE_15, TOKENS, string},
+        eventually,
+        program::Program,
+    },
+    tests,
+};
+
+tests![
+    every_dimension_of_a_call_is_kept,
+    refused_calls_are_counted_too,
+    uuids_at_the_gate_are_counted,
+    verdicts_before_between_and_after,
+    what_is_unwritten_is_shown_once,
+    a_restart_and_a_second_server_lose_nothing,
+    a_failed_flush_loses_nothing,
+    those_who_are_too_many_are_one,
+    calls_are_forgotten_after_400_days,
+    only_admins_may_ask,
+    csv_is_for_spreadsheets,
+    tokens_without_value_are_named,
+    the_command_line_shows_the_same,
+    the_last_call_is_a_metric_that_survives_a_restart,
+];
+
+const USAGE: &str = "/legacy-usage";
+const DAY: Duration = Duration::from_hours(24);
+
+fn usage(app: &TestApp) -> Value {
+    app.get(USAGE, As::Admin).expect(200).json()
+}
+
+/// A call by a program from an address.
+fn call(app: &TestApp, method: &str, path: &str, who: As<'_>, (client, program): (&str, &str)) -> u16 {
+    let headers = [("x-forwarded-for", client), ("user-agent", program)];
+    app.send(method, path, who, &headers, "").status
+}
+
+fn behind_proxy(lab: &Lab) -> TestApp {
+    lab.app_with(&["--trusted-proxy", "127.0.0.0/8"])
+}
+
+fn every_dimension_of_a_call_is_kept(lab: &Lab) {
+    let app = behind_proxy(lab);
+    let curl = ("192.0.2.7", "curl/8");
+    assert_eq!(call(&app, "GET", LEGACY, As::Admin, curl), 200);
+    lab.clock.advance(Duration::from_secs(5));
+    assert_eq!(call(&app, "GET", LEGACY, As::Admin, curl), 200);
+    let alike = &usage(&app)["callers"];
+    let expected = json!([{
+        "actor": { "id": "admin", "type": "user" }, "prefix": "/rest/agent-config/1.0", "method": "GET", "client": "192.0.2.7",
+        "userAgent": "curl/8", "firstSeen": "2030-01-01T00:00:00Z", "lastSeen": "2030-01-01T00:00:05Z", "count": 2,
+        "days": { "2030-01-01": 2 },
+    }]);
+    assert_eq!(alike, &expected);
+    lab.clock.advance(DAY);
+    for (method, path, who, from) in [
+        ("GET", LEGACY_PRE_15, As::Admin, curl),
+        ("GET", "/rest/agent-config/latest/tokens/", As::Admin, curl),
+        ("GET", "/rest/agent/latest/tokens", As::Admin, curl),
+        ("HEAD", LEGACY, As::Admin, curl),
+        ("BREW", LEGACY, As::Admin, curl),
+        ("GET", LEGACY, As::Admin, ("192.0.2.8", "curl/8")),
+        ("GET", LEGACY, As::Admin, ("192.0.2.7", "wget")),
+        ("GET", LEGACY, As::Nobody, curl),
+        ("GET", LEGACY, As::Admin, curl),
+    ] {
+        call(&app, method, path, who, from);
+    }
+    // Other doors are not legacy ones.
+    assert_eq!(call(&app, "GET", TOKENS, As::Admin, curl), 200);
+    assert_eq!(call(&app, "GET", "/rest/agents/1.0/tokens", As::Admin, curl), 404);
+    let report = usage(&app);
+    let callers = report["callers"].as_array().unwrap();
+    assert_eq!(callers.len(), 9, "{report:#}");
+    let methods: Vec<_> = callers.iter().map(|caller| string(&caller["method"])).collect();
+    assert!(methods.contains(&"other".to_owned()) && methods.contains(&"HEAD".to_owned()));
+    let first = callers.iter().find(|caller| caller["count"] == 3).unwrap();
+    assert_eq!(first["days"], json!({ "2030-01-01": 2, "2030-01-02": 1 }));
+    assert_eq!(report["calls"], json!({ "2030-01-01": 2, "2030-01-02": 9 }));
+    assert_eq!(report["moreCallers"], 0);
+    assert_eq!((&report["verdict"], &report["days"]), (&json!("in-use"), &json!(30)));
+    // By whom, whatever the door and the program.
+    assert_eq!(
+        report["talkTo"][0],
+        json!({ "actor": { "id": "admin", "type": "user" }, "client": "192.0.2.7", "count": 8, "lastSeen": "2030-01-02T00:00:05Z" })
+    );
+    assert_eq!(report["talkTo"].as_array().unwrap().len(), 3);
+    // A user agent is what a client says it is.
+    let odd = format!("\t evil {}", "x".repeat(300));
+    call(&app, "GET", LEGACY, As::Admin, ("192.0.2.9", &odd));
+    let report = usage(&app);
+    let callers = report["callers"].as_array().unwrap();
+    let kept = callers.iter().find(|caller| caller["client"] == "192.0.2.9").unwrap();
+    let kept = string(&kept["userAgent"]);
+    assert!(kept.starts_with("evil xxx") && kept.chars().count() <= 200, "{kept:?}");
+}
+
+fn refused_calls_are_counted_too(lab: &Lab) {
+    let wrong = As::Basic("admin", "wrong");
+    for (flags, method, who, status) in [
+        (&["--legacy", "read-only"][..], "POST", As::Admin, 403),
+        (&["--legacy", "off"], "GET", As::Admin, 410),
+        (&["--legacy", "on"], "HEAD", wrong, 401),
+        (&["--legacy", "on"], "OPTIONS", As::Nobody, 405),
+    ] {
+        let app = lab.app_with(flags);
+        app.send(method, LEGACY, who, &[], "").expect(status);
+        app.stop();
+    }
+    let report = usage(&lab.app());
+    let callers = report["callers"].as_array().unwrap();
+    assert_eq!(callers.len(), 4, "{report:#}");
+    // Nobody has looked at their credentials.
+    assert!(callers.iter().all(|caller| caller.get("actor").is_none()));
+    assert!(string(&report["message"]).contains("4 calls in the last 30 days"));
+    assert!(string(&report["message"]).contains("somebody unknown from 127.0.0.1"));
+}
+
+fn uuids_at_the_gate_are_counted(lab: &Lab) {
+    let app = lab.app_with(&["--legacy-uuid-auth"]);
+    let uuid = app.new_legacy_token(&json!({ "name": "n", "read": true }));
+    let (_, value) = app.new_token(&json!({ "name": "n" }));
+    let pass = |uri: &str, who| app.send("GET", "/verify", who, &[("X-Original-URI", uri)], "").status;
+    assert_eq!(pass(&format!("/x?uuid={uuid}"), As::Nobody), 200);
+    assert_eq!(pass("/x?uuid=d0ea6653-05e2-4d51-9d89-665cdfe86be6", As::Nobody), 401);
+    // A value is no uuid, and nothing is nothing.
+    assert_eq!(pass("/x", As::Key(&value)), 200);
+    assert_eq!(pass("/x", As::Nobody), 401);
+    let report = usage(&app);
+    let gate = report["callers"].as_array().unwrap().iter();
+    let gate: Vec<_> = gate.filter(|caller| caller["prefix"] == "/verify").collect();
+    assert_eq!(gate.len(), 2, "{report:#}");
+    let known = gate.iter().find(|caller| caller.get("actor").is_some()).unwrap();
+    assert_eq!(
+        (&known["actor"], &known["count"]),
+        (&json!({ "id": uuid, "type": "api-token" }), &json!(1))
+    );
+    app.stop();
+    // Without the flag uuids are not looked at.
+    let app = lab.app();
+    let headers = [("X-Original-URI", "/x?uuid=d0ea6653-05e2-4d51-9d89-665cdfe86be6")];
+    app.send("GET", "/verify", As::Nobody, &headers, "").expect(401);
+    assert_eq!(usage(&app)["calls"], json!({ "2030-01-01": 3 }));
+}
+
+fn verdicts_before_between_and_after(lab: &Lab) {
+    let app = lab.app();
+    let report = usage(&app);
+    assert_eq!(report["verdict"], "never-used");
+    assert_eq!((&report["callers"], &report["calls"]), (&json!([]), &json!({})));
+    assert_eq!(
+        report["message"],
+        "No call of a legacy door is known, in the last 30 days or before: they can be closed."
+    );
+    app.get(LEGACY, As::Admin).expect(200);
+    let report = usage(&app);
+    assert_eq!(report["verdict"], "in-use");
+    assert_eq!(
+        report["message"],
+        "The legacy doors are in use: 1 call in the last 30 days, the last at 2030-01-01T00:00:00Z by the admin admin from 127.0.0.1; \
+         talk to the admin admin from 127.0.0.1 first."
+    );
+    // The last day of the window, and the day after.
+    lab.clock.advance(DAY * 29);
+    assert_eq!(usage(&app)["verdict"], "in-use");
+    lab.clock.advance(DAY);
+    let report = usage(&app);
+    assert_eq!(report["verdict"], "quiet");
+    assert_eq!(
+        report["message"],
+        "The legacy doors are quiet: no call in the last 30 days; the last was at 2030-01-01T00:00:00Z by the admin admin from 127.0.0.1."
+    );
+    assert_eq!((&report["talkTo"], &report["calls"]), (&json!([]), &json!({})));
+    assert_eq!(
+        (&report["callers"][0]["count"], &report["callers"][0]["days"]),
+        (&json!(1), &json!({}))
+    );
+    let long = app.get(&format!("{USAGE}?days=31"), As::Admin).expect(200).json();
+    assert_eq!((&long["verdict"], &long["days"]), (&json!("in-use"), &json!(31)));
+    let today = app.get(&format!("{USAGE}?days=1"), As::Admin).expect(200).json();
+    assert!(string(&today["message"]).contains("no call today"));
+    for wrong in ["days=0", "days=401", "days=x", "days=", "dayz=1"] {
+        let answer = app.get(&format!("{USAGE}?{wrong}"), As::Admin).expect(400);
+        assert!(answer.message().contains("day"), "{wrong}: {answer:?}");
+    }
+}
+
+/// While calls are counted and written all the time, each of them is in every report made after it, once.
+fn what_is_unwritten_is_shown_once(lab: &Lab) {
+    let app = lab.app();
+    for number in 1..=300 {
+        app.get(LEGACY, As::Admin).expect(200);
+        if number % 3 == 0 {
+            assert_eq!(usage(&app)["callers"][0]["count"], number);
+        }
+    }
+}
+
+fn stored_calls(lab: &Lab) -> Vec<String> {
+    lab.store
+        .texts("SELECT CAST(coalesce(sum(calls), 0) AS TEXT) AS found FROM legacy_calls")
+}
+
+fn a_restart_and_a_second_server_lose_nothing(lab: &Lab) {
+    for _ in 0..2 {
+        let apps = [lab.app(), lab.app()];
+        for app in &apps {
+            for _ in 0..5 {
+                app.get(LEGACY, As::Admin).expect(200);
+                app.get(LEGACY, As::Nobody).expect(401);
+            }
+        }
+        // Both write the same callers, the first time as new ones.
+        std::thread::scope(|scope| {
+            for app in apps {
+                scope.spawn(|| app.stop());
+            }
+        });
+    }
+    assert_eq!(stored_calls(lab), ["40"]);
+    let report = usage(&lab.app());
+    let counts: Vec<_> = report["callers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|caller| &caller["count"])
+        .collect();
+    assert_eq!(counts, [20, 20], "{report:#}");
+}
+
+fn a_failed_flush_loses_nothing(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&[]);
+    let app = &serving.client;
+    app.get(LEGACY, As::Admin).expect(200);
+    eventually("the first call is written", || {
+        (stored_calls(lab) == ["1"]).then_some(())
+    });
+    lab.store.execute("ALTER TABLE legacy_calls RENAME TO elsewhere");
+    app.get(LEGACY, As::Admin).expect(200);
+    app.get(USAGE, As::Admin).expect(503);
+    eventually("flushes fail", || {
+        let failures = serving.log().matches("what is written behind has to wait").count();
+        (failures >= 2).then_some(())
+    });
+    app.get(LEGACY, As::Admin).expect(200);
+    lab.store.execute("ALTER TABLE elsewhere RENAME TO legacy_calls");
+    let report = app.get(USAGE, As::Admin).expect(200).json();
+    assert_eq!(report["callers"][0]["count"], 3);
+    serving.signal("TERM");
+    assert_eq!(serving.wait().0, Some(0));
+    assert_eq!(stored_calls(lab), ["3"]);
+}
+
+/// Fills the table with so many callers, authenticated or not.
+fn fill(lab: &Lab, callers: std::ops::Range<u32>, actor: &str) {
+    let rows: Vec<String> = callers
+        .map(|number| {
+            format!("('/rest/agent/1.0', 'GET', '{actor}', '{actor}', '192.0.2.1', 'program {number}', 0, 0, 1)")
+        })
+        .collect();
+    lab.store.execute(&format!(
+        "INSERT INTO legacy_callers (prefix, method, actor_type, actor_id, client, user_agent, first_seen, last_seen, total) VALUES {}",
+        rows.join(",")
+    ));
+}
+
+fn those_who_are_too_many_are_one(lab: &Lab) {
+    let others = |app: &TestApp| -> Vec<Value> {
+        let report = usage(app);
+        let callers = report["callers"].as_array().unwrap().iter();
+        callers.filter(|caller| caller["client"] == "other").cloned().collect()
+    };
+    // What is of the first day of all would be forgotten.
+    let recent = |lab: &Lab| {
+        let now = tokenbridge::domain::clock::Clock::now(&*lab.clock).micros();
+        lab.store.execute(&format!(
+            "UPDATE legacy_callers SET first_seen = {now}, last_seen = {now} WHERE last_seen = 0"
+        ));
+    };
+    fill(lab, 0..1999, "");
+    recent(lab);
+    let app = lab.app();
+    for program in ["one", "two", "three", "one"] {
+        call(&app, "GET", LEGACY_PRE_15, As::Nobody, ("", program));
+    }
+    // Those who sign in have places of their own.
+    call(&app, "GET", LEGACY_PRE_15, As::Admin, ("", "four"));
+    app.stop();
+    let app = lab.app();
+    let folded = others(&app);
+    assert_eq!(folded.len(), 1, "{folded:?}");
+    assert_eq!(
+        (&folded[0]["count"], &folded[0]["prefix"]),
+        (&json!(2), &json!("/rest/agent/1.0"))
+    );
+    assert!(folded[0].get("actor").is_none() && folded[0].get("userAgent").is_none());
+    assert_eq!(usage(&app)["moreCallers"], 2002 - 1000);
+    app.stop();
+    // 10,000 in all, and not one more.
+    fill(lab, 2000..10_000 - 1, "user");
+    recent(lab);
+    let app = lab.app();
+    call(&app, "GET", LEGACY, As::Admin, ("", "five"));
+    call(&app, "PUT", LEGACY, As::Admin, ("", "six"));
+    app.stop();
+    let app = lab.app();
+    let folded = others(&app);
+    assert_eq!(folded.len(), 3, "{folded:?}");
+    assert_eq!(
+        folded
+            .iter()
+            .map(|caller| caller["count"].as_u64().unwrap())
+            .sum::<u64>(),
+        4
+    );
+    assert_eq!(usage(&app)["moreCallers"], 10_003 - 1000);
+    let csv = app
+        .send("GET", USAGE, As::Admin, &[("accept", "text/csv")], "")
+        .expect(200);
+    assert_eq!(csv.text.lines().count(), 10_004);
+}
+
+fn calls_are_forgotten_after_400_days(lab: &Lab) {
+    let rows: Vec<String> = (0..2500)
+        .map(|number| format!("('/rest/agent/1.0', 'GET', '', '', '192.0.2.1', 'program {number}', 0, 0, 1)"))
+        .collect();
+    lab.store.execute(&format!(
+        "INSERT INTO legacy_callers (prefix, method, actor_type, actor_id, client, user_agent, first_seen, last_seen, total) VALUES {};
+         INSERT INTO legacy_calls (caller_seq, day, calls) SELECT seq, 0, 1 FROM legacy_callers",
+        rows.join(",")
+    ));
+    let count = || {
+        lab.store.texts(
+            "SELECT CAST((SELECT count(*) FROM legacy_callers) AS TEXT) || ' ' || CAST((SELECT count(*) FROM legacy_calls) AS TEXT) AS found",
+        )
+    };
+    let app = lab.app();
+    app.get(LEGACY, As::Admin).expect(200);
+    eventually("what is old is gone, batch by batch", || {
+        (count() == ["1 1"]).then_some(())
+    });
+    lab.clock.advance(DAY * 400);
+    app.get(LEGACY, As::Nobody).expect(401);
+    eventually("the new call is written", || (count() == ["2 2"]).then_some(()));
+    assert_eq!(usage(&app)["callers"].as_array().unwrap().len(), 2);
+    lab.clock.advance(DAY);
+    eventually("the first one is forgotten", || (count() == ["1 1"]).then_some(()));
+    assert_eq!(usage(&app)["callers"][0].get("actor"), None);
+}
+
+fn only_admins_may_ask(lab: &Lab) {
+    let app = lab.app();
+    let (_, value) = app.new_token(&json!({ "name": "n" }));
+    for who in [
+        As::Nobody,
+        As::Key(&value),
+        As::Bearer(&value),
+        As::Basic("admin", "wrong"),
+    ] {
+        let refused = app.get(USAGE, who).expect(401);
+        assert!(refused.header("www-authenticate").unwrap().starts_with("Basic "));
+    }
+    app.send("HEAD", USAGE, As::Admin, &[], "").expect(200);
+    let refused = app.post(USAGE, As::Admin, &json!({})).expect(405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+    // Asking is no use of a legacy door.
+    assert_eq!(usage(&app)["verdict"], "never-used");
+}
+
+fn csv_is_for_spreadsheets(lab: &Lab) {
+    let app = behind_proxy(lab);
+    for program in ["=HYPERLINK(\"http://x\",1)", "+1", "@SUM", "-1", "plain, \"quoted\""] {
+        call(&app, "GET", LEGACY, As::Admin, ("192.0.2.7", program));
+    }
+    let csv = app
+        .send(
+            "GET",
+            USAGE,
+            As::Admin,
+            &[("accept", "text/csv, application/json;q=0.5")],
+            "",
+        )
+        .expect(200);
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    let mut lines: Vec<&str> = csv.text.split("\r\n").collect();
+    assert_eq!(lines.pop(), Some(""));
+    assert_eq!(
+        lines.remove(0),
+        "actorType,actorId,prefix,method,client,userAgent,firstSeen,lastSeen,count"
+    );
+    let line = |program: &str| {
+        format!("user,admin,/rest/agent-config/1.0,GET,192.0.2.7,{program},2030-01-01T00:00:00Z,2030-01-01T00:00:00Z,1")
+    };
+    lines.sort_unstable();
+    let mut expected = [
+        "\"'=HYPERLINK(\"\"http://x\"\",1)\"",
+        "'+1",
+        "'@SUM",
+        "'-1",
+        "\"plain, \"\"quoted\"\"\"",
+    ]
+    .map(line);
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+    for accept in [
+        "application/json, text/csv",
+        "*/*",
+        "text/csv;q=0.1, application/json",
+        "text/html",
+    ] {
+        let json = app.send("GET", USAGE, As::Admin, &[("accept", accept)], "").expect(200);
+        assert_eq!(json.header("content-type"), Some("application/json"), "{accept}");
+    }
+}
+
+fn tokens_without_value_are_named(lab: &Lab) {
+    let app = lab.app_with(&["--legacy-uuid-auth"]);
+    app.new_token(&json!({ "name": "new" }));
+    let used = app.new_legacy_token(&json!({ "name": "used", "read": true }));
+    let idle = app.new_legacy_token(&json!({ "name": "idle" }));
+    let uri = format!("/x?uuid={used}");
+    app.send("GET", "/verify", As::Nobody, &[("X-Original-URI", &uri)], "")
+        .expect(200);
+    assert_eq!(
+        usage(&app)["tokensWithoutValue"],
+        json!({ "count": 2, "tokens": [
+            { "id": used, "name": "used", "lastUsedAt": "2030-01-01T00:00:00Z" },
+            { "id": idle, "name": "idle" },
+        ] })
+    );
+    app.post(&format!("{TOKENS}/{used}/rotate"), As::Admin, &json!({}))
+        .expect(200);
+    for number in 0..110 {
+        app.new_legacy_token(&json!({ "name": number.to_string() }));
+    }
+    let tokens = &usage(&app)["tokensWithoutValue"];
+    assert_eq!(
+        (&tokens["count"], tokens["tokens"].as_array().unwrap().len()),
+        (&json!(111), 100)
+    );
+}
+
+fn the_command_line_shows_the_same(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let table = program.run(&["legacy-usage"]);
+    assert_eq!(
+        (table.code, table.out.as_str()),
+        (
+            0,
+            "Every token has a value.\nNo call of a legacy door is known, in the last 30 days or before: they can be closed.\n"
+        ),
+        "{table:?}"
+    );
+    let serving = program.serve(&[]);
+    serving.client.new_legacy_token(&json!({ "name": "n" }));
+    let headers = [("user-agent", "=curl")];
+    serving
+        .client
+        .send("GET", LEGACY_PRE_15, As::Admin, &headers, "")
+        .expect(200);
+    serving.signal("TERM");
+    assert_eq!(serving.wait().0, Some(0));
+    let table = program.run(&["legacy-usage", "--days", "7"]);
+    let lines: Vec<&str> = table.out.lines().collect();
+    assert!(lines[0].starts_with("LAST SEEN") && lines.len() == 5, "{table:?}");
+    assert!(
+        table.out.contains("user admin") && table.out.contains("=curl"),
+        "{table:?}"
+    );
+    assert!(lines[3].starts_with("1 token has no value yet"), "{table:?}");
+    assert!(
+        lines[4].starts_with("The legacy doors are in use: 2 calls in the last 7 days, "),
+        "{table:?}"
+    );
+    let json: Value = serde_json::from_str(&program.run(&["legacy-usage", "--output", "json"]).out).unwrap();
+    assert_eq!(
+        (&json["verdict"], json["callers"].as_array().unwrap().len()),
+        (&json!("in-use"), 2)
+    );
+    let csv = program.run(&["legacy-usage", "--output", "csv"]);
+    assert!(csv.out.contains(",'=curl,") && csv.out.lines().count() == 3, "{csv:?}");
+    let wrong = program.run(&["legacy-usage", "--days", "401"]);
+    assert!(wrong.code == 2 && wrong.err.contains("from 1 to 400"), "{wrong:?}");
+}
+
+fn the_last_call_is_a_metric_that_survives_a_restart(lab: &Lab) {
+    let last = |app: &TestApp, prefix: &str| {
+        let series = format!("tokenbridge_legacy_last_request_timestamp_seconds{{prefix=\"{prefix}\"}} ");
+        let text = app.get("/metrics", As::Nobody).expect(200).text;
+        text.lines()
+            .find_map(|line| line.strip_prefix(&series).map(str::to_owned))
+    };
+    let app = lab.app();
+    let prefix = "/rest/agent/1.0";
+    assert_eq!(last(&app, prefix), None);
+    app.get(LEGACY_PRE_15, As::Basic(ADMIN.0, "wrong")).expect(401);
+    assert_eq!(last(&app, prefix).as_deref(), Some("1893456000"));
+    lab.clock.advance(Duration::from_mins(1));
+    app.get(LEGACY_PRE_15, As::Admin).expect(200);
+    assert_eq!(last(&app, prefix).as_deref(), Some("1893456060"));
+    app.stop();
+    lab.clock.advance(DAY);
+    let app = lab.app();
+    assert_eq!(last(&app, prefix).as_deref(), Some("1893456060"));
+    assert_eq!(last(&app, "/rest/agent-config/1.0"), None);
+}
