@@ -4,6 +4,7 @@ pub mod actor;
 pub mod admin;
 pub mod audit;
 pub mod authorization;
+pub mod brownout;
 pub mod caller;
 pub mod cidr;
 pub mod clock;

@@ -59,6 +59,13 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// How far the legacy API is on its way out, as the audit log says it.
+    pub fn legacy_phase(&self) -> serde_json::Value {
+        self.legacy.details(self.legacy_uuid_auth)
+    }
+}
+
 /// What a client may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -21,7 +21,11 @@ pub use error::{Error, Refusal};
 pub use verified::Recognised;
 
 use crate::{
-    domain::{clock::Clock, legacy_usage::Bounds, random::Random},
+    domain::{
+        clock::{Clock, Timestamp},
+        legacy_usage::Bounds,
+        random::Random,
+    },
     store::{
         Store, admins as admin_rows, audit,
         feed::{self, Listener},
@@ -77,6 +81,11 @@ impl Service {
         let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&self.verified) as Arc<dyn Listener>));
         let announcer = announcer.unwrap_or(database);
         feed::follow(database.clone(), announcer.clone(), &listener).map_err(|error| Error::Internal(error.into()))
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Whether the store answers.

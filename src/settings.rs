@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use crate::{
-    domain::{Invalid, clock::Timestamp},
+    domain::{Invalid, brownout::Brownout, clock::Timestamp},
     http::{Config, LegacyMode, Limits, Phase, Proxies, ProxyHeader},
     store::{Usage, url::DatabaseUrl},
 };
@@ -104,6 +104,11 @@ pub struct ServeSettings {
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub legacy_sunset: Option<Timestamp>,
 
+    /// When the legacy API answers 503 for a while, so that forgotten scripts show themselves, as 2030-01-31T09:00Z/PT15M or
+    /// 2030-01-31T09:00Z/2030-01-31T09:15Z, 7 days at most; repeatable, or with commas
+    #[arg(long, value_name = "INTERVAL", value_delimiter = ',', value_parser = Brownout::parse)]
+    pub legacy_brownout: Vec<Brownout>,
+
     /// Let the gate at /verify take the uuid of a legacy token that has never had a value
     #[arg(long)]
     pub legacy_uuid_auth: bool,
@@ -154,6 +159,7 @@ impl ServeSettings {
                 mode: self.legacy,
                 deprecation: self.legacy_deprecation,
                 sunset: self.legacy_sunset,
+                brownouts: self.legacy_brownout.clone(),
             },
             legacy_uuid_auth: self.legacy_uuid_auth,
             limits: Limits {

@@ -98,11 +98,11 @@ pub fn open_service_with(
     Ok(Service::new(store, clock, random)?)
 }
 
-/// Binds a server over `service`.
+/// Binds a server over `service`, and records how far the legacy API is on its way out.
 ///
 /// # Errors
-/// When the address is taken, or the certificate cannot be used.
-pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running, StartError> {
+/// When the address is taken, the certificate cannot be used, or the store fails.
+pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running, StartError> {
     let config = settings.http_config()?;
     service.follow_changes(
         &settings.store.database_url,
@@ -111,7 +111,7 @@ pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running,
     let request_timeout = config.limits.request_timeout;
     let state = Data::new(State {
         service: Arc::clone(&service),
-        traffic: Traffic::new().map_err(|error| service::Error::Internal(error.into()))?,
+        traffic: Traffic::new(&config.legacy).map_err(|error| service::Error::Internal(error.into()))?,
         config,
         openapi: OnceLock::new(),
     });
@@ -129,6 +129,9 @@ pub fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running,
         Some(acceptor) => http_server.bind_openssl(settings.listen, acceptor).map_err(bound)?,
         None => http_server.bind(settings.listen).map_err(bound)?,
     };
+    service
+        .record_legacy_phase(settings.http_config()?.legacy_phase())
+        .await?;
     let address = http_server.addrs().first().copied().unwrap_or(settings.listen);
     let metrics = settings
         .metrics_listen

@@ -23,7 +23,7 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     if service.list_admins().await?.is_empty() {
         make_first_admin(&service).await?;
     }
-    let running = build(settings, service)?;
+    let running = build(settings, service).await?;
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     log::info!("listening on {scheme}://{}{}", running.address, settings.base_path);
     if let Some(metrics) = running.metrics_address {

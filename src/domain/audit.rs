@@ -44,6 +44,8 @@ pub enum Action {
     AdminPasswordChanged,
     /// An admin was removed.
     AdminRemoved,
+    /// A server has started with another phase of the legacy API's end than the one before.
+    LegacyPhase,
     /// Credentials were refused, perhaps more than once in the same few seconds.
     LoginRefused,
 }
@@ -59,7 +61,7 @@ impl Action {
             | Self::TokenImported
             | Self::AdminPasswordChanged
             | Self::AdminRemoved => true,
-            Self::TokenCreated | Self::AdminAdded | Self::LoginRefused => false,
+            Self::TokenCreated | Self::AdminAdded | Self::LegacyPhase | Self::LoginRefused => false,
         }
     }
 
@@ -75,6 +77,7 @@ impl Action {
             Self::AdminAdded => "admin.added",
             Self::AdminPasswordChanged => "admin.password-changed",
             Self::AdminRemoved => "admin.removed",
+            Self::LegacyPhase => "legacy.phase",
             Self::LoginRefused => "login.refused",
         }
     }

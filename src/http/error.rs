@@ -1,5 +1,7 @@
 //! Answers that say no.
 
+use std::time::Duration;
+
 use actix_web::{
     HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
@@ -125,6 +127,11 @@ impl Failure {
         )
     }
 
+    /// 503, naming how long that will last.
+    pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with_header(header::RETRY_AFTER, whole_seconds(retry_after))
+    }
+
     /// What the client is told.
     pub fn message(&self) -> &str {
         &self.message
@@ -169,10 +176,8 @@ impl From<Error> for Failure {
                 };
                 Self::unauthorized(*refusal, challenge)
             }
-            Error::Throttled { retry_after } => {
-                let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-                Self::new(StatusCode::TOO_MANY_REQUESTS, message).with_header(header::RETRY_AFTER, seconds)
-            }
+            Error::Throttled { retry_after } => Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+                .with_header(header::RETRY_AFTER, whole_seconds(*retry_after)),
             Error::Forbidden(_) => Self::forbidden(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),
@@ -191,6 +196,11 @@ impl From<Error> for Failure {
             }
         }
     }
+}
+
+/// So many seconds, rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 impl From<crate::domain::Invalid> for Failure {

@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod list;
+mod phase;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,8 @@ use crate::{
         tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
     },
 };
-pub use answer::{LegacyMode, Phase, answer};
+pub use answer::answer;
+pub use phase::{LegacyMode, Phase};
 
 /// The legacy door that a request came through: the prefix that its path begins with, after the context path.
 #[derive(Clone, Copy, Debug)]

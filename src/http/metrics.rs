@@ -7,9 +7,16 @@ use actix_web::{
     dev::ServiceResponse,
     http::{Method, header},
 };
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
-use super::{LEGACY_PREFIXES, error::Failure, extract::state, legacy::Prefix};
+use super::{
+    LEGACY_PREFIXES,
+    error::Failure,
+    extract::state,
+    legacy::{LegacyMode, Phase, Prefix},
+};
 use crate::{domain::actor::Door, service::Error};
 
 /// The upper bounds of the buckets of durations, in seconds.
@@ -26,14 +33,15 @@ pub struct Traffic {
     requests: IntCounterVec,
     durations: HistogramVec,
     legacy: IntCounterVec,
+    brownout: IntGauge,
 }
 
 impl Traffic {
-    /// Counters that begin at zero.
+    /// Counters that begin at zero, and how far the legacy API is on its way out.
     ///
     /// # Errors
     /// When two of them have one name.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub fn new(phase: &Phase) -> Result<Self, prometheus::Error> {
         let traffic = Self {
             registry: Registry::new(),
             requests: IntCounterVec::new(
@@ -58,10 +66,16 @@ impl Traffic {
                 ),
                 &["prefix", "method"],
             )?,
+            brownout: IntGauge::new(
+                "tokenbridge_legacy_brownout",
+                "1 during a brown-out of the legacy API, else 0",
+            )?,
         };
         traffic.registry.register(Box::new(traffic.requests.clone()))?;
         traffic.registry.register(Box::new(traffic.durations.clone()))?;
         traffic.registry.register(Box::new(traffic.legacy.clone()))?;
+        traffic.registry.register(Box::new(traffic.brownout.clone()))?;
+        register_phase(&traffic.registry, phase)?;
         // What has not been called yet is there as zero, or the first call would not be seen as an increase.
         for (prefix, _) in LEGACY_PREFIXES {
             for method in METHODS {
@@ -86,6 +100,30 @@ impl Traffic {
     }
 }
 
+/// Shows what of a phase stays as it is until the server is started again.
+fn register_phase(registry: &Registry, phase: &Phase) -> Result<(), prometheus::Error> {
+    let modes = IntGaugeVec::new(
+        Opts::new(
+            "tokenbridge_legacy_mode",
+            "1 for what the legacy API still does, 0 for the other modes",
+        ),
+        &["mode"],
+    )?;
+    for mode in LegacyMode::ALL {
+        modes.with_label_values(&[mode.name()]).set((mode == phase.mode).into());
+    }
+    registry.register(Box::new(modes))?;
+    if let Some(sunset) = phase.sunset {
+        let gauge = IntGauge::new(
+            "tokenbridge_legacy_sunset_timestamp_seconds",
+            "When the legacy API is to be switched off",
+        )?;
+        gauge.set(sunset.seconds());
+        registry.register(Box::new(gauge))?;
+    }
+    Ok(())
+}
+
 /// `GET /metrics`: all figures, of this process, of its requests and of the service.
 #[utoipa::path(
     get, path = "/metrics", tag = "Operations", operation_id = "metrics", summary = "Show metrics for Prometheus",
@@ -94,6 +132,8 @@ impl Traffic {
 )]
 pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let state = state(&request)?;
+    let brownout = state.config.legacy.brownout_end(state.service.now());
+    state.traffic.brownout.set(brownout.is_some().into());
     let families = [
         state.traffic.registry.gather(),
         state.service.figures().await,

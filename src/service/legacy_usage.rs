@@ -5,9 +5,13 @@ use std::{
     sync::atomic::{AtomicI64, Ordering},
 };
 
+use serde_json::Value;
+
 use super::{Error, Service};
 use crate::{
     domain::{
+        actor::{Actor, ActorKind, Door, Origin},
+        audit::{Action, AuditEvent},
         caller::Call,
         clock::Day,
         legacy_report::{CallerUsage, LegacyReport, ReportDays},
@@ -15,7 +19,7 @@ use crate::{
         page::{Cursor, PageSize, TokenFilter, TokenState},
         token::Token,
     },
-    store::{AnyConnection, StoreError, legacy_usage, tokens},
+    store::{AnyConnection, StoreError, audit, legacy_usage, tokens},
 };
 
 /// How many batches of old calls are removed before something else is written.
@@ -78,6 +82,30 @@ impl Service {
             without_value,
             tokens_without_value: page.tokens,
         })
+    }
+
+    /// Remembers how far the legacy API is on its way out, in the audit log, if that is not what was remembered last.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn record_legacy_phase(&self, details: Value) -> Result<(), Error> {
+        let event = AuditEvent {
+            at: self.clock.now(),
+            actor: Some(Actor {
+                id: "server".to_owned(),
+                kind: ActorKind::System,
+            }),
+            origin: Origin {
+                door: Door::Cli,
+                client: None,
+            },
+            action: Action::LegacyPhase,
+            token_id: None,
+            details,
+        };
+        self.store
+            .write(move |conn| Ok(audit::record_news(conn, &event)?))
+            .await
     }
 
     /// Forgets some of the calls that are older than they are kept, if there are any.

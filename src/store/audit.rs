@@ -1,6 +1,6 @@
 //! Audit events, kept in the transaction of the change that they tell of.
 
-use diesel::{Insertable, RunQueryDsl};
+use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, RunQueryDsl, connection::SimpleConnection};
 
 use super::{
     connection::{AnyConnection, with_conn},
@@ -11,6 +11,9 @@ use crate::domain::audit::AuditEvent;
 
 /// The most events that are added by one statement.
 const MOST_AT_ONCE: usize = 500;
+/// Held in PostgreSQL by a server that looks whether an event is news, so that two that start at once do not both think so: "tokenaud" in
+/// ASCII.
+const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714202273124)";
 
 /// Adds an event.
 ///
@@ -31,6 +34,27 @@ pub fn record_all(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(),
         with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
     }
     Ok(())
+}
+
+/// Adds an event unless the last one of its action has the same details.
+///
+/// # Errors
+/// When the store fails.
+pub fn record_news(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        conn.batch_execute(POSTGRES_LOCK)?;
+    }
+    let last: Option<String> = audit_events::table
+        .filter(audit_events::action.eq(event.action.name()))
+        .order(audit_events::seq.desc())
+        .select(audit_events::details)
+        .first(conn)
+        .optional()?;
+    let known = last.and_then(|details| serde_json::from_str(&details).ok());
+    if known.as_ref() == Some(&event.details) {
+        return Ok(());
+    }
+    record(conn, event)
 }
 
 #[derive(Insertable)]

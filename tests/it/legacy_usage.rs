@@ -111,6 +111,7 @@ fn refused_calls_are_counted_too(lab: &Lab) {
         (&["--legacy", "off"], "GET", As::Admin, 410),
         (&["--legacy", "on"], "HEAD", wrong, 401),
         (&["--legacy", "on"], "OPTIONS", As::Nobody, 405),
+        (&["--legacy-brownout", "2029-12-31T23:00Z/PT2H"], "PUT", As::Admin, 503),
     ] {
         let app = lab.app_with(flags);
         app.send(method, LEGACY, who, &[], "").expect(status);
@@ -118,10 +119,10 @@ fn refused_calls_are_counted_too(lab: &Lab) {
     }
     let report = usage(&lab.app());
     let callers = report["callers"].as_array().unwrap();
-    assert_eq!(callers.len(), 4, "{report:#}");
+    assert_eq!(callers.len(), 5, "{report:#}");
     // Nobody has looked at their credentials.
     assert!(callers.iter().all(|caller| caller.get("actor").is_none()));
-    assert!(string(&report["message"]).contains("4 calls in the last 30 days"));
+    assert!(string(&report["message"]).contains("5 calls in the last 30 days"));
     assert!(string(&report["message"]).contains("somebody unknown from 127.0.0.1"));
 }
 

@@ -30,6 +30,7 @@ mod machine;
 mod metrics;
 mod observe;
 mod openapi;
+mod phases;
 mod postman;
 mod readme;
 mod replicas;
@@ -75,6 +76,7 @@ const ON_BOTH: &[&[Test]] = &[
     legacy_usage::TESTS,
     machine::TESTS,
     metrics::TESTS,
+    phases::TESTS,
     replicas::TESTS,
     runbook::TESTS,
     verify::TESTS,

@@ -110,7 +110,7 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let random = Arc::new(TestRandom);
                 let service = startup::open_service_with(&of_thread.store, false, clock, random).unwrap();
-                let running = startup::build(&of_thread, Arc::new(service)).unwrap();
+                let running = startup::build(&of_thread, Arc::new(service)).await.unwrap();
                 send.send((running.address, running.handle())).unwrap();
                 // A test may have taken the store away.
                 let _ = running.run_until_stopped().await;

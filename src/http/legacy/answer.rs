@@ -13,6 +13,7 @@ use actix_web::{
 };
 use serde_json::json;
 
+use super::phase::LegacyMode;
 use crate::{
     domain::clock::Timestamp,
     http::{
@@ -24,29 +25,6 @@ use crate::{
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
-/// How far the legacy API is on its way out.
-#[derive(Clone, Copy, Debug)]
-pub struct Phase {
-    /// What it still does.
-    pub mode: LegacyMode,
-    /// Since when it is deprecated (RFC 9745).
-    pub deprecation: Timestamp,
-    /// When it is to be switched off, if that is known (RFC 8594).
-    pub sunset: Option<Timestamp>,
-}
-
-/// What the legacy API still does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LegacyMode {
-    /// Everything.
-    #[default]
-    On,
-    /// It shows tokens and refuses to change them, with 403.
-    ReadOnly,
-    /// Nothing: 410, and where to go instead.
-    Off,
-}
-
 /// Lets a request through if the legacy API still does such things, and makes the answer one of the legacy API.
 pub async fn answer(
     request: ServiceRequest,
@@ -56,7 +34,7 @@ pub async fn answer(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let config = &state.config;
-    let response = match permit(config, request.method()) {
+    let response = match permit(config, request.method(), state.service.now()) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(failure) => request.error_response(failure),
     };
@@ -67,7 +45,14 @@ pub async fn answer(
     Ok(response)
 }
 
-fn permit(config: &Config, method: &Method) -> Result<(), Failure> {
+fn permit(config: &Config, method: &Method, now: Timestamp) -> Result<(), Failure> {
+    if let Some(end) = config.legacy.brownout_end(now) {
+        let message = format!(
+            "this API is closed until {end} to show who still uses it, and will be closed for good; use {}/api-tokens",
+            config.base_path
+        );
+        return Err(Failure::unavailable(message, end.since(now)));
+    }
     let writes = [Method::POST, Method::PUT, Method::DELETE].contains(method);
     match config.legacy.mode {
         LegacyMode::Off => Err(Failure::gone(format!(

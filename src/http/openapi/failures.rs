@@ -81,7 +81,7 @@ const FAILURES: [(u16, &str, &str, &str); 14] = [
     (
         503,
         "ServiceUnavailable",
-        "The store is not available",
+        "The store is not available, or the legacy API is closed for a while",
         "the store is not available",
     ),
     (

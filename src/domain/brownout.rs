@@ -1,0 +1,188 @@
+//! Times at which the legacy API is closed for a while, so that forgotten scripts show themselves.
+
+use std::time::Duration;
+
+use super::clock::Timestamp;
+
+/// The longest that one lasts.
+const LONGEST: Duration = Duration::from_hours(7 * 24);
+
+/// A time with a beginning and an end, which does not belong to it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brownout {
+    start: Timestamp,
+    end: Timestamp,
+}
+
+/// Why a text is no brown-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoBrownout {
+    /// It cannot be read.
+    #[error("it must be an ISO 8601 interval, like 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z")]
+    Form,
+    /// It does not last.
+    #[error("it must end after it starts")]
+    Empty,
+    /// It lasts too long.
+    #[error("it is longer than 7 days; --legacy off closes the legacy API for good")]
+    Long,
+}
+
+impl Brownout {
+    /// Reads an ISO 8601 interval: a start, a slash, and an end or a duration of weeks, days, hours, minutes and seconds. Times are
+    /// those of RFC 3339, or such without seconds.
+    ///
+    /// # Errors
+    /// When it is none, has no length, or is longer than 7 days.
+    pub fn parse(text: &str) -> Result<Self, NoBrownout> {
+        let (start, rest) = text.split_once('/').ok_or(NoBrownout::Form)?;
+        let start = time(start).ok_or(NoBrownout::Form)?;
+        let end = match rest.strip_prefix('P') {
+            Some(rest) => start.saturating_add(duration(rest).ok_or(NoBrownout::Form)?),
+            None => time(rest).ok_or(NoBrownout::Form)?,
+        };
+        match end.since(start) {
+            Duration::ZERO => Err(NoBrownout::Empty),
+            length if length > LONGEST => Err(NoBrownout::Long),
+            _ => Ok(Self { start, end }),
+        }
+    }
+
+    /// When the time ends that lies in one of `brownouts` without a gap from `now` on; nothing if `now` is in none.
+    #[must_use]
+    pub fn end_of(brownouts: &[Self], now: Timestamp) -> Option<Timestamp> {
+        let mut end = now;
+        while let Some(later) = brownouts
+            .iter()
+            .find(|brownout| brownout.start <= end && end < brownout.end)
+        {
+            end = later.end;
+        }
+        (end > now).then_some(end)
+    }
+}
+
+impl std::fmt::Display for Brownout {
+    /// The start and the end, with a slash between them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.start, self.end)
+    }
+}
+
+/// A time of RFC 3339, or one without seconds.
+fn time(text: &str) -> Option<Timestamp> {
+    const MINUTES: usize = "2030-01-31T09:00".len();
+    let with_seconds = match (text.get(..MINUTES), text.get(MINUTES..)) {
+        (Some(minutes), Some(offset)) if !offset.starts_with(':') => format!("{minutes}:00{offset}"),
+        _ => text.to_owned(),
+    };
+    Timestamp::parse("time", &with_seconds).ok()
+}
+
+/// What follows the `P` of an ISO 8601 duration. A year and a month have no length that is always the same.
+fn duration(text: &str) -> Option<Duration> {
+    const DATE_UNITS: &[(char, u64)] = &[('W', 604_800), ('D', 86_400)];
+    const TIME_UNITS: &[(char, u64)] = &[('H', 3600), ('M', 60), ('S', 1)];
+    let (date, time) = match text.split_once('T') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None if text.is_empty() => return None,
+        None => (text, ""),
+    };
+    let seconds = sum(date, DATE_UNITS)?.checked_add(sum(time, TIME_UNITS)?)?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The seconds of numbers that each have a unit behind them, each unit once at most and in this order.
+fn sum(mut text: &str, units: &[(char, u64)]) -> Option<u64> {
+    let mut seconds: u64 = 0;
+    for (unit, length) in units {
+        let Some((number, rest)) = text.split_once(*unit) else {
+            continue;
+        };
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        seconds = seconds.checked_add(number.parse::<u64>().ok()?.checked_mul(*length)?)?;
+        text = rest;
+    }
+    text.is_empty().then_some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse("time", text).unwrap()
+    }
+
+    #[test]
+    fn intervals_are_read() {
+        for (text, read) in [
+            ("2026-12-01T09:00Z/PT15M", "2026-12-01T09:00:00Z/2026-12-01T09:15:00Z"),
+            (
+                "2026-12-01T09:00:30Z/PT1H0M5S",
+                "2026-12-01T09:00:30Z/2026-12-01T10:00:35Z",
+            ),
+            (
+                "2026-12-01T10:00+01:00/P1DT1H",
+                "2026-12-01T09:00:00Z/2026-12-02T10:00:00Z",
+            ),
+            ("2026-12-01T09:00Z/P1W", "2026-12-01T09:00:00Z/2026-12-08T09:00:00Z"),
+            (
+                "2026-12-01T09:00Z/2026-12-01T09:15Z",
+                "2026-12-01T09:00:00Z/2026-12-01T09:15:00Z",
+            ),
+            (
+                "2026-12-01T09:00:00.5Z/2026-12-01T11:15+02:00",
+                "2026-12-01T09:00:00.500Z/2026-12-01T09:15:00Z",
+            ),
+        ] {
+            assert_eq!(Brownout::parse(text).unwrap().to_string(), read, "{text}");
+        }
+        for (text, why) in [
+            ("", NoBrownout::Form),
+            ("2026-12-01T09:00Z", NoBrownout::Form),
+            ("2026-12-01T09:00Z/", NoBrownout::Form),
+            ("2026-12-01T09:00Z/P", NoBrownout::Form),
+            ("2026-12-01T09:00Z/PT", NoBrownout::Form),
+            ("2026-12-01T09:00Z/P1DT", NoBrownout::Form),
+            ("2026-12-01T09:00Z/P1M", NoBrownout::Form),
+            ("2026-12-01T09:00Z/PT5M1H", NoBrownout::Form),
+            ("2026-12-01T09:00Z/PTM", NoBrownout::Form),
+            ("2026-12-01T09:00Z/PT+5M", NoBrownout::Form),
+            ("2026-12-01T09:00Z/PT99999999999999999999H", NoBrownout::Form),
+            ("PT15M/2026-12-01T09:00Z", NoBrownout::Form),
+            ("2026-12-01T09:00/PT15M", NoBrownout::Form),
+            ("2026-12-01/P1D", NoBrownout::Form),
+            ("2026-12-01T09:00Z/PT15M/x", NoBrownout::Form),
+            ("2026-12-01T09:00Z/PT0S", NoBrownout::Empty),
+            ("2026-12-01T09:00Z/2026-12-01T08:00Z", NoBrownout::Empty),
+            ("2026-12-01T09:00Z/P7DT1S", NoBrownout::Long),
+            ("2026-12-01T09:00Z/2027-12-01T09:00Z", NoBrownout::Long),
+        ] {
+            assert_eq!(Brownout::parse(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_start_belongs_to_it_and_the_end_does_not() {
+        let brownouts = [
+            "2026-12-01T09:00Z/PT15M",
+            "2026-12-01T09:15Z/PT5M",
+            "2026-12-01T09:10Z/PT1M",
+        ];
+        let brownouts = brownouts.map(|text| Brownout::parse(text).unwrap());
+        let end = Some(at("2026-12-01T09:20:00Z"));
+        for (now, expected) in [
+            ("2026-12-01T08:59:59.999999Z", None),
+            ("2026-12-01T09:00:00Z", end),
+            ("2026-12-01T09:19:59.999999Z", end),
+            ("2026-12-01T09:20:00Z", None),
+        ] {
+            assert_eq!(Brownout::end_of(&brownouts, at(now)), expected, "{now}");
+        }
+        assert_eq!(Brownout::end_of(&[], at("2026-12-01T09:00:00Z")), None);
+    }
+}
