@@ -27,7 +27,7 @@ use crate::{
         random::Random,
     },
     store::{
-        Store, admins as admin_rows, audit,
+        Store, admins as admin_rows, audit as event_rows,
         feed::{self, Listener},
         legacy_usage as legacy_rows, tokens as token_rows,
         url::DatabaseUrl,
@@ -107,9 +107,8 @@ impl Service {
             .flush(|batch| {
                 self.store.write(move |conn| {
                     token_rows::record_use(conn, &batch.uses)?;
-                    for refusal in &batch.refusals {
-                        audit::record(conn, &refusal.event(now))?;
-                    }
+                    let events: Vec<_> = batch.refusals.iter().map(|refusal| refusal.event(now)).collect();
+                    event_rows::record(conn, &events)?;
                     Ok::<_, Error>(legacy_rows::record(conn, &batch.legacy_calls, Bounds::STORED)?)
                 })
             })

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::{Invalid, invalid::parse_name};
+
 /// Who is remembered to have done something: `createdBy` and `updatedBy`, and the actor of an audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Actor {
@@ -65,6 +67,24 @@ pub enum Door {
 }
 
 impl Door {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Legacy10,
+        Self::LegacyPre15,
+        Self::ApiTokens,
+        Self::Graphql,
+        Self::Verify,
+        Self::Cli,
+    ];
+
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// When there is no such door; the message names one that may have been meant.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        parse_name("door", text, Self::ALL, Self::name)
+    }
+
     /// The name that audit events carry.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -23,6 +23,8 @@ pub enum Operation<'a> {
     },
     /// Remove a token.
     Delete,
+    /// See what has been done.
+    ReadEvents,
 }
 
 /// What a token would be given; nothing where a part stays as it is.
@@ -40,6 +42,9 @@ pub enum Denied {
     /// The token lacks the permission that the operation needs.
     #[error("this needs the permission {} ({})", .0.name(), .0.shown_name())]
     Lacks(Permission),
+    /// What only admins may do.
+    #[error("this is for admins alone")]
+    IsNoAdmin,
     /// The token would give away what it does not hold.
     #[error("a token grants only permissions that it holds; this one lacks {0}")]
     Grants(PermissionSet),
@@ -68,6 +73,7 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
     };
     let itself = target.is_some_and(|target| target.id == caller.id);
     match operation {
+        Operation::ReadEvents => Err(Denied::IsNoAdmin),
         Operation::Read | Operation::Rotate { prolongs: false } if itself => Ok(()),
         Operation::Read => need(caller, Permission::OrganizationAPITokenRead),
         Operation::Create(grant) | Operation::Update(grant) => {

@@ -66,6 +66,16 @@ impl Timestamp {
             .unwrap_or(Self(DateTime::<Utc>::MAX_UTC))
     }
 
+    /// This time and `duration` less, or the beginning of 1970 when that is before the year 0.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        TimeDelta::from_std(duration)
+            .ok()
+            .and_then(|delta| self.0.checked_sub_signed(delta))
+            .and_then(|time| Self::from_micros(time.timestamp_micros()))
+            .unwrap_or(Self(DateTime::<Utc>::UNIX_EPOCH))
+    }
+
     /// How long this is after `earlier`; zero when it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

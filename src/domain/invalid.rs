@@ -29,3 +29,23 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
+
+/// The one of `all` that has the name `text`.
+///
+/// # Errors
+/// When none has; the message names the one that may have been meant, or all of them.
+pub fn parse_name<T: Copy, const N: usize>(
+    field: &'static str,
+    text: &str,
+    all: [T; N],
+    name: impl Fn(T) -> &'static str,
+) -> Result<T, Invalid> {
+    all.into_iter().find(|one| name(*one) == text).ok_or_else(|| {
+        let names = all.map(name);
+        let right = closest(text, names).map_or_else(
+            || format!("they are {}", names.join(", ")),
+            |meant| format!("did you mean {meant:?}?"),
+        );
+        Invalid::new(field, format!("{text:?} is not one of them; {right}"))
+    })
+}

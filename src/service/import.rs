@@ -245,7 +245,7 @@ impl Import {
         for admin in &written.admins {
             records::put_admin(conn, admin)?;
         }
-        Ok(audit::record_all(conn, &written.events)?)
+        Ok(audit::record(conn, &written.events)?)
     }
 
     fn legacy(&mut self, row: LegacyRow, known: &HashMap<TokenId, TokenRecord>, written: &mut Written) -> Outcome {

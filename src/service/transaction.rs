@@ -43,7 +43,7 @@ impl Transaction<'_> {
         if action.outdates() {
             self.outdates = Some(token_id);
         }
-        Ok(audit::record(self.conn, &event)?)
+        Ok(audit::record(self.conn, &[event])?)
     }
 }
 

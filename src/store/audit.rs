@@ -1,35 +1,67 @@
 //! Audit events, kept in the transaction of the change that they tell of.
 
-use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, RunQueryDsl, connection::SimpleConnection};
+use diesel::{
+    BoolExpressionMethods, Connection, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
+    QueryableByName, RunQueryDsl, connection::SimpleConnection, dsl::max, sql_query, sql_types::Text,
+};
 
 use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
     schema::audit_events,
 };
-use crate::domain::audit::AuditEvent;
+use crate::domain::{
+    actor::{Actor, ActorKind, Door, Origin},
+    audit::{Action, AuditEvent, EventCursor, EventFilter, EventPage, Order, RecordedEvent},
+    clock::Timestamp,
+    page::PageSize,
+    token::TokenId,
+};
 
 /// The most events that are added by one statement.
 const MOST_AT_ONCE: usize = 500;
 /// Held in PostgreSQL by a server that looks whether an event is news, so that two that start at once do not both think so: "tokenaud" in
 /// ASCII.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714202273124)";
+/// How many events are removed at once: few enough that nobody waits for it.
+const REMOVED_AT_ONCE: i64 = 500;
 
-/// Adds an event.
-///
-/// # Errors
-/// When the store fails.
-pub fn record(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
-    record_all(conn, std::slice::from_ref(event))
+#[derive(Insertable)]
+#[diesel(table_name = audit_events)]
+struct NewEventRow<'a> {
+    at: i64,
+    actor_type: Option<&'a str>,
+    actor_id: Option<&'a str>,
+    door: &'a str,
+    client: Option<String>,
+    action: &'a str,
+    token_id: Option<String>,
+    details: String,
 }
 
-/// Adds events, in that order.
+impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
+    fn from(event: &'a AuditEvent) -> Self {
+        let actor = event.actor.as_ref();
+        Self {
+            at: event.at.micros(),
+            actor_type: actor.map(|actor| actor.kind.name()),
+            actor_id: actor.map(|actor| actor.id.as_str()),
+            door: event.origin.door.name(),
+            client: event.origin.client.map(|address| address.to_string()),
+            action: event.action.name(),
+            token_id: event.token_id.map(|id| id.to_string()),
+            details: event.details.to_string(),
+        }
+    }
+}
+
+/// Adds events.
 ///
 /// # Errors
 /// When the store fails.
-pub fn record_all(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), StoreError> {
+pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), StoreError> {
     for some in events.chunks(MOST_AT_ONCE) {
-        let rows: Vec<_> = some.iter().map(row).collect();
+        let rows: Vec<NewEventRow<'_>> = some.iter().map(NewEventRow::from).collect();
         let insert = diesel::insert_into(audit_events::table).values(&rows);
         with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
     }
@@ -54,32 +86,223 @@ pub fn record_news(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), S
     if known.as_ref() == Some(&event.details) {
         return Ok(());
     }
-    record(conn, event)
+    record(conn, std::slice::from_ref(event))
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = audit_events)]
-struct NewRow<'a> {
+/// The events behind `after` that pass `filter`.
+///
+/// # Errors
+/// When the store fails.
+pub fn page(
+    conn: &mut AnyConnection,
+    filter: &EventFilter,
+    order: Order,
+    after: Option<EventCursor>,
+    size: PageSize,
+) -> Result<EventPage, StoreError> {
+    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
+    let mut query = ordered(filtered(filter), order).limit(one_more);
+    if let Some(EventCursor { at, id }) = after {
+        let at = at.micros();
+        // The first condition alone is what an index can begin at.
+        query = match order {
+            Order::NewestFirst => query
+                .filter(audit_events::at.le(at))
+                .filter(audit_events::at.lt(at).or(audit_events::seq.lt(id))),
+            Order::OldestFirst => query
+                .filter(audit_events::at.ge(at))
+                .filter(audit_events::at.gt(at).or(audit_events::seq.gt(id))),
+        };
+    }
+    let rows: Vec<EventRow> = query.load(conn)?;
+    let more = rows.len() > size.get();
+    let events = rows.into_iter().take(size.get()).map(EventRow::event);
+    let events = events.collect::<Result<Vec<_>, _>>()?;
+    let next = events.last().filter(|_| more).map(|last| EventCursor {
+        at: last.event.at,
+        id: last.id,
+    });
+    Ok(EventPage { events, next })
+}
+
+/// The place in the list of those that pass `filter`, oldest first, behind which there are the last `count` of them; nothing when
+/// there are not more.
+///
+/// # Errors
+/// When the store fails.
+pub fn before_the_last(
+    conn: &mut AnyConnection,
+    filter: &EventFilter,
+    count: i64,
+) -> Result<Option<EventCursor>, StoreError> {
+    let found: Option<(i64, i64)> = ordered(filtered(filter), Order::NewestFirst)
+        .select((audit_events::at, audit_events::seq))
+        .offset(count)
+        .limit(1)
+        .first(conn)
+        .optional()?;
+    found.map(|(at, id)| Ok(EventCursor { at: time(at)?, id })).transpose()
+}
+
+/// The events behind the number `behind` up to the number `up_to` that pass `filter`, in the order of their numbers, `size` at most.
+///
+/// # Errors
+/// When the store fails.
+pub fn between(
+    conn: &mut AnyConnection,
+    filter: &EventFilter,
+    behind: i64,
+    up_to: i64,
+    size: PageSize,
+) -> Result<Vec<RecordedEvent>, StoreError> {
+    let rows: Vec<EventRow> = filtered(filter)
+        .filter(audit_events::seq.gt(behind).and(audit_events::seq.le(up_to)))
+        .order(audit_events::seq.asc())
+        .limit(i64::try_from(size.get()).unwrap_or(i64::MAX))
+        .load(conn)?;
+    rows.into_iter().map(EventRow::event).collect()
+}
+
+/// How far the events have come, and who may still add one with a smaller number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tip {
+    /// The largest number that can be seen.
+    pub latest: i64,
+    /// The transactions that were writing events a moment later. SQLite has one writer, whose events come in the order of their numbers.
+    pub writers: Vec<String>,
+}
+
+#[derive(QueryableByName)]
+struct Writer {
+    #[diesel(sql_type = Text)]
+    virtualtransaction: String,
+}
+
+/// How far the events have come.
+///
+/// # Errors
+/// When the store fails.
+pub fn tip(conn: &mut AnyConnection) -> Result<Tip, StoreError> {
+    let latest: Option<i64> = audit_events::table.select(max(audit_events::seq)).first(conn)?;
+    let writers = match conn {
+        AnyConnection::Sqlite(_) => Vec::new(),
+        // A transaction has this lock before it takes a number, and until it has ended.
+        AnyConnection::Postgres(conn) => sql_query(
+            "SELECT DISTINCT virtualtransaction FROM pg_locks
+             WHERE relation = 'audit_events'::regclass AND mode = 'RowExclusiveLock' AND granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .load::<Writer>(conn)?,
+    };
+    Ok(Tip {
+        latest: latest.unwrap_or_default(),
+        writers: writers.into_iter().map(|writer| writer.virtualtransaction).collect(),
+    })
+}
+
+/// Whether there are events from before `time`.
+///
+/// # Errors
+/// When the store fails.
+pub fn reach_behind(conn: &mut AnyConnection, time: Timestamp) -> Result<bool, StoreError> {
+    let older = audit_events::table.filter(audit_events::at.lt(time.micros()));
+    let found = older.select(audit_events::seq).first::<i64>(conn).optional()?;
+    Ok(found.is_some())
+}
+
+/// Removes some of the events from before `time`, the oldest at first; answers how many. There may be more of them.
+///
+/// # Errors
+/// When the store fails.
+pub fn remove_before(conn: &mut AnyConnection, time: Timestamp) -> Result<usize, StoreError> {
+    let oldest = audit_events::table
+        .filter(audit_events::at.lt(time.micros()))
+        .order((audit_events::at.asc(), audit_events::seq.asc()))
+        .select(audit_events::seq)
+        .limit(REMOVED_AT_ONCE);
+    // Two servers that do this at once take different ones, and do not wait for each other.
+    let seqs: Vec<i64> = with_conn!(conn, conn =>
+        oldest.load(conn)?,
+        oldest.for_update().skip_locked().load(conn)?,
+    );
+    let these = audit_events::table.filter(audit_events::seq.eq_any(seqs));
+    Ok(diesel::delete(these).execute(conn)?)
+}
+
+type Query<'a> = audit_events::BoxedQuery<'a, <AnyConnection as Connection>::Backend>;
+
+fn filtered(filter: &EventFilter) -> Query<'_> {
+    let mut query = audit_events::table.into_boxed();
+    if let Some(since) = filter.since {
+        query = query.filter(audit_events::at.ge(since.micros()));
+    }
+    if let Some(until) = filter.until {
+        query = query.filter(audit_events::at.lt(until.micros()));
+    }
+    if let Some(actor) = filter.actor.as_deref() {
+        query = query.filter(audit_events::actor_id.eq(actor));
+    }
+    if let Some(id) = filter.token_id {
+        query = query.filter(audit_events::token_id.eq(id.to_string()));
+    }
+    if let Some(action) = filter.action {
+        query = query.filter(audit_events::action.eq(action.name()));
+    }
+    if let Some(door) = filter.door {
+        query = query.filter(audit_events::door.eq(door.name()));
+    }
+    query
+}
+
+fn ordered(query: Query<'_>, order: Order) -> Query<'_> {
+    match order {
+        Order::NewestFirst => query.order((audit_events::at.desc(), audit_events::seq.desc())),
+        Order::OldestFirst => query.order((audit_events::at.asc(), audit_events::seq.asc())),
+    }
+}
+
+#[derive(Queryable)]
+struct EventRow {
+    seq: i64,
     at: i64,
-    actor_type: Option<&'a str>,
-    actor_id: Option<&'a str>,
-    door: &'a str,
+    actor_type: Option<String>,
+    actor_id: Option<String>,
+    door: String,
     client: Option<String>,
-    action: &'a str,
+    action: String,
     token_id: Option<String>,
     details: String,
 }
 
-fn row(event: &AuditEvent) -> NewRow<'_> {
-    let actor = event.actor.as_ref();
-    NewRow {
-        at: event.at.micros(),
-        actor_type: actor.map(|actor| actor.kind.name()),
-        actor_id: actor.map(|actor| actor.id.as_str()),
-        door: event.origin.door.name(),
-        client: event.origin.client.map(|address| address.to_string()),
-        action: event.action.name(),
-        token_id: event.token_id.map(|id| id.to_string()),
-        details: event.details.to_string(),
+impl EventRow {
+    fn event(self) -> Result<RecordedEvent, StoreError> {
+        let corrupt = || StoreError::Corrupt("audit event");
+        let actor = match (self.actor_type, self.actor_id) {
+            (Some(kind), Some(id)) => Some(Actor {
+                id,
+                kind: ActorKind::from_name(&kind).ok_or_else(corrupt)?,
+            }),
+            _ => None,
+        };
+        let client = self.client.map(|address| address.parse().map_err(|_| corrupt()));
+        let token_id = self.token_id.map(|id| TokenId::parse(&id).ok_or_else(corrupt));
+        Ok(RecordedEvent {
+            id: self.seq,
+            event: AuditEvent {
+                at: time(self.at)?,
+                actor,
+                origin: Origin {
+                    door: Door::parse(&self.door).map_err(|_| corrupt())?,
+                    client: client.transpose()?,
+                },
+                action: Action::parse(&self.action).map_err(|_| corrupt())?,
+                token_id: token_id.transpose()?,
+                details: serde_json::from_str(&self.details).map_err(|_| corrupt())?,
+            },
+        })
     }
+}
+
+fn time(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"))
 }
