@@ -97,9 +97,10 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
             web::scope("/api-tokens")
                 .app_data(Door::ApiTokens)
                 .service(
-                    resource("", "GET, HEAD, POST")
+                    resource("", "GET, HEAD, POST, DELETE")
                         .route(get().to(api_tokens::list))
-                        .route(web::post().to(api_tokens::create)),
+                        .route(web::post().to(api_tokens::create))
+                        .route(web::delete().to(api_tokens::delete_matching)),
                 )
                 .service(
                     resource("/{id}", "GET, HEAD, POST, DELETE")

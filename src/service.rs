@@ -3,6 +3,7 @@
 pub mod admins;
 pub mod archive;
 pub mod authentication;
+mod bulk;
 pub mod error;
 pub mod export;
 mod figures;
@@ -47,7 +48,7 @@ pub struct Service {
     random: Arc<dyn Random>,
     passwords: Passwords,
     throttle: Throttle,
-    unwritten: Unwritten,
+    unwritten: Arc<Unwritten>,
     forgotten: Forgotten,
     verified: Arc<Verified>,
     figures: Arc<Figures>,
@@ -62,7 +63,7 @@ impl Service {
         Ok(Self {
             passwords: Passwords::new(random.as_ref())?,
             throttle: Throttle::default(),
-            unwritten: Unwritten::default(),
+            unwritten: Arc::default(),
             forgotten: Forgotten::default(),
             verified: Arc::default(),
             figures: Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?),

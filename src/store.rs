@@ -136,8 +136,13 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.with_connection(Instant::now() + self.patience, self.patience + GRACE, work)
-            .await
+        let deadline = Instant::now() + self.patience;
+        self.with_connection(deadline, self.patience, work).await
+    }
+
+    /// How long a call waits for a connection, and then about as long for the answer.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// How its connections are doing.
@@ -154,7 +159,7 @@ impl Store {
     async fn with_connection<T, E>(
         &self,
         deadline: Instant,
-        most: Duration,
+        longest: Duration,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -169,7 +174,7 @@ impl Store {
             work(&mut conn)
         });
         // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
-        tokio::time::timeout(most, work)
+        tokio::time::timeout(longest.saturating_add(GRACE), work)
             .await
             .map_err(|_| StoreError::Slow)?
             .map_err(|_| StoreError::Ending)?
@@ -210,27 +215,16 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.write_for(self.patience + GRACE, work).await
+        self.write_within(self.patience, work).await
     }
 
-    /// Writes at length: as [`Store::write`], and without an end to the patience once it has begun. On SQLite nobody else writes until then.
+    /// As [`Store::write`], for work of many statements that ends itself after `longest`. Each of them may take as long as in any other.
     ///
     /// # Errors
-    /// What `work` gives, or that the store is busy or gone.
-    pub async fn write_at_length<T, E>(
+    /// As [`Store::write`].
+    pub async fn write_within<T, E>(
         &self,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        self.write_for(Duration::MAX, work).await
-    }
-
-    async fn write_for<T, E>(
-        &self,
-        most: Duration,
+        longest: Duration,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -239,7 +233,7 @@ impl Store {
     {
         let deadline = Instant::now() + self.patience;
         let writer = self.wait_for(&self.writers, deadline).await?;
-        self.with_connection(deadline, most, move |conn| {
+        self.with_connection(deadline, longest, move |conn| {
             let _writer = writer;
             conn.begin_write().map_err(StoreError::from)?;
             match work(conn) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::{
     CliError, call,
@@ -48,9 +48,8 @@ pub enum TokenCommand {
     },
     /// List tokens, oldest first
     List {
-        /// Only those in this state: active, expired, never-used or legacy
-        #[arg(long, value_name = "S", value_parser = state)]
-        state: Option<TokenState>,
+        #[command(flatten)]
+        filters: Filters,
         #[command(flatten)]
         common: Common,
     },
@@ -73,17 +72,51 @@ pub enum TokenCommand {
         #[command(flatten)]
         common: Common,
     },
-    /// Delete a token; nothing authenticates with it any more
+    /// Delete a token, or those that filters match if they are as many as expected; nothing authenticates with them any more
     Delete {
-        /// Its id
-        #[arg(value_parser = id)]
-        id: TokenId,
+        /// The id of the one token
+        #[arg(value_parser = id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
+        id: Option<TokenId>,
+        #[command(flatten)]
+        filters: Filters,
+        /// How many tokens the filters match; if it is another number, or without it, that is told and nothing is deleted
+        #[arg(long, value_name = "N")]
+        expected: Option<u64>,
         #[command(flatten)]
         store: StoreSettings,
     },
 }
 
-#[derive(clap::Args)]
+const DELETE_FLAGS: [&str; 5] = ["name", "state", "unused_since", "expires_before", "expected"];
+
+#[derive(Args)]
+pub struct Filters {
+    /// Only those whose name contains this, in the same case
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Only those in this state: active, expired, never-used or legacy
+    #[arg(long, value_name = "S", value_parser = state)]
+    state: Option<TokenState>,
+    /// Only those last used before this time, or never and made before it
+    #[arg(long, value_name = "T", value_parser = time)]
+    unused_since: Option<Timestamp>,
+    /// Only those that expire before this time
+    #[arg(long, value_name = "T", value_parser = time)]
+    expires_before: Option<Timestamp>,
+}
+
+impl From<Filters> for TokenFilter {
+    fn from(filters: Filters) -> Self {
+        Self {
+            name: filters.name.filter(|name| !name.is_empty()),
+            state: filters.state,
+            unused_since: filters.unused_since,
+            expires_before: filters.expires_before,
+        }
+    }
+}
+
+#[derive(Args)]
 pub struct Common {
     /// How to print it
     #[arg(long, default_value = "table")]
@@ -112,12 +145,8 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
             print(common.output, &token, Some(&value))
         }
-        TokenCommand::List { state, common } => {
-            let filter = TokenFilter {
-                state,
-                ..TokenFilter::default()
-            };
-            list(&open_service(&common.store, false)?, filter, common.output).await
+        TokenCommand::List { filters, common } => {
+            list(&open_service(&common.store, false)?, filters.into(), common.output).await
         }
         TokenCommand::Show { id, common } => {
             let token = open_service(&common.store, false)?
@@ -138,9 +167,21 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation).await?;
             print(common.output, &token, Some(&value))
         }
-        TokenCommand::Delete { id, store } => {
+        TokenCommand::Delete {
+            id: Some(id), store, ..
+        } => {
             open_service(&store, false)?.delete(call(), TokenRef::Id(id)).await?;
             output::line(&format!("deleted token {id}"))
+        }
+        TokenCommand::Delete {
+            id: None,
+            filters,
+            expected,
+            store,
+        } => {
+            let service = open_service(&store, false)?;
+            let deleted = service.delete_matching(call(), filters.into(), expected).await?;
+            output::line(&format!("deleted {deleted} tokens"))
         }
     }
 }
@@ -226,7 +267,7 @@ fn id(text: &str) -> Result<TokenId, String> {
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse("expires-at", text).map_err(|invalid| invalid.to_string())
+    Timestamp::parse("time", text).map_err(|invalid| invalid.to_string())
 }
 
 fn state(text: &str) -> Result<TokenState, String> {

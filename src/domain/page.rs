@@ -85,7 +85,7 @@ impl Default for PageSize {
 }
 
 /// Which tokens a list shows; all of them where nothing is set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenFilter {
     /// Those whose name contains this, in the same case.
     pub name: Option<String>,
@@ -98,10 +98,22 @@ pub struct TokenFilter {
 }
 
 impl TokenFilter {
-    /// Whether `token` passes still, with the last use that it shows: one that the store does not know yet can only rule it out.
+    /// Whether it says nothing, and every token passes.
     #[must_use]
-    pub fn admits_use_of(&self, token: &Token) -> bool {
-        let Some(used) = token.last_used_at else { return true };
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it depends on when a token was last used.
+    #[must_use]
+    pub fn looks_at_use(&self) -> bool {
+        self.unused_since.is_some() || self.state == Some(TokenState::NeverUsed)
+    }
+
+    /// Whether a token that passes still does so with this last use: one that the store does not know yet can only rule it out.
+    #[must_use]
+    pub fn admits_use(&self, last_used_at: Option<Timestamp>) -> bool {
+        let Some(used) = last_used_at else { return true };
         self.state != Some(TokenState::NeverUsed) && self.unused_since.is_none_or(|since| used < since)
     }
 }

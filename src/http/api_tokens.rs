@@ -5,7 +5,7 @@ pub mod view;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -13,7 +13,8 @@ use super::{
     extract::{
         Authenticated, TokenOrAdmin,
         json::{Fields, Json, Others, not_null, nullable},
-        query, state,
+        query::{read_query, read_time},
+        state,
     },
     openapi::schemas::{self, NewApiToken, PermissionName},
 };
@@ -37,8 +38,7 @@ use view::{ApiToken, ListResp};
 const LONGEST_GRACE_SECONDS: f64 = 604_800.0;
 
 /// What `GET /api-tokens` takes in its query.
-#[derive(Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// How many tokens a page has at most
@@ -47,6 +47,28 @@ pub struct ListQuery {
     /// The `next` of the page before
     #[param(required = false, nullable = false, pattern = "^[A-Za-z0-9_-]{11}$")]
     cursor: Option<String>,
+    #[serde(flatten)]
+    #[param(ignore)]
+    filters: FilterQuery,
+}
+
+/// What `DELETE /api-tokens` takes in its query.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteQuery {
+    /// How many tokens the filters match; if it is another number, nothing is deleted
+    #[param(value_type = u64, example = 2)]
+    expected: Option<String>,
+    #[serde(flatten)]
+    #[param(ignore)]
+    filters: FilterQuery,
+}
+
+/// The filters of a list of tokens, and of a removal.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct FilterQuery {
     /// Only tokens whose name contains this, in the same case
     #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: Option<String>,
@@ -119,24 +141,25 @@ impl Fields for RotateApiToken {
     }
 }
 
+/// What a removal by filters answers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = APITokenAPI::DeletedTokens, example = json!({ "deleted": 2 }))]
+pub struct DeletedTokens {
+    /// How many tokens are gone
+    deleted: u64,
+}
+
 type Call<B = ()> = Authenticated<TokenOrAdmin, B>;
 
 /// `GET /api-tokens`: a page of the tokens, oldest first.
 #[utoipa::path(
     get, path = "/api-tokens", tag = "API tokens", operation_id = "listApiTokens", summary = "List tokens",
-    params(ListQuery),
+    params(ListQuery, FilterQuery),
     responses((status = 200, description = "A page of the tokens", body = ListResp)),
 )]
 pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
-    let query: ListQuery = query::parse(request.query_string())
-        .map_err(|reason| Failure::bad_request(format!("the query cannot be read: {reason}")))?;
-    let time = |field, text: Option<String>| text.map(|text| Timestamp::parse(field, &text)).transpose();
-    let filter = TokenFilter {
-        name: query.name.filter(|name| !name.is_empty()).map(searchable).transpose()?,
-        state: query.state.map(|state| TokenState::parse(&state)).transpose()?,
-        unused_since: time("unusedSince", query.unused_since)?,
-        expires_before: time("expiresBefore", query.expires_before)?,
-    };
+    let query: ListQuery = read_query(&request, &[&["limit", "cursor"], FILTERS])?;
+    let filter = query.filters.filter()?;
     let after = query
         .cursor
         .map(|cursor| Cursor::parse(&cursor))
@@ -149,6 +172,27 @@ pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Res
         .unwrap_or_default();
     let page = state(&request)?.service.list(&call, filter, after, size).await?;
     Ok(HttpResponse::Ok().json(ListResp::from(&page)))
+}
+
+/// `DELETE /api-tokens`: removes what the filters match, if that is as many as were expected.
+#[utoipa::path(
+    delete, path = "/api-tokens", tag = "API tokens", operation_id = "deleteApiTokens",
+    summary = "Delete the tokens that filters match",
+    description = "At least one filter is needed. Without expected, the answer is a 400 that says how many tokens match.",
+    params(DeleteQuery, FilterQuery),
+    responses((status = 200, description = "All of them are gone", body = DeletedTokens)),
+)]
+pub async fn delete_matching(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
+    let query: DeleteQuery = read_query(&request, &[&["expected"], FILTERS])?;
+    let number = |text: String| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|_| digits);
+        number.ok_or_else(|| Invalid::new("expected", format!("{text:?} is not a whole number")))
+    };
+    let expected = query.expected.map(number).transpose()?;
+    let filter = query.filters.filter()?;
+    let deleted = state(&request)?.service.delete_matching(call, filter, expected).await?;
+    Ok(HttpResponse::Ok().json(DeletedTokens { deleted }))
 }
 
 /// `POST /api-tokens`: makes a token. Its value is in this answer alone.
@@ -249,6 +293,20 @@ pub async fn rotate(
 pub async fn delete(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
     state(&request)?.service.delete(call, token_ref(&request)?).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The names of [`FilterQuery`].
+const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBefore"];
+
+impl FilterQuery {
+    fn filter(self) -> Result<TokenFilter, Invalid> {
+        Ok(TokenFilter {
+            name: self.name.filter(|name| !name.is_empty()).map(searchable).transpose()?,
+            state: self.state.map(|state| TokenState::parse(&state)).transpose()?,
+            unused_since: read_time("unusedSince", self.unused_since)?,
+            expires_before: read_time("expiresBefore", self.expires_before)?,
+        })
+    }
 }
 
 impl ModifyApiToken {

@@ -38,6 +38,7 @@ use super::{
     ),
     paths(
         api_tokens::list, api_tokens::create, api_tokens::get, api_tokens::update, api_tokens::delete, api_tokens::rotate,
+        api_tokens::delete_matching,
         graphql::execute, graphql::playground::page, verify::verify, introspect::introspect, legacy_usage::legacy_usage,
         ops::healthz, ops::readyz, metrics::metrics,
     ),

@@ -2,7 +2,10 @@
 
 pub mod rows;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use serde::Serialize;
 use serde_json::json;
@@ -150,7 +153,7 @@ impl Service {
                 origin: call.origin,
                 options,
                 report: Report::default(),
-                outdated: Outdated::Nothing,
+                outdates: false,
             };
             while !rows.is_empty() {
                 let rest = rows.split_off(rows.len().min(ROWS_AT_ONCE));
@@ -160,20 +163,19 @@ impl Service {
             let Import {
                 options,
                 mut report,
-                outdated,
+                outdates,
                 ..
             } = import;
             if options.dry_run || (report.refused > 0 && !options.keep_going) {
                 return Err(Undone::Reported(report));
             }
             report.written = true;
-            let change = match outdated {
-                Outdated::Nothing => None,
-                Outdated::Something => Some(revision::advance_past_all(conn)?),
-            };
+            let change = outdates
+                .then(|| revision::advance(conn, revision::Outdated::More))
+                .transpose()?;
             Ok((report, change))
         };
-        match self.store.write_at_length(work).await {
+        match self.store.write_within(Duration::MAX, work).await {
             Ok((report, change)) => {
                 if let Some(change) = change {
                     self.verified.hear_change(&change);
@@ -186,20 +188,14 @@ impl Service {
     }
 }
 
-/// Whether what servers remember may be wrong after the import.
-#[derive(PartialEq, Eq)]
-enum Outdated {
-    Nothing,
-    Something,
-}
-
 /// An import in one transaction.
 struct Import {
     by: Change,
     origin: Origin,
     options: ImportOptions,
     report: Report,
-    outdated: Outdated,
+    /// Whether what servers remember may be wrong after it.
+    outdates: bool,
 }
 
 /// What is to be written of a step.
@@ -306,7 +302,7 @@ impl Import {
             Some(_) => (Outcome::Changed("password".to_owned()), Action::AdminPasswordChanged),
         };
         if action.outdates() {
-            self.outdated = Outdated::Something;
+            self.outdates = true;
         }
         let details = json!({ "name": name, "source": self.options.source });
         written.events.push(self.event(action, None, details));
@@ -345,7 +341,7 @@ impl Import {
             .events
             .push(self.event(Action::TokenImported, Some(after.token.id), details));
         written.changed.push(after);
-        self.outdated = Outdated::Something;
+        self.outdates = true;
         Outcome::Changed(what)
     }
 

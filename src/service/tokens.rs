@@ -120,7 +120,7 @@ impl Service {
             })
             .await?;
         page.tokens.iter_mut().for_each(|token| self.unwritten.show_in(token));
-        page.tokens.retain(|token| filter.admits_use_of(token));
+        page.tokens.retain(|token| filter.admits_use(token.last_used_at));
         Ok(page)
     }
 
@@ -334,7 +334,7 @@ fn refuse_endless_grace(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -
     )))
 }
 
-/// What the audit tells of a token.
+/// What an audit event tells of a token.
 pub(super) fn described(token: &Token) -> Value {
     json!({
         "name": token.name.as_str(),

@@ -1,6 +1,6 @@
 //! A change in one transaction, by a caller who is looked at again in it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -13,7 +13,12 @@ use crate::{
         clock::Timestamp,
         token::{Token, TokenId},
     },
-    store::{AnyConnection, admins, audit, feed::Listener, revision, tokens},
+    store::{
+        AnyConnection, admins, audit,
+        feed::Listener,
+        revision::{self, Outdated},
+        tokens,
+    },
 };
 
 /// A change in the making.
@@ -25,25 +30,45 @@ pub struct Transaction<'c> {
     /// When it is made.
     pub now: Timestamp,
     origin: Origin,
-    /// What of the change can make wrong what servers remember: an admin, or this token.
-    outdates: Option<Option<TokenId>>,
+    outdates: Option<Outdated>,
+}
+
+/// Something that was done.
+pub struct Deed {
+    /// What.
+    pub action: Action,
+    /// To which token, if to one.
+    pub token_id: Option<TokenId>,
+    /// What changed, as a JSON object.
+    pub details: Value,
 }
 
 impl Transaction<'_> {
     /// Remembers what is done.
     pub fn record(&mut self, action: Action, token_id: Option<TokenId>, details: Value) -> Result<(), Error> {
-        let event = AuditEvent {
-            at: self.now,
-            actor: Some(self.caller.actor()),
-            origin: self.origin,
+        self.record_all(vec![Deed {
             action,
             token_id,
             details,
-        };
-        if action.outdates() {
-            self.outdates = Some(token_id);
+        }])
+    }
+
+    /// Remembers what is done, an event for each.
+    pub fn record_all(&mut self, deeds: Vec<Deed>) -> Result<(), Error> {
+        for deed in deeds.iter().filter(|deed| deed.action.outdates()) {
+            let outdated = deed.token_id.map_or(Outdated::Admin, Outdated::Token);
+            self.outdates = Some(self.outdates.map_or(outdated, |_| Outdated::More));
         }
-        Ok(audit::record(self.conn, &[event])?)
+        let event = |deed: Deed| AuditEvent {
+            at: self.now,
+            actor: Some(self.caller.actor()),
+            origin: self.origin,
+            action: deed.action,
+            token_id: deed.token_id,
+            details: deed.details,
+        };
+        let events: Vec<_> = deeds.into_iter().map(event).collect();
+        Ok(audit::record(self.conn, &events)?)
     }
 }
 
@@ -56,11 +81,24 @@ impl Service {
         target: Option<TokenId>,
         work: impl FnOnce(&mut Transaction<'_>, Option<Token>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, target);
+        self.change_within(self.store.patience(), call, lock, work).await
+    }
+
+    /// As [`Service::change`], with more time, for work that ends itself after `longest`. `lock` must lock the caller against revocation;
+    /// `work` gets what it gives.
+    pub(super) async fn change_within<L, T: Send + 'static>(
+        &self,
+        longest: Duration,
+        call: Call,
+        lock: impl FnOnce(&mut AnyConnection, &Caller) -> Result<L, Error> + Send + 'static,
+        work: impl FnOnce(&mut Transaction<'_>, L) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let clock = Arc::clone(&self.clock);
         let (done, change) = self
             .store
-            .write(move |conn| {
-                let target = lock(conn, &call.caller, target)?;
+            .write_within(longest, move |conn| {
+                let locked = lock(conn, &call.caller)?;
                 // The wait for the locks may have been long.
                 let now = clock.now();
                 let caller = still_valid(conn, call.caller, call.origin, now)?;
@@ -71,9 +109,9 @@ impl Service {
                     origin: call.origin,
                     outdates: None,
                 };
-                let done = work(&mut transaction, target)?;
+                let done = work(&mut transaction, locked)?;
                 let outdated = transaction.outdates;
-                let change = outdated.map(|token| revision::advance(conn, token)).transpose()?;
+                let change = outdated.map(|outdated| revision::advance(conn, outdated)).transpose()?;
                 Ok::<_, Error>((done, change))
             })
             .await?;

@@ -15,6 +15,7 @@ use crate::domain::{
     clock::Timestamp,
     legacy_usage::{Bounds, Calls, LegacyCaller, LegacyCalls},
     name::AdminName,
+    page::TokenFilter,
     token::{Token, TokenId},
 };
 
@@ -106,6 +107,12 @@ impl RefusedLogins {
     }
 }
 
+impl State {
+    fn last_use(&self, id: TokenId) -> Option<Timestamp> {
+        self.uses.get(&id).max(self.in_flight.get(&id)).copied()
+    }
+}
+
 impl Unwritten {
     /// Remembers that a token has authenticated somebody.
     pub fn used(&self, id: TokenId, at: Timestamp) {
@@ -146,9 +153,13 @@ impl Unwritten {
 
     /// Shows in `token` the uses that are not written yet.
     pub fn show_in(&self, token: &mut Token) {
+        token.last_used_at = token.last_used_at.max(self.state().last_use(token.id));
+    }
+
+    /// Keeps those of the tokens that pass `filter` still, with the uses that are not written yet.
+    pub fn retain_admitted(&self, ids: &mut Vec<TokenId>, filter: &TokenFilter) {
         let state = self.state();
-        let unwritten = state.uses.get(&token.id).max(state.in_flight.get(&token.id)).copied();
-        token.last_used_at = token.last_used_at.max(unwritten);
+        ids.retain(|id| filter.admits_use(state.last_use(*id)));
     }
 
     /// Gives everything to `write`; what it cannot write is kept for the next time.

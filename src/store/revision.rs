@@ -18,7 +18,7 @@ diesel::define_sql_function! {
 pub struct Revision {
     /// Chosen at random when the store was made.
     pub store_id: String,
-    /// Each change advances it by one.
+    /// Each change advances it by one, or by two when nobody is to believe anything any more.
     pub number: i64,
 }
 
@@ -27,8 +27,19 @@ pub struct Revision {
 pub struct Change {
     /// What it made the revision of its store.
     pub revision: Revision,
-    /// The token that was changed; nothing when it was an admin.
+    /// The token that was changed; nothing when it was an admin, or many tokens.
     pub token: Option<TokenId>,
+}
+
+/// What of a change can make wrong what servers remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outdated {
+    /// An admin.
+    Admin,
+    /// This token.
+    Token(TokenId),
+    /// More than one of those.
+    More,
 }
 
 impl Change {
@@ -56,14 +67,20 @@ impl Change {
     }
 }
 
-/// Counts a change. This must be the last step of its transaction: the row is locked until it commits, so that revisions come in the
-/// order of commits, and nobody who holds it may wait for another lock.
+/// Counts a change, once however much it outdates: a number that is skipped makes every server forget everything. This must be the last
+/// step of its transaction: the row is locked until it commits, so that revisions come in the order of commits, and nobody who holds it may
+/// wait for another lock.
 ///
 /// # Errors
 /// When the store fails.
-pub fn advance(conn: &mut AnyConnection, token: Option<TokenId>) -> Result<Change, StoreError> {
+pub fn advance(conn: &mut AnyConnection, outdated: Outdated) -> Result<Change, StoreError> {
+    let (token, steps) = match outdated {
+        Outdated::Admin => (None, 1),
+        Outdated::Token(id) => (Some(id), 1),
+        Outdated::More => (None, 2),
+    };
     let (store_id, number) = diesel::update(revision::table)
-        .set(revision::value.eq(revision::value + 1))
+        .set(revision::value.eq(revision::value + steps))
         .returning((revision::store_id, revision::value))
         .get_result(conn)?;
     let revision = Revision { store_id, number };
@@ -72,18 +89,6 @@ pub fn advance(conn: &mut AnyConnection, token: Option<TokenId>) -> Result<Chang
         select(pg_notify(CHANNEL, change.payload())).execute(conn)?;
     }
     Ok(change)
-}
-
-/// Counts a change of so much that every server is to forget everything: to those who hear of it, it looks as if they had missed one. As
-/// [`advance`], this must be the last step of its transaction.
-///
-/// # Errors
-/// When the store fails.
-pub fn advance_past_all(conn: &mut AnyConnection) -> Result<Change, StoreError> {
-    diesel::update(revision::table)
-        .set(revision::value.eq(revision::value + 1))
-        .execute(conn)?;
-    advance(conn, None)
 }
 
 /// How far the store has come.

@@ -1,10 +1,11 @@
 //! Queries on tokens and their values.
 
-use diesel::{
-    AsChangeset, BoolExpressionMethods, Connection, ExpressionMethods, Insertable, OptionalExtension, QueryDsl,
-    Queryable, RunQueryDsl, define_sql_function, dsl::count_star, sql_types::Text,
-};
+mod list;
 
+use diesel::{
+    AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
+    RunQueryDsl,
+};
 use serde::Serialize;
 
 use super::{
@@ -17,16 +18,11 @@ use crate::domain::{
     cidr::CidrBlocks,
     clock::Timestamp,
     name::TokenName,
-    page::{Cursor, Page, PageSize, TokenFilter, TokenState},
     permission::PermissionSet,
     token::{Change, Token, TokenId},
     value::ValueHash,
 };
-
-define_sql_function! {
-    /// The text with every occurrence of one part replaced: the one search for a part that both databases do alike.
-    fn replace(text: Text, part: Text, by: Text) -> Text;
-}
+pub use list::{count, ids, page};
 
 /// A token as it is stored.
 #[derive(Queryable, Insertable, Serialize)]
@@ -260,59 +256,41 @@ pub fn delete(conn: &mut AnyConnection, id: TokenId) -> Result<bool, StoreError>
     Ok(removed == 1)
 }
 
-/// The tokens behind `after` that pass `filter`, oldest first.
+/// The tokens of these ids, as far as there are such, in the order of their ids.
 ///
 /// # Errors
 /// When the store fails.
-pub fn page(
-    conn: &mut AnyConnection,
-    filter: &TokenFilter,
-    after: Cursor,
-    size: PageSize,
-    now: Timestamp,
-) -> Result<Page, StoreError> {
-    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
-    let mut rows: Vec<TokenRow> = filtered(filter, now)
-        .filter(tokens::seq.gt(after.row()))
-        .order(tokens::seq.asc())
-        .limit(one_more)
+pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>, StoreError> {
+    let rows: Vec<TokenRow> = tokens::table
+        .filter(tokens::id.eq_any(texts(ids)))
+        .order(tokens::id.asc())
         .load(conn)?;
-    let more = rows.len() > size.get();
-    rows.truncate(size.get());
-    let next = rows.last().filter(|_| more).map(|row| Cursor::behind(row.seq));
-    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
-    Ok(Page { tokens, next })
+    rows.into_iter().map(token_of).collect()
 }
 
-/// How many tokens pass `filter`.
+/// Keeps others from changing or using the tokens of these ids until the transaction ends. The ids must be in order, as everywhere.
 ///
 /// # Errors
 /// When the store fails.
-pub fn count(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Result<i64, StoreError> {
-    Ok(filtered(filter, now).select(count_star()).first(conn)?)
+pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreError> {
+    if let AnyConnection::Postgres(conn) = conn {
+        let these = tokens::table.filter(tokens::id.eq_any(texts(ids)));
+        let query = these.order(tokens::id.asc()).select(tokens::seq);
+        query.for_update().load::<i64>(conn)?;
+    }
+    Ok(())
 }
 
-fn filtered(filter: &TokenFilter, now: Timestamp) -> tokens::BoxedQuery<'_, <AnyConnection as Connection>::Backend> {
-    let mut query = tokens::table.into_boxed();
-    if let Some(part) = filter.name.as_deref() {
-        query = query.filter(replace(tokens::name, part, "").ne(tokens::name));
-    }
-    let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
-    query = match filter.state {
-        None => query,
-        Some(TokenState::Active) => query.filter(not_expired),
-        Some(TokenState::Expired) => query.filter(tokens::expires_at.le(now.micros())),
-        Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),
-        Some(TokenState::Legacy) => query.filter(tokens::value_hash.is_null()),
-    };
-    if let Some(since) = filter.unused_since.map(Timestamp::micros) {
-        let never = tokens::last_used_at.is_null().and(tokens::created_at.lt(since));
-        query = query.filter(tokens::last_used_at.lt(since).or(never));
-    }
-    if let Some(before) = filter.expires_before {
-        query = query.filter(tokens::expires_at.lt(before.micros()));
-    }
-    query
+/// Removes tokens and their values; answers how many there were.
+///
+/// # Errors
+/// When the store fails.
+pub fn delete_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<usize, StoreError> {
+    Ok(diesel::delete(tokens::table.filter(tokens::id.eq_any(texts(ids)))).execute(conn)?)
+}
+
+fn texts(ids: &[TokenId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 /// Writes when tokens were last used; a time never moves backwards, and tokens that are gone are passed over.

@@ -419,7 +419,12 @@ fn wrong_queries_are_told(lab: &Lab) {
     }
     for (query, told) in [
         ("limit=1&limit=2", "duplicate field `limit`"),
-        ("nmae=x", "unknown field `nmae`, expected one of `limit`"),
+        ("name=a&name=a", "duplicate field `name`"),
+        ("nmae=x", "\"nmae\" is not a parameter of this; did you mean \"name\"?"),
+        (
+            "expected=1",
+            "the parameters are limit, cursor, name, state, unusedSince, expiresBefore",
+        ),
     ] {
         let message = app.get(&format!("{TOKENS}?{query}"), As::Admin).expect(400).message();
         assert!(message.contains(told), "{message}");
@@ -585,7 +590,7 @@ fn names_need_not_be_unique(lab: &Lab) {
 fn methods_and_paths_that_do_not_exist(lab: &Lab) {
     let app = lab.app();
     for (method, place, allowed) in [
-        ("PUT", TOKENS.to_owned(), "GET, HEAD, POST"),
+        ("PUT", TOKENS.to_owned(), "GET, HEAD, POST, DELETE"),
         ("PATCH", path("x"), "GET, HEAD, POST, DELETE"),
         ("GET", path("x/rotate"), "POST"),
     ] {

@@ -151,6 +151,19 @@ fn wrong_calls_exit_with_2(lab: &Lab) {
             "604800",
         ),
         (&["admin", "add", "a:b", "--password-stdin"], "colon"),
+        (&["token", "delete"], "required"),
+        (
+            &[
+                "token",
+                "delete",
+                "d0ea6653-05e2-4d51-9d89-665cdfe86be6",
+                "--state",
+                "legacy",
+            ],
+            "cannot be used with",
+        ),
+        (&["token", "delete", "--expected", "3"], "name at least one"),
+        (&["token", "delete", "--state", "legacy"], "0 tokens match"),
         (
             &["serve", "--legacy-sunset", "2026-01-01"],
             "earlier than the deprecation",

@@ -16,6 +16,7 @@ mod architecture;
 mod audit;
 mod authorization;
 mod bridge;
+mod bulk;
 mod cli;
 mod credentials;
 mod durability;
@@ -65,6 +66,7 @@ const ON_BOTH: &[&[Test]] = &[
     audit::TESTS,
     authorization::TESTS,
     bridge::TESTS,
+    bulk::TESTS,
     cli::TESTS,
     credentials::TESTS,
     durability::TESTS,

@@ -181,6 +181,7 @@ fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
         match (&parameter.parameter_in, parameter.name.as_str()) {
             (ParameterIn::Path, "id") => statuses.extend([400, 404]),
             (ParameterIn::Path, _) => statuses.push(404),
+            (ParameterIn::Query, "expected") => statuses.extend([400, 409]),
             (ParameterIn::Query, _) if matches!(form, Form::Message) => statuses.push(400),
             _ => {}
         }

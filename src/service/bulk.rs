@@ -1,0 +1,138 @@
+//! Tokens that are removed by what they have in common.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Error, Service,
+    tokens::described,
+    transaction::{Deed, Transaction, still_valid},
+};
+use crate::{
+    domain::{
+        Invalid,
+        audit::Action,
+        authorization::{Operation, authorize},
+        caller::{Call, Caller},
+        clock::Timestamp,
+        page::TokenFilter,
+        token::TokenId,
+    },
+    store::{AnyConnection, StoreError, admins, tokens},
+};
+
+/// How many tokens are read, removed and recorded by one statement.
+const AT_ONCE: usize = 1000;
+/// The longest that a removal may keep others waiting; then it is undone.
+const LONGEST: Duration = Duration::from_mins(1);
+/// After this, every server has written the uses that it knew of before.
+const USES_ARE_WRITTEN_AFTER: Duration = Duration::from_secs(3);
+
+impl Service {
+    /// Removes the tokens that pass `filter` if they are exactly `expected`, all or none; answers how many. Nothing authenticates with them
+    /// any more.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the filter says nothing, or without `expected`, with the number of those that pass; [`Error::Conflict`] when
+    /// it is another; [`Error::Forbidden`] for a token that may not remove each of them.
+    pub async fn delete_matching(&self, call: Call, filter: TokenFilter, expected: Option<u64>) -> Result<u64, Error> {
+        if filter.is_empty() {
+            let message = "name at least one, so that nobody deletes every token by accident";
+            return Err(Invalid::new("filters", message).into());
+        }
+        // Whoever asks for a number need not wait, and neither does who is wrong already.
+        let (clock, asked, unwritten) = (Arc::clone(&self.clock), filter.clone(), Arc::clone(&self.unwritten));
+        let Call { caller, origin } = call.clone();
+        let mut candidates = self
+            .store
+            .read(move |conn| {
+                let now = clock.now();
+                let caller = still_valid(conn, caller, origin, now)?;
+                authorize(&caller, Operation::Delete, None)?;
+                Ok::<_, Error>(tokens::ids(conn, &asked, now)?)
+            })
+            .await?;
+        unwritten.retain_admitted(&mut candidates, &filter);
+        check_number(candidates.len(), expected)?;
+        if filter.looks_at_use() {
+            tokio::time::sleep(USES_ARE_WRITTEN_AFTER).await;
+        }
+        let clock = Arc::clone(&self.clock);
+        let asked = filter.clone();
+        let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &asked, clock.now());
+        let ends_at = Instant::now() + LONGEST;
+        self.change_within(LONGEST, call, lock, move |change, locked| {
+            authorize(&change.caller, Operation::Delete, None)?;
+            let mut matching = tokens::ids(change.conn, &filter, change.now)?;
+            unwritten.retain_admitted(&mut matching, &filter);
+            let number = check_number(matching.len(), expected)?;
+            if !matching.iter().all(|id| locked.binary_search(id).is_ok()) {
+                let message = "the tokens that match changed at this very moment; nothing was deleted, try again";
+                return Err(Error::Conflict(message.to_owned()));
+            }
+            for ids in matching.chunks(AT_ONCE) {
+                if Instant::now() > ends_at {
+                    return Err(StoreError::Slow.into());
+                }
+                delete_some(change, ids)?;
+            }
+            Ok(number)
+        })
+        .await
+    }
+}
+
+fn check_number(found: usize, expected: Option<u64>) -> Result<u64, Error> {
+    let found = found as u64;
+    match expected {
+        Some(expected) if expected == found => Ok(found),
+        Some(expected) => Err(Error::Conflict(format!(
+            "{found} tokens match, and not {expected}; nothing was deleted"
+        ))),
+        None => {
+            let message = format!("{found} tokens match; say expected={found} to delete them");
+            Err(Invalid::new("expected", message).into())
+        }
+    }
+}
+
+/// Locks the caller and every token that passes `filter` now, in the order of their ids, as everywhere; gives those.
+fn lock(
+    conn: &mut AnyConnection,
+    caller: &Caller,
+    filter: &TokenFilter,
+    now: Timestamp,
+) -> Result<Vec<TokenId>, Error> {
+    let mut ids = tokens::ids(conn, filter, now)?;
+    match caller {
+        Caller::CommandLine => {}
+        Caller::Admin(admin) => admins::lock(conn, &admin.name)?,
+        Caller::Token(token, _) => {
+            if let Err(place) = ids.binary_search(&token.id) {
+                ids.insert(place, token.id);
+            }
+        }
+    }
+    ids.chunks(AT_ONCE).try_for_each(|ids| tokens::lock_all(conn, ids))?;
+    Ok(ids)
+}
+
+fn delete_some(change: &mut Transaction<'_>, ids: &[TokenId]) -> Result<(), Error> {
+    let found = tokens::find_all(change.conn, ids)?;
+    let deed = |token| {
+        authorize(&change.caller, Operation::Delete, Some(token))?;
+        Ok::<_, Error>(Deed {
+            action: Action::TokenDeleted,
+            token_id: Some(token.id),
+            details: described(token),
+        })
+    };
+    let deeds = found.iter().map(deed).collect::<Result<Vec<_>, _>>()?;
+    // All of them are locked: one that is gone is a defect, and nothing may be recorded of it.
+    if deeds.len() != ids.len() || tokens::delete_all(change.conn, ids)? != ids.len() {
+        return Err(Error::NotFound("token"));
+    }
+    change.record_all(deeds)
+}

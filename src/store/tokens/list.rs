@@ -1,0 +1,101 @@
+//! Tokens by what they have in common.
+
+use diesel::{
+    BoolExpressionMethods, Connection, ExpressionMethods, QueryDsl, RunQueryDsl, define_sql_function, dsl::count_star,
+    sql_types::Text,
+};
+
+use super::{TokenRow, token_of};
+use crate::{
+    domain::{
+        clock::Timestamp,
+        page::{Cursor, Page, PageSize, TokenFilter, TokenState},
+        token::TokenId,
+    },
+    store::{connection::AnyConnection, error::StoreError, schema::tokens},
+};
+
+define_sql_function! {
+    /// The text with every occurrence of one part replaced: the one search for a part that both databases do alike.
+    fn replace(text: Text, part: Text, by: Text) -> Text;
+}
+
+/// The tokens behind `after` that pass `filter`, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub fn page(
+    conn: &mut AnyConnection,
+    filter: &TokenFilter,
+    after: Cursor,
+    size: PageSize,
+    now: Timestamp,
+) -> Result<Page, StoreError> {
+    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
+    let mut rows: Vec<TokenRow> = filtered(filter, now)
+        .filter(tokens::seq.gt(after.row()))
+        .order(tokens::seq.asc())
+        .limit(one_more)
+        .load(conn)?;
+    let more = rows.len() > size.get();
+    rows.truncate(size.get());
+    let next = rows.last().filter(|_| more).map(|row| Cursor::behind(row.seq));
+    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
+    Ok(Page { tokens, next })
+}
+
+/// How many tokens pass `filter`.
+///
+/// # Errors
+/// When the store fails.
+pub fn count(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Result<i64, StoreError> {
+    Ok(filtered(filter, now).select(count_star()).first(conn)?)
+}
+
+/// The ids of the tokens that pass `filter`, in order.
+///
+/// # Errors
+/// When the store fails.
+pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Result<Vec<TokenId>, StoreError> {
+    const AT_ONCE: i64 = 10_000;
+    let mut ids = Vec::new();
+    let mut last = String::new();
+    loop {
+        let mut found: Vec<String> = filtered(filter, now)
+            .filter(tokens::id.gt(&last))
+            .order(tokens::id.asc())
+            .select(tokens::id)
+            .limit(AT_ONCE)
+            .load(conn)?;
+        for id in &found {
+            ids.push(TokenId::parse(id).ok_or(StoreError::Corrupt("token id"))?);
+        }
+        match found.pop() {
+            Some(id) => last = id,
+            None => return Ok(ids),
+        }
+    }
+}
+
+fn filtered(filter: &TokenFilter, now: Timestamp) -> tokens::BoxedQuery<'_, <AnyConnection as Connection>::Backend> {
+    let mut query = tokens::table.into_boxed();
+    if let Some(part) = filter.name.as_deref() {
+        query = query.filter(replace(tokens::name, part, "").ne(tokens::name));
+    }
+    let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
+    query = match filter.state {
+        None => query,
+        Some(TokenState::Active) => query.filter(not_expired),
+        Some(TokenState::Expired) => query.filter(tokens::expires_at.le(now.micros())),
+        Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),
+        Some(TokenState::Legacy) => query.filter(tokens::value_hash.is_null()),
+    };
+    if let Some(since) = filter.unused_since.map(Timestamp::micros) {
+        let never = tokens::last_used_at.is_null().and(tokens::created_at.lt(since));
+        query = query.filter(tokens::last_used_at.lt(since).or(never));
+    }
+    if let Some(before) = filter.expires_before {
+        query = query.filter(tokens::expires_at.lt(before.micros()));
+    }
+    query
+}
