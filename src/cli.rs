@@ -1,6 +1,7 @@
 //! The command line: one file a command, each a thin caller of the service.
 
 mod admin;
+mod audit;
 mod export;
 mod healthcheck;
 mod import;
@@ -60,6 +61,8 @@ enum Command {
     Import(import::Import),
     /// Write everything that is needed to start elsewhere: hashes, and never a value
     Export(export::Export),
+    /// Print what has been done: the last audit events, oldest first, and with --follow the next ones as they come
+    Audit(audit::Audit),
     /// Bring the database's schema up to date, or move everything from one database to another
     ///
     /// A missing SQLite file is made. `serve` brings its database up to date itself.
@@ -155,6 +158,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Token { command } => token::run(command).await,
         Command::Import(import) => import::run(import).await,
         Command::Export(export) => export::run(export).await,
+        Command::Audit(audit) => audit::run(audit).await,
         Command::Migrate(migration) => migrate::run(&migration),
         Command::LegacyUsage(usage) => legacy_usage::run(usage).await,
         Command::Healthcheck(settings) => healthcheck::run(&settings),

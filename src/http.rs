@@ -1,6 +1,7 @@
 //! HTTP: translates requests to calls of the service, and its answers back.
 
 pub(crate) mod api_tokens;
+pub(crate) mod audit_events;
 mod error;
 mod extract;
 mod graphql;
@@ -120,6 +121,11 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
                         .route(web::post().to(graphql::execute)),
                 )
                 .service(resource("/{file}", "GET, HEAD").route(get().to(graphql::playground::file))),
+        )
+        .service(
+            resource("/audit-events", "GET, HEAD")
+                .app_data(Door::ApiTokens)
+                .route(get().to(audit_events::list)),
         )
         .service(
             resource("/introspect", "POST")

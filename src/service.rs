@@ -2,6 +2,7 @@
 
 pub mod admins;
 pub mod archive;
+pub mod audit;
 pub mod authentication;
 mod bulk;
 pub mod error;

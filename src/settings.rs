@@ -117,6 +117,10 @@ pub struct ServeSettings {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
 
+    /// How many days audit events are kept [default: for ever]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub audit_retention_days: Option<u32>,
+
     /// The most bytes of a request's body
     #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
     pub max_body_bytes: u32,
@@ -140,6 +144,13 @@ pub enum LogFormat {
 }
 
 impl ServeSettings {
+    /// How long audit events are kept, if not for ever.
+    #[must_use]
+    pub fn audit_retention(&self) -> Option<Duration> {
+        let days = |days: u32| Duration::from_hours(24 * u64::from(days));
+        self.audit_retention_days.map(days)
+    }
+
     /// How requests are to be read and answered.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use actix_web::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
+    time::MissedTickBehavior,
 };
 
 use crate::{
@@ -35,6 +36,8 @@ use crate::{
 
 /// How long what is written behind may stay unwritten.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
+/// How often it is looked for audit events that have been kept long enough.
+const TRIM_INTERVAL: Duration = Duration::from_secs(5);
 /// How long requests in flight get to end when the server stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 
@@ -67,6 +70,7 @@ pub struct Running {
     metrics_server: Option<Server>,
     service: Arc<Service>,
     hurry: Arc<Notify>,
+    audit_retention: Option<Duration>,
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
     pub address: SocketAddr,
     /// The address of the metrics' own listener, if they have one.
@@ -144,6 +148,7 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
         metrics_address,
         service,
         hurry: Arc::default(),
+        audit_retention: settings.audit_retention(),
         address,
     })
 }
@@ -216,6 +221,21 @@ impl Running {
                 }
             }
         });
+        let trimming = self.audit_retention.map(|age| {
+            let service = Arc::clone(&self.service);
+            actix_web::rt::spawn(async move {
+                let mut ticks = tokio::time::interval(TRIM_INTERVAL);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    ticks.tick().await;
+                    match service.remove_events_older_than(age).await {
+                        Ok(0) => {}
+                        Ok(removed) => log::info!("removed {removed} audit events that had been kept long enough"),
+                        Err(error) => log::error!("old audit events stay: {}", observe::with_sources(&error)),
+                    }
+                }
+            })
+        });
         let metrics = self.metrics_server.map(|server| {
             let handle = server.handle();
             actix_web::rt::spawn(server);
@@ -227,6 +247,9 @@ impl Running {
         };
         if let Some(metrics) = metrics {
             metrics.stop(false).await;
+        }
+        if let Some(trimming) = trimming {
+            trimming.abort();
         }
         // A flush that has begun is let end: cut off, it would take with it what it was about to write.
         ending.notify_one();

@@ -82,7 +82,7 @@ impl Door {
     /// # Errors
     /// When there is no such door; the message names one that may have been meant.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        parse_name("door", text, Self::ALL, Self::name)
+        parse_name("door", text, &Self::ALL, Self::name)
     }
 
     /// The name that audit events carry.

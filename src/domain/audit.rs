@@ -28,81 +28,63 @@ pub struct AuditEvent {
     pub details: Value,
 }
 
-/// What an audit event tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+macro_rules! actions {
+    ($($(#[$doc:meta])* $action:ident $name:literal $(, $outdates:ident)?;)*) => {
+        /// What an audit event tells of.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action { $($(#[$doc])* $action,)* }
+
+        impl Action {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$action,)*];
+
+            /// The name that the store keeps.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$action => $name,)* }
+            }
+
+            /// Whether what somebody has remembered of the token or the admin may be wrong after it.
+            #[must_use]
+            pub const fn outdates(self) -> bool {
+                match self { $(Self::$action => actions!(@is $($outdates)?),)* }
+            }
+        }
+    };
+    (@is outdates) => { true };
+    (@is) => { false };
+}
+
+actions! {
     /// A token was made.
-    TokenCreated,
+    TokenCreated "token.created";
     /// A token's name, permissions, blocks or expiry changed.
-    TokenUpdated,
+    TokenUpdated "token.updated", outdates;
     /// A token got a new value.
-    TokenRotated,
+    TokenRotated "token.rotated", outdates;
     /// A token was removed.
-    TokenDeleted,
+    TokenDeleted "token.deleted", outdates;
     /// A token came from elsewhere, or became again what it is there.
-    TokenImported,
+    TokenImported "token.imported", outdates;
     /// An admin was added.
-    AdminAdded,
+    AdminAdded "admin.added";
     /// An admin's password changed.
-    AdminPasswordChanged,
+    AdminPasswordChanged "admin.password-changed", outdates;
     /// An admin was removed.
-    AdminRemoved,
+    AdminRemoved "admin.removed", outdates;
     /// A server has started with another phase of the legacy API's end than the one before.
-    LegacyPhase,
+    LegacyPhase "legacy.phase";
     /// Credentials were refused, perhaps more than once in the same few seconds.
-    LoginRefused,
+    LoginRefused "login.refused";
 }
 
 impl Action {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::TokenCreated,
-        Self::TokenUpdated,
-        Self::TokenRotated,
-        Self::TokenDeleted,
-        Self::AdminAdded,
-        Self::AdminPasswordChanged,
-        Self::AdminRemoved,
-        Self::LoginRefused,
-    ];
-
     /// Reads a name.
     ///
     /// # Errors
     /// When there is no such action; the message names one that may have been meant.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         parse_name("action", text, Self::ALL, Self::name)
-    }
-
-    /// Whether what somebody has remembered of the token or the admin may be wrong after it.
-    #[must_use]
-    pub const fn outdates(self) -> bool {
-        match self {
-            Self::TokenUpdated
-            | Self::TokenRotated
-            | Self::TokenDeleted
-            | Self::TokenImported
-            | Self::AdminPasswordChanged
-            | Self::AdminRemoved => true,
-            Self::TokenCreated | Self::AdminAdded | Self::LegacyPhase | Self::LoginRefused => false,
-        }
-    }
-
-    /// The name that the store keeps.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TokenCreated => "token.created",
-            Self::TokenUpdated => "token.updated",
-            Self::TokenRotated => "token.rotated",
-            Self::TokenDeleted => "token.deleted",
-            Self::TokenImported => "token.imported",
-            Self::AdminAdded => "admin.added",
-            Self::AdminPasswordChanged => "admin.password-changed",
-            Self::AdminRemoved => "admin.removed",
-            Self::LegacyPhase => "legacy.phase",
-            Self::LoginRefused => "login.refused",
-        }
     }
 }
 

@@ -34,15 +34,15 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 ///
 /// # Errors
 /// When none has; the message names the one that may have been meant, or all of them.
-pub fn parse_name<T: Copy, const N: usize>(
+pub fn parse_name<T: Copy>(
     field: &'static str,
     text: &str,
-    all: [T; N],
+    all: &[T],
     name: impl Fn(T) -> &'static str,
 ) -> Result<T, Invalid> {
-    all.into_iter().find(|one| name(*one) == text).ok_or_else(|| {
-        let names = all.map(name);
-        let right = closest(text, names).map_or_else(
+    all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
+        let right = closest(text, names.iter().copied()).map_or_else(
             || format!("they are {}", names.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );

@@ -93,6 +93,14 @@ impl Failure {
             .with_header(header::ALLOW, HeaderValue::from_static(allowed))
     }
 
+    /// 406, naming what could be asked for.
+    pub fn not_acceptable(offered: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            format!("this path answers {offered}; send an Accept header that takes one of them, or none"),
+        )
+    }
+
     /// 408: the request did not arrive in time.
     pub fn request_timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time")

@@ -16,8 +16,8 @@ use utoipa::{
 };
 
 use super::{
-    LEGACY_PREFIXES, api_tokens, error::Failure, extract::state, graphql, introspect, legacy, legacy_usage, metrics,
-    ops, verify,
+    LEGACY_PREFIXES, api_tokens, audit_events, error::Failure, extract::state, graphql, introspect, legacy,
+    legacy_usage, metrics, ops, verify,
 };
 
 /// Everything but the legacy API.
@@ -34,11 +34,12 @@ use super::{
         (name = "Legacy, by other prefixes", description = "The same by the prefix of versions before 1.5, and by the alias latest"),
         (name = "GraphQL", description = "What Panther's own clients ask for; GET shows a playground"),
         (name = "For other services", description = "Whether somebody else's request may pass, and what a value is worth"),
+        (name = "Audit", description = "What has been done, for admins by HTTP Basic"),
         (name = "Operations", description = "For those who watch the server"),
     ),
     paths(
         api_tokens::list, api_tokens::create, api_tokens::get, api_tokens::update, api_tokens::delete, api_tokens::rotate,
-        api_tokens::delete_matching,
+        api_tokens::delete_matching, audit_events::list,
         graphql::execute, graphql::playground::page, verify::verify, introspect::introspect, legacy_usage::legacy_usage,
         ops::healthz, ops::readyz, metrics::metrics,
     ),

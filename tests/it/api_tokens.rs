@@ -504,7 +504,7 @@ fn bad_input_is_told(lab: &Lab) {
         (
             TOKENS,
             json!({ "name": "n", "allowedCIDRBlocks": null }),
-            "allowedCIDRBlocks: invalid type: null, expected a list at line 1 column 34",
+            "allowedCIDRBlocks: invalid type: null, expected a list at line 1 column 25",
         ),
         (
             &update,

@@ -165,6 +165,18 @@ fn wrong_calls_exit_with_2(lab: &Lab) {
         (&["token", "delete", "--expected", "3"], "name at least one"),
         (&["token", "delete", "--state", "legacy"], "0 tokens match"),
         (
+            &["audit", "--action", "token.delete"],
+            "did you mean \"token.deleted\"?",
+        ),
+        (&["audit", "--door", "api-token"], "did you mean \"api-tokens\"?"),
+        (&["audit", "--limit", "0"], "a number from 1 on nor all"),
+        (&["audit", "--since", "today"], "RFC 3339"),
+        (
+            &["audit", "--follow", "--until", "2030-01-01T00:00:00Z"],
+            "cannot be used with",
+        ),
+        (&["serve", "--audit-retention-days", "0"], "audit-retention-days"),
+        (
             &["serve", "--legacy-sunset", "2026-01-01"],
             "earlier than the deprecation",
         ),
@@ -237,6 +249,7 @@ fn help_is_complete(lab: &Lab) {
         &["token", "show"],
         &["token", "rotate"],
         &["token", "delete"],
+        &["audit"],
         &["migrate"],
         &["healthcheck"],
         &["legacy-usage"],

@@ -14,6 +14,7 @@
 mod api_tokens;
 mod architecture;
 mod audit;
+mod audit_events;
 mod authorization;
 mod bridge;
 mod bulk;
@@ -64,6 +65,7 @@ macro_rules! tests {
 const ON_BOTH: &[&[Test]] = &[
     api_tokens::TESTS,
     audit::TESTS,
+    audit_events::TESTS,
     authorization::TESTS,
     bridge::TESTS,
     bulk::TESTS,
@@ -99,7 +101,12 @@ const ON_SQLITE: &[&[Test]] = &[
 ];
 
 /// Run on PostgreSQL: what is about servers.
-const ON_POSTGRES: &[&[Test]] = &[faults::OF_SERVERS, replicas::OF_SERVERS, transfer::OF_SERVERS];
+const ON_POSTGRES: &[&[Test]] = &[
+    audit_events::OF_SERVERS,
+    faults::OF_SERVERS,
+    replicas::OF_SERVERS,
+    transfer::OF_SERVERS,
+];
 
 /// Run on SQLite where a small disk can be mounted.
 const ON_A_SMALL_DISK: &[&[Test]] = &[faults::OF_SMALL_DISKS];

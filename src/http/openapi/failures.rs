@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use super::operations;
 
 /// A status, its name among the shared responses, when it is given, and a message of it.
-const FAILURES: [(u16, &str, &str, &str); 14] = [
+const FAILURES: [(u16, &str, &str, &str); 15] = [
     (
         400,
         "BadRequest",
@@ -30,6 +30,12 @@ const FAILURES: [(u16, &str, &str, &str); 14] = [
         "this needs the permission OrganizationAPITokenModify (Manage API Tokens)",
     ),
     (404, "NotFound", "There is no such token", "there is no such token"),
+    (
+        406,
+        "NotAcceptable",
+        "The Accept header takes nothing that this can answer",
+        "this path answers application/json, text/csv, application/x-ndjson and application/jsonl",
+    ),
     (
         408,
         "RequestTimeout",
@@ -188,6 +194,9 @@ fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
     }
     if path.starts_with("/api-tokens/self") {
         statuses.push(404);
+    }
+    if path == "/audit-events" {
+        statuses.push(406);
     }
     if path.ends_with("/rotate") {
         statuses.push(409);

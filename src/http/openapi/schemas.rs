@@ -7,11 +7,17 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         AllOfBuilder, Array, KnownFormat, Object, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
-        schema::{AnyOfBuilder, ArrayBuilder, SchemaType},
+        schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, SchemaType},
     },
 };
 
-use crate::domain::{actor::ActorKind, legacy_report::Verdict, page::TokenState, permission::Permission};
+use crate::domain::{
+    actor::{ActorKind, Door},
+    audit::Action,
+    legacy_report::Verdict,
+    page::TokenState,
+    permission::Permission,
+};
 
 /// No control character, and not only blanks.
 const NAME: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
@@ -130,6 +136,25 @@ pub fn token_state() -> Object {
 /// The schema of a verdict on the legacy doors.
 pub fn verdict() -> Object {
     string().enum_values(Some(Verdict::ALL.map(Verdict::name))).build()
+}
+
+/// The schema of what an audit event tells of.
+pub fn action() -> Object {
+    let names = Action::ALL.iter().map(|action| action.name());
+    string().enum_values(Some(names)).build()
+}
+
+/// The schema of a door.
+pub fn door() -> Object {
+    string().enum_values(Some(Door::ALL.map(Door::name))).build()
+}
+
+/// The schema of what changed.
+pub fn details() -> Object {
+    ObjectBuilder::new()
+        .description(Some("What changed: never a secret"))
+        .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+        .build()
 }
 
 /// The schema of an actor.

@@ -1,0 +1,223 @@
+//! `tokenbridge audit`.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use clap::ValueEnum;
+
+use super::{CliError, call, output};
+use crate::{
+    domain::{
+        actor::Door,
+        audit::{Action, EventFilter, Order, RecordedEvent},
+        clock::Timestamp,
+        page::PageSize,
+        token::TokenId,
+    },
+    http::{
+        audit_events::view::{csv_header, csv_line, json_line},
+        observe::with_sources,
+    },
+    service::{Error, Service, audit::Following},
+    settings::StoreSettings,
+    startup::open_service,
+};
+
+/// How often the store is asked for new events.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+#[derive(clap::Args)]
+pub struct Audit {
+    /// Only events of this time and later, like 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "T", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Only events before this time
+    #[arg(long, value_name = "T", value_parser = time, conflicts_with = "follow")]
+    until: Option<Timestamp>,
+    /// Only events of this actor: an admin's name, a token's id, or cli
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
+    /// Only events of the token of this id
+    #[arg(long, value_name = "ID", value_parser = token_id)]
+    token: Option<TokenId>,
+    /// Only events that tell of this, like token.deleted
+    #[arg(long, value_name = "ACTION", value_parser = action)]
+    action: Option<Action>,
+    /// Only events that came through this door, like api-tokens
+    #[arg(long, value_name = "DOOR", value_parser = door)]
+    door: Option<Door>,
+    /// How many of the last events to print: a number, or all
+    #[arg(long, value_name = "N", default_value = "100", value_parser = limit)]
+    limit: Limit,
+    /// Go on with new events as they come, until interrupted
+    #[arg(long)]
+    follow: bool,
+    /// How to print them
+    #[arg(long, default_value = "table")]
+    output: Form,
+    #[command(flatten)]
+    store: StoreSettings,
+}
+
+/// The form in which events are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people.
+    Table,
+    /// A JSON object a line.
+    Json,
+    /// RFC 4180.
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    All,
+    Last(NonZeroU32),
+}
+
+pub async fn run(audit: Audit) -> Result<(), CliError> {
+    let service = open_service(&audit.store, false)?;
+    let filter = EventFilter {
+        since: audit.since,
+        until: audit.until,
+        actor: audit.actor,
+        token_id: audit.token,
+        action: audit.action,
+        door: audit.door,
+    };
+    output::bytes(audit.output.header().as_bytes())?;
+    if !audit.follow {
+        return print_last(&service, &filter, audit.limit, i64::MAX, audit.output).await;
+    }
+    let mut following = Following::default();
+    let last = loop {
+        if let Some(last) = service.begin_to_follow(&call(), &mut following).await? {
+            break last;
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    };
+    print_last(&service, &filter, audit.limit, last, audit.output).await?;
+    follow(&service, &filter, &mut following, audit.output).await
+}
+
+/// Prints the last events, as far as their numbers go up to `up_to`.
+async fn print_last(
+    service: &Service,
+    filter: &EventFilter,
+    limit: Limit,
+    up_to: i64,
+    form: Form,
+) -> Result<(), CliError> {
+    let (call, order) = (call(), Order::OldestFirst);
+    let mut after = match limit {
+        Limit::All => None,
+        Limit::Last(count) => {
+            let before = service.before_the_last_events(&call, filter.clone(), count.get());
+            before.await?
+        }
+    };
+    loop {
+        let page = service.list_events(&call, filter.clone(), order, after, PageSize::MOST);
+        let mut page = page.await?;
+        page.events.retain(|event| event.id <= up_to);
+        form.print(&page.events)?;
+        if page.next.is_none() {
+            return Ok(());
+        }
+        after = page.next;
+    }
+}
+
+/// Prints new events for ever. A store that is away is waited for.
+async fn follow(
+    service: &Service,
+    filter: &EventFilter,
+    following: &mut Following,
+    form: Form,
+) -> Result<(), CliError> {
+    let mut away = false;
+    loop {
+        match service.follow_events(&call(), filter.clone(), following).await {
+            Ok(events) => {
+                away = false;
+                form.print(&events)?;
+                if events.len() == PageSize::MOST.get() {
+                    continue;
+                }
+            }
+            Err(error @ Error::Unavailable(_)) => {
+                if !away {
+                    eprintln!("tokenbridge: waiting: {}", with_sources(&error));
+                }
+                away = true;
+            }
+            Err(other) => return Err(other.into()),
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+impl Form {
+    fn header(self) -> String {
+        match self {
+            Self::Table => columns("TIME", "ACTOR", "DOOR", "CLIENT", "ACTION", "TOKEN", "DETAILS"),
+            Self::Csv => csv_header(),
+            Self::Json => String::new(),
+        }
+    }
+
+    fn print(self, events: &[RecordedEvent]) -> Result<(), CliError> {
+        let mut text = String::new();
+        for recorded in events {
+            match self {
+                Self::Table => text.push_str(&row(recorded)),
+                Self::Csv => csv_line(recorded, &mut text),
+                Self::Json => text.push_str(&json_line(recorded)?),
+            }
+        }
+        output::bytes(text.as_bytes())
+    }
+}
+
+fn row(recorded: &RecordedEvent) -> String {
+    let event = &recorded.event;
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    columns(
+        &event.at.to_string(),
+        event.actor.as_ref().map_or("-", |actor| actor.id.as_str()),
+        event.origin.door.name(),
+        &or_none(event.origin.client.map(|client| client.to_string())),
+        event.action.name(),
+        &or_none(event.token_id.map(|id| id.to_string())),
+        &event.details.to_string(),
+    )
+}
+
+/// A line of the table. Its columns are as wide as what mostly stands in them: what comes next is not known when a line is printed.
+fn columns(time: &str, actor: &str, door: &str, client: &str, action: &str, token: &str, details: &str) -> String {
+    format!("{time:27}  {actor:12}  {door:14}  {client:15}  {action:22}  {token:36}  {details}\n")
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse("time", text).map_err(|invalid| invalid.to_string())
+}
+
+fn token_id(text: &str) -> Result<TokenId, String> {
+    TokenId::parse(text).ok_or_else(|| "it must be a UUID, like d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    Action::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn door(text: &str) -> Result<Door, String> {
+    Door::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "all" {
+        return Ok(Limit::All);
+    }
+    let count = text.parse().map(Limit::Last);
+    count.map_err(|_| format!("{text:?} is neither a number from 1 on nor all"))
+}

@@ -1,0 +1,165 @@
+//! `/audit-events`: what has been done, for admins.
+
+mod accept;
+pub mod view;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Bytes, Data},
+};
+use futures_util::stream;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    State,
+    error::Failure,
+    extract::{
+        AdminOnly, Authenticated,
+        query::{read_query, read_time},
+        state,
+    },
+    openapi::schemas,
+};
+use crate::{
+    domain::{
+        Invalid,
+        actor::Door,
+        audit::{Action, EventCursor, EventFilter, EventPage, Order},
+        caller::Call,
+        page::PageSize,
+        token::TokenId,
+    },
+    service::Error,
+};
+use accept::Form;
+use view::{AuditEventView, AuditEvents};
+
+/// What `GET /audit-events` takes in its query.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct EventQuery {
+    /// Only events of this time and later
+    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    since: Option<String>,
+    /// Only events before this time
+    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    until: Option<String>,
+    /// Only events of this actor: an admin's name, a token's id, or `cli`
+    #[param(required = false, nullable = false, example = "admin")]
+    actor: Option<String>,
+    /// Only events of this token
+    #[param(required = false, nullable = false, format = "uuid")]
+    token_id: Option<String>,
+    /// Only events that tell of this
+    #[param(required = false, schema_with = schemas::action, example = "token.deleted")]
+    action: Option<String>,
+    /// Only events that came through this door
+    #[param(required = false, schema_with = schemas::door, example = "legacy-1.0")]
+    door: Option<String>,
+    /// How many events a page has at most; of the forms that are not JSON, all that match are sent without it
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000, example = 100)]
+    limit: Option<String>,
+    /// The `next` of the page before
+    #[param(
+        required = false,
+        nullable = false,
+        pattern = "^[A-Za-z0-9_-]{22}$",
+        example = "AAY7BGhVcAAAAAAAAAAAZA"
+    )]
+    cursor: Option<String>,
+}
+
+const PARAMETERS: &[&str] = &[
+    "since", "until", "actor", "tokenId", "action", "door", "limit", "cursor",
+];
+
+impl EventQuery {
+    fn filter(&self) -> Result<EventFilter, Invalid> {
+        let token_id = |text: &String| {
+            TokenId::parse(text).ok_or_else(|| Invalid::new("tokenId", format!("{text:?} is not a UUID")))
+        };
+        Ok(EventFilter {
+            since: read_time("since", self.since.clone())?,
+            until: read_time("until", self.until.clone())?,
+            actor: self.actor.clone().map(no_control_character).transpose()?,
+            token_id: self.token_id.as_ref().map(token_id).transpose()?,
+            action: self.action.as_deref().map(Action::parse).transpose()?,
+            door: self.door.as_deref().map(Door::parse).transpose()?,
+        })
+    }
+}
+
+/// No actor's id contains one, and PostgreSQL takes no NUL.
+fn no_control_character(id: String) -> Result<String, Invalid> {
+    if id.chars().any(char::is_control) {
+        return Err(Invalid::new("actor", "no actor's id contains a control character"));
+    }
+    Ok(id)
+}
+
+/// `GET /audit-events`: what has been done, newest first.
+#[utoipa::path(
+    get, path = "/audit-events", tag = "Audit", operation_id = "listAuditEvents", summary = "List audit events",
+    params(EventQuery),
+    responses((status = 200, description = "The events, newest first", content(
+        (AuditEvents = "application/json"),
+        (String = "text/csv", example = "id,at,actorType,actorId,door,client,action,tokenId,details\r\n"),
+        (AuditEventView = "application/x-ndjson"),
+        (AuditEventView = "application/jsonl"),
+    ))),
+    security(("BasicAuth" = [])),
+)]
+pub async fn list(
+    request: HttpRequest,
+    Authenticated { call, .. }: Authenticated<AdminOnly>,
+) -> Result<HttpResponse, Failure> {
+    let query: EventQuery = read_query(&request, &[PARAMETERS])?;
+    let form = accept::form(&request)?;
+    let cursor = query.cursor.as_deref().map(EventCursor::parse).transpose()?;
+    let size = query.limit.as_deref().map(PageSize::parse).transpose()?;
+    let events = Events {
+        state: state(&request)?.clone(),
+        call,
+        filter: query.filter()?,
+    };
+    if form == Form::Json {
+        let page = events.page(cursor, size.unwrap_or_default()).await?;
+        return Ok(HttpResponse::Ok().json(AuditEvents::from(&page)));
+    }
+    let first = events.page(cursor, size.unwrap_or(PageSize::MOST)).await?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(form.content_type());
+    let text = form.text(&first, true)?;
+    let next = first.next.filter(|_| size.is_none());
+    if next.is_none() {
+        return Ok(response.body(text));
+    }
+    // A page is read when the client has taken the one before, and no connection to the store is held in between.
+    let rest = stream::try_unfold((events, next), move |(events, next)| async move {
+        let Some(after) = next else { return Ok(None) };
+        let page = events.page(Some(after), PageSize::MOST).await?;
+        let text = form.text(&page, false)?;
+        Ok::<_, Failure>(Some((Bytes::from(text), (events, page.next))))
+    });
+    let first = stream::once(async { Ok(Bytes::from(text)) });
+    Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
+}
+
+/// The events that a call asks for.
+struct Events {
+    state: Data<State>,
+    call: Call,
+    filter: EventFilter,
+}
+
+impl Events {
+    async fn page(&self, after: Option<EventCursor>, size: PageSize) -> Result<EventPage, Error> {
+        let filter = self.filter.clone();
+        let service = &self.state.service;
+        service
+            .list_events(&self.call, filter, Order::NewestFirst, after, size)
+            .await
+    }
+}

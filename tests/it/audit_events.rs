@@ -1,0 +1,457 @@
+//! The doors to the audit events: `/audit-events`, `tokenbridge audit`, and how events end.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    process::Child,
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{
+        Lab, START, TestApp,
+        client::{Answer, As, TOKENS, string},
+        eventually,
+        program::Program,
+        store::{Kind, execute},
+    },
+    tests,
+};
+
+tests![
+    filters_choose_events,
+    pages_hold_every_event_once_while_events_come,
+    the_client_chooses_the_form,
+    wrong_queries_are_told,
+    only_admins_are_told,
+    the_command_line_prints_the_last_events,
+    events_are_followed_as_they_come,
+    old_events_are_removed,
+    lists_of_many_events_are_quick,
+];
+tests![OF_SERVERS: an_event_that_commits_late_is_followed_in_its_place];
+
+const EVENTS: &str = "/audit-events";
+
+fn results(app: &TestApp, query: &str) -> Vec<Value> {
+    let answer = app.get(&format!("{EVENTS}?{query}"), As::Admin).expect(200).json();
+    answer["results"].as_array().unwrap().clone()
+}
+
+fn send(app: &TestApp, query: &str, accept: &str) -> Answer {
+    app.send(
+        "GET",
+        &format!("{EVENTS}?{query}"),
+        As::Admin,
+        &[("accept", accept)],
+        "",
+    )
+}
+
+/// So many events, a millisecond apart from 1970 on, each with an actor, a door and an action of a few.
+fn many(lab: &Lab, count: u32) {
+    let rows = match lab.kind {
+        Kind::Sqlite => format!(
+            "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) SELECT n FROM numbers"
+        ),
+        Kind::Postgres => format!("SELECT n FROM generate_series(1, {count}) AS numbers(n)"),
+    };
+    lab.store.execute(&format!(
+        "INSERT INTO audit_events (at, actor_type, actor_id, door, client, action, token_id, details)
+         SELECT CAST(n AS BIGINT) * 1000, 'user', 'admin ' || (n % 3), CASE n % 4 WHEN 0 THEN 'cli' ELSE 'api-tokens' END, '127.0.0.1',
+             CASE n % 1000 WHEN 0 THEN 'admin.added' ELSE 'token.updated' END, NULL, '{{}}'
+         FROM ({rows}) AS seeds; ANALYZE"
+    ));
+}
+
+fn filters_choose_events(lab: &Lab) {
+    let app = lab.app();
+    lab.clock.advance(Duration::from_secs(10));
+    let (id, value) = app.new_token(&json!({ "name": "a" }));
+    lab.clock.advance(Duration::from_secs(10));
+    let (other, _) = app.new_token(&json!({ "name": "b" }));
+    app.post(&format!("{TOKENS}/{other}"), As::Key(&value), &json!({ "name": "c" }))
+        .expect(200);
+    let all = results(&app, "");
+    let expected = json!({
+        "id": all[0]["id"], "at": lab.clock.in_seconds(0), "actor": { "id": id, "type": "api-token" }, "door": "api-tokens",
+        "client": "127.0.0.1", "action": "token.updated", "tokenId": other,
+        "details": { "name": { "from": "b", "to": "c" } },
+    });
+    assert_eq!(all[0], expected);
+    let by_hand = all.iter().find(|event| event["door"] == "cli").unwrap();
+    assert_eq!(
+        (by_hand.get("client"), by_hand.get("tokenId"), &by_hand["actor"]["type"]),
+        (None, None, &json!("system"))
+    );
+    let actions = |query: &str| -> Vec<String> {
+        results(&app, query)
+            .iter()
+            .map(|event| string(&event["action"]))
+            .collect()
+    };
+    assert_eq!(actions("action=token.updated"), ["token.updated"]);
+    assert_eq!(actions(&format!("actor={id}")), ["token.updated"]);
+    assert_eq!(actions("actor=cli&door=cli"), ["admin.added"]);
+    assert_eq!(actions("actor=cli&door=api-tokens"), [""; 0]);
+    assert_eq!(actions(&format!("tokenId={other}")), ["token.updated", "token.created"]);
+    assert_eq!(actions(&format!("tokenId={}", id.to_uppercase())), ["token.created"]);
+    let (first, second) = (lab.clock.in_seconds(-10), lab.clock.in_seconds(0));
+    assert_eq!(actions(&format!("since={START}&until={second}")), ["token.created"]);
+    assert_eq!(actions(&format!("since={first}&until={second}")), ["token.created"]);
+    assert_eq!(
+        actions(&format!("since={second}&door=api-tokens")),
+        ["token.updated", "token.created"]
+    );
+    assert_eq!(actions(&format!("since={START}&until={first}")), [""; 0]);
+}
+
+fn pages_hold_every_event_once_while_events_come(lab: &Lab) {
+    let app = lab.app();
+    lab.store.execute("DELETE FROM audit_events");
+    many(lab, 250);
+    // Some share a time.
+    lab.store
+        .execute("UPDATE audit_events SET at = 100000 WHERE at BETWEEN 50000 AND 150000");
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = app
+            .get(&format!("{EVENTS}?limit=40{cursor}"), As::Admin)
+            .expect(200)
+            .json();
+        let events = page["results"].as_array().unwrap();
+        assert!(events.len() <= 40);
+        seen.extend(events.iter().map(|event| event["id"].as_i64().unwrap()));
+        app.new_legacy_token(&json!({ "name": "meanwhile" }));
+        let Some(next) = page.get("next") else { break };
+        cursor = format!("&cursor={}", string(next));
+    }
+    assert_eq!(seen.len(), 250);
+    assert!(seen.windows(2).all(|pair| pair[0] > pair[1]));
+    // The other forms hold all of them without being asked for pages.
+    let lines = send(&app, "actor=admin+0", "application/x-ndjson").expect(200);
+    assert_eq!(lines.text.lines().count(), 83);
+}
+
+fn the_client_chooses_the_form(lab: &Lab) {
+    let app = lab.app();
+    let program = Program::new(&lab.store.url());
+    let added = program.run_with_input(&["admin", "add", "=1+1,\"x\"", "--password-stdin"], "p");
+    assert_eq!(added.code, 0, "{added:?}");
+    let made = app.post(TOKENS, As::Basic("=1+1,\"x\"", "p"), &json!({ "name": "n" }));
+    let id = string(&made.expect(200).json()["id"]);
+    let csv = send(&app, "", "text/csv").expect(200);
+    assert_eq!(
+        csv.header("content-type"),
+        Some("text/csv; charset=utf-8; header=present")
+    );
+    let lines: Vec<&str> = csv.text.split("\r\n").collect();
+    assert_eq!(lines[0], "id,at,actorType,actorId,door,client,action,tokenId,details");
+    let told = format!(",{START},user,\"'=1+1,\"\"x\"\"\",api-tokens,127.0.0.1,token.created,{id},\"{{\"\"");
+    assert!(lines[1].contains(&told), "{}", lines[1]);
+    assert_eq!((lines.len(), lines[4]), (5, ""), "{lines:?}");
+    for name in ["application/x-ndjson", "application/jsonl"] {
+        let answer = send(&app, "", name).expect(200);
+        assert_eq!(answer.header("content-type"), Some(name));
+        let events: Vec<Value> = answer
+            .text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(events, results(&app, ""));
+    }
+    assert_eq!(send(&app, "limit=1", "text/csv").expect(200).text.lines().count(), 2);
+    assert_eq!(
+        send(&app, "limit=1", "*/*").expect(200).header("content-type"),
+        Some("application/json")
+    );
+    let refused = send(&app, "", "text/html").expect(406);
+    assert!(refused.message().contains("text/csv"), "{refused:?}");
+    // Thousands are streamed, newest first.
+    many(lab, 5000);
+    let all = send(&app, "", "text/csv").expect(200);
+    let ids: Vec<i64> = all
+        .text
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (5003, 5003));
+    assert_eq!(send(&app, "limit=1000", "text/csv").text.lines().count(), 1001);
+}
+
+fn wrong_queries_are_told(lab: &Lab) {
+    let app = lab.app();
+    for (query, told) in [
+        ("since=yesterday", "since: "),
+        ("until=1", "until: "),
+        ("actor=%00", "actor: "),
+        ("tokenId=x", "tokenId: \"x\" is not a UUID"),
+        ("action=token.delete", "did you mean \"token.deleted\"?"),
+        ("action=x", "token.created, token.updated"),
+        ("door=api_tokens", "did you mean \"api-tokens\"?"),
+        ("limit=0", "limit: "),
+        ("limit=1001", "limit: "),
+        ("cursor=x", "cursor: "),
+        ("cursor=AAAAAAAAAGQ", "cursor: "),
+        ("token=x", "did you mean \"tokenId\"?"),
+        ("actor=a&actor=b", "duplicate field `actor`"),
+    ] {
+        let message = app.get(&format!("{EVENTS}?{query}"), As::Admin).expect(400).message();
+        assert!(message.contains(told), "{query}: {message}");
+    }
+    let refused = app.send("POST", EVENTS, As::Admin, &[], "").expect(405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+}
+
+fn only_admins_are_told(lab: &Lab) {
+    let app = lab.app();
+    let (_, value) = app.new_token(&json!({ "name": "n" }));
+    for who in [
+        As::Nobody,
+        As::Key(&value),
+        As::Bearer(&value),
+        As::Basic("admin", "wrong"),
+    ] {
+        let refused = app.get(EVENTS, who).expect(401);
+        assert!(
+            refused.header("www-authenticate").unwrap().starts_with("Basic "),
+            "{who:?}"
+        );
+    }
+    app.send("HEAD", EVENTS, As::Admin, &[], "").expect(200);
+}
+
+fn the_command_line_prints_the_last_events(lab: &Lab) {
+    let app = lab.app();
+    let (id, _) = app.new_token(&json!({ "name": "n" }));
+    app.delete(&format!("{TOKENS}/{id}"), As::Admin).expect(204);
+    app.stop();
+    let program = Program::new(&lab.store.url());
+    let printed = |arguments: &[&str]| {
+        let ended = program.run(&[&["audit"], arguments].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.out
+    };
+    let actions = |arguments: &[&str]| -> Vec<String> {
+        let lines = printed(&[arguments, &["--output", "json"]].concat());
+        let action = |line: &str| string(&serde_json::from_str::<Value>(line).unwrap()["action"]);
+        lines.lines().map(action).collect()
+    };
+    assert_eq!(
+        actions(&["--door", "api-tokens"]),
+        ["token.created", "token.deleted"],
+        "oldest first"
+    );
+    assert_eq!(actions(&["--limit", "1"]).len(), 1);
+    assert_eq!(actions(&["--limit", "1", "--token", &id]), ["token.deleted"]);
+    assert_eq!(
+        actions(&["--actor", "admin", "--action", "token.created"]),
+        ["token.created"]
+    );
+    assert_eq!(actions(&["--until", START, "--token", &id]), [""; 0]);
+    assert_eq!(actions(&["--since", START, "--token", &id]).len(), 2);
+    let table = printed(&["--token", &id]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("TIME ") && lines[2].contains("token.deleted"),
+        "{table}"
+    );
+    assert_eq!(lines[0].find("ACTION"), lines[1].find("token.created"));
+    let csv = printed(&["--output", "csv", "--token", &id]);
+    assert!(csv.starts_with("id,at,") && csv.contains(",token.deleted,"), "{csv}");
+    many(lab, 2500);
+    assert_eq!(actions(&[]).len(), 100);
+    assert_eq!(actions(&["--limit", "all", "--actor", "admin 0"]).len(), 833);
+    assert_eq!(actions(&["--limit", "2000"]).len(), 2000);
+}
+
+/// `tokenbridge audit --follow`, and the lines that it has printed.
+struct Follower {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Follower {
+    fn start(lab: &Lab, arguments: &[&str]) -> Self {
+        let program = Program::new(&lab.store.url());
+        let mut command = program.command(&[&["audit", "--follow", "--output", "json"], arguments].concat());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Self { child, lines }
+    }
+
+    #[track_caller]
+    fn next(&self) -> Value {
+        let line = self.lines.recv_timeout(Duration::from_secs(30)).expect("a line");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn prints_nothing_more(&self) {
+        let line = self.lines.recv_timeout(Duration::from_secs(2));
+        assert!(line.is_err(), "{line:?}");
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // It would go on for ever.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn events_are_followed_as_they_come(lab: &Lab) {
+    let app = lab.app();
+    app.new_legacy_token(&json!({ "name": "before" }));
+    let follower = Follower::start(lab, &["--limit", "1", "--action", "token.created"]);
+    assert_eq!(follower.next()["details"]["name"], "before");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let app = &app;
+            scope.spawn(move || {
+                for n in 0..25 {
+                    app.new_legacy_token(&json!({ "name": format!("{thread} {n}") }));
+                }
+            });
+        }
+    });
+    let ids: Vec<i64> = (0..100).map(|_| follower.next()["id"].as_i64().unwrap()).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    // The store goes away for a while, and comes back.
+    let place = lab.store.directory.path();
+    let (url, away) = (lab.store.url(), place.join("away"));
+    let files = ["tokenbridge.db", "tokenbridge.db-wal", "tokenbridge.db-shm"];
+    let let_in = |answer: bool| {
+        let (server, name) = url.rsplit_once('/').unwrap();
+        let gone = if answer { "false" } else { "true" };
+        execute(
+            &format!("{server}/postgres"),
+            &format!(
+                "ALTER DATABASE {name} ALLOW_CONNECTIONS {answer};
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {gone} AND datname = '{name}'"
+            ),
+        );
+    };
+    match lab.kind {
+        Kind::Sqlite => {
+            std::fs::create_dir(&away).unwrap();
+            for file in files {
+                std::fs::rename(place.join(file), away.join(file)).unwrap();
+            }
+        }
+        Kind::Postgres => let_in(false),
+    }
+    app.post(TOKENS, As::Admin, &json!({ "name": "lost" })).expect(503);
+    follower.prints_nothing_more();
+    match lab.kind {
+        Kind::Sqlite => {
+            for file in files {
+                std::fs::rename(away.join(file), place.join(file)).unwrap();
+            }
+        }
+        Kind::Postgres => let_in(true),
+    }
+    eventually("the server recovers", || {
+        let made = app.post(TOKENS, As::Admin, &json!({ "name": "after" }));
+        (made.status == 200).then_some(())
+    });
+    assert_eq!(follower.next()["details"]["name"], "after");
+    follower.prints_nothing_more();
+}
+
+/// On PostgreSQL an event can be committed after one that has a larger number.
+fn an_event_that_commits_late_is_followed_in_its_place(lab: &Lab) {
+    let follower = Follower::start(lab, &["--action", "token.deleted"]);
+    let insert = |conn: &mut PgConnection, details: &str| {
+        conn.batch_execute(&format!(
+            "INSERT INTO audit_events (at, door, action, details) VALUES (1, 'cli', 'token.deleted', '\"{details}\"')"
+        ))
+        .unwrap();
+    };
+    let connect = || PgConnection::establish(&lab.store.url()).unwrap();
+    let (mut slow, mut quick, mut doomed) = (connect(), connect(), connect());
+    insert(&mut quick, "first");
+    assert_eq!(follower.next()["details"], "first");
+    for conn in [&mut slow, &mut doomed] {
+        conn.batch_execute("BEGIN").unwrap();
+    }
+    insert(&mut slow, "late");
+    insert(&mut doomed, "never");
+    insert(&mut quick, "early");
+    doomed.batch_execute("ROLLBACK").unwrap();
+    follower.prints_nothing_more();
+    // Somebody is always writing.
+    let mut next = connect();
+    next.batch_execute("BEGIN").unwrap();
+    insert(&mut next, "still open");
+    slow.batch_execute("COMMIT").unwrap();
+    assert_eq!(follower.next()["details"], "late");
+    assert_eq!(follower.next()["details"], "early");
+    follower.prints_nothing_more();
+    next.batch_execute("COMMIT").unwrap();
+    assert_eq!(follower.next()["details"], "still open");
+}
+
+fn old_events_are_removed(lab: &Lab) {
+    many(lab, 3000);
+    let kept = lab.app();
+    kept.new_legacy_token(&json!({ "name": "n" }));
+    let count = || lab.store.texts("SELECT count(*) || '' AS found FROM audit_events")[0].clone();
+    // 3000, the admin of the template, and this one.
+    assert_eq!(count(), "3002");
+    kept.stop();
+    let app = lab.app_with(&["--audit-retention-days", "10"]);
+    // The admin was made by the machine's own clock, which is before the tests' clock.
+    eventually("the old ones go", || (count() == "1").then_some(()));
+    app.new_legacy_token(&json!({ "name": "m" }));
+    lab.clock.advance(Duration::from_hours(24 * 10));
+    app.new_legacy_token(&json!({ "name": "o" }));
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(count(), "3", "ten days are not more than ten days");
+    lab.clock.advance(Duration::from_secs(1));
+    eventually("they have been kept long enough", || (count() == "1").then_some(()));
+    assert_eq!(results(&app, "")[0]["details"]["name"], "o");
+}
+
+/// With `TOKENBRIDGE_TEST_EVENTS=5000000` it tells how long each takes with so many.
+fn lists_of_many_events_are_quick(lab: &Lab) {
+    let count = std::env::var("TOKENBRIDGE_TEST_EVENTS").map_or(100_000, |count| count.parse().unwrap());
+    many(lab, count);
+    let app = lab.app();
+    let (middle, end) = (f64::from(count) / 2000.0, f64::from(count) / 1000.0);
+    let at = |seconds: f64| {
+        #[expect(clippy::cast_possible_truncation, reason = "these are small")]
+        let micros = (seconds * 1e6) as i64;
+        tokenbridge::domain::clock::Timestamp::from_micros(micros).unwrap()
+    };
+    for query in [
+        String::new(),
+        format!("until={}", at(middle)),
+        format!("since={}&until={}", at(middle), at(middle + 1.0)),
+        format!("until={}", at(0.05)),
+        "actor=admin+1".to_owned(),
+        "actor=nobody".to_owned(),
+        "action=admin.added".to_owned(),
+        "action=admin.removed".to_owned(),
+        "door=verify".to_owned(),
+        "door=cli".to_owned(),
+        format!("actor=admin+2&action=admin.added&until={}", at(end)),
+        "actor=admin+2&action=token.updated&door=cli".to_owned(),
+        "tokenId=7ba167aa-631c-4771-b197-fcb459cc7fd7".to_owned(),
+    ] {
+        results(&app, &query);
+        let began = Instant::now();
+        let found = results(&app, &query).len();
+        let took = began.elapsed();
+        println!("{}: {took:?} for {found} of {count} events by {query:?}", lab.kind);
+        assert!(took < Duration::from_secs(1), "{query}: {took:?}");
+    }
+}
