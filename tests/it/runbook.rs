@@ -41,7 +41,7 @@ fn it_leads_from_the_first_line_to_the_last(lab: &Lab) {
         .unwrap()
         .to_string();
     let commands: Vec<&str> = examples.iter().map(|(commands, _)| *commands).collect();
-    let script = format!("trap 'kill $(jobs -p)' EXIT\n{}", commands.join("\necho; echo ----\n"))
+    let script = format!("trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{}", commands.join("\necho; echo ----\n"))
         .replace("127.0.0.1:8086", &address)
         .replace("http://bamboo:8085", &format!("http://{}", bamboo.address));
     let programs = Path::new(env!("CARGO_BIN_EXE_tokenbridge")).parent().unwrap();
