@@ -2,6 +2,7 @@
 
 pub(crate) mod api_tokens;
 pub(crate) mod audit_events;
+pub(crate) mod csv;
 mod error;
 mod extract;
 mod graphql;

@@ -57,7 +57,7 @@ pub struct ListQuery {
 #[into_params(parameter_in = Query)]
 pub struct DeleteQuery {
     /// How many tokens the filters match; if it is another number, nothing is deleted
-    #[param(value_type = u64, example = 2)]
+    #[param(value_type = u64)]
     expected: Option<String>,
     #[serde(flatten)]
     #[param(ignore)]

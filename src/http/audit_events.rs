@@ -1,6 +1,6 @@
 //! `/audit-events`: what has been done, for admins.
 
-mod accept;
+mod form;
 pub mod view;
 
 use actix_web::{
@@ -32,7 +32,7 @@ use crate::{
     },
     service::Error,
 };
-use accept::Form;
+use form::Form;
 use view::{AuditEventView, AuditEvents};
 
 /// What `GET /audit-events` takes in its query.
@@ -41,33 +41,28 @@ use view::{AuditEventView, AuditEvents};
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
     /// Only events of this time and later
-    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    #[param(required = false, nullable = false, format = DateTime)]
     since: Option<String>,
     /// Only events before this time
-    #[param(required = false, nullable = false, format = DateTime, example = "2030-01-31T12:00:00Z")]
+    #[param(required = false, nullable = false, format = DateTime)]
     until: Option<String>,
     /// Only events of this actor: an admin's name, a token's id, or `cli`
-    #[param(required = false, nullable = false, example = "admin")]
+    #[param(required = false, nullable = false)]
     actor: Option<String>,
     /// Only events of this token
     #[param(required = false, nullable = false, format = "uuid")]
     token_id: Option<String>,
     /// Only events that tell of this
-    #[param(required = false, schema_with = schemas::action, example = "token.deleted")]
+    #[param(required = false, schema_with = schemas::action)]
     action: Option<String>,
     /// Only events that came through this door
-    #[param(required = false, schema_with = schemas::door, example = "legacy-1.0")]
+    #[param(required = false, schema_with = schemas::door)]
     door: Option<String>,
     /// How many events a page has at most; of the forms that are not JSON, all that match are sent without it
-    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000, example = 100)]
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// The `next` of the page before
-    #[param(
-        required = false,
-        nullable = false,
-        pattern = "^[A-Za-z0-9_-]{22}$",
-        example = "AAY7BGhVcAAAAAAAAAAAZA"
-    )]
+    #[param(required = false, nullable = false, pattern = "^[A-Za-z0-9_-]{22}$")]
     cursor: Option<String>,
 }
 
@@ -116,7 +111,7 @@ pub async fn list(
     Authenticated { call, .. }: Authenticated<AdminOnly>,
 ) -> Result<HttpResponse, Failure> {
     let query: EventQuery = read_query(&request, &[PARAMETERS])?;
-    let form = accept::form(&request)?;
+    let form = Form::of(&request)?;
     let cursor = query.cursor.as_deref().map(EventCursor::parse).transpose()?;
     let size = query.limit.as_deref().map(PageSize::parse).transpose()?;
     let events = Events {

@@ -1,5 +1,6 @@
 //! Who calls, from where, and with what: what a handler's type asks for is there before the handler runs.
 
+pub mod accept;
 mod body;
 pub mod client_address;
 pub mod credentials;

@@ -391,7 +391,7 @@ fn csv_is_for_spreadsheets(lab: &Lab) {
             "",
         )
         .expect(200);
-    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
     let mut lines: Vec<&str> = csv.text.split("\r\n").collect();
     assert_eq!(lines.pop(), Some(""));
     assert_eq!(

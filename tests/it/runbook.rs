@@ -41,9 +41,12 @@ fn it_leads_from_the_first_line_to_the_last(lab: &Lab) {
         .unwrap()
         .to_string();
     let commands: Vec<&str> = examples.iter().map(|(commands, _)| *commands).collect();
-    let script = format!("trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{}", commands.join("\necho; echo ----\n"))
-        .replace("127.0.0.1:8086", &address)
-        .replace("http://bamboo:8085", &format!("http://{}", bamboo.address));
+    let script = format!(
+        "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{}",
+        commands.join("\necho; echo ----\n")
+    )
+    .replace("127.0.0.1:8086", &address)
+    .replace("http://bamboo:8085", &format!("http://{}", bamboo.address));
     let programs = Path::new(env!("CARGO_BIN_EXE_tokenbridge")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     // Where a server does not start, the script waits for it.

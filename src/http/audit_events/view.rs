@@ -12,7 +12,10 @@ use crate::{
         audit::{EventPage, RecordedEvent},
         clock::Timestamp,
     },
-    http::openapi::schemas::{action, actor, details, door},
+    http::{
+        csv,
+        openapi::schemas::{action, actor, details, door},
+    },
     service::Error,
 };
 
@@ -115,10 +118,10 @@ const COLUMNS: [&str; 9] = [
 
 /// The first line of CSV.
 pub fn csv_header() -> String {
-    COLUMNS.join(",") + "\r\n"
+    csv::line(COLUMNS)
 }
 
-/// Adds an event as a line of CSV (RFC 4180), of the columns of [`csv_header`].
+/// Adds an event as a line of CSV, of the columns of [`csv_header`].
 pub fn csv_line(recorded: &RecordedEvent, text: &mut String) {
     let event = &recorded.event;
     let (kind, id) = event
@@ -136,43 +139,5 @@ pub fn csv_line(recorded: &RecordedEvent, text: &mut String) {
         &event.token_id.map(|id| id.to_string()).unwrap_or_default(),
         &event.details.to_string(),
     ];
-    text.push_str(&cells.map(csv_cell).join(","));
-    text.push_str("\r\n");
-}
-
-/// A cell, quoted where it must be, and with an apostrophe before what a spreadsheet would take for a formula.
-fn csv_cell(cell: &str) -> String {
-    let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        "'"
-    } else {
-        ""
-    };
-    if cell.contains([',', '"', '\r', '\n']) {
-        format!("\"{guard}{}\"", cell.replace('"', "\"\""))
-    } else {
-        format!("{guard}{cell}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_are_quoted_and_no_formulas() {
-        for (cell, written) in [
-            ("", ""),
-            ("admin", "admin"),
-            ("a,b", "\"a,b\""),
-            ("say \"x\"", "\"say \"\"x\"\"\""),
-            ("a\nb", "\"a\nb\""),
-            ("=1+1", "'=1+1"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@sum(a,b)", "\"'@sum(a,b)\""),
-            ("\tx", "'\tx"),
-        ] {
-            assert_eq!(csv_cell(cell), written, "{cell:?}");
-        }
-    }
+    text.push_str(&csv::line(cells));
 }

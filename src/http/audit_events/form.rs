@@ -1,0 +1,62 @@
+//! The forms that events are written in.
+
+use actix_web::HttpRequest;
+
+use super::view::{csv_header, csv_line, json_line};
+use crate::{
+    domain::audit::EventPage,
+    http::{csv, error::Failure, extract::accept::preferred},
+};
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
+const OFFERED: &[&str] = &[JSON, CSV, "application/x-ndjson", "application/jsonl"];
+
+/// A form that events are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A page, as a JSON object.
+    Json,
+    /// RFC 4180.
+    Csv,
+    /// A JSON object a line, by this name.
+    JsonLines(&'static str),
+}
+
+impl Form {
+    /// The form that a request prefers.
+    ///
+    /// # Errors
+    /// 406 when it takes none.
+    pub fn of(request: &HttpRequest) -> Result<Self, Failure> {
+        Ok(match preferred(request, OFFERED)? {
+            JSON => Self::Json,
+            CSV => Self::Csv,
+            lines => Self::JsonLines(lines),
+        })
+    }
+
+    /// What the answer says it is.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Csv => csv::CONTENT_TYPE,
+            Self::JsonLines(name) => name,
+        }
+    }
+
+    /// The events of a page as they follow each other in a stream, behind a header line where the form has one and this is the `first`.
+    pub fn text(self, page: &EventPage, first: bool) -> Result<String, Failure> {
+        let mut text = match self {
+            Self::Csv if first => csv_header(),
+            _ => String::new(),
+        };
+        for event in &page.events {
+            match self {
+                Self::Csv => csv_line(event, &mut text),
+                _ => text.push_str(&json_line(event)?),
+            }
+        }
+        Ok(text)
+    }
+}

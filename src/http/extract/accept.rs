@@ -1,0 +1,95 @@
+//! The form in which a client wants an answer (RFC 9110, section 12.5.1).
+
+use actix_web::{
+    HttpRequest,
+    http::header::{ACCEPT, Accept, Header, Quality},
+    mime::{self, Mime},
+};
+
+use crate::http::error::Failure;
+
+/// The media type that a request prefers of those that are `offered`: the one of the highest quality, of those the one that it names most
+/// exactly, of those the first.
+///
+/// # Errors
+/// 406 when it takes none.
+pub fn preferred(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, Failure> {
+    let refuse = || Failure::not_acceptable(&offered.join(", "));
+    let accept = if request.headers().contains_key(ACCEPT) {
+        Accept::parse(request).map_err(|_| refuse())?
+    } else {
+        Accept::star()
+    };
+    if accept.is_empty() {
+        return offered.first().copied().ok_or_else(refuse);
+    }
+    let wanted = |offered: &str| {
+        let ranges = accept.iter();
+        let fitting = ranges.filter_map(|range| Some((exactness(&range.item, offered)?, range.quality)));
+        // The most exact range decides.
+        let (exactness, quality) = fitting.max_by_key(|(exactness, _)| *exactness)?;
+        (quality > Quality::ZERO).then_some((quality, exactness))
+    };
+    let ranked = offered.iter().filter_map(|offered| Some((wanted(offered)?, *offered)));
+    // Of equals, `max_by` would take the last.
+    let best = ranked.reduce(|best, other| if other.0 > best.0 { other } else { best });
+    best.map(|(_, offered)| offered).ok_or_else(refuse)
+}
+
+/// How exactly a range names a media type, if it takes it.
+fn exactness(range: &Mime, offered: &str) -> Option<u8> {
+    let (kind, _) = offered.split_once('/')?;
+    if range.essence_str() == offered {
+        Some(2)
+    } else if range.type_() == kind && range.subtype() == mime::STAR {
+        Some(1)
+    } else {
+        (*range == mime::STAR_STAR).then_some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    const OFFERED: &[&str] = &[
+        "application/json",
+        "text/csv",
+        "application/x-ndjson",
+        "application/jsonl",
+    ];
+
+    fn preferred_of(accept: &str) -> Option<&'static str> {
+        preferred(
+            &TestRequest::get().insert_header((ACCEPT, accept)).to_http_request(),
+            OFFERED,
+        )
+        .ok()
+    }
+
+    #[test]
+    fn the_accept_header_chooses_the_form() {
+        let (json, csv, lines) = (Some("application/json"), Some("text/csv"), Some("application/x-ndjson"));
+        for (accept, chosen) in [
+            ("text/csv", csv),
+            ("TEXT/CSV;charset=utf-8", csv),
+            ("text/*", csv),
+            ("*/*", json),
+            ("application/*", json),
+            ("text/csv, */*", csv),
+            ("text/csv;q=0.5, */*", json),
+            ("text/csv, application/json", json),
+            ("application/x-ndjson", lines),
+            ("application/jsonl", Some("application/jsonl")),
+            ("application/json;q=0, application/*", lines),
+            ("text/html, application/xhtml+xml, */*;q=0.8", json),
+            ("text/html", None),
+            ("application/json;q=0", None),
+            ("", json),
+        ] {
+            assert_eq!(preferred_of(accept), chosen, "{accept:?}");
+        }
+        assert_eq!(preferred(&TestRequest::get().to_http_request(), OFFERED).ok(), json);
+    }
+}
