@@ -14,7 +14,11 @@ use super::{
     password::PasswordSource,
 };
 use crate::{
-    service::import::{ImportOptions, Outcome, Report},
+    domain::token::TokenId,
+    service::import::{
+        ImportOptions, Outcome, Report,
+        rows::{self, Row},
+    },
     settings::{LogFormat, StoreSettings},
     startup::{logging, open_service},
 };
@@ -47,6 +51,12 @@ pub struct Import {
     /// Import the rows that can be, even if others are refused; otherwise it is all of them or none
     #[arg(long)]
     keep_going: bool,
+    /// Import the admins of an export, too, with the passwords that they have there
+    #[arg(long)]
+    with_admins: bool,
+    /// Import this token alone; repeatable, or with commas
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = token_id)]
+    only: Vec<TokenId>,
     /// Write nothing, and say what would become of each row
     #[arg(long)]
     dry_run: bool,
@@ -61,9 +71,11 @@ pub struct Import {
 pub async fn run(import: Import) -> Result<(), CliError> {
     logging::init(LogFormat::Text);
     let source = Source::parse(&import.source)?;
-    let rows = crate::service::import::rows::read(&source.read(&import)?)
+    let rows = rows::read(&source.read(&import)?, source.from())
         // What was read cannot be imported; nobody has called the program wrong.
         .map_err(|invalid| CliError::Failed(invalid.to_string()))?;
+    let is_meant = |row: &Row| import.only.is_empty() || row.token_id().is_some_and(|id| import.only.contains(&id));
+    let rows: Vec<Row> = rows.into_iter().filter(is_meant).collect();
     let service = open_service(&import.store, true)?;
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go")
         .unwrap_or(ProgressStyle::default_bar());
@@ -74,6 +86,7 @@ pub async fn run(import: Import) -> Result<(), CliError> {
         update: import.update,
         keep_going: import.keep_going,
         dry_run: import.dry_run,
+        with_admins: import.with_admins,
     };
     let progress = {
         let bar = bar.clone();
@@ -97,6 +110,10 @@ pub async fn run(import: Import) -> Result<(), CliError> {
         return Err(CliError::Failed(message));
     }
     Ok(())
+}
+
+fn token_id(text: &str) -> Result<TokenId, String> {
+    TokenId::parse(text).ok_or_else(|| "it is not a UUID".to_owned())
 }
 
 fn print(import: &Import, report: &Report) -> Result<(), CliError> {

@@ -181,7 +181,10 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
         } => {
             let service = open_service(&store, false)?;
             let deleted = service.delete_matching(call(), filters.into(), expected).await?;
-            output::line(&format!("deleted {deleted} tokens"))
+            output::line(&format!(
+                "deleted {deleted} token{}",
+                if deleted == 1 { "" } else { "s" }
+            ))
         }
     }
 }

@@ -13,6 +13,15 @@ pub struct TokenRecord {
     pub grace_values: Vec<GraceValue>,
 }
 
+impl TokenRecord {
+    /// The hashes of every value that works.
+    pub fn values(&self) -> impl Iterator<Item = ValueHash> {
+        self.value
+            .into_iter()
+            .chain(self.grace_values.iter().map(|grace| grace.value))
+    }
+}
+
 /// A value that was rotated away and still works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraceValue {

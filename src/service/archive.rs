@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::passwords::can_be_verified;
 use crate::domain::{
     Invalid,
     actor::{Actor, ActorKind},
@@ -20,6 +21,8 @@ use crate::domain::{
 
 /// What the first line says that the lines are.
 pub const FORMAT: &str = "tokenbridge-export";
+/// The most characters of an actor's id: those of an admin's name.
+const LONGEST_ACTOR: usize = 255;
 /// The only version of it.
 pub const VERSION: u32 = 1;
 
@@ -198,11 +201,18 @@ impl TryFrom<AdminLine> for AdminRecord {
     type Error = Invalid;
 
     fn try_from(line: AdminLine) -> Result<Self, Invalid> {
+        let password_hash = PasswordHash::from_phc(line.password_hash);
+        if !can_be_verified(&password_hash) {
+            return Err(Invalid::new(
+                "passwordHash",
+                "it is not the argon2id hash of a password, or one that costs too much",
+            ));
+        }
         let changed = line.password_changed_at;
         Ok(Self {
             admin: Admin {
                 name: AdminName::parse(line.name)?,
-                password_hash: PasswordHash::from_phc(line.password_hash),
+                password_hash,
             },
             created_at: Timestamp::parse("createdAt", &line.created_at)?,
             password_changed_at: changed
@@ -213,6 +223,9 @@ impl TryFrom<AdminLine> for AdminRecord {
 }
 
 fn actor(line: ActorLine) -> Result<Actor, Invalid> {
+    if line.id.is_empty() || line.id.chars().count() > LONGEST_ACTOR || line.id.chars().any(char::is_control) {
+        return Err(Invalid::new("id", "it is no actor's name or id"));
+    }
     let kind = ActorKind::from_name(&line.kind)
         .ok_or_else(|| Invalid::new("type", format!("{:?} is no kind of actor", line.kind)))?;
     Ok(Actor { id: line.id, kind })
@@ -227,7 +240,8 @@ fn hexadecimal(value: &ValueHash) -> String {
 }
 
 fn hash(text: &str) -> Result<ValueHash, Invalid> {
-    let digits: Option<Vec<u8>> = (0..text.len())
+    let all_digits = text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let digits: Option<Vec<u8>> = (0..if all_digits { text.len() } else { 0 })
         .step_by(2)
         .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
         .collect();

@@ -50,6 +50,8 @@ impl Service {
             .read(move |conn| {
                 let now = clock.now();
                 let caller = still_valid(conn, caller, origin, now)?;
+                // Whoever is told how many match could find out names, letter by letter.
+                authorize(&caller, Operation::Read, None)?;
                 authorize(&caller, Operation::Delete, None)?;
                 Ok::<_, Error>(tokens::ids(conn, &asked, now)?)
             })
@@ -86,13 +88,17 @@ impl Service {
 
 fn check_number(found: usize, expected: Option<u64>) -> Result<u64, Error> {
     let found = found as u64;
+    let matching = match found {
+        1 => "1 token matches".to_owned(),
+        found => format!("{found} tokens match"),
+    };
     match expected {
         Some(expected) if expected == found => Ok(found),
         Some(expected) => Err(Error::Conflict(format!(
-            "{found} tokens match, and not {expected}; nothing was deleted"
+            "{matching}, and not {expected}; nothing was deleted"
         ))),
         None => {
-            let message = format!("{found} tokens match; say expected={found} to delete them");
+            let message = format!("{matching}; say expected={found} to delete them");
             Err(Invalid::new("expected", message).into())
         }
     }

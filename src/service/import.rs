@@ -23,8 +23,9 @@ use crate::{
         permission::{Permission, PermissionSet},
         record::{AdminRecord, TokenRecord},
         token::{Change, Token, TokenId},
+        value::ValueHash,
     },
-    store::{AnyConnection, StoreError, audit, feed::Listener, records, revision},
+    store::{AnyConnection, audit, feed::Listener, records, revision},
 };
 use rows::{Content, LegacyRow, Row};
 
@@ -33,6 +34,7 @@ const ROWS_AT_ONCE: usize = records::MOST_AT_ONCE;
 
 /// How rows are to be imported.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct ImportOptions {
     /// From where they come, for the audit: a URL without credentials, or a file.
     pub source: String,
@@ -42,6 +44,8 @@ pub struct ImportOptions {
     pub keep_going: bool,
     /// Whether nothing is written.
     pub dry_run: bool,
+    /// Whether admins are imported, and not refused.
+    pub with_admins: bool,
 }
 
 /// What became of the rows.
@@ -139,7 +143,7 @@ impl Service {
     async fn import_together(
         &self,
         call: Call,
-        mut rows: Vec<Row>,
+        rows: Vec<Row>,
         options: ImportOptions,
         progress: impl Fn(usize) + Send + 'static,
     ) -> Result<Report, Error> {
@@ -154,10 +158,11 @@ impl Service {
                 options,
                 report: Report::default(),
                 outdates: false,
+                values: HashMap::new(),
             };
-            while !rows.is_empty() {
-                let rest = rows.split_off(rows.len().min(ROWS_AT_ONCE));
-                import.step(conn, std::mem::replace(&mut rows, rest))?;
+            let mut rows = rows.into_iter().peekable();
+            while rows.peek().is_some() {
+                import.step(conn, rows.by_ref().take(ROWS_AT_ONCE).collect())?;
                 progress(import.report.rows.len());
             }
             let Import {
@@ -196,6 +201,18 @@ struct Import {
     report: Report,
     /// Whether what servers remember may be wrong after it.
     outdates: bool,
+    /// Whose the values are that have come so far.
+    values: HashMap<ValueHash, TokenId>,
+}
+
+/// What is there already of what a step is about.
+struct Known {
+    tokens: HashMap<TokenId, TokenRecord>,
+    admins: HashMap<String, AdminRecord>,
+    /// Whose the values are.
+    owners: HashMap<ValueHash, TokenId>,
+    /// Tokens that were removed here, as far as the audit reaches.
+    deleted: HashSet<TokenId>,
 }
 
 /// What is to be written of a step.
@@ -209,22 +226,12 @@ struct Written {
 
 impl Import {
     fn step(&mut self, conn: &mut AnyConnection, rows: Vec<Row>) -> Result<(), Error> {
-        let ids: Vec<TokenId> = rows.iter().filter_map(Row::token_id).collect();
-        let known = records::of_ids(conn, &ids)?;
-        let admins: HashMap<String, AdminRecord> =
-            if rows.iter().any(|row| matches!(row.content, Ok(Content::Admin(_)))) {
-                let admins = records::admins(conn)?.into_iter();
-                admins
-                    .map(|admin| (admin.admin.name.as_str().to_owned(), admin))
-                    .collect()
-            } else {
-                HashMap::new()
-            };
+        let known = Known::of(conn, &rows)?;
         let mut written = Written::default();
         for Row { number, id, content } in rows {
             let outcome = match content {
                 Err(reason) => Outcome::Refused(reason),
-                Ok(Content::Admin(admin)) => self.admin(*admin, &admins, &mut written),
+                Ok(Content::Admin(admin)) => self.admin(*admin, &known, &mut written),
                 Ok(Content::Token(record)) => self.exported(*record, &known, &mut written),
                 Ok(Content::Legacy(row)) => self.legacy(row, &known, &mut written),
             };
@@ -234,9 +241,9 @@ impl Import {
                 outcome,
             });
         }
-        records::insert_all(conn, &written.new).map_err(taken)?;
+        records::insert_all(conn, &written.new)?;
         for record in &written.changed {
-            records::replace(conn, record).map_err(taken)?;
+            records::replace(conn, record)?;
         }
         for admin in &written.admins {
             records::put_admin(conn, admin)?;
@@ -244,13 +251,13 @@ impl Import {
         Ok(audit::record(conn, &written.events)?)
     }
 
-    fn legacy(&mut self, row: LegacyRow, known: &HashMap<TokenId, TokenRecord>, written: &mut Written) -> Outcome {
+    fn legacy(&mut self, row: LegacyRow, known: &Known, written: &mut Written) -> Outcome {
         let flags = |permissions: PermissionSet| {
             permissions
                 .with(Permission::OrganizationAPITokenRead, row.read)
                 .with(Permission::OrganizationAPITokenModify, row.change)
         };
-        let Some(before) = known.get(&row.id) else {
+        let Some(before) = known.tokens.get(&row.id) else {
             let token = Token {
                 id: row.id,
                 name: row.name,
@@ -268,7 +275,7 @@ impl Import {
                 value: None,
                 grace_values: Vec::new(),
             };
-            return self.create(record, written);
+            return self.create(record, known, written);
         };
         let mut after = before.clone();
         after.token.name = row.name;
@@ -280,37 +287,65 @@ impl Import {
         self.change(before, after, written)
     }
 
-    fn exported(
-        &mut self,
-        record: TokenRecord,
-        known: &HashMap<TokenId, TokenRecord>,
-        written: &mut Written,
-    ) -> Outcome {
-        match known.get(&record.token.id) {
-            None => self.create(record, written),
-            Some(before) if *before == record => Outcome::Unchanged,
-            Some(before) => self.change(before, record, written),
+    fn exported(&mut self, mut record: TokenRecord, known: &Known, written: &mut Written) -> Outcome {
+        if let Some(reason) = self.taken_value(&record, known) {
+            return Outcome::Refused(reason.to_owned());
+        }
+        let id = record.token.id;
+        let hashes: Vec<ValueHash> = record.values().collect();
+        self.values.extend(hashes.into_iter().map(|hash| (hash, id)));
+        let Some(before) = known.tokens.get(&id) else {
+            return self.create(record, known, written);
+        };
+        // A use here is no difference, and does not go backwards.
+        record.token.last_used_at = record.token.last_used_at.max(before.token.last_used_at);
+        let mut same = before.clone();
+        same.token.last_used_at = record.token.last_used_at;
+        if same == record {
+            return Outcome::Unchanged;
+        }
+        self.change(before, record, written)
+    }
+
+    /// Why a value of a token cannot be its own, if it is another's, here or in the import.
+    fn taken_value(&self, record: &TokenRecord, known: &Known) -> Option<&'static str> {
+        let id = record.token.id;
+        let of_another = |hash: &ValueHash| {
+            let owners = [known.owners.get(hash), self.values.get(hash)];
+            owners.into_iter().flatten().any(|owner| *owner != id)
+        };
+        let mut own = HashSet::new();
+        if record.values().any(|hash| of_another(&hash)) {
+            Some("one of its values belongs to another token")
+        } else if !record.values().all(|hash| own.insert(hash)) {
+            Some("one of its values is there twice")
+        } else {
+            None
         }
     }
 
-    fn admin(&mut self, record: AdminRecord, known: &HashMap<String, AdminRecord>, written: &mut Written) -> Outcome {
+    fn admin(&mut self, record: AdminRecord, known: &Known, written: &mut Written) -> Outcome {
+        if !self.options.with_admins {
+            return Outcome::Refused("it is an admin; --with-admins imports those".to_owned());
+        }
         let name = record.admin.name.as_str().to_owned();
-        let (outcome, action) = match known.get(&name) {
+        let (outcome, action) = match known.admins.get(&name) {
             None => (Outcome::Created, Action::AdminAdded),
             Some(before) if before.admin.password_hash == record.admin.password_hash => return Outcome::Unchanged,
             Some(_) if !self.options.update => return conflict("password"),
             Some(_) => (Outcome::Changed("password".to_owned()), Action::AdminPasswordChanged),
         };
-        if action.outdates() {
-            self.outdates = true;
-        }
-        let details = json!({ "name": name, "source": self.options.source });
+        self.outdates |= action.outdates();
+        let details = json!({ "admin": name, "source": self.options.source });
         written.events.push(self.event(action, None, details));
         written.admins.push(record);
         outcome
     }
 
-    fn create(&self, record: TokenRecord, written: &mut Written) -> Outcome {
+    fn create(&self, record: TokenRecord, known: &Known, written: &mut Written) -> Outcome {
+        if known.deleted.contains(&record.token.id) && !self.options.update {
+            return Outcome::Refused("it was deleted here; --update would bring it back".to_owned());
+        }
         let mut details = described(&record.token);
         self.name_source(&mut details);
         written
@@ -387,23 +422,40 @@ fn conflict(what: &str) -> Outcome {
     ))
 }
 
-/// A value can belong to one token alone.
-fn taken(error: StoreError) -> Error {
-    match error {
-        StoreError::Exists => Error::Conflict("a value of the import belongs to another token here".to_owned()),
-        other => other.into(),
+impl Known {
+    fn of(conn: &mut AnyConnection, rows: &[Row]) -> Result<Self, Error> {
+        let contents = || rows.iter().filter_map(|row| row.content.as_ref().ok());
+        let ids: Vec<TokenId> = rows.iter().filter_map(Row::token_id).collect();
+        let hashes: Vec<ValueHash> = contents().flat_map(Content::values).collect();
+        let admins = if contents().any(|content| matches!(content, Content::Admin(_))) {
+            records::admins(conn)?
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            tokens: records::of_ids(conn, &ids)?,
+            admins: admins
+                .into_iter()
+                .map(|admin| (admin.admin.name.as_str().to_owned(), admin))
+                .collect(),
+            owners: records::owners_of(conn, &hashes)?,
+            deleted: audit::deleted_of(conn, &ids)?,
+        })
     }
 }
 
 /// Refuses rows whose id has come before.
 fn without_repetitions(mut rows: Vec<Row>) -> Vec<Row> {
     let mut seen = HashSet::new();
+    let mut names = HashSet::new();
     for row in &mut rows {
-        if let Ok(Content::Admin(_)) = row.content {
-            continue;
-        }
-        if row.token_id().is_some_and(|id| !seen.insert(id)) {
-            row.content = Err("its uuid has come before".to_owned());
+        let is_new = match &row.content {
+            Err(_) => true,
+            Ok(Content::Admin(record)) => names.insert(record.admin.name.as_str().to_owned()),
+            Ok(_) => row.token_id().is_none_or(|id| seen.insert(id)),
+        };
+        if !is_new {
+            row.content = Err("its uuid, or its name, has come before".to_owned());
         }
     }
     rows

@@ -140,6 +140,20 @@ impl Passwords {
     }
 }
 
+/// The most memory that a hash from elsewhere may cost, in KiB, and the most passes: otherwise each login would be a burden.
+const MOST_MEMORY: u32 = 262_144;
+const MOST_PASSES: u32 = 16;
+
+/// Whether a hash that comes from elsewhere is one that passwords can be verified against: argon2id, complete, and no burden.
+pub fn can_be_verified(hash: &PasswordHash) -> bool {
+    let Ok(hash) = phc::PasswordHash::new(hash.as_phc()) else {
+        return false;
+    };
+    let complete = hash.algorithm.as_str() == "argon2id" && hash.salt.is_some() && hash.hash.is_some();
+    let params = argon2::Params::try_from(&hash);
+    complete && params.is_ok_and(|params| params.m_cost() <= MOST_MEMORY && params.t_cost() <= MOST_PASSES)
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)
         .await

@@ -1,5 +1,7 @@
 //! Audit events, kept in the transaction of the change that they tell of.
 
+use std::collections::HashSet;
+
 use diesel::{
     BoolExpressionMethods, Connection, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
     QueryableByName, RunQueryDsl, connection::SimpleConnection, dsl::max, sql_query, sql_types::Text,
@@ -198,6 +200,23 @@ pub fn tip(conn: &mut AnyConnection) -> Result<Tip, StoreError> {
         latest: latest.unwrap_or_default(),
         writers: writers.into_iter().map(|writer| writer.virtualtransaction).collect(),
     })
+}
+
+/// Which of those tokens were deleted, as far as the events reach.
+///
+/// # Errors
+/// When the store fails.
+pub fn deleted_of(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet<TokenId>, StoreError> {
+    let ids = ids.iter().map(|id| Some(id.to_string()));
+    let found: Vec<Option<String>> = audit_events::table
+        .filter(audit_events::token_id.eq_any(ids))
+        .filter(audit_events::action.eq(Action::TokenDeleted.name()))
+        .select(audit_events::token_id)
+        .load(conn)?;
+    let found = found.into_iter().flatten();
+    found
+        .map(|id| TokenId::parse(&id).ok_or(StoreError::Corrupt("audit event")))
+        .collect()
 }
 
 /// Whether there are events from before `time`.

@@ -130,6 +130,32 @@ fn insert_grace_values(conn: &mut AnyConnection, record: &TokenRecord) -> Result
     Ok(())
 }
 
+/// Whose those values are, current ones and those in their grace period, as far as they are anybody's.
+///
+/// # Errors
+/// When the store fails.
+pub fn owners_of(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<HashMap<ValueHash, TokenId>, StoreError> {
+    let mut owners = HashMap::new();
+    for some in values.chunks(MOST_AT_ONCE) {
+        let hashes = || some.iter().map(|hash| hash.as_bytes().to_vec());
+        let current: Vec<(Option<Vec<u8>>, String)> = tokens::table
+            .filter(tokens::value_hash.eq_any(hashes().map(Some)))
+            .select((tokens::value_hash, tokens::id))
+            .load(conn)?;
+        let earlier: Vec<(Vec<u8>, String)> = grace_values::table
+            .inner_join(tokens::table.on(tokens::seq.eq(grace_values::token_seq)))
+            .filter(grace_values::value_hash.eq_any(hashes()))
+            .select((grace_values::value_hash, tokens::id))
+            .load(conn)?;
+        let current = current.into_iter().filter_map(|(hash, id)| Some((hash?, id)));
+        for (hash, id) in current.chain(earlier) {
+            let id = TokenId::parse(&id).ok_or(StoreError::Corrupt("token id"))?;
+            owners.insert(hash_of(&hash)?, id);
+        }
+    }
+    Ok(owners)
+}
+
 /// Every admin, by name.
 ///
 /// # Errors

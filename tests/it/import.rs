@@ -24,6 +24,9 @@ tests![
     a_changed_token_is_seen_by_a_running_server,
     an_export_comes_back_equal,
     an_export_meets_what_is_there,
+    a_value_belongs_to_one_token,
+    what_was_deleted_here_does_not_come_back_by_itself,
+    admins_come_from_the_operator_alone,
     broken_sources_are_told,
 ];
 tests![OF_SERVERS_OF_OTHERS: what_passes_is_tried_again, troubles_are_told, certificates_are_checked, progress_is_for_terminals];
@@ -216,7 +219,7 @@ fn wrong_rows() -> (String, Vec<(usize, &'static str)>) {
         (2, "uuid: it is not a UUID"),
         (3, "255 are the most"),
         (4, "only blanks"),
-        (5, "its uuid has come before"),
+        (5, "has come before"),
         (6, "name: it is missing"),
         (7, "read: it is neither true nor false"),
         (8, "it is not an object"),
@@ -331,10 +334,16 @@ fn an_export_comes_back_equal(lab: &Lab) {
     let there = Program::new(&url);
     said(
         &there.run(&["import", file]),
+        1,
+        &["it is an admin; --with-admins imports those", "nothing was written"],
+    );
+    let with_admins = ["import", file, "--with-admins"];
+    said(
+        &there.run(&with_admins),
         0,
         &["3 created, 0 unchanged, 0 changed, 0 refused"],
     );
-    said(&there.run(&["import", file]), 0, &["0 created, 3 unchanged"]);
+    said(&there.run(&with_admins), 0, &["0 created, 3 unchanged"]);
     let again = there.run(&["export", "--with-admins"]);
     assert_eq!(again.out, std::fs::read_to_string(file).unwrap());
     let app = lab.app_on(&url, &[]);
@@ -347,9 +356,18 @@ fn an_export_comes_back_equal(lab: &Lab) {
 fn an_export_meets_what_is_there(lab: &Lab) {
     let app = lab.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
-    let here = Program::new(&lab.store.url());
-    let export = here.run(&["export", "--with-admins"]).out;
-    app.send("POST", &format!("{TOKENS}/{id}/rotate"), As::Admin, &[], "")
+    let export = Program::new(&lab.store.url()).run(&["export"]).out;
+    // A use since then is no difference.
+    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    app.stop();
+    said(
+        &import_text(lab, &export, &["--update"]),
+        0,
+        &["1 unchanged, 0 changed"],
+    );
+    let app = lab.app();
+    let rotated = app
+        .send("POST", &format!("{TOKENS}/{id}/rotate"), As::Admin, &[], "")
         .expect(200);
     app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(401);
     said(
@@ -358,23 +376,122 @@ fn an_export_meets_what_is_there(lab: &Lab) {
         &["differs in values or times; --update"],
     );
     said(
-        &import_text(lab, &export, &["--update"]),
+        &import_text(lab, &export, &["--update", "--only", ONE]),
         0,
-        &["1 unchanged, 1 changed"],
+        &["0 unchanged, 0 changed"],
     );
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
-    // A value belongs to one token.
-    let thief = export.replace(&id, ONE);
-    app.get(TOKENS, As::Admin).expect(200);
     said(
-        &import_text(lab, &thief, &[]),
-        1,
-        &["a value of the import belongs to another token here"],
+        &import_text(lab, &export, &["--update", "--only", &id]),
+        0,
+        &["0 unchanged, 1 changed"],
+    );
+    crate::support::eventually("the server has heard of it", || {
+        let new = string(&rotated.json()["value"]);
+        let statuses = [&value, &new].map(|key| app.get(&format!("{TOKENS}/self"), As::Key(key)).status);
+        (statuses == [200, 401]).then_some(())
+    });
+    let shown = app.get(&format!("{TOKENS}/{id}"), As::Admin).json();
+    assert!(
+        shown["lastUsedAt"].is_string(),
+        "a last use does not go backwards: {shown}"
     );
     let half: String = export.lines().take(2).collect::<Vec<_>>().join("\n");
     said(&import_text(lab, &half, &[]), 1, &["the export breaks off"]);
     let newer = export.replace("\"version\":1", "\"version\":2");
     said(&import_text(lab, &newer, &[]), 1, &["version 2"]);
+}
+
+fn a_value_belongs_to_one_token(lab: &Lab) {
+    let app = lab.app();
+    let (id, value) = app.new_token(&json!({ "name": "victim", "permissions": ["AlertRead"] }));
+    let export = Program::new(&lab.store.url()).run(&["export"]).out;
+    let current = export.replace(&id, ONE);
+    let hash = export
+        .split("\"valueHash\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let grace = format!("[{{\"valueHash\":\"{hash}\",\"validUntil\":\"2099-01-01T00:00:00Z\"}}]");
+    let in_grace = current
+        .replace(&format!("\"valueHash\":\"{hash}\""), "\"valueHash\":null")
+        .replace("\"graceValues\":[]", &format!("\"graceValues\":{grace}"));
+    let twice = export.replace("\"graceValues\":[]", &format!("\"graceValues\":{grace}"));
+    for (thief, reason) in [
+        (&current, "one of its values belongs to another token"),
+        (&in_grace, "one of its values belongs to another token"),
+        (&twice, "one of its values is there twice"),
+    ] {
+        assert_ne!(*thief, export);
+        said(
+            &import_text(lab, thief, &["--keep-going", "--update"]),
+            1,
+            &[reason, "1 refused"],
+        );
+    }
+    let signed = export.replace(hash, &"+f".repeat(32));
+    said(
+        &import_text(lab, &signed, &["--update"]),
+        1,
+        &["it is not 64 hexadecimal digits"],
+    );
+    app.delete(&format!("{TOKENS}/{id}"), As::Admin).expect(204);
+    app.get("/verify?require=AlertRead", As::Key(&value)).expect(401);
+}
+
+fn what_was_deleted_here_does_not_come_back_by_itself(lab: &Lab) {
+    said(&import_text(lab, &list(), &[]), 0, &["2 created"]);
+    lab.app().delete(&format!("{TOKENS}/{ONE}"), As::Admin).expect(204);
+    said(
+        &import_text(lab, &list(), &[]),
+        1,
+        &["it was deleted here; --update would bring it back"],
+    );
+    said(
+        &import_text(lab, &list(), &["--update"]),
+        0,
+        &["1 created, 1 unchanged"],
+    );
+}
+
+fn admins_come_from_the_operator_alone(lab: &Lab) {
+    let here = Program::new(&lab.store.url());
+    let export = here.run(&["export", "--with-admins"]).out;
+    let bamboo = Bamboo::start(Manner {
+        body: export.replace("\"name\":\"admin\"", "\"name\":\"backdoor\""),
+        ..Manner::default()
+    });
+    let address = format!("http://{}", bamboo.address);
+    said(
+        &import(lab, &["--with-admins", &address]),
+        1,
+        &["it is not the list of a legacy server"],
+    );
+    let line = export.lines().find(|line| line.contains("\"admin\"")).unwrap();
+    let twice = export
+        .replace(line, &format!("{line}\n{line}"))
+        .replace("\"admins\":1", "\"admins\":2");
+    said(&import_text(lab, &twice, &["--with-admins"]), 1, &["has come before"]);
+    for hash in [
+        "junk",
+        "$argon2id$v=19$m=4000000,t=50,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ] {
+        let known = line
+            .split("\"passwordHash\":\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        let costly = export.replace(known, hash);
+        said(
+            &import_text(lab, &costly, &["--with-admins", "--update"]),
+            1,
+            &["it is not the argon2id hash of a password"],
+        );
+    }
+    assert_eq!(here.run(&["export", "--with-admins"]).out, export);
 }
 
 fn broken_sources_are_told(lab: &Lab) {

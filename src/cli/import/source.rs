@@ -16,7 +16,7 @@ use ureq::{
 };
 
 use super::Import;
-use crate::{cli::CliError, domain::Invalid};
+use crate::{cli::CliError, domain::Invalid, service::import::rows::From};
 
 /// The paths of the list, the newer one first.
 const LISTS: [&str; 2] = ["/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens"];
@@ -65,7 +65,8 @@ impl Source {
         if text == "-" {
             return Ok(Self::StandardInput);
         }
-        if !text.starts_with("http://") && !text.starts_with("https://") {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if !matches!(scheme.as_deref(), Some("http" | "https")) {
             return Ok(Self::File(text.into()));
         }
         let uri: Uri = text
@@ -76,8 +77,8 @@ impl Source {
                 "a name and a password do not belong in an address, which others can see; use --user",
             ));
         }
-        if uri.query().is_some() {
-            return Err(wrong("the address of a server has no query"));
+        if uri.query().is_some() || text.contains('#') {
+            return Err(wrong("the address of a server has no query and no fragment"));
         }
         let address = text.trim_end_matches('/');
         let whole = LISTS.iter().find_map(|list| Some((address.strip_suffix(list)?, *list)));
@@ -86,6 +87,14 @@ impl Source {
             base: base.to_owned(),
             list,
         })
+    }
+
+    /// Who is to answer for what is read.
+    pub fn from(&self) -> From {
+        match self {
+            Self::Server { .. } => From::LegacyServer,
+            Self::File(_) | Self::StandardInput => From::Operator,
+        }
     }
 
     /// Reads it.
@@ -187,7 +196,9 @@ impl Server {
                         Err(error) => (format!("{address} breaks off: {error}"), None),
                     }
                 }
-                Ok(response) if response.status().is_server_error() => {
+                Ok(response)
+                    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS =>
+                {
                     let after = response.headers().get(header::RETRY_AFTER);
                     let seconds = after.and_then(|value| value.to_str().ok()?.parse().ok());
                     (
@@ -244,7 +255,10 @@ fn refusal(address: &str, response: &Response<Body>, with_password: bool) -> Str
         }
         status if status.is_redirection() => format!(
             "{address} sends on to {}; if the server lives there, import from there",
-            text("location").unwrap_or("elsewhere")
+            // It may hold a password.
+            text("location")
+                .filter(|location| !location.contains('@'))
+                .unwrap_or("elsewhere")
         ),
         status => format!("{address} answers {status}"),
     }

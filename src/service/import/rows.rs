@@ -11,6 +11,7 @@ use crate::{
         name::TokenName,
         record::{AdminRecord, TokenRecord},
         token::TokenId,
+        value::ValueHash,
     },
     service::archive::{FORMAT, Line, VERSION},
 };
@@ -47,6 +48,16 @@ pub struct LegacyRow {
     pub change: bool,
 }
 
+impl Content {
+    /// The hashes of the values that it brings.
+    pub fn values(&self) -> Vec<ValueHash> {
+        match self {
+            Self::Token(record) => record.values().collect(),
+            Self::Legacy(_) | Self::Admin(_) => Vec::new(),
+        }
+    }
+}
+
 impl Row {
     /// The token that it is about.
     pub fn token_id(&self) -> Option<TokenId> {
@@ -58,14 +69,28 @@ impl Row {
     }
 }
 
+/// From where a text comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// A legacy server, which has nothing to say but its list: an export could make admins here.
+    LegacyServer,
+    /// Whoever runs the import.
+    Operator,
+}
+
 /// Reads the list of a legacy server, or an export: whichever the text is.
 ///
 /// # Errors
 /// When it is neither, or breaks off. A row that is wrong is told of in its place.
-pub fn read(text: &[u8]) -> Result<Vec<Row>, Invalid> {
+pub fn read(text: &[u8], from: From) -> Result<Vec<Row>, Invalid> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     match text.trim_ascii_start().first() {
         None => Err(source("it is empty")),
         Some(b'[') => read_list(text),
+        Some(_) if from == From::LegacyServer && !text.trim_ascii_start().starts_with(b"<") => {
+            Err(source("it is not the list of a legacy server"))
+        }
         Some(b'{') => read_export(text),
         Some(b'<') => Err(source(
             "it is a page of HTML and not the list of tokens: is the address right, and the user one who may see the list?",
