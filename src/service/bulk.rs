@@ -50,8 +50,6 @@ impl Service {
             .read(move |conn| {
                 let now = clock.now();
                 let caller = still_valid(conn, caller, origin, now)?;
-                // Whoever is told how many match could find out names, letter by letter.
-                authorize(&caller, Operation::Read, None)?;
                 authorize(&caller, Operation::Delete, None)?;
                 Ok::<_, Error>(tokens::ids(conn, &asked, now)?)
             })

@@ -234,6 +234,15 @@ fn by_the_command_line(walk: &mut Walk<'_>) {
             &event("token.deleted", &id, described),
         );
     }
+    let uuid = "11111111-1111-4111-8111-111111111111";
+    let list = |name: &str| json!([{ "uuid": uuid, "name": name, "read": true }]).to_string();
+    done(&["import", "-"], &list("brought over"));
+    let mut came = described("brought over", &[READ]);
+    came["source"] = json!("standard input");
+    walk.left("tokenbridge import", &event("token.imported", uuid, came));
+    done(&["import", "-", "--update"], &list("renamed there"));
+    let changed = json!({ "name": { "from": "brought over", "to": "renamed there" }, "source": "standard input" });
+    walk.left("tokenbridge import --update", &event("token.imported", uuid, changed));
     let ops = json!({ "admin": "ops" });
     for (arguments, password, action) in [
         (

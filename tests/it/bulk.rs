@@ -166,14 +166,14 @@ fn what_was_used_a_second_ago_is_not_unused(lab: &Lab) {
     let ended = program.run(&["token", "delete", "--unused-since", &since, "--expected", "2"]);
     assert_eq!(
         (ended.code, ended.err.as_str()),
-        (1, "tokenbridge: 1 tokens match, and not 2; nothing was deleted\n")
+        (1, "tokenbridge: 1 token matches, and not 2; nothing was deleted\n")
     );
     lab.clock.advance(Duration::from_hours(24));
     let since = lab.clock.in_seconds(-3600);
     app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
     let query = format!("unusedSince={since}");
     let told = remove(&app, &query, As::Admin).expect(400).message();
-    assert!(told.contains("1 tokens match"), "{told}");
+    assert!(told.contains("1 token matches"), "{told}");
     remove(&app, &format!("{query}&expected=2"), As::Admin).expect(409);
     remove(&app, &format!("{query}&expected=1"), As::Admin).expect(200);
     let left = app.get(TOKENS, As::Admin).json();
@@ -323,7 +323,7 @@ fn the_command_line_deletes_by_filters(lab: &Lab) {
     let ended = program.run(&arguments);
     assert_eq!((ended.code, ended.out.as_str()), (0, "deleted 3 tokens\n"), "{ended:?}");
     let ended = program.run(&["token", "delete", "--expires-before", &later, "--expected", "1"]);
-    assert_eq!((ended.code, ended.out.as_str()), (0, "deleted 1 tokens\n"), "{ended:?}");
+    assert_eq!((ended.code, ended.out.as_str()), (0, "deleted 1 token\n"), "{ended:?}");
     eventually("the server hears of it", || {
         (app.get(&format!("{TOKENS}/self"), As::Key(&value)).status == 401).then_some(())
     });
