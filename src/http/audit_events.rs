@@ -47,7 +47,7 @@ pub struct EventQuery {
     #[param(required = false, nullable = false, format = DateTime)]
     until: Option<String>,
     /// Only events of this actor: an admin's name, a token's id, or `cli`
-    #[param(required = false, nullable = false)]
+    #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     actor: Option<String>,
     /// Only events of this token
     #[param(required = false, nullable = false, format = "uuid")]
