@@ -7,16 +7,20 @@ pub mod error;
 pub mod feed;
 pub mod legacy_usage;
 mod migrations;
+mod queue;
+mod reader;
 pub mod records;
 pub mod revision;
 mod schema;
 pub mod tokens;
 pub mod transfer;
 pub mod url;
+mod writer;
 
 use std::{
+    num::NonZeroUsize,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -24,35 +28,44 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use connection::Connections;
+use connection::Pool;
 pub use connection::{AnyConnection, Usage};
 pub use error::{OpenError, StoreError};
+use reader::Reader;
 use url::DatabaseUrl;
+use writer::{Terms, Writer};
 
 const CONNECTIONS: u32 = 8;
+/// How many of them are for look-ups in SQLite at most.
+const MOST_READERS: usize = 4;
 /// How much longer than a statement the work of a call may take, so that it is the database that ends it.
 const GRACE: Duration = Duration::from_secs(2);
-const LONGEST_CONNECT: Duration = Duration::from_secs(3);
-/// How long after a failed connection the next calls are told so at once.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The store. Its work runs on threads that may block, never more of them at once than there are connections.
 #[derive(Clone)]
 pub struct Store {
     /// The name of its kind of database.
     pub kind: &'static str,
-    pool: r2d2::Pool<Connections>,
+    pool: Pool,
     connections: Arc<Semaphore>,
-    writers: Arc<Semaphore>,
-    unreachable_since: Arc<Mutex<Option<Instant>>>,
+    threads: Threads,
     waiting: Arc<AtomicUsize>,
     patience: Duration,
+}
+
+/// On which threads a store is written to, and looked into briefly.
+#[derive(Clone)]
+enum Threads {
+    /// SQLite has one writer, and answers a look-up sooner than a thread wakes.
+    Own(Writer, Reader),
+    /// PostgreSQL keeps a thread waiting: any one that may block, with as many writers as there are permits.
+    Any(Arc<Semaphore>),
 }
 
 /// How the connections of a store are doing.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreState {
-    /// How many are at work, or about to be opened for it.
+    /// How many are at work.
     pub busy: u32,
     /// How many are open and at rest.
     pub idle: u32,
@@ -78,23 +91,26 @@ impl Store {
             .map_err(|error| OpenError::Connection(url.to_string(), migrations::one_line(&error.to_string())))?;
         let applied = migrations::run(url, &mut conn)?;
         drop(conn);
-        let pool = r2d2::Pool::builder()
-            .max_size(CONNECTIONS)
-            .min_idle(Some(0))
-            .connection_timeout(LONGEST_CONNECT)
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Connections::new(url.clone(), usage));
-        let writers = match url {
-            DatabaseUrl::Sqlite(_) => 1,
+        let pool = Pool::new(url.clone(), usage, CONNECTIONS);
+        let (threads, others) = match url {
+            DatabaseUrl::Sqlite(_) => {
+                let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+                let readers = cores.min(MOST_READERS);
+                let reader = Reader::start(&pool, readers).map_err(OpenError::Thread)?;
+                let writer = Writer::start(pool.clone()).map_err(OpenError::Thread)?;
+                (Threads::Own(writer, reader), CONNECTIONS as usize - readers - 1)
+            }
             // Writes can hang where reads do not: while a synchronous standby is missing. Some connections are left for reads.
-            DatabaseUrl::Postgres(_) => CONNECTIONS as usize - 2,
+            DatabaseUrl::Postgres(_) => {
+                let writers = Semaphore::new(CONNECTIONS as usize - 2);
+                (Threads::Any(Arc::new(writers)), CONNECTIONS as usize)
+            }
         };
         let store = Self {
             kind: url.kind(),
             pool,
-            connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
-            writers: Arc::new(Semaphore::new(writers)),
-            unreachable_since: Arc::default(),
+            connections: Arc::new(Semaphore::new(others)),
+            threads,
             waiting: Arc::default(),
             patience: usage.patience,
         };
@@ -140,6 +156,27 @@ impl Store {
         self.with_connection(deadline, self.patience, work).await
     }
 
+    /// Reads what takes no time to speak of: a few rows, by an index.
+    ///
+    /// # Errors
+    /// What `work` gives, or that the store is busy or gone.
+    pub async fn read_briefly<T, E>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &self.threads {
+            Threads::Any(_) => self.read(work).await,
+            Threads::Own(_, reader) => {
+                let deadline = Instant::now() + self.patience + GRACE;
+                reader.read(deadline, Waiting::new(&self.waiting), work).await
+            }
+        }
+    }
+
     /// How long a call waits for a connection, and then about as long for the answer.
     pub fn patience(&self) -> Duration {
         self.patience
@@ -147,10 +184,10 @@ impl Store {
 
     /// How its connections are doing.
     pub fn state(&self) -> StoreState {
-        let free = self.connections.available_permits();
+        let pool = self.pool.state();
         StoreState {
-            busy: CONNECTIONS.saturating_sub(u32::try_from(free).unwrap_or(CONNECTIONS)),
-            idle: self.pool.state().idle_connections,
+            busy: pool.connections - pool.idle_connections,
+            idle: pool.idle_connections,
             waiting: self.waiting.load(Ordering::Relaxed),
             most: CONNECTIONS,
         }
@@ -167,10 +204,10 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let permit = self.wait_for(&self.connections, deadline).await?;
-        let store = self.clone();
+        let pool = self.pool.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let mut conn = store.connection()?;
+            let mut conn = pool.get()?;
             work(&mut conn)
         });
         // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
@@ -185,22 +222,11 @@ impl Store {
         semaphore: &Arc<Semaphore>,
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, StoreError> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = Waiting::new(&self.waiting);
         tokio::time::timeout_at(deadline.into(), Arc::clone(semaphore).acquire_owned())
             .await
             .map_err(|_| StoreError::Busy)?
             .map_err(|_| StoreError::Ending)
-    }
-
-    fn connection(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
-        let failed_at = || self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed_at().is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE) {
-            return Err(StoreError::StillUnreachable);
-        }
-        let conn = self.pool.get();
-        *failed_at() = conn.is_err().then(Instant::now);
-        Ok(conn?)
     }
 
     /// Writes, all or nothing: `work` is one transaction, which an error undoes. When this answers, the change is on disk.
@@ -232,7 +258,19 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let deadline = Instant::now() + self.patience;
-        let writer = self.wait_for(&self.writers, deadline).await?;
+        let writers = match &self.threads {
+            Threads::Any(writers) => writers,
+            Threads::Own(writer, _) => {
+                let terms = Terms {
+                    deadline,
+                    longest: longest.saturating_add(GRACE),
+                    alone: longest > self.patience,
+                    waiting: Waiting::new(&self.waiting),
+                };
+                return writer.write(terms, work).await;
+            }
+        };
+        let writer = self.wait_for(writers, deadline).await?;
         self.with_connection(deadline, longest, move |conn| {
             let _writer = writer;
             conn.begin_write().map_err(StoreError::from)?;
@@ -252,10 +290,17 @@ impl Store {
     }
 }
 
-/// A call that waits, until this is dropped.
-struct Waiting<'s>(&'s AtomicUsize);
+/// That a call waits, until this is dropped.
+struct Waiting(Arc<AtomicUsize>);
 
-impl Drop for Waiting<'_> {
+impl Waiting {
+    fn new(waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiting))
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -2,7 +2,11 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Invalid, clock::Timestamp, token::Token};
+use super::{
+    Invalid,
+    clock::Timestamp,
+    token::{Token, TokenSummary},
+};
 
 /// A place in the list of all tokens, oldest first: behind the row of that number.
 ///
@@ -164,6 +168,15 @@ pub struct Page {
     /// The tokens.
     pub tokens: Vec<Token>,
     /// Where the next page begins; nothing on the last.
+    pub next: Option<Cursor>,
+}
+
+/// A page of what the legacy view shows of tokens. The last one can be empty.
+#[derive(Clone, Debug)]
+pub struct SummaryPage {
+    /// The tokens, oldest first.
+    pub tokens: Vec<TokenSummary>,
+    /// Where the next page begins, if there may be one.
     pub next: Option<Cursor>,
 }
 

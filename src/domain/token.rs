@@ -1,5 +1,6 @@
 //! The one token that both APIs show.
 
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
     cidr::CidrBlocks,
     clock::Timestamp,
     name::TokenName,
-    permission::{Permission, PermissionSet},
+    permission::PermissionSet,
     random::{Random, RandomError},
 };
 
@@ -39,6 +40,12 @@ impl TokenId {
 impl std::fmt::Display for TokenId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl Serialize for TokenId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -82,18 +89,17 @@ impl Token {
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
+}
 
-    /// The legacy view's `read`.
-    #[must_use]
-    pub const fn legacy_read(&self) -> bool {
-        self.permissions.contains(Permission::OrganizationAPITokenRead)
-    }
-
-    /// The legacy view's `change`.
-    #[must_use]
-    pub const fn legacy_change(&self) -> bool {
-        self.permissions.contains(Permission::OrganizationAPITokenModify)
-    }
+/// What the legacy view shows of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSummary {
+    /// What it is known by.
+    pub id: TokenId,
+    /// What people call it.
+    pub name: TokenName,
+    /// What it may do.
+    pub permissions: PermissionSet,
 }
 
 /// When a new or changed token is to stop working.

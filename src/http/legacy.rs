@@ -22,7 +22,7 @@ use crate::{
         Invalid,
         name::TokenName,
         permission::{Permission, PermissionSet},
-        token::{Token, TokenId},
+        token::{Token, TokenId, TokenSummary},
     },
     service::{
         Error,
@@ -43,8 +43,8 @@ pub struct Prefix(pub &'static str);
 }))]
 pub struct LegacyToken<'a> {
     /// The identifier of the token; the id of /api-tokens
-    #[schema(format = "uuid")]
-    uuid: String,
+    #[schema(value_type = String, format = "uuid")]
+    uuid: TokenId,
     /// The name of the token
     name: &'a str,
     /// Whether the token reads: it holds `OrganizationAPITokenRead`
@@ -53,14 +53,26 @@ pub struct LegacyToken<'a> {
     change: bool,
 }
 
+impl<'a> LegacyToken<'a> {
+    fn new(uuid: TokenId, name: &'a TokenName, permissions: PermissionSet) -> Self {
+        Self {
+            uuid,
+            name: name.as_str(),
+            read: permissions.contains(Permission::OrganizationAPITokenRead),
+            change: permissions.contains(Permission::OrganizationAPITokenModify),
+        }
+    }
+}
+
 impl<'a> From<&'a Token> for LegacyToken<'a> {
     fn from(token: &'a Token) -> Self {
-        Self {
-            uuid: token.id.to_string(),
-            name: token.name.as_str(),
-            read: token.legacy_read(),
-            change: token.legacy_change(),
-        }
+        Self::new(token.id, &token.name, token.permissions)
+    }
+}
+
+impl<'a> From<&'a TokenSummary> for LegacyToken<'a> {
+    fn from(token: &'a TokenSummary) -> Self {
+        Self::new(token.id, &token.name, token.permissions)
     }
 }
 

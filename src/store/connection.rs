@@ -1,6 +1,11 @@
 //! Connections to either database, and the pool of them.
 
-use std::{os::unix::fs::MetadataExt, path::Path, time::Duration};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use diesel::{
     Connection as _, ConnectionError, PgConnection, QueryResult, SqliteConnection,
@@ -8,7 +13,11 @@ use diesel::{
     r2d2::R2D2Connection,
 };
 
-use super::url::DatabaseUrl;
+use super::{error::StoreError, url::DatabaseUrl};
+
+const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+/// How long after a failed connection the next calls are told so at once.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// A connection to whichever database the URL names. Queries are written once, for both.
 #[derive(diesel::MultiConnection)]
@@ -46,6 +55,11 @@ impl AnyConnection {
             AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
             AnsiTransactionManager::begin_transaction(conn),
         )
+    }
+
+    /// Begins a part of the transaction, which can be rolled back alone.
+    pub(super) fn begin_part(&mut self) -> QueryResult<()> {
+        <Self as TransactionManager<Self>>::begin_transaction(self)
     }
 
     pub(super) fn commit(&mut self) -> QueryResult<()> {
@@ -155,6 +169,48 @@ pub struct Usage {
     pub patience: Duration,
     /// Whether a connection leads to the same session of the database for as long as it lives.
     pub keeps_sessions: bool,
+}
+
+/// A pool of connections, which are made when they are needed.
+#[derive(Clone)]
+pub(super) struct Pool {
+    connections: r2d2::Pool<Connections>,
+    unreachable_since: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Pool {
+    /// A pool of `most` connections.
+    pub(super) fn new(url: DatabaseUrl, usage: Usage, most: u32) -> Self {
+        let connections = r2d2::Pool::builder()
+            .max_size(most)
+            .min_idle(Some(0))
+            .connection_timeout(LONGEST_CONNECT)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(Connections::new(url, usage));
+        Self {
+            connections,
+            unreachable_since: Arc::default(),
+        }
+    }
+
+    /// A connection that works.
+    ///
+    /// # Errors
+    /// When none can be made, or none could a moment ago.
+    pub(super) fn get(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
+        let failed_at = || self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed_at().is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE) {
+            return Err(StoreError::StillUnreachable);
+        }
+        let conn = self.connections.get();
+        *failed_at() = conn.is_err().then(Instant::now);
+        Ok(conn?)
+    }
+
+    /// How many there are, and how many of them are at rest.
+    pub(super) fn state(&self) -> r2d2::State {
+        self.connections.state()
+    }
 }
 
 /// Makes the connections of a pool.

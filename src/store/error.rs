@@ -23,6 +23,9 @@ pub enum StoreError {
     /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
     #[error("the store failed")]
     Failed(#[source] DieselError),
+    /// What it was to be committed together with could not be.
+    #[error("the store failed at what was to be committed together with this")]
+    Undone,
     /// A row holds what this program never wrote.
     #[error("the store holds a {0} that cannot be read")]
     Corrupt(&'static str),
@@ -49,6 +52,9 @@ pub enum OpenError {
     /// The file could not be made or read.
     #[error("the database file {0} cannot be opened")]
     File(String, #[source] std::io::Error),
+    /// There is no thread to write from.
+    #[error("the system gives no thread to write from")]
+    Thread(#[source] std::io::Error),
     /// The database refused the connection.
     #[error("the database at {0} cannot be opened: {1}")]
     Connection(String, String),

@@ -4,7 +4,8 @@ mod list;
 
 use diesel::{
     AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
-    RunQueryDsl,
+    RunQueryDsl, sql_query,
+    sql_types::{Array, BigInt, Text},
 };
 use serde::Serialize;
 
@@ -22,7 +23,7 @@ use crate::domain::{
     token::{Change, Token, TokenId},
     value::ValueHash,
 };
-pub use list::{count, ids, page};
+pub use list::{count, ids, page, summaries};
 
 /// A token as it is stored.
 #[derive(Queryable, Insertable, Serialize)]
@@ -298,12 +299,29 @@ fn texts(ids: &[TokenId]) -> Vec<String> {
 /// # Errors
 /// When the store fails.
 pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)]) -> Result<(), StoreError> {
-    for (id, at) in uses {
-        let earlier = tokens::last_used_at.is_null().or(tokens::last_used_at.lt(at.micros()));
-        diesel::update(tokens::table.filter(tokens::id.eq(id.to_string()).and(earlier)))
-            .set(tokens::last_used_at.eq(at.micros()))
-            .execute(conn)?;
-    }
+    // One statement for all: diesel has none that gives each row a value of its own, and prepares an update anew each time.
+    let update = |used: &str| {
+        sql_query(format!(
+            "UPDATE tokens SET last_used_at = used.at FROM {used}
+             WHERE tokens.id = used.id AND (tokens.last_used_at IS NULL OR tokens.last_used_at < used.at)"
+        ))
+    };
+    let uses = uses.iter().map(|(id, at)| (id.to_string(), at.micros()));
+    with_conn!(conn, conn =>
+        {
+            let list: serde_json::Value = uses.map(|(id, at)| serde_json::json!([id, at])).collect();
+            update("(SELECT value ->> 0 AS id, value ->> 1 AS at FROM json_each(?)) AS used")
+                .bind::<Text, _>(list.to_string())
+                .execute(conn)?
+        },
+        {
+            let (ids, times): (Vec<_>, Vec<_>) = uses.unzip();
+            update("unnest($1, $2) AS used (id, at)")
+                .bind::<Array<Text>, _>(ids)
+                .bind::<Array<BigInt>, _>(times)
+                .execute(conn)?
+        },
+    );
     Ok(())
 }
 

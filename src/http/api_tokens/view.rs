@@ -41,7 +41,6 @@ pub const READ_ONLY_FIELDS: &[&str] = &[
 )]
 pub struct ApiToken<'a> {
     /// The unique identifier of the token; the legacy `uuid`
-    #[serde(serialize_with = "id_text")]
     #[schema(value_type = String, format = "uuid")]
     id: TokenId,
     /// The name of the token
@@ -133,8 +132,4 @@ impl<'a> From<&'a Page> for ListResp<'a> {
             next: page.next.map(|cursor| cursor.to_string()),
         }
     }
-}
-
-fn id_text<S: serde::Serializer>(id: &TokenId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
 }

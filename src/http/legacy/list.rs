@@ -10,10 +10,13 @@ use super::{Call, LegacyToken};
 use crate::{
     domain::{
         caller::Call as ServiceCall,
-        page::{Cursor, Page, PageSize, TokenFilter},
+        page::{Cursor, PageSize, SummaryPage},
     },
     http::{State, error::Failure, extract::state},
 };
+
+/// About how many bytes a token takes.
+const TYPICAL_LENGTH: usize = 128;
 
 /// `GET …/tokens`: every token, oldest first, as a bare array.
 ///
@@ -30,37 +33,32 @@ pub async fn list(request: HttpRequest, call: Call) -> Result<HttpResponse, Fail
     let first = page(&state, &call, Cursor::default()).await?;
     let mut response = HttpResponse::Ok();
     response.content_type("application/json");
-    let mut text = json(b"[", &first)?;
-    let Some(next) = first.next else {
-        text.push(b']');
+    let (text, next) = (json(b"[", &first)?, first.next);
+    if next.is_none() {
         return Ok(response.body(text));
-    };
-    let rest = stream::try_unfold(Some(next), move |next| {
+    }
+    let rest = stream::try_unfold(next, move |next| {
         let (state, call) = (state.clone(), call.clone());
         async move {
             let Some(after) = next else { return Ok(None) };
             let page = page(&state, &call, after).await?;
-            let mut text = json(b",", &page)?;
-            if page.next.is_none() {
-                text.push(b']');
-            }
-            Ok::<_, Failure>(Some((Bytes::from(text), page.next)))
+            Ok::<_, Failure>(Some((json(b",", &page)?, page.next)))
         }
     });
-    let first = stream::once(async { Ok(Bytes::from(text)) });
+    let first = stream::once(async { Ok(text) });
     Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
 }
 
-async fn page(state: &Data<State>, call: &ServiceCall, after: Cursor) -> Result<Page, Failure> {
-    Ok(state
-        .service
-        .list(call, TokenFilter::default(), after, PageSize::MOST)
-        .await?)
+async fn page(state: &Data<State>, call: &ServiceCall, after: Cursor) -> Result<SummaryPage, Failure> {
+    Ok(state.service.list_summaries(call, after, PageSize::MOST).await?)
 }
 
-/// The tokens of a page with commas between them, behind `opening`; a page behind another has at least one.
-fn json(opening: &[u8], page: &Page) -> Result<Vec<u8>, Failure> {
-    let mut text = opening.to_vec();
+/// The tokens of a page with commas between them, behind `opening`, and the end of the array behind the last page.
+fn json(opening: &[u8], page: &SummaryPage) -> Result<Bytes, Failure> {
+    let mut text = Vec::with_capacity(page.tokens.len() * TYPICAL_LENGTH + opening.len() + 1);
+    if !(page.tokens.is_empty() && opening == b",") {
+        text.extend_from_slice(opening);
+    }
     for (index, token) in page.tokens.iter().enumerate() {
         if index > 0 {
             text.push(b',');
@@ -68,5 +66,8 @@ fn json(opening: &[u8], page: &Page) -> Result<Vec<u8>, Failure> {
         serde_json::to_writer(&mut text, &LegacyToken::from(token))
             .map_err(|error| crate::service::Error::Internal(error.into()))?;
     }
-    Ok(text)
+    if page.next.is_none() {
+        text.push(b']');
+    }
+    Ok(text.into())
 }

@@ -9,8 +9,10 @@ use super::{TokenRow, token_of};
 use crate::{
     domain::{
         clock::Timestamp,
-        page::{Cursor, Page, PageSize, TokenFilter, TokenState},
-        token::TokenId,
+        name::TokenName,
+        page::{Cursor, Page, PageSize, SummaryPage, TokenFilter, TokenState},
+        permission::PermissionSet,
+        token::{TokenId, TokenSummary},
     },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
@@ -42,6 +44,34 @@ pub fn page(
     let next = rows.last().filter(|_| more).map(|row| Cursor::behind(row.seq));
     let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
     Ok(Page { tokens, next })
+}
+
+/// The tokens behind `after`, oldest first, as far as the legacy view shows them.
+///
+/// # Errors
+/// When the store fails.
+pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Result<SummaryPage, StoreError> {
+    let rows: Vec<(i64, String, String, String)> = tokens::table
+        .filter(tokens::seq.gt(after.row()))
+        .order(tokens::seq.asc())
+        .limit(i64::try_from(size.get()).unwrap_or(i64::MAX))
+        .select((tokens::seq, tokens::id, tokens::name, tokens::permissions))
+        .load(conn)?;
+    // Whether there are more is seen at the next page: it is empty if there are none.
+    let next = rows.last().filter(|_| rows.len() == size.get());
+    let next = next.map(|(seq, ..)| Cursor::behind(*seq));
+    let tokens = rows.into_iter().map(|(_, id, name, permissions)| {
+        let corrupt = |_| StoreError::Corrupt("token");
+        Ok(TokenSummary {
+            id: TokenId::parse(&id).ok_or(StoreError::Corrupt("token id"))?,
+            name: TokenName::parse(name).map_err(corrupt)?,
+            permissions: PermissionSet::parse(permissions.split_ascii_whitespace()).map_err(corrupt)?,
+        })
+    });
+    Ok(SummaryPage {
+        tokens: tokens.collect::<Result<_, StoreError>>()?,
+        next,
+    })
 }
 
 /// How many tokens pass `filter`.

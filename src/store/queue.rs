@@ -1,0 +1,71 @@
+//! Work for threads of our own.
+
+use std::{
+    sync::{Mutex, PoisonError, mpsc},
+    thread::{Builder, JoinHandle},
+};
+
+use super::error::StoreError;
+
+/// Where work for some threads is put. When nobody can put any there, they end what is there, and are waited for: a database that is closed
+/// in time is one file.
+pub(super) struct Queue<J> {
+    jobs: Option<mpsc::Sender<J>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Where a thread gets its work; several can share it.
+pub(super) struct Jobs<J>(Mutex<mpsc::Receiver<J>>);
+
+impl<J: Send + 'static> Queue<J> {
+    /// A queue, and its other end.
+    pub(super) fn new() -> (Self, Jobs<J>) {
+        let (sender, receiver) = mpsc::channel();
+        let queue = Self {
+            jobs: Some(sender),
+            threads: Vec::new(),
+        };
+        (queue, Jobs(Mutex::new(receiver)))
+    }
+
+    /// Starts a thread that does `work` until there is none.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        self.threads.push(Builder::new().name(name.to_owned()).spawn(work)?);
+        Ok(())
+    }
+
+    /// Adds work.
+    ///
+    /// # Errors
+    /// [`StoreError::Ending`] when no thread is left.
+    pub(super) fn put(&self, job: J) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Ending)?;
+        jobs.send(job).map_err(|_| StoreError::Ending)
+    }
+}
+
+impl<J> Jobs<J> {
+    /// The next work, if there will be any.
+    pub(super) fn wait(&self) -> Option<J> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+
+    /// The next work, if there is any.
+    pub(super) fn take(&self) -> Option<J> {
+        let jobs = self.0.try_lock().ok()?;
+        jobs.try_recv().ok()
+    }
+}
+
+impl<J> Drop for Queue<J> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // One that panicked has ended, too.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! The one thread that writes to SQLite. What has come while it was busy is committed together: the disk takes as long for many as for one.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::oneshot, time};
+
+use super::{
+    Waiting,
+    connection::{AnyConnection, Pool},
+    error::StoreError,
+    queue::{Jobs, Queue},
+};
+
+/// How many calls are committed together at most.
+const MOST_TOGETHER: usize = 64;
+
+/// The thread, and where its work is put.
+#[derive(Clone)]
+pub(super) struct Writer(Arc<Queue<Job>>);
+
+/// How long a call waits, and with whom.
+pub(super) struct Terms {
+    /// When it gives up, if its turn has not come.
+    pub(super) deadline: Instant,
+    /// How much later it gives up once it has come.
+    pub(super) longest: Duration,
+    /// Whether its work takes so long that nobody else should have to wait for it to be committed.
+    pub(super) alone: bool,
+    /// That it waits.
+    pub(super) waiting: Waiting,
+}
+
+struct Job {
+    work: Box<dyn Work>,
+    alone: bool,
+    /// By the thread that begins it, or by the caller who gives it up, whoever is first.
+    claimed: Arc<AtomicBool>,
+    waiting: Option<Waiting>,
+}
+
+/// Work whose result somebody waits for.
+trait Work: Send {
+    /// Does it; answers whether it is to be kept.
+    fn run(&mut self, conn: &mut AnyConnection) -> bool;
+
+    /// Whether anybody still waits for it.
+    fn is_awaited(&self) -> bool;
+
+    /// Gives the result, which is `failure` for what was to be kept and is not.
+    fn answer(self: Box<Self>, failure: Option<StoreError>);
+}
+
+struct Awaited<W, T, E> {
+    work: Option<W>,
+    outcome: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<W, T, E> Work for Awaited<W, T, E>
+where
+    W: FnOnce(&mut AnyConnection) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, conn: &mut AnyConnection) -> bool {
+        self.outcome = self.work.take().map(|work| work(conn));
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn answer(self: Box<Self>, failure: Option<StoreError>) {
+        let outcome = match (self.outcome, failure) {
+            (Some(Ok(done)), None) => Ok(done),
+            (Some(Err(error)), _) => Err(error),
+            (_, failure) => Err(failure.unwrap_or(StoreError::Ending).into()),
+        };
+        // Whoever has given up waiting does not hear of it.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+impl Writer {
+    /// Starts the thread, which writes on connections of `pool`.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
+        let (mut queue, jobs) = Queue::new();
+        queue.start("writer", move || write_all(&jobs, &pool))?;
+        Ok(Self(Arc::new(queue)))
+    }
+
+    /// Does `work` in a transaction; when this answers, it is on disk.
+    pub(super) async fn write<T, E>(
+        &self,
+        terms: Terms,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, mut answer) = oneshot::channel();
+        let claimed = Arc::new(AtomicBool::new(false));
+        let job = Job {
+            work: Box::new(Awaited {
+                work: Some(work),
+                outcome: None,
+                reply,
+            }),
+            alone: terms.alone,
+            claimed: Arc::clone(&claimed),
+            waiting: Some(terms.waiting),
+        };
+        self.0.put(job)?;
+        if let Ok(answer) = time::timeout_at(terms.deadline.into(), &mut answer).await {
+            return answer.map_err(|_| StoreError::Ending)?;
+        }
+        if !claimed.swap(true, Ordering::AcqRel) {
+            return Err(StoreError::Busy.into());
+        }
+        // Work that takes longer is ended all the same; only nobody waits for it any more.
+        time::timeout(terms.longest, answer)
+            .await
+            .map_err(|_| StoreError::Slow)?
+            .map_err(|_| StoreError::Ending)?
+    }
+}
+
+fn write_all(jobs: &Jobs<Job>, pool: &Pool) {
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| jobs.wait()) {
+        let mut batch = vec![first];
+        while batch.len() < MOST_TOGETHER && batch.iter().all(|job| !job.alone) {
+            match jobs.take() {
+                Some(job) if job.alone => {
+                    next = Some(job);
+                    break;
+                }
+                Some(job) => batch.push(job),
+                None => break,
+            }
+        }
+        batch.retain_mut(Job::claim);
+        if batch.is_empty() {
+            continue;
+        }
+        // Work that panics takes with it what it was to be committed with, and a connection that the pool throws away.
+        let _ = catch_unwind(AssertUnwindSafe(|| write_batch(pool, batch)));
+    }
+}
+
+fn write_batch(pool: &Pool, mut batch: Vec<Job>) {
+    let mut failure = match pool.get() {
+        Ok(mut conn) => match batch.as_mut_slice() {
+            [job] => commit(&mut conn, job).err(),
+            batch => commit_together(&mut conn, batch).err(),
+        },
+        Err(error) => Some(error),
+    };
+    let failed = failure.is_some();
+    for job in batch {
+        let failure = failed.then(|| failure.take().unwrap_or(StoreError::Undone));
+        job.work.answer(failure);
+    }
+}
+
+fn commit(conn: &mut AnyConnection, job: &mut Job) -> Result<(), StoreError> {
+    conn.begin_write()?;
+    if job.work.run(conn) {
+        return Ok(conn.commit()?);
+    }
+    // A connection that cannot roll back is broken, and the pool throws it away.
+    let _ = conn.rollback();
+    Ok(())
+}
+
+fn commit_together(conn: &mut AnyConnection, batch: &mut [Job]) -> Result<(), StoreError> {
+    conn.begin_write()?;
+    for job in batch {
+        let done = conn.begin_part().and_then(|()| {
+            if job.work.run(conn) {
+                conn.commit()
+            } else {
+                conn.rollback()
+            }
+        });
+        // SQLite undoes the whole transaction by itself when its disk is full or fails. What came before is gone then, too, and what
+        // comes after would be committed a statement at a time.
+        if let Err(error) = done {
+            let _ = conn.rollback();
+            return Err(error.into());
+        }
+    }
+    Ok(conn.commit()?)
+}
+
+impl Job {
+    /// Whether its caller still waits for it.
+    fn claim(&mut self) -> bool {
+        self.waiting = None;
+        !self.claimed.swap(true, Ordering::AcqRel) && self.work.is_awaited()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{connection::Usage, url::DatabaseUrl};
+    use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
+    use std::{future::Future, path::Path, sync::mpsc};
+
+    #[derive(diesel::QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+
+    struct Bench {
+        writer: Writer,
+        pool: Pool,
+        _directory: tempfile::TempDir,
+    }
+
+    fn pool(file: &Path) -> Pool {
+        let usage = Usage {
+            patience: Duration::from_secs(5),
+            keeps_sessions: true,
+        };
+        Pool::new(DatabaseUrl::Sqlite(file.to_owned()), usage, 2)
+    }
+
+    fn bench() -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("w.db");
+        std::fs::File::create(&file).unwrap();
+        let pool = pool(&file);
+        pool.get()
+            .unwrap()
+            .batch_execute("CREATE TABLE numbers (n BIGINT PRIMARY KEY)")
+            .unwrap();
+        Bench {
+            writer: Writer::start(pool.clone()).unwrap(),
+            pool,
+            _directory: directory,
+        }
+    }
+
+    fn insert(conn: &mut AnyConnection, number: i64) -> Result<(), StoreError> {
+        let row = sql_query("INSERT INTO numbers VALUES (?)").bind::<BigInt, _>(number);
+        match conn {
+            AnyConnection::Sqlite(conn) => row.execute(conn)?,
+            AnyConnection::Postgres(conn) => row.execute(conn)?,
+        };
+        Ok(())
+    }
+
+    impl Bench {
+        fn count(&self) -> i64 {
+            let mut conn = self.pool.get().unwrap();
+            let AnyConnection::Sqlite(conn) = &mut *conn else {
+                panic!("it is SQLite")
+            };
+            let counts: Vec<Count> = sql_query("SELECT count(*) AS count FROM numbers").load(conn).unwrap();
+            counts[0].count
+        }
+
+        fn write<T: Send + 'static>(
+            &self,
+            patience: Duration,
+            work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
+        ) -> impl Future<Output = Result<T, StoreError>> + 'static {
+            let terms = Terms {
+                deadline: Instant::now() + patience,
+                longest: Duration::from_secs(10),
+                alone: false,
+                waiting: Waiting::new(&Arc::default()),
+            };
+            let writer = self.writer.clone();
+            async move { writer.write(terms, work).await }
+        }
+
+        /// What becomes of `others`, which all wait while the thread is held until so many of them have given up, and so are committed together.
+        async fn together<T: Send + 'static>(
+            &self,
+            giving_up: usize,
+            others: Vec<impl Future<Output = Result<T, StoreError>> + 'static>,
+        ) -> Vec<Result<T, StoreError>> {
+            let (release, held) = mpsc::channel::<()>();
+            let (begun, has_begun) = mpsc::channel();
+            let first = self.write(LONG, move |_| {
+                begun.send(()).unwrap();
+                Ok(held.recv().unwrap())
+            });
+            let set = tokio::task::LocalSet::new();
+            set.run_until(async {
+                let first = tokio::task::spawn_local(first);
+                while has_begun.try_recv().is_err() {
+                    tokio::task::yield_now().await;
+                }
+                let others: Vec<_> = others.into_iter().map(tokio::task::spawn_local).collect();
+                // Each is polled once, and has then put its work into the queue.
+                tokio::task::yield_now().await;
+                while others.iter().filter(|other| other.is_finished()).count() < giving_up {
+                    tokio::task::yield_now().await;
+                }
+                release.send(()).unwrap();
+                first.await.unwrap().unwrap();
+                let mut outcomes = Vec::new();
+                for other in others {
+                    outcomes.push(other.await.unwrap());
+                }
+                outcomes
+            })
+            .await
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(work)
+    }
+
+    #[test]
+    fn what_fails_takes_nothing_with_it() {
+        let bench = bench();
+        let numbers = [1, 2, 2, 3, 4];
+        let writes = numbers.map(|number| bench.write(LONG, move |conn| insert(conn, number)));
+        let outcomes = run(bench.together(0, writes.into()));
+        let done: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+        assert_eq!(done, [true, true, false, true, true]);
+        assert!(matches!(outcomes[2], Err(StoreError::Exists)));
+        assert_eq!(bench.count(), 4);
+    }
+
+    /// As SQLite does when its disk is full.
+    #[test]
+    fn a_transaction_that_is_undone_beneath_them_is_told_to_all() {
+        let bench = bench();
+        let writes = (1..=4).map(|number| {
+            bench.write(LONG, move |conn| {
+                insert(conn, number)?;
+                if number == 3 {
+                    conn.batch_execute("ROLLBACK")?;
+                    return Err(StoreError::Slow);
+                }
+                Ok(())
+            })
+        });
+        let outcomes = run(bench.together(0, writes.collect()));
+        assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+        assert_eq!(bench.count(), 0);
+        run(bench.write(LONG, |conn| insert(conn, 7))).unwrap();
+        assert_eq!(bench.count(), 1);
+    }
+
+    #[test]
+    fn what_panics_is_told_and_the_thread_goes_on() {
+        let bench = bench();
+        let writes = (1..=3).map(|number| {
+            bench.write(LONG, move |conn| {
+                assert!(number != 2, "as the test wants it");
+                insert(conn, number)
+            })
+        });
+        let outcomes = run(bench.together(0, writes.collect()));
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, Err(StoreError::Ending)))
+        );
+        assert_eq!(bench.count(), 0);
+        run(bench.write(LONG, |conn| insert(conn, 7))).unwrap();
+        assert_eq!(bench.count(), 1);
+    }
+
+    #[test]
+    fn what_is_told_that_its_turn_did_not_come_never_happens() {
+        let bench = bench();
+        let writes = vec![bench.write(Duration::ZERO, |conn| insert(conn, 1))];
+        let outcomes = run(bench.together(1, writes));
+        assert!(matches!(outcomes[0], Err(StoreError::Busy)), "{outcomes:?}");
+        run(bench.write(LONG, |conn| insert(conn, 2))).unwrap();
+        assert_eq!(bench.count(), 1);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_begun() {
+        let bench = bench();
+        let write = bench.write(LONG, |conn| insert(conn, 1));
+        let given_up = async move {
+            let given_up = time::timeout(Duration::ZERO, write).await;
+            given_up.map_err(|_| StoreError::Slow)?
+        };
+        let outcomes = run(bench.together(1, vec![given_up]));
+        assert!(matches!(outcomes[0], Err(StoreError::Slow)), "{outcomes:?}");
+        run(bench.write(LONG, |conn| insert(conn, 2))).unwrap();
+        assert_eq!(bench.count(), 1);
+    }
+
+    #[test]
+    fn a_database_that_nobody_uses_any_more_is_one_file() {
+        let bench = bench();
+        run(bench.write(LONG, |conn| insert(conn, 1))).unwrap();
+        let Bench {
+            writer,
+            pool,
+            _directory,
+        } = bench;
+        drop(writer);
+        drop(pool);
+        let files = std::fs::read_dir(_directory.path()).unwrap().count();
+        assert_eq!(files, 1);
+    }
+}
