@@ -14,6 +14,7 @@ pub(crate) mod observe;
 pub(crate) mod openapi;
 mod ops;
 mod page;
+mod path;
 pub(crate) mod request_id;
 mod verify;
 
@@ -33,6 +34,7 @@ use error::Failure;
 pub use extract::client_address::{Proxies, ProxyHeader};
 pub use legacy::{LegacyMode, Phase};
 pub use metrics::Traffic;
+use observe::Pattern;
 
 /// What the handlers share.
 pub struct State {
@@ -89,12 +91,29 @@ pub const LEGACY_PREFIXES: [(&str, Door); 4] = [
 
 /// All routes; that of the metrics only if they have no listener of their own.
 pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
-    let root = LEGACY_PREFIXES
-        .into_iter()
-        .fold(web::scope(base_path), |root, (prefix, door)| {
-            root.service(legacy(prefix, door))
-        });
-    let mut root = root
+    let add = |config: &mut ServiceConfig| {
+        add_routes(config);
+        if metrics_here {
+            config.service(metrics());
+        }
+    };
+    if base_path.is_empty() {
+        add(config);
+    } else {
+        config.service(web::scope(base_path).configure(add));
+    }
+    config.default_service(web::to(not_found));
+}
+
+/// They are tried in this order: the busiest is the first.
+fn add_routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::resource("/verify")
+                .app_data(Door::Verify)
+                .app_data(Pattern::default())
+                .to(verify::verify),
+        )
         .service(
             web::scope("/api-tokens")
                 .app_data(Door::ApiTokens)
@@ -111,7 +130,11 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
                         .route(web::delete().to(api_tokens::delete)),
                 )
                 .service(resource("/{id}/rotate", "POST").route(web::post().to(api_tokens::rotate))),
-        )
+        );
+    for (prefix, door) in LEGACY_PREFIXES {
+        config.service(legacy(prefix, door));
+    }
+    config
         .service(
             web::scope("/public/graphql")
                 .app_data(Door::Graphql)
@@ -138,21 +161,11 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
                 .app_data(Door::ApiTokens)
                 .route(get().to(legacy_usage::legacy_usage)),
         )
-        .service(
-            web::resource("/verify")
-                .app_data(Door::Verify)
-                .wrap(from_fn(verify::answer))
-                .to(verify::verify),
-        )
         .service(resource("/openapi.json", "GET, HEAD").route(get().to(openapi::json)))
         .service(resource("/docs", "GET, HEAD").route(get().to(openapi::swagger_ui::page)))
         .service(resource("/docs/{file}", "GET, HEAD").route(get().to(openapi::swagger_ui::file)))
         .service(resource("/healthz", "GET, HEAD").route(get().to(ops::healthz)))
         .service(resource("/readyz", "GET, HEAD").route(get().to(ops::readyz)));
-    if metrics_here {
-        root = root.service(metrics());
-    }
-    config.service(root).default_service(web::to(not_found));
 }
 
 /// The route of the metrics.
@@ -181,7 +194,9 @@ fn legacy(prefix: &'static str, door: Door) -> impl actix_web::dev::HttpServiceF
 
 fn resource(path: &str, allowed_methods: &'static str) -> Resource {
     let refuse = move || async move { Err::<HttpResponse, _>(Failure::method_not_allowed(allowed_methods)) };
-    web::resource(path).default_service(web::to(refuse))
+    web::resource(path)
+        .app_data(Pattern::default())
+        .default_service(web::to(refuse))
 }
 
 /// GET, and HEAD, which RFC 9110 asks for wherever there is GET.

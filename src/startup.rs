@@ -13,7 +13,6 @@ use actix_web::{
     App, HttpServer,
     body::BoxBody,
     dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
-    middleware::{NormalizePath, from_fn},
     web::{self, Data},
 };
 use tokio::{
@@ -160,8 +159,7 @@ fn serve_metrics(listen: SocketAddr, state: Data<State>) -> Result<(Server, Sock
             .app_data(state.clone())
             .service(http::metrics())
             .default_service(web::to(http::not_found))
-            .wrap(NormalizePath::trim())
-            .wrap(from_fn(observe::observe))
+            .wrap_fn(observe::observe)
     };
     let server = HttpServer::new(app).disable_signals().workers(1).bind(listen);
     let server = server.map_err(|error| StartError::Bind(listen, error))?;
@@ -186,8 +184,7 @@ pub fn create_app(
     App::new()
         .app_data(state)
         .configure(move |config| http::routes(config, &base_path, metrics_here))
-        .wrap(NormalizePath::trim())
-        .wrap(from_fn(observe::observe))
+        .wrap_fn(observe::observe)
 }
 
 impl Running {

@@ -69,7 +69,7 @@ pub struct Import {
 
 /// Imports the tokens of a legacy server, or those of an export.
 pub async fn run(import: Import) -> Result<(), CliError> {
-    logging::init(LogFormat::Text);
+    let _logging = logging::init(LogFormat::Text);
     let source = Source::parse(&import.source)?;
     let rows = rows::read(&source.read(&import)?, source.from())
         // What was read cannot be imported; nobody has called the program wrong.

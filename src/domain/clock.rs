@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
 use super::Invalid;
@@ -159,7 +159,6 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the system's time is read")]
     fn now(&self) -> Timestamp {
-        let now = Utc::now();
-        Timestamp::from_micros(now.timestamp_micros()).unwrap_or(Timestamp(now))
+        Timestamp(Utc::now().trunc_subsecs(6))
     }
 }

@@ -136,10 +136,12 @@ impl PermissionSet {
 
     /// The permissions by name.
     pub fn iter(self) -> impl Iterator<Item = Permission> {
-        Permission::ALL
-            .iter()
-            .copied()
-            .filter(move |permission| self.contains(*permission))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let next = Permission::ALL.get(rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(*next)
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use actix_web::{
     dev::ServiceResponse,
     http::{
         StatusCode,
-        header::{self, HeaderName, HeaderValue},
+        header::{self, HeaderName, HeaderValue, InvalidHeaderValue},
     },
 };
 use serde_json::json;
@@ -44,6 +44,7 @@ pub struct Failure {
     status: StatusCode,
     message: String,
     header: Option<Box<(HeaderName, HeaderValue)>>,
+    has_body: bool,
     /// What went wrong here, for the log.
     #[source]
     source: Option<Box<Error>>,
@@ -55,6 +56,7 @@ impl Failure {
             status,
             message: message.into(),
             header: None,
+            has_body: true,
             source: None,
         }
     }
@@ -62,6 +64,14 @@ impl Failure {
     fn with_header(self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
         Self {
             header: Some(Box::new((name, value.into()))),
+            ..self
+        }
+    }
+
+    /// The same, told by nothing but the status and the headers.
+    pub fn without_body(self) -> Self {
+        Self {
+            has_body: false,
             ..self
         }
     }
@@ -211,6 +221,12 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
+impl From<InvalidHeaderValue> for Failure {
+    fn from(error: InvalidHeaderValue) -> Self {
+        Error::Internal(error.into()).into()
+    }
+}
+
 impl From<crate::domain::Invalid> for Failure {
     fn from(invalid: crate::domain::Invalid) -> Self {
         Self::bad_request(invalid.to_string())
@@ -227,6 +243,10 @@ impl ResponseError for Failure {
         if let Some((name, value)) = self.header.as_deref() {
             response.insert_header((name.clone(), value.clone()));
         }
-        response.json(json!({ "message": self.message }))
+        if self.has_body {
+            response.json(json!({ "message": self.message }))
+        } else {
+            response.finish()
+        }
     }
 }

@@ -12,7 +12,6 @@ use std::marker::PhantomData;
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::HeaderMap, web::Data};
 use futures_util::future::LocalBoxFuture;
-use secrecy::ExposeSecret;
 
 use super::{
     State,
@@ -42,7 +41,7 @@ pub struct Authenticated<Who, B = ()> {
 /// Who may make a call.
 pub trait Who {
     /// The credentials that are looked for in a request.
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure>;
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure>;
 
     /// What a request without them is asked for.
     const CHALLENGE: Challenge;
@@ -52,7 +51,7 @@ pub trait Who {
 pub struct AdminOnly;
 
 impl Who for AdminOnly {
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
         credentials::of_admin(headers)
     }
 
@@ -63,7 +62,7 @@ impl Who for AdminOnly {
 pub struct TokenOnly;
 
 impl Who for TokenOnly {
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
         Ok(credentials::of_token(headers)?.map(Credentials::Value))
     }
 
@@ -74,7 +73,7 @@ impl Who for TokenOnly {
 pub struct TokenOrAdmin;
 
 impl Who for TokenOrAdmin {
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Failure> {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
         credentials::of_anyone(headers)
     }
 
@@ -105,10 +104,10 @@ async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
     let credentials =
         W::credentials(request.headers())?.ok_or_else(|| Failure::unauthorized(Refusal::Missing, W::CHALLENGE))?;
     let caller = match credentials {
-        Credentials::Value(value) => service.authenticate_value(value.expose_secret(), origin).await,
+        Credentials::Value(value) => service.authenticate_value(value, origin).await,
         Credentials::Password { name, password } => service.authenticate_admin(&name, password, origin).await,
     }?;
-    request.extensions_mut().insert(CalledBy(caller.actor()));
+    request.extensions_mut().insert(CalledBy::of(&caller));
     Ok(Call { caller, origin })
 }
 
@@ -127,7 +126,10 @@ pub fn origin(request: &HttpRequest) -> Result<Origin, Failure> {
 
 fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> {
     let separators = ": \r\n".len();
-    let line = request.method().as_str().len() + request.uri().to_string().len();
+    let uri = request.uri();
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let path_and_query = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = request.method().as_str().len() + authority + path_and_query;
     let headers = request
         .headers()
         .iter()

@@ -59,7 +59,7 @@ pub struct Introspection {
 }
 
 impl From<Recognised> for Introspection {
-    fn from(Recognised { token, works_until }: Recognised) -> Self {
+    fn from(Recognised { token, works_until, .. }: Recognised) -> Self {
         let id = token.id.to_string();
         let issued_at = match works_until {
             // When the value of a grace period was made is not kept.

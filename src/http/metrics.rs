@@ -1,6 +1,6 @@
 //! Metrics in Prometheus' text format. No label has a value that a client chooses.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,7 +8,8 @@ use actix_web::{
     http::{Method, header},
 };
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::{
@@ -27,13 +28,25 @@ const BUCKETS: [f64; 16] = [
 /// The methods that have a label of their own.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
+/// The statuses whose counters are looked up once, the commonest first.
+const STATUSES: [u16; 12] = [200, 401, 204, 403, 404, 400, 429, 405, 410, 413, 415, 503];
+
 /// What is counted of the requests.
 pub struct Traffic {
     registry: Registry,
     requests: IntCounterVec,
     durations: HistogramVec,
+    doors: [OfDoor; Door::ALL.len() + 1],
     legacy: IntCounterVec,
     brownout: IntGauge,
+}
+
+/// The counters of one door that have been looked up already.
+#[derive(Default)]
+struct OfDoor {
+    duration: OnceLock<Histogram>,
+    /// By method, then by status.
+    requests: [[OnceLock<IntCounter>; STATUSES.len()]; METHODS.len() + 1],
 }
 
 impl Traffic {
@@ -59,6 +72,7 @@ impl Traffic {
                 .buckets(BUCKETS.to_vec()),
                 &["door"],
             )?,
+            doors: Default::default(),
             legacy: IntCounterVec::new(
                 Opts::new(
                     "tokenbridge_legacy_requests_total",
@@ -88,15 +102,35 @@ impl Traffic {
     /// Counts a request that has been answered, after so long.
     pub fn count<B>(&self, response: &ServiceResponse<B>, took: Duration) {
         let request = response.request();
-        let door = request.app_data::<Door>().map_or("other", |door| door.name());
+        let door = request.app_data::<Door>();
+        let name = door.map_or("other", |door| door.name());
         let method = method_label(request.method());
-        self.requests
-            .with_label_values(&[door, method, response.status().as_str()])
-            .inc();
-        self.durations.with_label_values(&[door]).observe(took.as_secs_f64());
+        let counter = || {
+            self.requests
+                .with_label_values(&[name, method, response.status().as_str()])
+        };
+        let [doors @ .., other] = &self.doors;
+        let of_door = door.and_then(|door| doors.get(*door as usize)).unwrap_or(other);
+        let duration = of_door
+            .duration
+            .get_or_init(|| self.durations.with_label_values(&[name]));
+        duration.observe(took.as_secs_f64());
+        match of_door.looked_up(method, response.status().as_u16()) {
+            Some(looked_up) => looked_up.get_or_init(counter).inc(),
+            None => counter().inc(),
+        }
         if let Some(Prefix(prefix)) = request.app_data() {
             self.legacy.with_label_values(&[*prefix, method]).inc();
         }
+    }
+}
+
+impl OfDoor {
+    /// Where the counter of that method and status is kept, if it is.
+    fn looked_up(&self, method: &str, status: u16) -> Option<&OnceLock<IntCounter>> {
+        let method = METHODS.iter().position(|known| *known == method);
+        let status = STATUSES.iter().position(|known| *known == status)?;
+        self.requests.get(method.unwrap_or(METHODS.len()))?.get(status)
     }
 }
 

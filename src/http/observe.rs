@@ -1,67 +1,129 @@
 //! What is seen of every request: its id, its line in the log, and the headers of every answer.
 
 use std::{
-    rc::Rc,
+    cell::OnceCell,
+    fmt::Display,
     time::{Duration, Instant},
 };
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{Service, ServiceRequest, ServiceResponse},
     http::header::{self, HeaderValue},
-    middleware::Next,
     web::Data,
 };
 
 use super::{
-    State, error::Failure, extract::client_address::ClientAddress, legacy::Prefix, metrics::method_label, request_id,
+    State,
+    error::Failure,
+    extract::client_address::ClientAddress,
+    legacy::Prefix,
+    metrics::method_label,
+    path,
+    request_id::{self, RequestId},
 };
 use crate::domain::{
     actor::{Actor, ActorKind},
+    caller::Caller,
     legacy_usage::{LegacyCaller, user_agent},
+    name::AdminName,
+    token::TokenId,
 };
+
+/// The target of the line that each request has in the log.
+pub const ACCESS: &str = "tokenbridge::access";
 
 /// As whom a request was made.
 #[derive(Clone, Debug)]
-pub struct CalledBy(pub Actor);
+pub enum CalledBy {
+    /// An admin.
+    Admin(AdminName),
+    /// A token.
+    Token(TokenId),
+    /// The command line.
+    CommandLine,
+}
 
 impl CalledBy {
-    /// How the log shows it. A token's id stays out of it: the uuid of a legacy token can be a credential.
-    fn label(&self) -> String {
-        match self.0.kind {
-            ActorKind::User => format!("admin {}", self.0.id),
-            ActorKind::ApiToken => "token".to_owned(),
-            ActorKind::System => "command line".to_owned(),
+    /// What is remembered of a caller.
+    pub fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Admin(admin) => Self::Admin(admin.name.clone()),
+            Caller::Token(token, _) => Self::Token(token.id),
+            Caller::CommandLine => Self::CommandLine,
         }
+    }
+
+    fn actor(&self) -> Actor {
+        match self {
+            Self::Admin(name) => Actor {
+                id: name.as_str().to_owned(),
+                kind: ActorKind::User,
+            },
+            Self::Token(id) => Actor {
+                id: id.to_string(),
+                kind: ActorKind::ApiToken,
+            },
+            Self::CommandLine => Caller::CommandLine.actor(),
+        }
+    }
+}
+
+/// How the log shows it. A token's id stays out of it: the uuid of a legacy token can be a credential.
+impl std::fmt::Display for CalledBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Admin(name) => write!(f, "admin {}", name.as_str()),
+            Self::Token(_) => f.write_str("token"),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+/// The pattern of a resource, with the context path, once it has been looked for.
+#[derive(Debug, Default)]
+pub struct Pattern(OnceCell<Option<String>>);
+
+impl Pattern {
+    fn of(request: &HttpRequest) -> Option<&str> {
+        let Self(pattern) = request.app_data()?;
+        pattern.get_or_init(|| request.match_pattern()).as_deref()
     }
 }
 
 /// Gives a request its id and its client's address, writes its line in the log, and puts on its answer what every answer has.
 ///
 /// The line shows the route's pattern and never the path or the query, which can hold a credential.
-pub async fn observe(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let id = request_id::choose(request.headers());
-    request_id::scope(Rc::clone(&id), observed(request, next, &id)).await
+pub fn observe<S, B>(
+    mut request: ServiceRequest,
+    app: &S,
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<S, B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody + 'static,
+{
+    let began = Instant::now();
+    path::normalise(&mut request);
+    let id = RequestId::choose(request.headers());
+    let answer = match prepare(&request) {
+        Ok(()) => Ok(app.call(request)),
+        Err(failure) => Err(request.error_response(failure)),
+    };
+    request_id::scope(id.clone(), observed(answer, id, began))
 }
 
-async fn observed(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-    id: &str,
+async fn observed<B: MessageBody + 'static>(
+    answer: Result<impl Future<Output = Result<ServiceResponse<B>, Error>>, ServiceResponse<BoxBody>>,
+    id: RequestId,
+    began: Instant,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let began = Instant::now();
-    let mut response = match prepare(&request) {
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
-        Err(failure) => request.error_response(failure),
+    let mut response = match answer {
+        Ok(answer) => answer.await?.map_into_boxed_body(),
+        Err(response) => response,
     };
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(request_id::HEADER, id);
-    }
+    headers.insert(request_id::HEADER, id.header());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let took = began.elapsed();
@@ -97,7 +159,7 @@ fn legacy_caller(request: &HttpRequest) -> Option<LegacyCaller> {
     Some(LegacyCaller {
         prefix: (*prefix).to_owned(),
         method: method_label(request.method()).to_owned(),
-        actor: extensions.get::<CalledBy>().map(|by| by.0.clone()),
+        actor: extensions.get().map(CalledBy::actor),
         client: Some(extensions.get::<ClientAddress>()?.0),
         user_agent: program.map(|value| user_agent(value.as_bytes())).unwrap_or_default(),
     })
@@ -113,18 +175,17 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
         log::error!("{}", with_sources(cause));
     }
     let extensions = request.extensions();
-    let caller = extensions
-        .get::<CalledBy>()
-        .map_or_else(|| "-".to_owned(), CalledBy::label);
-    let client = extensions.get::<ClientAddress>().map(|client| client.0);
+    let none: &dyn Display = &"-";
+    let client = extensions.get().map_or(none, |ClientAddress(address)| address);
+    let caller = extensions.get::<CalledBy>().map_or(none, |caller| caller);
     log::info!(
-        target: "tokenbridge::access",
+        target: ACCESS,
         method = method_label(request.method()),
-        route = request.match_pattern().as_deref().unwrap_or("-"),
+        route = Pattern::of(request).unwrap_or("-"),
         status = response.status().as_u16(),
         microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        client = client.map_or_else(|| "-".to_owned(), |address| address.to_string()).as_str(),
-        caller = caller.as_str();
+        client:% = client,
+        caller:% = caller;
         "request"
     );
 }

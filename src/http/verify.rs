@@ -7,20 +7,17 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest, HttpResponse,
-    body::{BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    HttpMessage, HttpRequest, HttpResponse,
     http::{
         Method,
-        header::{self, HeaderName},
+        header::{HeaderName, HeaderValue},
     },
-    middleware::Next,
 };
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::ExposeSecret;
 
 use super::{
-    error::{Challenge, Failure, with_failures_as},
+    error::{Challenge, Failure},
     extract::{credentials, origin, query, state},
     legacy::Prefix,
     observe::CalledBy,
@@ -28,8 +25,8 @@ use super::{
 };
 use crate::{
     domain::{
-        actor::{Actor, ActorKind},
         permission::{Permission, PermissionSet},
+        token::Token,
     },
     service::{Refusal, authentication::Shown},
 };
@@ -47,16 +44,6 @@ const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// What a name is sent as in a header: everything but the unreserved characters of RFC 3986 is percent-encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Makes the answers of the gate ones without a body: a script may run what it gets.
-pub async fn answer(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let mut response = with_failures_as(next.call(request).await?, |_| String::new());
-    response.headers_mut().remove(header::CONTENT_TYPE);
-    Ok(response)
-}
 
 /// `/verify`, by any method: 200 and what token it is, if the original request may pass; 401 or 403 otherwise.
 #[utoipa::path(
@@ -79,46 +66,58 @@ pub async fn answer(
     security(("ApiKeyAuth" = [])),
 )]
 pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let state = state(&request)?;
-    let origin = origin(&request)?;
-    let required = required(&request)?;
+    // A script may run what it gets.
+    pass(&request).await.map_err(Failure::without_body)
+}
+
+async fn pass(request: &HttpRequest) -> Result<HttpResponse, Failure> {
+    let state = state(request)?;
+    let origin = origin(request)?;
+    let required = required(request)?;
     let value = credentials::of_token(request.headers())?;
     let uuid = if value.is_none() && state.config.legacy_uuid_auth {
-        original_uuid(&request)?
+        original_uuid(request)?
     } else {
         None
     };
-    let shown = match (&value, &uuid) {
-        (Some(value), _) => Shown::Value(value.expose_secret()),
+    let shown = match (value, &uuid) {
+        (Some(value), _) => Shown::Value(value),
         (None, Some(uuid)) => {
             request.extensions_mut().insert(Prefix("/verify"));
             Shown::LegacyUuid(uuid)
         }
         (None, None) => return Err(Failure::unauthorized(Refusal::Missing, Challenge::ApiKey)),
     };
-    let token = state.service.verify(shown, required, origin).await?;
-    request.extensions_mut().insert(CalledBy(Actor {
-        id: token.id.to_string(),
-        kind: ActorKind::ApiToken,
-    }));
-    let permissions = token.permissions.to_string().replace(' ', ",");
-    Ok(HttpResponse::Ok()
-        .insert_header((TOKEN_ID, token.id.to_string()))
-        .insert_header((
-            TOKEN_NAME,
-            utf8_percent_encode(token.name.as_str(), ENCODED).to_string(),
-        ))
-        .insert_header((TOKEN_PERMISSIONS, permissions))
-        .finish())
+    let known = state.service.verify(shown, required, origin).await?;
+    request.extensions_mut().insert(CalledBy::Token(known.token.id));
+    let mut response = HttpResponse::Ok();
+    let told = known.told.get_or_init(|| told(&known.token));
+    for (name, value) in [TOKEN_ID, TOKEN_NAME, TOKEN_PERMISSIONS].into_iter().zip(told) {
+        response.insert_header((name, HeaderValue::from_maybe_shared(value.clone())?));
+    }
+    Ok(response.finish())
+}
+
+/// The values of the headers that tell of a token.
+fn told(token: &Token) -> [Bytes; 3] {
+    [
+        token.id.to_string(),
+        utf8_percent_encode(token.name.as_str(), ENCODED).to_string(),
+        token.permissions.to_string().replace(' ', ","),
+    ]
+    .map(Bytes::from)
 }
 
 /// What a token must hold: what the gate was set up to `require`, or what the legacy add-on asked for.
 fn required(request: &HttpRequest) -> Result<PermissionSet, Failure> {
+    let by_method = || PermissionSet::of_token_api().with(Permission::OrganizationAPITokenModify, !reads_only(request));
+    if request.query_string().is_empty() {
+        return Ok(by_method());
+    }
     let named: Vec<(String, String)> =
         query::parse(request.query_string()).map_err(|_| set_up_wrong("its query cannot be read"))?;
     if named.is_empty() {
-        let reads = reads_only(request);
-        return Ok(PermissionSet::of_token_api().with(Permission::OrganizationAPITokenModify, !reads));
+        return Ok(by_method());
     }
     if named.iter().any(|(name, _)| name != "require") {
         return Err(set_up_wrong("\"require\" is its only parameter"));

@@ -20,7 +20,7 @@ use crate::{
         clock::Timestamp,
         name::AdminName,
         permission::PermissionSet,
-        token::{Token, TokenId},
+        token::TokenId,
         value::ValueHash,
     },
     store::{admins, tokens},
@@ -41,7 +41,7 @@ impl Service {
     /// [`Error::Unauthenticated`] when no token has that value, or it has expired, or may not be used from there.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
         let value = ValueHash::of_presented(presented);
-        let token = self.admit(Kind::Value, value.map(Credential::Value), origin).await?;
+        let Recognised { token, .. } = self.admit(Kind::Value, value.map(Credential::Value), origin).await?;
         value
             .map(|value| Caller::Token(token, value))
             .ok_or(Error::Unauthenticated(Refusal::Value))
@@ -52,14 +52,14 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::authenticate_value`]; [`Error::Forbidden`] when the token lacks a permission.
-    pub async fn verify(&self, shown: Shown<'_>, required: PermissionSet, origin: Origin) -> Result<Arc<Token>, Error> {
+    pub async fn verify(&self, shown: Shown<'_>, required: PermissionSet, origin: Origin) -> Result<Recognised, Error> {
         let (kind, credential) = match shown {
             Shown::Value(text) => (Kind::Value, ValueHash::of_presented(text).map(Credential::Value)),
             Shown::LegacyUuid(text) => (Kind::LegacyUuid, TokenId::parse(text).map(Credential::LegacyUuid)),
         };
-        let token = self.admit(kind, credential, origin).await?;
-        hold(&token, required)?;
-        Ok(token)
+        let known = self.admit(kind, credential, origin).await?;
+        hold(&known.token, required)?;
+        Ok(known)
     }
 
     /// The token of a value that somebody has shown to a service, which asks what it is worth (RFC 7662); nothing if it is worth nothing.
@@ -99,21 +99,22 @@ impl Service {
     }
 
     /// The token of that credential, if there is one and it may be used, and now it is.
-    async fn admit(&self, kind: Kind, credential: Option<Credential>, origin: Origin) -> Result<Arc<Token>, Error> {
+    async fn admit(&self, kind: Kind, credential: Option<Credential>, origin: Origin) -> Result<Recognised, Error> {
         let now = self.clock.now();
         let recognised = match credential {
             Some(credential) => self.recognise(credential, now).await?,
             None => None,
         };
-        let Some(Recognised { token, .. }) = recognised else {
+        let Some(known) = recognised else {
             return Err(self.refuse(kind, origin, Refusal::Value, Subject::Unknown));
         };
-        if let Err(reason) = may_be_used(&token, origin, now) {
-            return Err(self.refuse(kind, origin, reason, Subject::Token(token.id)));
+        let id = known.token.id;
+        if let Err(reason) = may_be_used(&known.token, origin, now) {
+            return Err(self.refuse(kind, origin, reason, Subject::Token(id)));
         }
-        self.unwritten.used(token.id, now);
+        self.unwritten.used(id, now);
         self.figures.authenticated(kind, Outcome::Accepted);
-        Ok(token)
+        Ok(known)
     }
 
     /// The token of that credential: remembered, or asked for.
@@ -123,11 +124,16 @@ impl Service {
         if remembered.is_some() {
             return Ok(remembered);
         }
+        // Apart, so that a call whose credential is remembered does not carry the room that this needs.
+        Box::pin(self.look_up(credential)).await
+    }
+
+    async fn look_up(&self, credential: Credential) -> Result<Option<Recognised>, Error> {
         let era = self.verified.era();
         let clock = Arc::clone(&self.clock);
         let found = self
             .store
-            .read(move |conn| match credential {
+            .read_briefly(move |conn| match credential {
                 Credential::Value(value) => tokens::find_by_value(conn, &value, clock.now()),
                 Credential::LegacyUuid(id) => {
                     let token = tokens::find(conn, id)?;
@@ -136,10 +142,7 @@ impl Service {
             })
             .await?;
         Ok(found.map(|(token, works_until)| {
-            let recognised = Recognised {
-                token: Arc::new(token),
-                works_until,
-            };
+            let recognised = Recognised::new(token, works_until);
             self.verified.remember(era, credential, recognised.clone());
             recognised
         }))
@@ -159,7 +162,7 @@ impl Service {
         self.check_throttle(origin, name, now)?;
         let admin = match AdminName::parse(name) {
             Err(_) => None,
-            Ok(name) => self.store.read(move |conn| admins::find(conn, &name)).await?,
+            Ok(name) => self.store.read_briefly(move |conn| admins::find(conn, &name)).await?,
         };
         let subject = admin
             .as_ref()

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily};
+use prometheus::{
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily,
+};
 
 use super::{Error, Refusal, Service};
 use crate::{
@@ -26,8 +28,10 @@ const WAIT: Duration = Duration::from_secs(1);
 /// What is counted and measured.
 pub struct Figures {
     registry: Registry,
-    authentications: IntCounterVec,
-    lookups: IntCounterVec,
+    /// By kind, then by outcome.
+    authentications: [[IntCounter; OUTCOMES.len()]; KINDS.len()],
+    hits: IntCounter,
+    misses: IntCounter,
     tokens: IntGaugeVec,
     remembered: IntGauge,
     revision: Gauge,
@@ -45,6 +49,11 @@ struct LastCount {
     /// How long it took; it is under way where this is missing.
     took: Option<Duration>,
 }
+
+/// The labels of [`Kind`], in its order.
+const KINDS: [&str; 3] = ["value", "legacy-uuid", "password"];
+/// The labels of the outcomes.
+const OUTCOMES: [&str; 5] = ["accepted", "wrong", "expired", "address", "throttled"];
 
 /// What somebody tried to authenticate with.
 #[derive(Clone, Copy)]
@@ -86,17 +95,22 @@ impl Figures {
             |name, help, labels: &[&str]| registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help)?);
         let gauges = |name, help| registered(&registry, IntGaugeVec::new(Opts::new(name, help), &["state"])?);
+        let authentications = counters(
+            "tokenbridge_authentications_total",
+            "Credentials that were looked at, by kind and outcome",
+            &["kind", "outcome"],
+        )?;
+        let lookups = counters(
+            "tokenbridge_cache_lookups_total",
+            "Well-formed values and uuids of tokens, by whether they were remembered (hit) or asked of the store (miss)",
+            &["outcome"],
+        )?;
+        // What has not happened yet is there as zero, or the first time would not be seen as an increase.
         let figures = Self {
-            authentications: counters(
-                "tokenbridge_authentications_total",
-                "Credentials that were looked at, by kind and outcome",
-                &["kind", "outcome"],
-            )?,
-            lookups: counters(
-                "tokenbridge_cache_lookups_total",
-                "Well-formed values and uuids of tokens, by whether they were remembered (hit) or asked of the store (miss)",
-                &["outcome"],
-            )?,
+            authentications: KINDS
+                .map(|kind| OUTCOMES.map(|outcome| authentications.with_label_values(&[kind, outcome]))),
+            hits: lookups.with_label_values(&["hit"]),
+            misses: lookups.with_label_values(&["miss"]),
             remembered: gauge("tokenbridge_cache_entries", "Credentials of tokens that are remembered")?,
             tokens: gauges("tokenbridge_tokens", "Tokens by state; a token can be in more than one")?,
             revision: registered(
@@ -142,33 +156,22 @@ impl Figures {
             last_count: Mutex::new(None),
             registry,
         };
-        // What has not happened yet is there as zero, or the first time would not be seen as an increase.
-        for kind in ["value", "legacy-uuid", "password"] {
-            for outcome in ["accepted", "wrong", "expired", "address", "throttled"] {
-                figures.authentications.with_label_values(&[kind, outcome]);
-            }
-        }
-        for outcome in ["hit", "miss"] {
-            figures.lookups.with_label_values(&[outcome]);
-        }
         Ok(figures)
     }
 
     /// Counts an attempt to authenticate.
     pub fn authenticated(&self, kind: Kind, outcome: Outcome) {
-        let kind = match kind {
-            Kind::Value => "value",
-            Kind::LegacyUuid => "legacy-uuid",
-            Kind::Password => "password",
-        };
         let outcome = match outcome {
-            Outcome::Accepted => "accepted",
-            Outcome::Throttled => "throttled",
-            Outcome::Refused(Refusal::Expired) => "expired",
-            Outcome::Refused(Refusal::Address) => "address",
-            Outcome::Refused(_) => "wrong",
+            Outcome::Accepted => 0,
+            Outcome::Refused(Refusal::Missing | Refusal::Malformed | Refusal::Password | Refusal::Value) => 1,
+            Outcome::Refused(Refusal::Expired) => 2,
+            Outcome::Refused(Refusal::Address) => 3,
+            Outcome::Throttled => 4,
         };
-        self.authentications.with_label_values(&[kind, outcome]).inc();
+        let of_kind = self.authentications.get(kind as usize);
+        if let Some(counter) = of_kind.and_then(|outcomes| outcomes.get(outcome)) {
+            counter.inc();
+        }
     }
 
     /// Remembers that a legacy door was used.
@@ -179,8 +182,7 @@ impl Figures {
 
     /// Counts a credential that was remembered or not.
     pub fn looked_up(&self, remembered: bool) {
-        let outcome = if remembered { "hit" } else { "miss" };
-        self.lookups.with_label_values(&[outcome]).inc();
+        if remembered { &self.hits } else { &self.misses }.inc();
     }
 
     /// Whether the tokens are to be counted again now; if so, the caller does it.

@@ -2,9 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
+
+use bytes::Bytes;
 
 use crate::{
     domain::{
@@ -40,14 +42,21 @@ pub struct Verified(RwLock<State>);
 
 #[derive(Default)]
 struct State {
-    credentials: HashMap<Credential, Entry>,
-    of_token: HashMap<TokenId, Vec<Credential>>,
+    /// The tokens that were looked up last, and those before them: when there are half of [`MOST`] of the one, the other is forgotten.
+    latest: Tokens,
+    earlier: Tokens,
     /// The last change that is accounted for, and since when; none while nobody has told of any.
     revision: Option<(Revision, Instant)>,
     /// When the latest question was asked whose answer showed that there is no later one.
     sure_at: Option<Instant>,
     /// Moves with every change, so that what was read before one is not remembered after it.
     era: u64,
+}
+
+#[derive(Default)]
+struct Tokens {
+    by_credential: HashMap<Credential, Entry>,
+    credentials_of: HashMap<TokenId, Vec<Credential>>,
 }
 
 struct Entry {
@@ -62,6 +71,19 @@ pub struct Recognised {
     pub token: Arc<Token>,
     /// The end of the value's grace period, if it is in one.
     pub works_until: Option<Timestamp>,
+    /// What the gate tells of the token, once it has told it: as long as the token stays the same, so does that.
+    pub told: Arc<OnceLock<[Bytes; 3]>>,
+}
+
+impl Recognised {
+    /// What the store has said.
+    pub fn new(token: Token, works_until: Option<Timestamp>) -> Self {
+        Self {
+            token: Arc::new(token),
+            works_until,
+            told: Arc::default(),
+        }
+    }
 }
 
 /// How much is remembered, and how far the changes have been heard of.
@@ -82,17 +104,18 @@ impl Verified {
     /// The token of that credential, if it is remembered and nothing can have happened to it.
     pub fn get(&self, credential: &Credential, now: Timestamp) -> Option<Recognised> {
         let state = self.read();
-        let entry = state.credentials.get(credential)?;
-        let sure = state.sure_at.is_some_and(|at| at.elapsed() < SURE_FOR);
+        let entry = state.latest.get(credential).or_else(|| state.earlier.get(credential))?;
+        let at = Instant::now();
+        let sure = at.duration_since(state.sure_at?) < SURE_FOR && at.duration_since(entry.read_at) < BELIEVED_FOR;
         let works = entry.recognised.works_until.is_none_or(|until| until > now);
-        (sure && works && entry.read_at.elapsed() < BELIEVED_FOR).then(|| entry.recognised.clone())
+        (sure && works).then(|| entry.recognised.clone())
     }
 
     /// What is known of the changes, and how much is remembered.
     pub fn knowledge(&self) -> Knowledge {
         let state = self.read();
         Knowledge {
-            credentials: state.credentials.len(),
+            credentials: state.latest.by_credential.len() + state.earlier.by_credential.len(),
             revision: state.revision.as_ref().map(|(known, _)| known.number),
             age: state.sure_at.map(|at| at.elapsed()),
         }
@@ -109,17 +132,10 @@ impl Verified {
         if state.era != era.0 || state.revision.is_none() {
             return;
         }
-        if state.credentials.len() >= MOST {
-            state.forget_all();
+        if state.latest.by_credential.len() >= MOST / 2 {
+            state.earlier = std::mem::take(&mut state.latest);
         }
-        let id = recognised.token.id;
-        let entry = Entry {
-            recognised,
-            read_at: Instant::now(),
-        };
-        if state.credentials.insert(credential, entry).is_none() {
-            state.of_token.entry(id).or_default().push(credential);
-        }
+        state.latest.insert(credential, recognised);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -176,15 +192,39 @@ impl Listener for Verified {
 impl State {
     fn forget(&mut self, token: Option<TokenId>) {
         self.era += 1;
-        for credential in token.and_then(|id| self.of_token.remove(&id)).unwrap_or_default() {
-            self.credentials.remove(&credential);
+        if let Some(id) = token {
+            self.latest.remove(id);
+            self.earlier.remove(id);
         }
     }
 
     fn forget_all(&mut self) {
         self.era += 1;
-        self.credentials.clear();
-        self.of_token.clear();
+        self.latest = Tokens::default();
+        self.earlier = Tokens::default();
+    }
+}
+
+impl Tokens {
+    fn get(&self, credential: &Credential) -> Option<&Entry> {
+        self.by_credential.get(credential)
+    }
+
+    fn insert(&mut self, credential: Credential, recognised: Recognised) {
+        let id = recognised.token.id;
+        let entry = Entry {
+            recognised,
+            read_at: Instant::now(),
+        };
+        if self.by_credential.insert(credential, entry).is_none() {
+            self.credentials_of.entry(id).or_default().push(credential);
+        }
+    }
+
+    fn remove(&mut self, id: TokenId) {
+        for credential in self.credentials_of.remove(&id).unwrap_or_default() {
+            self.by_credential.remove(&credential);
+        }
     }
 }
 
@@ -207,7 +247,7 @@ mod tests {
         Timestamp::from_micros(micros).unwrap()
     }
 
-    fn token() -> (Credential, Arc<Token>) {
+    fn token() -> (Credential, Token) {
         let random: &dyn Random = &OsRandom;
         let by = Actor {
             id: "admin".to_owned(),
@@ -225,19 +265,18 @@ mod tests {
             last_used_at: None,
             expires_at: None,
         };
-        (new_value(), Arc::new(token))
+        (new_value(), token)
     }
 
     fn new_value() -> Credential {
         Credential::Value(TokenValue::generate(&OsRandom).unwrap().hash())
     }
 
-    fn remember(verified: &Verified, era: Era, value: Credential, token: &Arc<Token>, works_until: Option<Timestamp>) {
-        let token = Arc::clone(token);
-        verified.remember(era, value, Recognised { token, works_until });
+    fn remember(verified: &Verified, era: Era, value: Credential, token: &Token, works_until: Option<Timestamp>) {
+        verified.remember(era, value, Recognised::new(token.clone(), works_until));
     }
 
-    fn remembering() -> (Verified, Credential, Arc<Token>) {
+    fn remembering() -> (Verified, Credential, Token) {
         let verified = Verified::default();
         verified.hear_revision(revision(7), Instant::now());
         let (value, token) = token();
@@ -369,12 +408,18 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn memory_is_bounded_and_what_came_last_is_remembered() {
         let (verified, _, token) = remembering();
-        for _ in 0..=MOST {
-            let value = new_value();
-            remember(&verified, verified.era(), value, &token, None);
+        let values: Vec<_> = (0..2 * MOST).map(|_| new_value()).collect();
+        for value in &values {
+            remember(&verified, verified.era(), *value, &token, None);
         }
-        assert!(verified.read().credentials.len() <= MOST);
+        assert!(verified.knowledge().credentials <= MOST);
+        verified.hear_revision(revision(7), Instant::now());
+        for value in values.iter().rev().take(1000) {
+            assert!(verified.get(value, time(NOW)).is_some());
+        }
+        verified.hear_change(&change(8, Some(token.id)));
+        assert_eq!(verified.knowledge().credentials, 0);
     }
 }

@@ -1,72 +1,248 @@
 //! Log lines, as text or as JSON, each with the id of the request that it belongs to.
 
-use std::io::{self, Write};
+use std::{
+    fmt::{self, Write as _},
+    io::{self, IsTerminal, Write as _},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use env_logger::{Builder, Env, fmt::Formatter};
 use log::{
-    Record,
+    Level, Log, Metadata, Record,
     kv::{Error, Key, Value, VisitSource},
 };
-use serde_json::{Map, Value as Json, json};
 
-use crate::{http::request_id, settings::LogFormat};
+use crate::{
+    domain::clock::{Clock, SystemClock, Timestamp},
+    http::{observe::ACCESS, request_id},
+    settings::LogFormat,
+};
 
-/// What is logged unless `RUST_LOG` says otherwise. actix-http calls it an error of the server when a client sends what is no HTTP.
 const DEFAULT_FILTER: &str = "info,actix_http=off";
 
-/// Starts logging to standard error; `RUST_LOG` chooses what is logged.
-pub fn init(format: LogFormat) {
+/// How long access lines may wait to be written, when nobody looks on at a terminal: one write is then for many of them.
+const WAIT: Duration = Duration::from_millis(100);
+/// How many bytes of them may wait.
+const MOST_WAITING: usize = 32 * 1024;
+
+/// Begins to log. What waits is written when the guard is dropped.
+pub fn init(format: LogFormat) -> Guard {
     let mut builder = Builder::from_env(Env::default().default_filter_or(DEFAULT_FILTER));
     builder.format(match format {
         LogFormat::Text => text,
         LogFormat::Json => json,
     });
+    let lines = Arc::new(Lines::default());
+    let logger = Logger {
+        at_once: builder.build(),
+        access: (!io::stderr().is_terminal()).then(|| Arc::clone(&lines)),
+        format,
+    };
+    let level = logger.at_once.filter();
     // A test binary may start more than one server.
-    let _ = builder.try_init();
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+        log::set_max_level(level);
+        let waiting = Arc::clone(&lines);
+        let writer = std::thread::Builder::new().name("access log".to_owned());
+        // Without a thread they are written when enough of them wait.
+        let _ = writer.spawn(move || {
+            loop {
+                std::thread::sleep(WAIT);
+                waiting.waiting().write();
+            }
+        });
+    }
+    Guard(lines)
+}
+
+/// Keeps log lines from being lost when the program ends.
+#[must_use]
+pub struct Guard(Arc<Lines>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.waiting().write();
+    }
+}
+
+/// Access lines that wait to be written to standard error.
+#[derive(Default)]
+struct Lines(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    text: String,
+    /// The second that the last line was of,
+    second: i64,
+    /// and how it is written.
+    time: String,
+}
+
+impl Lines {
+    fn add(&self, format: LogFormat, record: &Record<'_>) {
+        let mut waiting = self.waiting();
+        let Waiting { text, second, time } = &mut *waiting;
+        let now = SystemClock.now();
+        if *second != now.seconds() {
+            *second = now.seconds();
+            let whole = Timestamp::from_micros(now.seconds() * 1_000_000).unwrap_or(now);
+            whole.to_string().trim_end_matches('Z').clone_into(time);
+        }
+        let until_second = time.len();
+        // Nothing that is written to memory fails.
+        let _ = write!(time, ".{:03}Z", now.micros().rem_euclid(1_000_000) / 1000);
+        let _ = match format {
+            LogFormat::Text => text_line(text, time, padded(record.level()), record),
+            LogFormat::Json => json_line(text, time, record),
+        };
+        time.truncate(until_second);
+        if text.len() >= MOST_WAITING {
+            waiting.write();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn write(&mut self) {
+        // Nobody can be told that nobody listens.
+        let _ = io::stderr().write_all(self.text.as_bytes());
+        self.text.clear();
+    }
+}
+
+struct Logger {
+    at_once: env_logger::Logger,
+    /// Where access lines wait, if they do.
+    access: Option<Arc<Lines>>,
+    format: LogFormat,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.at_once.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        match &self.access {
+            Some(lines) if record.target() == ACCESS => {
+                if self.at_once.matches(record) {
+                    lines.add(self.format, record);
+                }
+            }
+            _ => {
+                // What was logged earlier is read earlier.
+                self.flush();
+                self.at_once.log(record);
+            }
+        }
+    }
+
+    fn flush(&self) {
+        if let Some(lines) = &self.access {
+            lines.waiting().write();
+        }
+    }
 }
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let (style, time) = (out.default_level_style(record.level()), out.timestamp_millis());
-    let (level, target) = (record.level(), record.target());
-    write!(
-        out,
-        "{time} {style}{level:5}{style:#} {target} [{}] {}",
-        request_id::current(),
-        record.args()
-    )?;
-    for (key, value) in &fields(record) {
-        match value {
-            Json::String(text) if text.contains([' ', '"']) => write!(out, " {key}={value}")?,
-            Json::String(text) => write!(out, " {key}={text}")?,
-            other => write!(out, " {key}={other}")?,
-        }
-    }
-    writeln!(out)
+    let (style, level) = (out.default_level_style(record.level()), padded(record.level()));
+    let (time, level) = (out.timestamp_millis().to_string(), format!("{style}{level}{style:#}"));
+    written(out, |line| text_line(line, &time, &level, record))
 }
 
 fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let mut line = fields(record);
-    line.insert("time".to_owned(), json!(out.timestamp_millis().to_string()));
-    line.insert("level".to_owned(), json!(record.level().as_str()));
-    line.insert("target".to_owned(), json!(record.target()));
-    line.insert("request_id".to_owned(), json!(&*request_id::current()));
-    line.insert("message".to_owned(), json!(record.args().to_string()));
-    writeln!(out, "{}", Json::Object(line))
+    let time = out.timestamp_millis().to_string();
+    written(out, |line| json_line(line, &time, record))
 }
 
-fn fields(record: &Record<'_>) -> Map<String, Json> {
-    struct Collect(Map<String, Json>);
-    impl<'kvs> VisitSource<'kvs> for Collect {
+fn written(out: &mut Formatter, write: impl FnOnce(&mut String) -> fmt::Result) -> io::Result<()> {
+    let mut line = String::new();
+    write(&mut line).map_err(io::Error::other)?;
+    out.write_all(line.as_bytes())
+}
+
+const fn padded(level: Level) -> &'static str {
+    match level {
+        Level::Error => "ERROR",
+        Level::Warn => "WARN ",
+        Level::Info => "INFO ",
+        Level::Debug => "DEBUG",
+        Level::Trace => "TRACE",
+    }
+}
+
+fn text_line(out: &mut String, time: &str, level: &str, record: &Record<'_>) -> fmt::Result {
+    let id = request_id::current();
+    out.extend([time, " ", level, " ", record.target(), " [", id.as_str(), "] "]);
+    write_message(out, record)?;
+    visit(record, |key, value| {
+        out.extend([" ", key, "="]);
+        match value {
+            Field::Number(number) => write!(out, "{number}"),
+            Field::Text(text) if text.bytes().any(|byte| b" \"".contains(&byte)) => write_json(out, text),
+            Field::Text(text) => out.write_str(text),
+        }
+    })?;
+    out.write_char('\n')
+}
+
+fn write_message(out: &mut String, record: &Record<'_>) -> fmt::Result {
+    match record.args().as_str() {
+        Some(text) => out.write_str(text),
+        None => out.write_fmt(*record.args()),
+    }
+}
+
+fn json_line(out: &mut String, time: &str, record: &Record<'_>) -> fmt::Result {
+    let id = request_id::current();
+    out.extend([r#"{"time":""#, time, r#"","level":""#, record.level().as_str()]);
+    out.extend([r#"","request_id":""#, id.as_str(), r#"","target":"#]);
+    write_json(out, record.target())?;
+    out.push_str(r#","message":"#);
+    let mut message = String::new();
+    write_message(&mut message, record)?;
+    write_json(out, &message)?;
+    visit(record, |key, value| {
+        out.push(',');
+        write_json(out, key)?;
+        out.push(':');
+        match value {
+            Field::Number(number) => write!(out, "{number}"),
+            Field::Text(text) => write_json(out, text),
+        }
+    })?;
+    out.write_str("}\n")
+}
+
+fn write_json(out: &mut String, text: &str) -> fmt::Result {
+    out.push_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?);
+    Ok(())
+}
+
+/// The value of a field of a record.
+enum Field<'v> {
+    Number(u64),
+    Text(&'v str),
+}
+
+/// Gives the fields of a record to `write`, one after the other.
+fn visit(record: &Record<'_>, write: impl FnMut(&str, Field<'_>) -> fmt::Result) -> fmt::Result {
+    struct Visitor<W>(W);
+    impl<'kvs, W: FnMut(&str, Field<'_>) -> fmt::Result> VisitSource<'kvs> for Visitor<W> {
         fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-            let value = value
-                .to_u64()
-                .map_or_else(|| json!(value.to_string()), |number| json!(number));
-            self.0.insert(key.to_string(), value);
+            let Self(write) = self;
+            match (value.to_u64(), value.to_borrowed_str()) {
+                (Some(number), _) => write(key.as_str(), Field::Number(number)),
+                (None, Some(text)) => write(key.as_str(), Field::Text(text)),
+                (None, None) => write(key.as_str(), Field::Text(&value.to_string())),
+            }?;
             Ok(())
         }
     }
-    let mut collect = Collect(Map::new());
-    // Collecting never fails.
-    let _ = record.key_values().visit(&mut collect);
-    collect.0
+    record.key_values().visit(&mut Visitor(write)).map_err(|_| fmt::Error)
 }

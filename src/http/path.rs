@@ -1,0 +1,55 @@
+//! Paths that are written in more than one way.
+
+use std::borrow::Cow;
+
+use actix_web::{dev::ServiceRequest, http::Uri};
+
+/// Takes slashes at the end of a request's path away, and those that follow another: each route is known by one path.
+pub fn normalise(request: &mut ServiceRequest) {
+    let Cow::Owned(path) = normal(request.path()) else {
+        return;
+    };
+    let mut parts = request.uri().clone().into_parts();
+    let query = request.query_string();
+    let path = if query.is_empty() {
+        path
+    } else {
+        format!("{path}?{query}")
+    };
+    parts.path_and_query = path.parse().ok();
+    // What was a URI stays one with fewer slashes.
+    if let Ok(uri) = Uri::from_parts(parts) {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
+}
+
+fn normal(path: &str) -> Cow<'_, str> {
+    let abnormal = path.contains("//") || (path.ends_with('/') && path != "/");
+    if abnormal {
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        Cow::Owned(format!("/{}", segments.join("/")))
+    } else {
+        Cow::Borrowed(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_that_mean_nothing_go() {
+        for (written, meant) in [
+            ("/", "/"),
+            ("/tokens", "/tokens"),
+            ("/tokens/", "/tokens"),
+            ("//tokens///x//", "/tokens/x"),
+            ("///", "/"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(normal(written), meant);
+        }
+    }
+}
