@@ -1,0 +1,50 @@
+-- The requests of wrk, and its figures as one line of JSON. From the environment:
+-- METHOD, HEADERS (lines of "name: value"), BODY with %d for a number that is never the same twice;
+-- KEYS, a file of values for X-API-Key, a line each, taken in turn from the line FIRST on.
+local path, number = os.getenv("KEYS"), tonumber(os.getenv("FIRST") or "0")
+local headers, lines = {}, nil
+
+for name, value in (os.getenv("HEADERS") or ""):gmatch("([^\n:]+): ([^\n]*)") do
+   headers[name] = value
+end
+
+local function next_key()
+   local key = lines and lines()
+   if not key then
+      lines = io.lines(path)
+      key = lines()
+   end
+   return key
+end
+
+-- A request is put together from parts: whoever formats each one anew measures wrk. A number has eight digits, so that all are as long.
+local before, after, digits
+function init()
+   local mark = string.rep("K", 53)
+   if path then
+      headers["X-API-Key"] = mark
+      for _ = 1, number do next_key() end
+   end
+   local body = os.getenv("BODY")
+   digits = body and body:find("%%d")
+   local text = wrk.format(os.getenv("METHOD") or "GET", nil, headers, body and body:gsub("%%d", "########"))
+   local first, last = text:find(digits and "########" or mark, 1, true)
+   before, after = text, ""
+   if first then before, after = text:sub(1, first - 1), text:sub(last + 1) end
+end
+
+function request()
+   if path then return before .. next_key() .. after end
+   if not digits then return before end
+   number = number + 1
+   return before .. string.format("%08d", number) .. after
+end
+
+function done(summary, latency)
+   local errors = summary.errors
+   io.write(string.format(
+      '{"requests": %d, "bytes": %d, "seconds": %.6f, "p50": %d, "p99": %d, "p999": %d, "refused": %d, "broken": %d}\n',
+      summary.requests, summary.bytes, summary.duration / 1e6,
+      latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+      errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+end
