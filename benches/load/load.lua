@@ -2,19 +2,10 @@
 -- METHOD, HEADERS (lines of "name: value"), BODY with %d for a number that is never the same twice;
 -- KEYS, a file of values for X-API-Key, a line each, taken in turn from the line FIRST on.
 local path, number = os.getenv("KEYS"), tonumber(os.getenv("FIRST") or "0")
-local headers, lines = {}, nil
+local headers, keys = {}, {}
 
 for name, value in (os.getenv("HEADERS") or ""):gmatch("([^\n:]+): ([^\n]*)") do
    headers[name] = value
-end
-
-local function next_key()
-   local key = lines and lines()
-   if not key then
-      lines = io.lines(path)
-      key = lines()
-   end
-   return key
 end
 
 -- A request is put together from parts: whoever formats each one anew measures wrk. A number has eight digits, so that all are as long.
@@ -23,7 +14,7 @@ function init()
    local mark = string.rep("K", 53)
    if path then
       headers["X-API-Key"] = mark
-      for _ = 1, number do next_key() end
+      for line in io.lines(path) do keys[#keys + 1] = line end
    end
    local body = os.getenv("BODY")
    digits = body and body:find("%%d")
@@ -34,9 +25,9 @@ function init()
 end
 
 function request()
-   if path then return before .. next_key() .. after end
-   if not digits then return before end
    number = number + 1
+   if path then return before .. keys[number % #keys + 1] .. after end
+   if not digits then return before end
    return before .. string.format("%08d", number) .. after
 end
 
