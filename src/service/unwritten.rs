@@ -31,8 +31,8 @@ pub struct Unwritten {
 
 struct State {
     uses: HashMap<TokenId, Timestamp>,
-    /// Those that a flush is writing just now.
-    in_flight: HashMap<TokenId, Timestamp>,
+    /// Those that a flush is writing, or the last one has written: who read the store before that looks here afterwards.
+    flushed: HashMap<TokenId, Timestamp>,
     refusals: HashMap<RefusalKey, u64>,
     legacy_calls: LegacyCalls,
 }
@@ -41,7 +41,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             uses: HashMap::new(),
-            in_flight: HashMap::new(),
+            flushed: HashMap::new(),
             refusals: HashMap::new(),
             legacy_calls: LegacyCalls::within(Bounds::UNWRITTEN),
         }
@@ -109,7 +109,7 @@ impl RefusedLogins {
 
 impl State {
     fn last_use(&self, id: TokenId) -> Option<Timestamp> {
-        self.uses.get(&id).max(self.in_flight.get(&id)).copied()
+        self.uses.get(&id).max(self.flushed.get(&id)).copied()
     }
 }
 
@@ -172,10 +172,8 @@ impl Unwritten {
             return Ok(());
         };
         let outcome = write(batch.clone()).await;
-        let mut state = self.state();
-        state.in_flight.clear();
         if outcome.is_err() {
-            state.put_back(batch);
+            self.state().put_back(batch);
         }
         outcome
     }
@@ -191,9 +189,9 @@ impl State {
         if self.uses.is_empty() && self.refusals.is_empty() && self.legacy_calls.is_empty() {
             return None;
         }
-        std::mem::swap(&mut self.uses, &mut self.in_flight);
+        self.flushed = std::mem::take(&mut self.uses);
         // In one order everywhere, so that two servers never wait for each other's rows.
-        let mut uses: Vec<_> = self.in_flight.iter().map(|(id, at)| (*id, *at)).collect();
+        let mut uses: Vec<_> = self.flushed.iter().map(|(id, at)| (*id, *at)).collect();
         uses.sort_unstable();
         let refusals = std::mem::take(&mut self.refusals).into_iter();
         let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::within(Bounds::UNWRITTEN));
@@ -215,5 +213,29 @@ impl State {
         for (caller, calls) in batch.legacy_calls {
             self.legacy_calls.add(caller, &calls);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::random::OsRandom;
+
+    /// Somebody reads the store, a flush begins and ends, and then the reader looks here.
+    #[tokio::test]
+    async fn a_use_is_seen_by_those_who_read_the_store_before_it_was_written() {
+        let unwritten = Unwritten::default();
+        let id = TokenId::generate(&OsRandom).unwrap();
+        let at = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
+        let filter = TokenFilter {
+            unused_since: Some(at),
+            ..TokenFilter::default()
+        };
+        unwritten.used(id, at);
+        unwritten.flush(async |_| Ok(())).await.unwrap();
+        let mut read_before = vec![id];
+        unwritten.retain_admitted(&mut read_before, &filter);
+        assert!(read_before.is_empty());
+        unwritten.flush(async |_| panic!("it was written")).await.unwrap();
     }
 }
