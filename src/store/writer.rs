@@ -229,7 +229,7 @@ mod tests {
     struct Bench {
         writer: Writer,
         pool: Pool,
-        _directory: tempfile::TempDir,
+        directory: tempfile::TempDir,
     }
 
     fn pool(file: &Path) -> Pool {
@@ -252,7 +252,7 @@ mod tests {
         Bench {
             writer: Writer::start(pool.clone()).unwrap(),
             pool,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -300,7 +300,8 @@ mod tests {
             let (begun, has_begun) = mpsc::channel();
             let first = self.write(LONG, move |_| {
                 begun.send(()).unwrap();
-                Ok(held.recv().unwrap())
+                held.recv().unwrap();
+                Ok(())
             });
             let set = tokio::task::LocalSet::new();
             set.run_until(async {
@@ -417,11 +418,11 @@ mod tests {
         let Bench {
             writer,
             pool,
-            _directory,
+            directory,
         } = bench;
         drop(writer);
         drop(pool);
-        let files = std::fs::read_dir(_directory.path()).unwrap().count();
+        let files = std::fs::read_dir(directory.path()).unwrap().count();
         assert_eq!(files, 1);
     }
 }
