@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::store::{connection::Usage, url::DatabaseUrl};
     use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
-    use std::{future::Future, path::Path, sync::mpsc};
+    use std::{future::Future, sync::mpsc};
 
     #[derive(diesel::QueryableByName)]
     struct Count {
@@ -232,19 +232,18 @@ mod tests {
         directory: tempfile::TempDir,
     }
 
-    fn pool(file: &Path) -> Pool {
+    fn pool_of(directory: &tempfile::TempDir) -> Pool {
         let usage = Usage {
             patience: Duration::from_secs(5),
             keeps_sessions: true,
         };
-        Pool::new(DatabaseUrl::Sqlite(file.to_owned()), usage, 2)
+        Pool::new(DatabaseUrl::Sqlite(directory.path().join("w.db")), usage, 2)
     }
 
     fn bench() -> Bench {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("w.db");
-        std::fs::File::create(&file).unwrap();
-        let pool = pool(&file);
+        std::fs::File::create(directory.path().join("w.db")).unwrap();
+        let pool = pool_of(&directory);
         pool.get()
             .unwrap()
             .batch_execute("CREATE TABLE numbers (n BIGINT PRIMARY KEY)")
@@ -335,15 +334,20 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_takes_nothing_with_it() {
+    fn what_fails_takes_nothing_with_it_and_leaves_nothing() {
         let bench = bench();
         let numbers = [1, 2, 2, 3, 4];
-        let writes = numbers.map(|number| bench.write(LONG, move |conn| insert(conn, number)));
-        let outcomes = run(bench.together(0, writes.into()));
+        let writes = numbers.into_iter().enumerate().map(|(index, number)| {
+            bench.write(LONG, move |conn| {
+                insert(conn, 100 + i64::try_from(index).unwrap())?;
+                insert(conn, number)
+            })
+        });
+        let outcomes = run(bench.together(0, writes.collect()));
         let done: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
         assert_eq!(done, [true, true, false, true, true]);
         assert!(matches!(outcomes[2], Err(StoreError::Exists)));
-        assert_eq!(bench.count(), 4);
+        assert_eq!(bench.count(), 8);
     }
 
     /// As SQLite does when its disk is full.
@@ -398,6 +402,18 @@ mod tests {
     }
 
     #[test]
+    fn what_has_begun_in_time_is_waited_for() {
+        let bench = bench();
+        let deadline = Duration::from_millis(20);
+        let write = bench.write(deadline, move |conn| {
+            std::thread::sleep(deadline * 5);
+            insert(conn, 1)
+        });
+        run(write).unwrap();
+        assert_eq!(bench.count(), 1);
+    }
+
+    #[test]
     fn what_nobody_waits_for_any_more_is_not_begun() {
         let bench = bench();
         let write = bench.write(LONG, |conn| insert(conn, 1));
@@ -412,9 +428,19 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_nobody_uses_any_more_is_one_file() {
+    fn the_thread_is_waited_for_and_leaves_one_file() {
         let bench = bench();
-        run(bench.write(LONG, |conn| insert(conn, 1))).unwrap();
+        let (begun, has_begun) = mpsc::channel();
+        let write = bench.write(LONG, move |conn| {
+            begun.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            insert(conn, 1)
+        });
+        run(async {
+            let mut write = Box::pin(write);
+            let _ = futures_util::poll!(write.as_mut());
+            has_begun.recv().unwrap();
+        });
         let Bench {
             writer,
             pool,
@@ -422,7 +448,12 @@ mod tests {
         } = bench;
         drop(writer);
         drop(pool);
-        let files = std::fs::read_dir(directory.path()).unwrap().count();
-        assert_eq!(files, 1);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        let bench = Bench {
+            pool: pool_of(&directory),
+            writer: Writer::start(pool_of(&directory)).unwrap(),
+            directory,
+        };
+        assert_eq!(bench.count(), 1);
     }
 }
