@@ -17,7 +17,7 @@ mod transaction;
 mod unwritten;
 mod verified;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{Error, Refusal};
 pub use verified::Recognised;
@@ -30,7 +30,7 @@ use crate::{
     },
     store::{
         Store, admins as admin_rows, audit as event_rows,
-        feed::{self, Listener},
+        feed::{self, Following, Listener},
         legacy_usage as legacy_rows, tokens as token_rows,
         url::DatabaseUrl,
     },
@@ -53,6 +53,7 @@ pub struct Service {
     forgotten: Forgotten,
     verified: Arc<Verified>,
     figures: Arc<Figures>,
+    following: Mutex<Following>,
 }
 
 impl Service {
@@ -67,6 +68,7 @@ impl Service {
             unwritten: Arc::default(),
             forgotten: Forgotten::default(),
             verified: Arc::default(),
+            following: Mutex::default(),
             figures: Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?),
             store,
             clock,
@@ -80,9 +82,20 @@ impl Service {
     /// # Errors
     /// When there is no thread to be had.
     pub fn follow_changes(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
-        let listener: Weak<dyn Listener> = Arc::downgrade(&(Arc::clone(&self.verified) as Arc<dyn Listener>));
+        let listener = Arc::clone(&self.verified) as Arc<dyn Listener>;
         let announcer = announcer.unwrap_or(database);
-        feed::follow(database.clone(), announcer.clone(), &listener).map_err(|error| Error::Internal(error.into()))
+        let following = feed::follow(database.clone(), announcer.clone(), &listener);
+        self.replace_following(following.map_err(|error| Error::Internal(error.into()))?);
+        Ok(())
+    }
+
+    /// Hears of no more changes, and with that asks the store about every credential again before long.
+    pub fn stop_following(&self) {
+        self.replace_following(Following::default());
+    }
+
+    fn replace_following(&self, following: Following) {
+        *self.following.lock().unwrap_or_else(PoisonError::into_inner) = following;
     }
 
     /// The present time.

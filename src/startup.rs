@@ -251,7 +251,9 @@ impl Running {
         // A flush that has begun is let end: cut off, it would take with it what it was about to write.
         ending.notify_one();
         flushing.await.map_err(std::io::Error::other)?;
-        self.service.flush().await?;
+        let flushed = self.service.flush().await;
+        self.service.stop_following();
+        flushed?;
         Ok(ended?)
     }
 

@@ -1,7 +1,11 @@
 //! Hears of the changes that other servers and the command line make.
 
 use std::{
-    sync::Weak,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -36,19 +40,43 @@ pub trait Listener: Send + Sync + 'static {
     fn hear_change(&self, change: &Change);
 }
 
-/// Tells `listener` of changes, on threads of their own, for as long as there is a listener.
+/// The threads that hear of changes. They end when this is dropped, which waits for them: one that is still at work in libpq or OpenSSL
+/// when the process ends makes it crash.
+#[derive(Default)]
+pub struct Following {
+    stops: Vec<mpsc::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.stops.clear();
+        for thread in self.threads.drain(..) {
+            // One that panicked has ended, too.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Tells `listener` of changes, on threads of their own.
 ///
 /// The count of changes at `database` is what can be relied on. On PostgreSQL changes are also announced, on a connection to `announcer`,
 /// and are heard of within milliseconds; when that connection breaks or hangs, or a pooler swallows the announcements, nothing else is lost.
 ///
 /// # Errors
 /// When there are no threads to be had.
-pub fn follow(database: DatabaseUrl, announcer: DatabaseUrl, listener: &Weak<dyn Listener>) -> std::io::Result<()> {
+pub fn follow(
+    database: DatabaseUrl,
+    announcer: DatabaseUrl,
+    listener: &Arc<dyn Listener>,
+) -> std::io::Result<Following> {
+    let mut following = Following::default();
     let keeps_sessions = announcer == database;
     if let DatabaseUrl::Postgres(_) = announcer {
         let mut line = Line::new(announcer, true);
-        repeat("announcements", LISTEN_INTERVAL, listener.clone(), move |listener| {
-            line.with(listen, |conn| hear_announcements(conn, listener));
+        let listener = Arc::clone(listener);
+        following.repeat("announcements", LISTEN_INTERVAL, move || {
+            line.with(listen, |conn| hear_announcements(conn, listener.as_ref()));
         })?;
     }
     let poll_interval = match database {
@@ -56,7 +84,8 @@ pub fn follow(database: DatabaseUrl, announcer: DatabaseUrl, listener: &Weak<dyn
         DatabaseUrl::Postgres(_) => SERVER_POLL_INTERVAL,
     };
     let mut line = Line::new(database, keeps_sessions);
-    repeat("count of changes", poll_interval, listener.clone(), move |listener| {
+    let listener = Arc::clone(listener);
+    following.repeat("count of changes", poll_interval, move || {
         let asked_at = Instant::now();
         let begin = |_: &mut AnyConnection| {
             listener.begin();
@@ -65,25 +94,31 @@ pub fn follow(database: DatabaseUrl, announcer: DatabaseUrl, listener: &Weak<dyn
         if let Some(revision) = line.with(begin, revision::current) {
             listener.hear_revision(revision, asked_at);
         }
-    })
+    })?;
+    Ok(following)
 }
 
-/// Does `work` again and again, for as long as there is a listener.
-fn repeat(
-    name: &str,
-    interval: Duration,
-    listener: Weak<dyn Listener>,
-    mut work: impl FnMut(&dyn Listener) + Send + 'static,
-) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    thread.spawn(move || {
-        while let Some(listener) = listener.upgrade() {
-            work(listener.as_ref());
-            drop(listener);
-            std::thread::sleep(interval);
-        }
-    })?;
-    Ok(())
+impl Following {
+    /// Does `work` again and again, until this is dropped.
+    fn repeat(
+        &mut self,
+        name: &str,
+        interval: Duration,
+        mut work: impl FnMut() + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = Builder::new().name(name.to_owned()).spawn(move || {
+            loop {
+                work();
+                if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
+            }
+        })?;
+        self.stops.push(stop);
+        self.threads.push(thread);
+        Ok(())
+    }
 }
 
 /// A connection that is made again when it breaks, but not at once.
