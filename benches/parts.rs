@@ -107,6 +107,7 @@ fn calls(criterion: &mut Criterion) {
         first.unwrap();
         let caller = service.authenticate_admin("admin", password(), origin).await.unwrap();
         let new = NewToken {
+            id: None,
             name: TokenName::parse("measured").unwrap(),
             permissions: None,
             allowed_cidr_blocks: None,

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod admin;
+pub mod attention;
 pub mod audit;
 pub mod authorization;
 pub mod brownout;
@@ -16,6 +17,8 @@ pub mod page;
 pub mod permission;
 pub mod random;
 pub mod record;
+pub mod session;
+pub mod sort;
 pub mod token;
 pub mod value;
 

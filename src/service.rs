@@ -11,6 +11,7 @@ mod figures;
 pub mod import;
 pub mod legacy_usage;
 mod passwords;
+pub mod sessions;
 mod throttle;
 pub mod tokens;
 mod transaction;

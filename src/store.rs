@@ -12,6 +12,7 @@ mod reader;
 pub mod records;
 pub mod revision;
 mod schema;
+pub mod sessions;
 pub mod tokens;
 pub mod transfer;
 pub mod url;

@@ -112,6 +112,7 @@ impl From<Filters> for TokenFilter {
             state: filters.state,
             unused_since: filters.unused_since,
             expires_before: filters.expires_before,
+            ..Self::default()
         }
     }
 }
@@ -135,6 +136,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             common,
         } => {
             let new = NewToken {
+                id: None,
                 name,
                 permissions: (!permissions.is_empty())
                     .then(|| PermissionSet::parse(permissions))
@@ -162,6 +164,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             let rotation = Rotation {
                 grace_period: Duration::from_secs(grace_period_seconds),
                 expires_at: None,
+                seen: None,
             };
             let service = open_service(&common.store, false)?;
             let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation).await?;

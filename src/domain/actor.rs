@@ -62,18 +62,21 @@ pub enum Door {
     Graphql,
     /// `/verify`.
     Verify,
+    /// `/console`.
+    Console,
     /// The command line.
     Cli,
 }
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Legacy10,
         Self::LegacyPre15,
         Self::ApiTokens,
         Self::Graphql,
         Self::Verify,
+        Self::Console,
         Self::Cli,
     ];
 
@@ -94,6 +97,7 @@ impl Door {
             Self::ApiTokens => "api-tokens",
             Self::Graphql => "graphql",
             Self::Verify => "verify",
+            Self::Console => "console",
             Self::Cli => "cli",
         }
     }

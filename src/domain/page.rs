@@ -93,12 +93,16 @@ impl Default for PageSize {
 pub struct TokenFilter {
     /// Those whose name contains this, in the same case.
     pub name: Option<String>,
+    /// Those whose name contains this, in whatever case.
+    pub name_in_any_case: Option<String>,
     /// Those in this state.
     pub state: Option<TokenState>,
     /// Those last used before this, or never and made before it.
     pub unused_since: Option<Timestamp>,
     /// Those that expire before this.
     pub expires_before: Option<Timestamp>,
+    /// Those that have had their value since before this.
+    pub value_since_before: Option<Timestamp>,
 }
 
 impl TokenFilter {
@@ -162,13 +166,13 @@ impl TokenState {
     }
 }
 
-/// Some tokens, oldest first, and where the next ones begin.
+/// Some tokens of a list, and where the next ones begin.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct Page<C = Cursor> {
     /// The tokens.
     pub tokens: Vec<Token>,
     /// Where the next page begins; nothing on the last.
-    pub next: Option<Cursor>,
+    pub next: Option<C>,
 }
 
 /// A page of what the legacy view shows of tokens. The last one can be empty.

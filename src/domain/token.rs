@@ -25,7 +25,13 @@ impl TokenId {
     pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         let mut bytes = [0; 16];
         random.fill(&mut bytes)?;
-        Ok(Self(uuid::Builder::from_random_bytes(bytes).into_uuid()))
+        Ok(Self::of_random_bytes(bytes))
+    }
+
+    /// The UUID of version 4 that has these random bits.
+    #[must_use]
+    pub const fn of_random_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
     /// Reads the 36 characters of a UUID, in either case; `None` for every other text.

@@ -208,6 +208,7 @@ pub async fn create(
     }: Call<Json<ModifyApiToken>>,
 ) -> Result<HttpResponse, Failure> {
     let new = NewToken {
+        id: None,
         name: body.name()?.ok_or_else(|| Invalid::new("name", "it is required"))?,
         permissions: body.permissions()?,
         allowed_cidr_blocks: body.blocks()?,
@@ -276,6 +277,7 @@ pub async fn rotate(
     let rotation = Rotation {
         grace_period: Duration::from_secs_f64(seconds),
         expires_at: expiry(body.expires_at)?,
+        seen: None,
     };
     let (token, value) = state(&request)?
         .service
@@ -305,6 +307,7 @@ impl FilterQuery {
             state: self.state.map(|state| TokenState::parse(&state)).transpose()?,
             unused_since: read_time("unusedSince", self.unused_since)?,
             expires_before: read_time("expiresBefore", self.expires_before)?,
+            ..TokenFilter::default()
         })
     }
 }
@@ -328,6 +331,7 @@ impl ModifyApiToken {
             permissions: self.permissions()?.map(PermissionChange::Replace),
             allowed_cidr_blocks: self.blocks()?,
             expires_at: expiry(self.expires_at)?,
+            seen: None,
         })
     }
 }

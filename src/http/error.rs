@@ -76,6 +76,13 @@ impl Failure {
         }
     }
 
+    /// 303: what was asked for is seen elsewhere (RFC 9110, section 15.4.4).
+    pub fn see_other(location: HeaderValue) -> Self {
+        Self::new(StatusCode::SEE_OTHER, "this is elsewhere")
+            .with_header(header::LOCATION, location)
+            .without_body()
+    }
+
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
@@ -199,7 +206,7 @@ impl From<Error> for Failure {
             Error::Forbidden(_) => Self::forbidden(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),
-            Error::Conflict(_) => Self::new(StatusCode::CONFLICT, message),
+            Error::Conflict(_) | Error::Outdated => Self::new(StatusCode::CONFLICT, message),
             Error::Unavailable(_) => Self {
                 source: Some(Box::new(error)),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)

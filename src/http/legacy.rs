@@ -116,6 +116,7 @@ pub async fn create(
         .with(Permission::OrganizationAPITokenRead, body.read.unwrap_or_default())
         .with(Permission::OrganizationAPITokenModify, body.change.unwrap_or_default());
     let new = NewToken {
+        id: None,
         name: TokenName::parse(name)?,
         permissions: Some(permissions),
         allowed_cidr_blocks: None,

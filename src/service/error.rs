@@ -31,6 +31,9 @@ pub enum Error {
     /// What was asked for cannot be done as things stand.
     #[error("{0}")]
     Conflict(String),
+    /// The token has changed since the caller saw it.
+    #[error("this token has changed since you looked at it; look again")]
+    Outdated,
     /// The store is busy or gone.
     #[error("the store is not available")]
     Unavailable(#[source] StoreError),

@@ -19,10 +19,11 @@ use crate::{
         name::TokenName,
         page::{Cursor, Page, PageSize, SummaryPage, TokenFilter},
         permission::{Permission, PermissionSet},
+        sort::{SortedCursor, TokenOrder},
         token::{Change, Token, TokenId, future_expiry},
         value::TokenValue,
     },
-    store::{AnyConnection, tokens},
+    store::{AnyConnection, StoreError, tokens},
 };
 
 /// How many earlier values of a token may work at a time.
@@ -40,6 +41,8 @@ pub enum TokenRef {
 /// A token to be made.
 #[derive(Clone, Debug)]
 pub struct NewToken {
+    /// Its id, where the caller makes sure that it is made but once; one of its own if absent.
+    pub id: Option<TokenId>,
     /// Its name.
     pub name: TokenName,
     /// Its permissions; the caller's own if absent.
@@ -61,6 +64,8 @@ pub struct TokenChanges {
     pub allowed_cidr_blocks: Option<CidrBlocks>,
     /// The new expiry; `Some(None)` for never.
     pub expires_at: Option<Option<Timestamp>>,
+    /// When it last changed, as the caller has seen it: if that is not so any more, nothing is done.
+    pub seen: Option<Option<Timestamp>>,
 }
 
 /// What a token's permissions become.
@@ -100,6 +105,8 @@ pub struct Rotation {
     pub grace_period: Duration,
     /// The new expiry, if it is to change; `Some(None)` for never.
     pub expires_at: Option<Option<Timestamp>>,
+    /// When it was last rotated, as the caller has seen it: if that is not so any more, nothing is done.
+    pub seen: Option<Option<Timestamp>>,
 }
 
 impl Service {
@@ -108,13 +115,43 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] for a token that may not read tokens.
     pub async fn list(&self, call: &Call, filter: TokenFilter, after: Cursor, size: PageSize) -> Result<Page, Error> {
+        self.list_by(call, filter, move |conn, filter, now| {
+            tokens::page(conn, filter, after, size, now)
+        })
+        .await
+    }
+
+    /// A page of the tokens that pass `filter`, in that order, behind `after`.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a token that may not read tokens.
+    pub async fn list_sorted(
+        &self,
+        call: &Call,
+        filter: TokenFilter,
+        order: TokenOrder,
+        after: Option<SortedCursor>,
+        size: PageSize,
+    ) -> Result<Page<SortedCursor>, Error> {
+        self.list_by(call, filter, move |conn, filter, now| {
+            tokens::sorted_page(conn, filter, order, after, size, now)
+        })
+        .await
+    }
+
+    async fn list_by<C: Send + 'static>(
+        &self,
+        call: &Call,
+        filter: TokenFilter,
+        page: impl FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<Page<C>, StoreError> + Send + 'static,
+    ) -> Result<Page<C>, Error> {
         let asked = filter.clone();
         let may_read = self.may_read(call);
         let mut page = self
             .store
             .read(move |conn| {
                 let now = may_read(conn)?;
-                Ok::<_, Error>(tokens::page(conn, &asked, after, size, now)?)
+                Ok::<_, Error>(page(conn, &asked, now)?)
             })
             .await?;
         page.tokens.iter_mut().for_each(|token| self.unwritten.show_in(token));
@@ -177,7 +214,7 @@ impl Service {
     /// Makes a token with a value, which is in this answer and nowhere else.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token that may not make tokens, or not such a one.
+    /// [`Error::Forbidden`] for a token that may not make tokens, or not such a one; [`Error::Conflict`] when there is one of the id.
     pub async fn create(&self, call: Call, new: NewToken) -> Result<(Token, TokenValue), Error> {
         let value = TokenValue::generate(self.random.as_ref())?;
         let token = self.create_with(call, new, Some(value.clone())).await?;
@@ -193,7 +230,8 @@ impl Service {
     }
 
     async fn create_with(&self, call: Call, new: NewToken, value: Option<TokenValue>) -> Result<Token, Error> {
-        let id = TokenId::generate(self.random.as_ref())?;
+        let made_up = TokenId::generate(self.random.as_ref())?;
+        let id = new.id.unwrap_or(made_up);
         self.change(call, None, move |change, _| {
             let (own_permissions, own_blocks) = match &change.caller {
                 Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone()),
@@ -219,7 +257,11 @@ impl Service {
                 allowed_cidr_blocks: Some(&token.allowed_cidr_blocks),
             };
             authorize(&change.caller, Operation::Create(grant), None)?;
-            tokens::insert(change.conn, &token, value.map(|value| value.hash()).as_ref())?;
+            let inserted = tokens::insert(change.conn, &token, value.map(|value| value.hash()).as_ref());
+            inserted.map_err(|error| match error {
+                StoreError::Exists => Error::Conflict("this token has been made already".to_owned()),
+                other => other.into(),
+            })?;
             change.record(Action::TokenCreated, Some(id), described(&token))?;
             Ok(token)
         })
@@ -229,7 +271,8 @@ impl Service {
     /// Changes a token's name, permissions, blocks or expiry.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so.
+    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so; [`Error::Outdated`] when it has
+    /// changed since it was seen.
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = identify(&call.caller, which)?;
         let update = move |change: &mut Transaction<'_>, found: Option<Token>| {
@@ -241,6 +284,7 @@ impl Service {
             };
             authorize(&change.caller, Operation::Update(grant), found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
+            unchanged(changes.seen, before.updated.as_ref().map(|change| change.at))?;
             if changes == TokenChanges::default() {
                 return Ok(before);
             }
@@ -270,7 +314,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] for a token that may not rotate that one; [`Error::Conflict`] when too many earlier
-    /// values are still in their grace period.
+    /// values are still in their grace period; [`Error::Outdated`] when it has been rotated since it was seen.
     pub async fn rotate(&self, call: Call, which: TokenRef, rotation: Rotation) -> Result<(Token, TokenValue), Error> {
         let id = identify(&call.caller, which)?;
         let value = TokenValue::generate(self.random.as_ref())?;
@@ -280,6 +324,7 @@ impl Service {
             let prolongs = found.is_some() && ends_later(rotation.expires_at, current);
             authorize(&change.caller, Operation::Rotate { prolongs }, found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
+            unchanged(rotation.seen, before.rotated_at)?;
             let expires_at = rotation.expires_at.map(|end| future_expiry(end, change.now));
             let after = Token {
                 has_value: true,
@@ -340,6 +385,14 @@ fn identify(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
 /// A row that was locked and then not changed is gone in spite of the lock: nothing may be recorded of it.
 fn changed(changed: bool) -> Result<(), Error> {
     if changed { Ok(()) } else { Err(Error::NotFound("token")) }
+}
+
+/// Whether a token was last changed, or rotated, at the time that its caller has seen, if they say so.
+fn unchanged(seen: Option<Option<Timestamp>>, is: Option<Timestamp>) -> Result<(), Error> {
+    match seen {
+        Some(seen) if seen != is => Err(Error::Outdated),
+        _ => Ok(()),
+    }
 }
 
 fn ends_later(new: Option<Option<Timestamp>>, current: Option<Timestamp>) -> bool {

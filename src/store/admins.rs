@@ -5,7 +5,7 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
-    schema::admins,
+    schema::{admins, sessions},
 };
 use crate::domain::{
     admin::{Admin, PasswordHash},
@@ -100,7 +100,7 @@ pub fn count_and_lock(conn: &mut AnyConnection) -> Result<usize, StoreError> {
     Ok(names.len())
 }
 
-/// Changes an admin's password; answers whether there was such an admin.
+/// Changes an admin's password, which ends their sessions; answers whether there was such an admin.
 ///
 /// # Errors
 /// When the store fails.
@@ -111,10 +111,11 @@ pub fn set_password(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> 
             admins::password_changed_at.eq(now.micros()),
         ))
         .execute(conn)?;
+    diesel::delete(sessions::table.filter(sessions::admin.eq(admin.name.as_str()))).execute(conn)?;
     Ok(changed == 1)
 }
 
-/// Removes an admin; answers whether there was such an admin.
+/// Removes an admin, and with them their sessions; answers whether there was such an admin.
 ///
 /// # Errors
 /// When the store fails.

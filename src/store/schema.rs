@@ -63,6 +63,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    sessions (key_hash) {
+        key_hash -> Binary,
+        admin -> Text,
+        begun_at -> BigInt,
+        seen_at -> BigInt,
+    }
+}
+
+diesel::table! {
     tokens (seq) {
         seq -> BigInt,
         id -> Text,
@@ -84,6 +93,7 @@ diesel::table! {
 
 diesel::joinable!(grace_values -> tokens (token_seq));
 diesel::joinable!(legacy_calls -> legacy_callers (caller_seq));
+diesel::joinable!(sessions -> admins (admin));
 
 diesel::allow_tables_to_appear_in_same_query!(
     admins,
@@ -92,5 +102,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     legacy_callers,
     legacy_calls,
     revision,
+    sessions,
     tokens,
 );

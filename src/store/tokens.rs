@@ -1,6 +1,7 @@
 //! Queries on tokens and their values.
 
 mod list;
+mod sorted;
 
 use diesel::{
     AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
@@ -24,6 +25,7 @@ use crate::domain::{
     value::ValueHash,
 };
 pub use list::{count, ids, page, summaries};
+pub use sorted::sorted_page;
 
 /// A token as it is stored.
 #[derive(Queryable, Insertable, Serialize)]

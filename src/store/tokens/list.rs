@@ -22,6 +22,11 @@ define_sql_function! {
     fn replace(text: Text, part: Text, by: Text) -> Text;
 }
 
+define_sql_function! {
+    /// The text in small letters: of ASCII in SQLite, of all that its locale knows in PostgreSQL.
+    fn lower(text: Text) -> Text;
+}
+
 /// The tokens behind `after` that pass `filter`, oldest first.
 ///
 /// # Errors
@@ -107,10 +112,17 @@ pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Re
     }
 }
 
-fn filtered(filter: &TokenFilter, now: Timestamp) -> tokens::BoxedQuery<'_, <AnyConnection as Connection>::Backend> {
+pub(super) type Filtered<'f> = tokens::BoxedQuery<'f, <AnyConnection as Connection>::Backend>;
+
+/// The tokens that pass `filter`, in any order.
+pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     let mut query = tokens::table.into_boxed();
     if let Some(part) = filter.name.as_deref() {
         query = query.filter(replace(tokens::name, part, "").ne(tokens::name));
+    }
+    if let Some(part) = filter.name_in_any_case.as_deref() {
+        let without = replace(lower(tokens::name), lower(part), "");
+        query = query.filter(without.ne(lower(tokens::name)));
     }
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
     query = match filter.state {
@@ -126,6 +138,11 @@ fn filtered(filter: &TokenFilter, now: Timestamp) -> tokens::BoxedQuery<'_, <Any
     }
     if let Some(before) = filter.expires_before {
         query = query.filter(tokens::expires_at.lt(before.micros()));
+    }
+    if let Some(before) = filter.value_since_before.map(Timestamp::micros) {
+        let never_rotated = tokens::rotated_at.is_null().and(tokens::created_at.lt(before));
+        let rotated = tokens::rotated_at.lt(before);
+        query = query.filter(tokens::value_hash.is_not_null().and(rotated.or(never_rotated)));
     }
     query
 }

@@ -1,0 +1,119 @@
+//! What somebody who looks after tokens should see of one at once.
+
+use std::time::Duration;
+
+use super::{clock::Timestamp, token::Token};
+
+/// After so long, a token that nobody has used is called unused, and a value is due to be replaced (CIS AWS Foundations Benchmark 1.12
+/// and 1.14: 90 days).
+pub const LONG_AGO: Duration = Duration::from_hours(90 * 24);
+/// A token that ends within this time is called expiring.
+pub const SOON: Duration = Duration::from_hours(30 * 24);
+
+/// What is to be seen of a token at once. A token can have more than one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// It has expired.
+    Expired,
+    /// It expires within 30 days.
+    Expiring,
+    /// It has never had a value, and so is known only to the legacy API.
+    Legacy,
+    /// It has never authenticated anybody.
+    NeverUsed,
+    /// It has authenticated nobody for 90 days.
+    Unused,
+    /// Its value is 90 days old.
+    RotationDue,
+}
+
+impl Attention {
+    /// What is to be seen of `token` at `now`, the gravest first.
+    #[must_use]
+    pub fn to(token: &Token, now: Timestamp) -> Vec<Self> {
+        let long_ago = now.saturating_sub(LONG_AGO);
+        let soon = now.saturating_add(SOON);
+        let value_of = token.rotated_at.unwrap_or(token.created.at);
+        let all = [
+            (Self::Expired, token.is_expired(now)),
+            (
+                Self::Expiring,
+                !token.is_expired(now) && token.expires_at.is_some_and(|end| end <= soon),
+            ),
+            (Self::Legacy, !token.has_value),
+            (Self::NeverUsed, token.last_used_at.is_none()),
+            (Self::Unused, token.last_used_at.is_some_and(|used| used < long_ago)),
+            (Self::RotationDue, token.has_value && value_of < long_ago),
+        ];
+        all.into_iter().filter(|(_, seen)| *seen).map(|(one, _)| one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        actor::{Actor, ActorKind},
+        cidr::CidrBlocks,
+        name::TokenName,
+        permission::PermissionSet,
+        token::{Change, TokenId},
+    };
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn day(number: i64) -> Timestamp {
+        Timestamp::from_micros(number * DAY).unwrap()
+    }
+
+    fn token() -> Token {
+        let by = Actor {
+            id: "admin".to_owned(),
+            kind: ActorKind::User,
+        };
+        Token {
+            id: TokenId::of_random_bytes([7; 16]),
+            name: TokenName::parse("n").unwrap(),
+            permissions: PermissionSet::default(),
+            allowed_cidr_blocks: CidrBlocks::default(),
+            has_value: true,
+            created: Change { at: day(1000), by },
+            updated: None,
+            rotated_at: None,
+            last_used_at: Some(day(1000)),
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_token_in_order_needs_none() {
+        assert_eq!(Attention::to(&token(), day(1090)), []);
+    }
+
+    #[test]
+    fn each_kind_is_seen_from_its_day_on() {
+        let later = Timestamp::from_micros(1090 * DAY + 1).unwrap();
+        assert_eq!(
+            Attention::to(&token(), later),
+            [Attention::Unused, Attention::RotationDue]
+        );
+        let rotated = Token {
+            rotated_at: Some(day(1080)),
+            last_used_at: None,
+            ..token()
+        };
+        assert_eq!(Attention::to(&rotated, later), [Attention::NeverUsed]);
+        let legacy = Token {
+            has_value: false,
+            ..token()
+        };
+        assert_eq!(Attention::to(&legacy, later), [Attention::Legacy, Attention::Unused]);
+        let ending = Token {
+            expires_at: Some(day(1040)),
+            ..token()
+        };
+        assert_eq!(Attention::to(&ending, day(1009)), []);
+        assert_eq!(Attention::to(&ending, day(1010)), [Attention::Expiring]);
+        assert_eq!(Attention::to(&ending, day(1040)), [Attention::Expired]);
+    }
+}

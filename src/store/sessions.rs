@@ -1,0 +1,93 @@
+//! Queries on sessions.
+
+use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+
+use super::{
+    connection::AnyConnection,
+    error::StoreError,
+    schema::{admins, sessions},
+};
+use crate::domain::{
+    admin::{Admin, PasswordHash},
+    clock::Timestamp,
+    name::AdminName,
+    session::{SessionHash, SessionTimes},
+};
+
+/// Adds a session of that admin, which begins at `now`, and removes all that have ended by then.
+///
+/// # Errors
+/// When the store fails.
+pub fn insert(
+    conn: &mut AnyConnection,
+    key: &SessionHash,
+    admin: &AdminName,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let ended = SessionTimes::ended_by(now);
+    let begun_long_ago = sessions::begun_at.le(ended.begun_at.micros());
+    let idle = sessions::seen_at.le(ended.seen_at.micros());
+    diesel::delete(sessions::table.filter(begun_long_ago.or(idle))).execute(conn)?;
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::key_hash.eq(key.as_bytes().as_slice()),
+            sessions::admin.eq(admin.as_str()),
+            sessions::begun_at.eq(now.micros()),
+            sessions::seen_at.eq(now.micros()),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The admin of the session with that key, and its times.
+///
+/// # Errors
+/// When the store fails.
+pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin, SessionTimes)>, StoreError> {
+    let row: Option<(String, String, i64, i64)> = sessions::table
+        .inner_join(admins::table)
+        .filter(sessions::key_hash.eq(key.as_bytes().as_slice()))
+        .select((
+            admins::name,
+            admins::password_hash,
+            sessions::begun_at,
+            sessions::seen_at,
+        ))
+        .first(conn)
+        .optional()?;
+    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
+    row.map(|(name, password_hash, begun_at, seen_at)| {
+        let admin = Admin {
+            name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
+            password_hash: PasswordHash::from_phc(password_hash),
+        };
+        let times = SessionTimes {
+            begun_at: time(begun_at)?,
+            seen_at: time(seen_at)?,
+        };
+        Ok((admin, times))
+    })
+    .transpose()
+}
+
+/// Writes down that a session was used; a time never moves backwards.
+///
+/// # Errors
+/// When the store fails.
+pub fn see(conn: &mut AnyConnection, key: &SessionHash, now: Timestamp) -> Result<(), StoreError> {
+    let this = sessions::key_hash.eq(key.as_bytes().as_slice());
+    diesel::update(sessions::table.filter(this.and(sessions::seen_at.lt(now.micros()))))
+        .set(sessions::seen_at.eq(now.micros()))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes a session, if there is one.
+///
+/// # Errors
+/// When the store fails.
+pub fn delete(conn: &mut AnyConnection, key: &SessionHash) -> Result<(), StoreError> {
+    let this = sessions::key_hash.eq(key.as_bytes().as_slice());
+    diesel::delete(sessions::table.filter(this)).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Tokens in the orders that people want to see them in.
+
+use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl};
+
+use super::{
+    TokenRow,
+    list::{Filtered, filtered, lower},
+    token_of,
+};
+use crate::{
+    domain::{
+        clock::Timestamp,
+        page::{Page, PageSize, TokenFilter},
+        sort::{KeyValue, SortKey, SortedCursor, TokenOrder},
+    },
+    store::{connection::AnyConnection, error::StoreError, schema::tokens},
+};
+
+/// The rows of a query, in the order of a key and then of their numbers, behind a place if one is given. The first condition alone is
+/// what an index can begin at.
+macro_rules! sorted {
+    ($query:expr, $key:expr, $behind:expr, $descending:expr) => {{
+        let query = match ($behind, $descending) {
+            (None, _) => $query,
+            (Some((key, row)), false) => $query
+                .filter($key.ge(key.clone()))
+                .filter($key.gt(key).or(tokens::seq.gt(row))),
+            (Some((key, row)), true) => $query
+                .filter($key.le(key.clone()))
+                .filter($key.lt(key).or(tokens::seq.lt(row))),
+        };
+        if $descending {
+            query.order(($key.desc(), tokens::seq.desc()))
+        } else {
+            query.order(($key.asc(), tokens::seq.asc()))
+        }
+    }};
+}
+
+/// The tokens behind `after` that pass `filter`, in that order.
+///
+/// # Errors
+/// When the store fails.
+pub fn sorted_page(
+    conn: &mut AnyConnection,
+    filter: &TokenFilter,
+    order: TokenOrder,
+    after: Option<SortedCursor>,
+    size: PageSize,
+    now: Timestamp,
+) -> Result<Page<SortedCursor>, StoreError> {
+    let one_more = size.get() + 1;
+    let mut rows: Vec<TokenRow> = Vec::new();
+    for part in parts(filter, order, after, now) {
+        let missing = i64::try_from(one_more - rows.len()).unwrap_or(i64::MAX);
+        rows.extend(part.limit(missing).load::<TokenRow>(conn)?);
+        if rows.len() == one_more {
+            break;
+        }
+    }
+    let more = rows.len() > size.get();
+    rows.truncate(size.get());
+    let next = rows.last().filter(|_| more).map(|row| behind(row, order.by));
+    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
+    Ok(Page { tokens, next })
+}
+
+/// The list from a place on, in one query or two: the databases do not agree on where rows without a key belong, so those are a part of
+/// their own.
+fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, now: Timestamp) -> Vec<Filtered<'_>> {
+    let TokenOrder { by, descending } = order;
+    let all = || filtered(filter, now);
+    let row = after.as_ref().map(|place| place.row);
+    let key = after.map(|place| place.key);
+    macro_rules! by_time {
+        ($column:expr) => {{
+            let time = match (&key, row) {
+                (Some(KeyValue::Time(time)), Some(row)) => Some((*time, row)),
+                _ => None,
+            };
+            let never = sorted!(
+                all().filter($column.is_null()),
+                tokens::seq,
+                row.filter(|_| time.is_none()).map(|row| (row, row)),
+                descending
+            );
+            let at_some_time = sorted!(
+                all().filter($column.is_not_null()),
+                $column.assume_not_null(),
+                time,
+                descending
+            );
+            match (&key, descending) {
+                (None | Some(KeyValue::Absent), false) => vec![never, at_some_time],
+                (Some(_), false) => vec![at_some_time],
+                (Some(KeyValue::Absent), true) => vec![never],
+                (_, true) => vec![at_some_time, never],
+            }
+        }};
+    }
+    match by {
+        SortKey::Created => {
+            let behind = row.map(|row| (row, row));
+            vec![sorted!(all(), tokens::seq, behind, descending)]
+        }
+        SortKey::Name => {
+            let behind = match (key, row) {
+                (Some(KeyValue::Name(name)), Some(row)) => Some((name, row)),
+                _ => None,
+            };
+            let behind = behind.map(|(name, row)| (lower(name), row));
+            vec![sorted!(all(), lower(tokens::name), behind, descending)]
+        }
+        SortKey::LastUsed => by_time!(tokens::last_used_at),
+        SortKey::Expires => by_time!(tokens::expires_at),
+    }
+}
+
+fn behind(row: &TokenRow, by: SortKey) -> SortedCursor {
+    let time = |time: Option<i64>| time.map_or(KeyValue::Absent, KeyValue::Time);
+    let key = match by {
+        SortKey::Created => KeyValue::Absent,
+        SortKey::Name => KeyValue::Name(row.name.clone()),
+        SortKey::LastUsed => time(row.last_used_at),
+        SortKey::Expires => time(row.expires_at),
+    };
+    SortedCursor { row: row.seq, key }
+}
