@@ -2,6 +2,7 @@
 
 pub(crate) mod api_tokens;
 pub(crate) mod audit_events;
+mod console;
 pub(crate) mod csv;
 mod error;
 mod extract;
@@ -135,6 +136,9 @@ fn add_routes(config: &mut ServiceConfig) {
         config.service(legacy(prefix, door));
     }
     config
+        .service(resource("", "GET, HEAD").route(get().to(console::lead_here)))
+        .service(resource("/", "GET, HEAD").route(get().to(console::lead_here)))
+        .service(console::routes())
         .service(
             web::scope("/public/graphql")
                 .app_data(Door::Graphql)

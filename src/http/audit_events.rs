@@ -1,6 +1,6 @@
 //! `/audit-events`: what has been done, for admins.
 
-mod form;
+pub mod form;
 pub mod view;
 
 use actix_web::{
@@ -86,8 +86,11 @@ impl EventQuery {
     }
 }
 
-/// No actor's id contains one, and PostgreSQL takes no NUL.
-fn no_control_character(id: String) -> Result<String, Invalid> {
+/// No actor's id contains a control character, and PostgreSQL takes no NUL.
+///
+/// # Errors
+/// When there is one.
+pub fn no_control_character(id: String) -> Result<String, Invalid> {
     if id.chars().any(char::is_control) {
         return Err(Invalid::new("actor", "no actor's id contains a control character"));
     }
@@ -124,33 +127,58 @@ pub async fn list(
         return Ok(HttpResponse::Ok().json(AuditEvents::from(&page)));
     }
     let first = events.page(cursor, size.unwrap_or(PageSize::MOST)).await?;
-    let mut response = HttpResponse::Ok();
-    response.content_type(form.content_type());
-    let text = form.text(&first, true)?;
-    let next = first.next.filter(|_| size.is_none());
-    if next.is_none() {
-        return Ok(response.body(text));
+    if size.is_some() {
+        return Ok(HttpResponse::Ok()
+            .content_type(form.content_type())
+            .body(form.text(&first, true)?));
     }
-    // A page is read when the client has taken the one before, and no connection to the store is held in between.
-    let rest = stream::try_unfold((events, next), move |(events, next)| async move {
-        let Some(after) = next else { return Ok(None) };
-        let page = events.page(Some(after), PageSize::MOST).await?;
-        let text = form.text(&page, false)?;
-        Ok::<_, Failure>(Some((Bytes::from(text), (events, page.next))))
-    });
-    let first = stream::once(async { Ok(Bytes::from(text)) });
-    Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
+    events.stream(form, &first)
 }
 
 /// The events that a call asks for.
-struct Events {
-    state: Data<State>,
-    call: Call,
-    filter: EventFilter,
+pub struct Events {
+    /// What the handlers share.
+    pub state: Data<State>,
+    /// Who asks.
+    pub call: Call,
+    /// For which.
+    pub filter: EventFilter,
 }
 
 impl Events {
-    async fn page(&self, after: Option<EventCursor>, size: PageSize) -> Result<EventPage, Error> {
+    /// All of them, in a form that can be streamed.
+    ///
+    /// # Errors
+    /// When the store fails before the first of them is sent.
+    pub async fn all(self, form: Form) -> Result<HttpResponse, Failure> {
+        let first = self.page(None, PageSize::MOST).await?;
+        self.stream(form, &first)
+    }
+
+    /// A page, and all behind it.
+    fn stream(self, form: Form, first: &EventPage) -> Result<HttpResponse, Failure> {
+        let mut response = HttpResponse::Ok();
+        response.content_type(form.content_type());
+        let text = form.text(first, true)?;
+        if first.next.is_none() {
+            return Ok(response.body(text));
+        }
+        // A page is read when the client has taken the one before, and no connection to the store is held in between.
+        let rest = stream::try_unfold((self, first.next), move |(events, next)| async move {
+            let Some(after) = next else { return Ok(None) };
+            let page = events.page(Some(after), PageSize::MOST).await?;
+            let text = form.text(&page, false)?;
+            Ok::<_, Failure>(Some((Bytes::from(text), (events, page.next))))
+        });
+        let first = stream::once(async { Ok(Bytes::from(text)) });
+        Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
+    }
+
+    /// A page of them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn page(&self, after: Option<EventCursor>, size: PageSize) -> Result<EventPage, Error> {
         let filter = self.filter.clone();
         let service = &self.state.service;
         service

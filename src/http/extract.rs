@@ -25,7 +25,7 @@ use crate::{
     },
     service::{Error, Refusal},
 };
-use body::Body;
+pub use body::Body;
 use client_address::ClientAddress;
 use credentials::Credentials;
 

@@ -55,6 +55,14 @@ impl CalledBy {
         }
     }
 
+    /// The name of the admin, if it was one.
+    pub fn admin(&self) -> Option<&str> {
+        match self {
+            Self::Admin(name) => Some(name.as_str()),
+            _ => None,
+        }
+    }
+
     fn actor(&self) -> Actor {
         match self {
             Self::Admin(name) => Actor {

@@ -19,6 +19,7 @@ mod authorization;
 mod bridge;
 mod bulk;
 mod cli;
+mod console;
 mod credentials;
 mod durability;
 mod faults;
@@ -70,6 +71,7 @@ const ON_BOTH: &[&[Test]] = &[
     bridge::TESTS,
     bulk::TESTS,
     cli::TESTS,
+    console::TESTS,
     credentials::TESTS,
     durability::TESTS,
     faults::TESTS,
@@ -89,6 +91,7 @@ const ON_BOTH: &[&[Test]] = &[
 /// Run on SQLite: what is about files, and what no store plays a part in.
 const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
+    console::ON_SQLITE,
     faults::OF_FILES,
     graphql::OF_PAGES,
     import::OF_SERVERS_OF_OTHERS,

@@ -127,11 +127,11 @@ fn nothing_that_a_client_chooses_is_shown(lab: &Lab) {
     let app = lab.app();
     let (id, value) = app.new_token(&json!({ "name": "a-name-of-mine" }));
     let series = || app.get(METRICS, As::Nobody).text.lines().count();
-    app.send("BREW", "/", As::Nobody, &[], "").expect(404);
+    app.send("BREW", "/", As::Nobody, &[], "").expect(405);
     let before = series();
     for n in 0..50 {
         app.get(&format!("/path-{n}"), As::Nobody).expect(404);
-        app.send(&format!("BREW{n}"), "/", As::Nobody, &[], "").expect(404);
+        app.send(&format!("BREW{n}"), "/", As::Nobody, &[], "").expect(405);
         app.get(&format!("{TOKENS}/{id}?x-{n}"), As::Key(&value));
     }
     // The answers to the token are the only ones of a new kind.

@@ -21,6 +21,8 @@ pub enum Form {
     Csv,
     /// A JSON object a line, by this name.
     JsonLines(&'static str),
+    /// All of them, as a JSON array.
+    JsonArray,
 }
 
 impl Form {
@@ -39,7 +41,7 @@ impl Form {
     /// What the answer says it is.
     pub const fn content_type(self) -> &'static str {
         match self {
-            Self::Json => JSON,
+            Self::Json | Self::JsonArray => JSON,
             Self::Csv => csv::CONTENT_TYPE,
             Self::JsonLines(name) => name,
         }
@@ -49,13 +51,20 @@ impl Form {
     pub fn text(self, page: &EventPage, first: bool) -> Result<String, Failure> {
         let mut text = match self {
             Self::Csv if first => csv_header(),
+            Self::JsonArray if first => "[\n".to_owned(),
             _ => String::new(),
         };
-        for event in &page.events {
+        for (number, event) in page.events.iter().enumerate() {
+            if self == Self::JsonArray && !(first && number == 0) {
+                text.push(',');
+            }
             match self {
                 Self::Csv => csv_line(event, &mut text),
                 _ => text.push_str(&json_line(event)?),
             }
+        }
+        if self == Self::JsonArray && page.next.is_none() {
+            text.push_str("]\n");
         }
         Ok(text)
     }

@@ -48,7 +48,7 @@ impl Proxies {
         for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
             let address = match self.header {
                 ProxyHeader::XForwardedFor => parse_node(entry.trim()),
-                ProxyHeader::Forwarded => forwarded_for(entry).and_then(parse_node),
+                ProxyHeader::Forwarded => forwarded("for", entry).and_then(parse_node),
             };
             let Some(address) = address else { break };
             client = address;
@@ -59,17 +59,34 @@ impl Proxies {
         client
     }
 
+    /// Whether the proxy that speaks through `peer` is trusted, and says that the client has come by HTTPS: `X-Forwarded-Proto: https`, or
+    /// `Forwarded: proto=https` (RFC 7239).
+    #[must_use]
+    pub fn say_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let name = match self.header {
+            ProxyHeader::XForwardedFor => "x-forwarded-proto",
+            ProxyHeader::Forwarded => "forwarded",
+        };
+        let last = headers.get_all(name).last().and_then(|line| line.to_str().ok());
+        let entry = last.and_then(|line| line.rsplit(',').next()).unwrap_or_default();
+        let scheme = match self.header {
+            ProxyHeader::XForwardedFor => Some(entry.trim()),
+            ProxyHeader::Forwarded => forwarded("proto", entry),
+        };
+        self.trusts(peer.to_canonical()) && scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|block| block.contains(&address))
     }
 }
 
-/// The value of `for` in one element of `Forwarded`, without quotes.
-fn forwarded_for(element: &str) -> Option<&str> {
+/// The value of a parameter in one element of `Forwarded`, without quotes.
+fn forwarded<'e>(parameter: &str, element: &'e str) -> Option<&'e str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         name.trim()
-            .eq_ignore_ascii_case("for")
+            .eq_ignore_ascii_case(parameter)
             .then(|| value.trim().trim_matches('"'))
     })
 }
@@ -105,6 +122,34 @@ mod tests {
             }
         }
         proxies.client_address(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_https() {
+        for (header, peer, line, https) in [
+            (ProxyHeader::XForwardedFor, "10.0.0.1", "https", true),
+            (ProxyHeader::XForwardedFor, "10.0.0.1", "http, HTTPS", true),
+            (ProxyHeader::XForwardedFor, "10.0.0.1", "https, http", false),
+            (ProxyHeader::XForwardedFor, "10.0.0.1", "", false),
+            (ProxyHeader::XForwardedFor, "192.0.2.1", "https", false),
+            (ProxyHeader::Forwarded, "10.0.0.1", "for=192.0.2.7;proto=https", true),
+            (ProxyHeader::Forwarded, "10.0.0.1", "proto=https, proto=http", false),
+            (ProxyHeader::Forwarded, "192.0.2.1", "proto=https", false),
+        ] {
+            let proxies = Proxies {
+                trusted: vec!["10.0.0.0/8".parse().unwrap()],
+                header,
+            };
+            let mut headers = HeaderMap::new();
+            for name in ["x-forwarded-proto", "forwarded"] {
+                headers.append(name.parse().unwrap(), HeaderValue::from_str(line).unwrap());
+            }
+            assert_eq!(
+                proxies.say_https(peer.parse().unwrap(), &headers),
+                https,
+                "{header:?} {peer} {line}"
+            );
+        }
     }
 
     #[test]

@@ -1,0 +1,204 @@
+//! The console at `/console`: what an admin does with tokens, in a browser. Its pages are made here; they run no script but the one beside
+//! them, and do without that, too.
+
+mod admins;
+mod audit;
+mod chart;
+mod fields;
+mod frame;
+mod legacy;
+mod permissions;
+mod session;
+mod text;
+mod tokens;
+mod when;
+
+use actix_web::{
+    Error, HttpRequest, HttpResponse, Scope,
+    body::{BoxBody, MessageBody},
+    dev::{HttpServiceFactory, ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+    middleware::{Next, from_fn},
+    web,
+};
+use askama::Template;
+
+use super::{
+    error::Failure,
+    extract::state,
+    get, not_found,
+    page::{Asset, html},
+    request_id, resource,
+};
+use crate::{domain::actor::Door, service};
+use frame::Frame;
+use text::fill;
+
+const FILES: [Asset; 2] = [
+    Asset::new("console.css", include_bytes!("console/console.css")),
+    Asset::new("console.js", include_bytes!("console/console.js")),
+];
+
+/// What the pages may do: run the script and use the style of this server, and send it forms (CSP 3).
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
+    base-uri 'none'; frame-ancestors 'none'";
+
+/// The routes of the console.
+pub fn routes() -> impl HttpServiceFactory {
+    web::scope("/console")
+        .app_data(Door::Console)
+        .wrap(from_fn(answer))
+        .service(resource("", "GET, HEAD").route(get().to(lead_here)))
+        .service(
+            resource("/sign-in", "GET, HEAD, POST")
+                .route(get().to(session::form))
+                .route(web::post().to(session::sign_in)),
+        )
+        .service(resource("/sign-out", "POST").route(web::post().to(session::sign_out)))
+        .service(token_routes())
+        .service(
+            resource("/admins", "GET, HEAD, POST")
+                .route(get().to(admins::list))
+                .route(web::post().to(admins::add)),
+        )
+        .service(
+            resource("/admins/password", "GET, HEAD, POST")
+                .route(get().to(admins::password_form))
+                .route(web::post().to(admins::change_password)),
+        )
+        .service(
+            resource("/admins/remove", "GET, HEAD, POST")
+                .route(get().to(admins::removal_form))
+                .route(web::post().to(admins::remove)),
+        )
+        .service(resource("/audit", "GET, HEAD").route(get().to(audit::page)))
+        .service(resource("/audit/{file}", "GET, HEAD").route(get().to(audit::download)))
+        .service(resource("/legacy", "GET, HEAD").route(get().to(legacy::page)))
+        .service(resource("/assets/{file}", "GET, HEAD").route(get().to(asset)))
+        .default_service(web::to(not_found))
+}
+
+fn token_routes() -> Scope {
+    web::scope("/tokens")
+        .service(
+            resource("", "GET, HEAD, POST")
+                .route(get().to(tokens::list::list))
+                .route(web::post().to(tokens::form::create)),
+        )
+        .service(resource("/new", "GET, HEAD").route(get().to(tokens::form::new)))
+        .service(
+            resource("/{id}", "GET, HEAD, POST")
+                .route(get().to(tokens::form::edit))
+                .route(web::post().to(tokens::form::update)),
+        )
+        .service(
+            resource("/{id}/rotate", "GET, HEAD, POST")
+                .route(get().to(tokens::rotate::ask))
+                .route(web::post().to(tokens::rotate::rotate)),
+        )
+        .service(
+            resource("/{id}/delete", "GET, HEAD, POST")
+                .route(get().to(tokens::delete::ask))
+                .route(web::post().to(tokens::delete::delete)),
+        )
+}
+
+/// `GET /`, `GET /console`: leads to the first page.
+pub async fn lead_here(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let base_path = &state(&request)?.config.base_path;
+    Ok(see_other(&format!("{base_path}/console/tokens")))
+}
+
+/// `GET /console/assets/{file}`.
+async fn asset(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    Asset::find(&FILES, &request)
+}
+
+/// Leads to another page, which is asked for by GET.
+fn see_other(location: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, location))
+        .finish()
+}
+
+/// A page.
+fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
+    page_with(StatusCode::OK, template)
+}
+
+/// A page of that status.
+fn page_with(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Failure> {
+    let mut response = html(&render(template)?, "", POLICY);
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+fn render(template: &impl Template) -> Result<String, Failure> {
+    let rendered = template.render();
+    rendered.map_err(|error| service::Error::Internal(error.into()).into())
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct Problem<'f> {
+    frame: Frame,
+    what: String,
+    /// What the server says of it, in English.
+    said: Option<&'f str>,
+}
+
+/// Makes the answers that say no pages, and leads those to the sign-in whose session has ended. A language that is asked for in the query
+/// is kept, and the page shown in it.
+async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(response) = frame::switch_language(request.request()) {
+        return Ok(request.into_response(response));
+    }
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    let error = response.response().error();
+    let Some(failure) = error.and_then(|error| error.as_error::<Failure>()) else {
+        return Ok(response);
+    };
+    match response.status() {
+        StatusCode::SEE_OTHER => return Ok(response),
+        StatusCode::UNAUTHORIZED => {
+            let location = session::sign_in_path(response.request())?;
+            *response.response_mut().status_mut() = StatusCode::SEE_OTHER;
+            response.headers_mut().remove(header::WWW_AUTHENTICATE);
+            response.headers_mut().insert(header::LOCATION, location);
+            return Ok(response.map_body(|_, _| BoxBody::new("")));
+        }
+        _ => {}
+    }
+    let text = render(&problem(response.request(), response.status(), failure)?)?;
+    let headers = response.headers_mut();
+    let of_page = html("", "", POLICY);
+    for name in [
+        header::CONTENT_TYPE,
+        header::CONTENT_SECURITY_POLICY,
+        header::REFERRER_POLICY,
+    ] {
+        if let Some(value) = of_page.headers().get(&name) {
+            headers.insert(name, HeaderValue::clone(value));
+        }
+    }
+    Ok(response.map_body(|_, _| BoxBody::new(text)))
+}
+
+fn problem<'f>(request: &HttpRequest, status: StatusCode, failure: &'f Failure) -> Result<Problem<'f>, Failure> {
+    let frame = Frame::of_nobody(request)?;
+    let texts = frame.texts;
+    let (what, said) = match status {
+        StatusCode::FORBIDDEN => (texts.problem_form.to_owned(), None),
+        StatusCode::NOT_FOUND => (texts.problem_missing.to_owned(), None),
+        StatusCode::SERVICE_UNAVAILABLE => (texts.problem_unavailable.to_owned(), None),
+        StatusCode::INTERNAL_SERVER_ERROR => (fill(texts.problem_internal, [&request_id::current()]), None),
+        _ => (texts.problem_other.to_owned(), Some(failure.message())),
+    };
+    Ok(Problem { frame, what, said })
+}

@@ -1,0 +1,97 @@
+//! A chart of what happened each day, drawn here.
+
+use std::collections::BTreeMap;
+
+use super::text::{Texts, fill};
+use crate::domain::clock::Day;
+
+/// How wide a day is, and how high the chart, in units of its own.
+const STEP: u64 = 20;
+const BAR: u64 = 14;
+const HEIGHT: u64 = 120;
+
+/// Bars, a day each.
+pub struct Chart {
+    /// How wide it is.
+    pub width: u64,
+    /// How high it is.
+    pub height: u64,
+    /// The days, the earliest first.
+    pub bars: Vec<Bar>,
+    /// The most that happened on a day.
+    pub most: u64,
+    /// The first day.
+    pub first: String,
+    /// The last day.
+    pub last: String,
+}
+
+/// A day.
+pub struct Bar {
+    /// Where it begins.
+    pub x: u64,
+    /// Where it begins from above.
+    pub y: u64,
+    /// How wide it is.
+    pub width: u64,
+    /// How high it is.
+    pub height: u64,
+    /// What it says.
+    pub title: String,
+}
+
+impl Chart {
+    /// The `days` days that end with `today`.
+    pub fn new(calls: &BTreeMap<Day, u64>, today: Day, days: u16, texts: &Texts) -> Self {
+        let days: Vec<Day> = (0..days).rev().map(|before| today.before(before)).collect();
+        let count = |day: &Day| calls.get(day).copied().unwrap_or_default();
+        let most = days.iter().map(count).max().unwrap_or_default();
+        let bars = days.iter().zip(0..).map(|(day, number): (_, u64)| {
+            let calls = count(day);
+            // A day on which something happened is seen, however little it was.
+            let height = (calls * HEIGHT)
+                .checked_div(most)
+                .unwrap_or_default()
+                .max(u64::from(calls > 0) * 2);
+            Bar {
+                x: number * STEP + (STEP - BAR) / 2,
+                y: HEIGHT - height,
+                width: BAR,
+                height,
+                title: fill(texts.chart_day, [day, &calls]),
+            }
+        });
+        let day = |day: Option<&Day>| day.map(ToString::to_string).unwrap_or_default();
+        Self {
+            width: STEP * u64::try_from(days.len()).unwrap_or_default(),
+            height: HEIGHT,
+            bars: bars.collect(),
+            most,
+            first: day(days.first()),
+            last: day(days.last()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::console::text::Language;
+
+    #[test]
+    fn the_busiest_day_is_the_highest() {
+        let (texts, today) = (Language::English.texts(), Day::from_number(20_000));
+        let calls = BTreeMap::from([(today, 1), (today.before(1), 1000), (today.before(9), 500)]);
+        let chart = Chart::new(&calls, today, 3, texts);
+        let heights: Vec<_> = chart.bars.iter().map(|bar| (bar.x, bar.y, bar.height)).collect();
+        assert_eq!(heights, [(3, 120, 0), (23, 0, 120), (43, 118, 2)]);
+        assert_eq!((chart.width, chart.most), (60, 1000));
+        assert_eq!(chart.bars[1].title, "2024-10-03: 1000 calls");
+        assert_eq!(
+            (chart.first.as_str(), chart.last.as_str()),
+            ("2024-10-02", "2024-10-04")
+        );
+        let none = Chart::new(&BTreeMap::new(), today, 30, texts);
+        assert!(none.bars.iter().all(|bar| bar.height == 0));
+    }
+}

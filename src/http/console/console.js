@@ -1,0 +1,128 @@
+// What the console's pages do beyond what they do without it: it adds conveniences, and nothing depends on it.
+"use strict";
+
+for (const element of document.querySelectorAll(".only-with-script")) element.hidden = false;
+
+const fill = (text, ...values) => values.reduce((filled, value) => filled.replace("{}", () => value), text);
+
+// A value was shown by the answer to a form: loading the page again must not send that form again.
+const shownOnce = document.querySelector("[data-shown-once]");
+if (shownOnce) history.replaceState(null, "", shownOnce.dataset.shownOnce);
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const field = document.getElementById(button.dataset.copy);
+  field.addEventListener("focus", () => field.select());
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch {
+      // Without HTTPS there is no clipboard but this one.
+      field.select();
+      document.execCommand("copy");
+    }
+    button.textContent = button.dataset.copied;
+    button.focus();
+  });
+}
+
+// Menus close when somebody looks elsewhere.
+const menus = [...document.querySelectorAll(".menu")];
+const close = (except) => menus.filter((menu) => menu !== except).forEach((menu) => { menu.open = false; });
+document.addEventListener("click", (event) => close(event.target.closest(".menu")));
+document.addEventListener("focusin", (event) => close(event.target.closest(".menu")));
+document.addEventListener("keydown", (event) => {
+  const open = menus.find((menu) => menu.open);
+  if (event.key !== "Escape" || !open) return;
+  close();
+  open.querySelector("summary").focus();
+});
+
+for (const search of document.querySelectorAll("[data-filter]")) {
+  search.addEventListener("input", () => {
+    const wanted = search.value.trim().toLowerCase();
+    for (const group of document.querySelectorAll(".group")) {
+      const labels = [...group.querySelectorAll("[data-permission]")];
+      for (const label of labels) label.hidden = !label.textContent.toLowerCase().includes(wanted);
+      group.hidden = labels.every((label) => label.hidden);
+    }
+  });
+  search.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+}
+
+// The filters of a list are applied as they are chosen.
+for (const select of document.querySelectorAll(".filters select")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
+
+/** The 16-bit words of an IPv6 address, or nothing. */
+function words(text) {
+  const halves = text.split("::");
+  if (halves.length > 2) return null;
+  const parse = (half) => {
+    const parts = half ? half.split(":") : [];
+    const last = parts.at(-1);
+    if (last?.includes(".")) {
+      const bytes = octets(last);
+      if (!bytes) return null;
+      parts.splice(-1, 1, ((bytes[0] << 8) | bytes[1]).toString(16), ((bytes[2] << 8) | bytes[3]).toString(16));
+    }
+    return parts.every((part) => /^[0-9a-f]{1,4}$/i.test(part)) ? parts.map((part) => parseInt(part, 16)) : null;
+  };
+  const [head, tail] = [parse(halves[0]), parse(halves[1] ?? "")];
+  if (!head || !tail) return null;
+  const missing = 8 - head.length - tail.length;
+  if (halves.length === 2 ? missing < 1 : missing !== 0) return null;
+  return [...head, ...Array(missing).fill(0), ...tail];
+}
+
+/** The bytes of an IPv4 address, or nothing. */
+function octets(text) {
+  const parts = text.split(".");
+  const right = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && part < 256);
+  return right ? parts.map(Number) : null;
+}
+
+/** Clears the bits of units of `size` bits that are behind a prefix. */
+function masked(units, size, prefix) {
+  return units.map((unit, index) => {
+    const bits = Math.min(Math.max(prefix - index * size, 0), size);
+    return unit & ~(2 ** (size - bits) - 1);
+  });
+}
+
+/** What is wrong with one CIDR block, or how it will be saved. The server decides; this only says it sooner. */
+function checkBlock(text) {
+  const [address, prefix, ...rest] = text.split("/");
+  const v4 = octets(address), v6 = v4 ? null : words(address);
+  const bits = v4 ? 32 : 128;
+  if (!v4 && !v6) return { bad: true };
+  if (prefix === undefined) return { bad: true, write: `${text}/${bits}` };
+  if (rest.length || !/^(0|[1-9]\d{0,2})$/.test(prefix) || Number(prefix) > bits) return { bad: true };
+  if (v4) {
+    const saved = `${masked(v4, 8, Number(prefix)).join(".")}/${prefix}`;
+    return saved === text ? {} : { saved };
+  }
+  const network = masked(v6, 16, Number(prefix));
+  const written = network.map((word) => word.toString(16)).join(":");
+  // A URL shortens zeros as RFC 5952 does.
+  const saved = `${new URL(`http://[${written}]`).hostname.slice(1, -1)}/${prefix}`;
+  return network.some((word, index) => word !== v6[index]) ? { saved } : {};
+}
+
+for (const area of document.querySelectorAll("[data-blocks]")) {
+  const live = document.getElementById("blocks-live");
+  const say = () => {
+    const blocks = area.value.split(/[\s,]+/).filter(Boolean);
+    const checked = blocks.map((text) => ({ text, ...checkBlock(text) }));
+    const lines = checked.filter((one) => one.bad || one.saved).slice(0, 5).map((one) => {
+      const { bad, savedAs, write } = area.dataset;
+      if (one.saved) return ["", fill(savedAs, one.text, one.saved)];
+      return ["bad", fill(bad, one.text) + (one.write ? `; ${fill(write, one.write)}` : "")];
+    });
+    if (!lines.length && blocks.length) lines.push(["good", fill(area.dataset.good, blocks.length)]);
+    live.replaceChildren(...lines.map(([name, text]) => Object.assign(document.createElement("li"), { className: name, textContent: text })));
+    if (checked.some((one) => one.bad)) area.setAttribute("aria-invalid", "true");
+    else area.removeAttribute("aria-invalid");
+  };
+  area.addEventListener("input", say);
+}

@@ -1,0 +1,142 @@
+//! The page that says whether the legacy doors can be closed.
+
+use std::net::IpAddr;
+
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::{
+    chart::Chart,
+    frame::Frame,
+    page as answer_page,
+    session::SignedIn,
+    text::{Texts, fill},
+    when::When,
+};
+use crate::{
+    domain::{
+        actor::Actor,
+        legacy_report::{CallerUsage, Contact, LegacyReport, ReportDays, Verdict},
+        legacy_usage::LegacyCaller,
+        token::Token,
+    },
+    http::{error::Failure, extract::state, legacy::LegacyMode},
+};
+
+/// How many callers are shown.
+const MOST_CALLERS: usize = 100;
+
+#[derive(Template)]
+#[template(path = "legacy.html")]
+struct LegacyPage {
+    frame: Frame,
+    safe: bool,
+    verdict: String,
+    contacts: Vec<String>,
+    mode: &'static str,
+    sunset: Option<String>,
+    chart: Chart,
+    rows: Vec<Row>,
+    more_callers: usize,
+    without_value: i64,
+    tokens: Vec<TokenRow>,
+}
+
+struct Row {
+    who: String,
+    path: String,
+    client: String,
+    program: String,
+    last_seen: When,
+    recent: u64,
+}
+
+struct TokenRow {
+    id: String,
+    name: String,
+}
+
+/// `GET /console/legacy`.
+pub async fn page(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+    let state = state(&request)?;
+    let days = ReportDays::default();
+    let usage = state.service.legacy_usage(&call, days, MOST_CALLERS).await?;
+    let (report, texts, phase) = (&usage.report, frame.texts, &state.config.legacy);
+    answer_page(&LegacyPage {
+        safe: report.verdict != Verdict::InUse,
+        verdict: verdict(report, &frame),
+        contacts: report.talk_to.iter().map(|one| contact(one, &frame)).collect(),
+        mode: match phase.mode {
+            LegacyMode::On => texts.mode_on,
+            LegacyMode::ReadOnly => texts.mode_read_only,
+            LegacyMode::Off => texts.mode_off,
+        },
+        sunset: phase.sunset.map(|time| fill(texts.sunset, [&super::when::exact(time)])),
+        chart: Chart::new(&report.calls, frame.now.day(), days.get(), texts),
+        rows: report.callers.iter().map(|caller| Row::new(caller, &frame)).collect(),
+        more_callers: report.more_callers,
+        without_value: usage.without_value,
+        tokens: usage.tokens_without_value.iter().map(TokenRow::from).collect(),
+        frame,
+    })
+}
+
+fn verdict(report: &LegacyReport, frame: &Frame) -> String {
+    let texts = frame.texts;
+    let Some(last) = report
+        .callers
+        .first()
+        .map(|caller| frame.when(caller.last_seen).relative)
+    else {
+        return texts.verdict_never.to_owned();
+    };
+    match report.verdict {
+        Verdict::NeverUsed => texts.verdict_never.to_owned(),
+        Verdict::Quiet => fill(texts.verdict_quiet, [&last]),
+        Verdict::InUse => fill(texts.verdict_talk, [&report.calls.values().sum::<u64>(), &last]),
+    }
+}
+
+fn contact(contact: &Contact, frame: &Frame) -> String {
+    let texts = frame.texts;
+    let last = frame.when(contact.last_seen).relative;
+    let (who, client) = (who(contact.actor.as_ref(), texts), from(contact.client, texts));
+    fill(texts.contact, [&who, &client, &contact.count, &last])
+}
+
+fn who(actor: Option<&Actor>, texts: &Texts) -> String {
+    actor.map_or_else(|| texts.unknown_caller.to_owned(), |actor| actor.id.clone())
+}
+
+fn from(client: Option<IpAddr>, texts: &Texts) -> String {
+    client.map_or_else(|| texts.others.to_owned(), |client| client.to_string())
+}
+
+impl Row {
+    fn new(usage: &CallerUsage, frame: &Frame) -> Self {
+        let LegacyCaller {
+            prefix,
+            method,
+            actor,
+            client,
+            user_agent,
+        } = &usage.caller;
+        Self {
+            who: who(actor.as_ref(), frame.texts),
+            path: format!("{method} {prefix}"),
+            client: from(*client, frame.texts),
+            program: user_agent.clone(),
+            last_seen: frame.when(usage.last_seen),
+            recent: usage.recent,
+        }
+    }
+}
+
+impl From<&Token> for TokenRow {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.to_string(),
+            name: token.name.as_str().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Permissions, in the groups in which people look for them.
+
+use super::text::Texts;
+use crate::domain::permission::{Permission, PermissionSet};
+
+/// A group of permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Group {
+    Tokens,
+    Alerts,
+    Data,
+    Ai,
+    Settings,
+}
+
+impl Group {
+    const ALL: [Self; 5] = [Self::Tokens, Self::Alerts, Self::Data, Self::Ai, Self::Settings];
+
+    const fn title(self, texts: &Texts) -> &'static str {
+        match self {
+            Self::Tokens => texts.group_tokens,
+            Self::Alerts => texts.group_alerts,
+            Self::Data => texts.group_data,
+            Self::Ai => texts.group_ai,
+            Self::Settings => texts.group_settings,
+        }
+    }
+
+    const fn of(permission: Permission) -> Self {
+        use Permission as P;
+        match permission {
+            P::OrganizationAPITokenModify | P::OrganizationAPITokenRead | P::UserModify | P::UserRead => Self::Tokens,
+            P::AlertModify
+            | P::AlertRead
+            | P::BulkUpload
+            | P::BulkUploadValidate
+            | P::LookupModify
+            | P::LookupRead
+            | P::PolicyModify
+            | P::PolicyRead
+            | P::ResourceModify
+            | P::ResourceRead
+            | P::RuleModify
+            | P::RuleRead => Self::Alerts,
+            P::CloudsecSourceModify
+            | P::CloudsecSourceRead
+            | P::DataAnalyticsModify
+            | P::DataAnalyticsRead
+            | P::LogSourceModify
+            | P::LogSourceRawDataRead
+            | P::LogSourceRead
+            | P::SummaryRead => Self::Data,
+            P::AIRunAsModify
+            | P::ManageAIResponses
+            | P::ManageAISkills
+            | P::ManageScheduledPrompts
+            | P::McpServerModify
+            | P::McpServerRead
+            | P::RunPantherAI
+            | P::ViewAIPrivateResponses
+            | P::ViewAISkills
+            | P::ViewScheduledPrompts => Self::Ai,
+            P::DestinationModify
+            | P::DestinationRead
+            | P::GeneralSettingsModify
+            | P::GeneralSettingsRead
+            | P::NotificationsSend => Self::Settings,
+        }
+    }
+}
+
+/// A group, with what is chosen in it.
+pub struct Choices {
+    /// What it is called.
+    pub title: &'static str,
+    /// What can be chosen.
+    pub permissions: Vec<Choice>,
+}
+
+/// A permission that can be chosen.
+pub struct Choice {
+    /// The name that the API has for it.
+    pub name: &'static str,
+    /// The name that people are shown.
+    pub shown: &'static str,
+    /// Whether it is chosen.
+    pub chosen: bool,
+}
+
+/// Every permission, by group and then by the name that people see, with those of `chosen` chosen.
+pub fn choices(chosen: PermissionSet, texts: &Texts) -> Vec<Choices> {
+    let of_group = |group| {
+        let permissions = Permission::ALL
+            .iter()
+            .filter(|permission| Group::of(**permission) == group);
+        let choice = |permission: &Permission| Choice {
+            name: permission.name(),
+            shown: permission.shown_name(),
+            chosen: chosen.contains(*permission),
+        };
+        let mut permissions: Vec<_> = permissions.map(choice).collect();
+        permissions.sort_unstable_by_key(|choice| choice.shown);
+        Choices {
+            title: group.title(texts),
+            permissions,
+        }
+    };
+    Group::ALL.into_iter().map(of_group).collect()
+}

@@ -1,0 +1,260 @@
+//! Who has signed in at the console.
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    cookie::{Cookie, SameSite, time::Duration},
+    dev::Payload,
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderValue},
+    },
+};
+use askama::Template;
+use futures_util::future::LocalBoxFuture;
+use serde::Deserialize;
+
+use super::{
+    fields::Fields,
+    frame::{Frame, is_secure, query_of},
+    page, page_with, see_other,
+    text::fill,
+};
+use crate::{
+    domain::{caller::Call, session::SessionKey},
+    http::{
+        error::Failure,
+        extract::{Body, origin, query::read_query, state},
+        observe::CalledBy,
+    },
+    service::Error,
+};
+
+/// The cookie in which a browser keeps the key of its session.
+const COOKIE: &str = "tokenbridge_session";
+const FIRST_PAGE: &str = "/tokens";
+
+/// An admin who has signed in, and what is around their page.
+pub struct SignedIn {
+    /// Who calls, and from where.
+    pub call: Call,
+    /// The key of their session.
+    pub key: SessionKey,
+    /// What is around the page.
+    pub frame: Frame,
+}
+
+/// A form that such an admin has sent.
+pub struct Posted {
+    /// Who.
+    pub who: SignedIn,
+    /// What.
+    pub fields: Fields,
+}
+
+impl FromRequest for SignedIn {
+    type Error = Failure;
+    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { signed_in(&request).await })
+    }
+}
+
+impl FromRequest for Posted {
+    type Error = Failure;
+    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let who = signed_in(&request).await?;
+            let fields = Fields::read(&request, payload).await?;
+            fields.check(&who.key)?;
+            Ok(Self { who, fields })
+        })
+    }
+}
+
+async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Failure> {
+    let origin = origin(request)?;
+    let caller = match key(request) {
+        Some(key) => state(request)?
+            .service
+            .resume_session(&key)
+            .await?
+            .map(|caller| (caller, key)),
+        None => None,
+    };
+    let Some((caller, key)) = caller else {
+        return Err(Failure::see_other(sign_in_path(request)?));
+    };
+    let called_by = CalledBy::of(&caller);
+    let frame = Frame::new(request, &key, called_by.admin().map(ToOwned::to_owned))?;
+    request.extensions_mut().insert(called_by);
+    let call = Call { caller, origin };
+    Ok(SignedIn { call, key, frame })
+}
+
+fn key(request: &HttpRequest) -> Option<SessionKey> {
+    SessionKey::parse(request.cookie(COOKIE)?.value())
+}
+
+/// Where somebody signs in who wanted to see a page, and then is led to it.
+///
+/// # Errors
+/// When the route lacks what it needs.
+pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, Failure> {
+    let Frame { base, path, .. } = Frame::of_nobody(request)?;
+    let query = request.query_string();
+    let asked_for = match (*request.method() == Method::GET, query) {
+        (false, _) => FIRST_PAGE.to_owned(),
+        (true, "") => path,
+        (true, query) => format!("{path}?{query}"),
+    };
+    let next = if asked_for == FIRST_PAGE { "" } else { &asked_for };
+    let over = if request.cookie(COOKIE).is_some() { "yes" } else { "" };
+    let location = format!("{base}/sign-in{}", query_of(&[("next", next), ("over", over)]));
+    Ok(HeaderValue::from_str(&location)?)
+}
+
+fn with_key(mut response: HttpResponse, request: &HttpRequest, base: &str, key: &SessionKey) -> HttpResponse {
+    let cookie = Cookie::build(COOKIE, key.expose())
+        .path(base)
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(is_secure(request))
+        .finish();
+    // A response takes every cookie whose text is one.
+    let _ = response.add_cookie(&cookie);
+    response
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage {
+    frame: Frame,
+    /// The page to see afterwards, below the console.
+    next: String,
+    name: String,
+    notice: Option<&'static str>,
+    refusal: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SignInQuery {
+    next: Option<String>,
+    over: Option<String>,
+    done: Option<String>,
+}
+
+/// `GET /console/sign-in`: the form. Somebody who has signed in is led on.
+pub async fn form(request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let query: SignInQuery = read_query(&request, &[&["next", "over", "done"]])?;
+    let service = &state(&request)?.service;
+    let known = key(&request);
+    if let Some(key) = &known
+        && service.resume_session(key).await?.is_some()
+    {
+        let base = Frame::of_nobody(&request)?.base;
+        return Ok(see_other(&path_to(&base, query.next.as_deref().unwrap_or_default())));
+    }
+    let key = match known {
+        Some(key) => key,
+        None => service.new_session_key()?,
+    };
+    let frame = Frame::new(&request, &key, None)?;
+    let texts = frame.texts;
+    let notice = match (query.done.as_deref(), query.over) {
+        (Some("signed-out"), _) => Some(texts.done_signed_out),
+        (Some("password-changed"), _) => Some(texts.done_password_changed),
+        (_, Some(_)) => Some(texts.session_over),
+        _ => None,
+    };
+    let base = frame.base.clone();
+    let template = SignInPage {
+        frame,
+        next: query.next.unwrap_or_default(),
+        name: String::new(),
+        notice,
+        refusal: None,
+    };
+    Ok(with_key(page(&template)?, &request, &base, &key))
+}
+
+/// The form of somebody who has not signed in.
+pub struct Anonymous(Fields);
+
+impl FromRequest for Anonymous {
+    type Error = Failure;
+    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move { Ok(Self(Fields::read(&request, payload).await?)) })
+    }
+}
+
+/// `POST /console/sign-in`: begins a session, with a key that no page before it has had.
+pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> Result<HttpResponse, Failure> {
+    let before = key(&request).ok_or_else(Fields::refusal)?;
+    let frame = Frame::new(&request, &before, None)?;
+    fields.check(&before)?;
+    let (name, next) = (fields.take("name"), fields.take("next"));
+    let origin = origin(&request)?;
+    let service = &state(&request)?.service;
+    let password = fields.take("password").into();
+    let refused = match service.authenticate_admin(&name, password, origin).await {
+        Ok(caller) => {
+            let called_by = CalledBy::of(&caller);
+            let key = service.begin_session(Call { caller, origin }, Some(before)).await?;
+            request.extensions_mut().insert(called_by);
+            let response = see_other(&path_to(&frame.base, &next));
+            return Ok(with_key(response, &request, &frame.base, &key));
+        }
+        Err(error) => error,
+    };
+    let texts = frame.texts;
+    let (status, refusal, wait) = match refused {
+        Error::Unauthenticated(_) => (StatusCode::FORBIDDEN, texts.sign_in_wrong.to_owned(), None),
+        Error::Throttled { retry_after } => {
+            let seconds = retry_after.as_secs() + 1;
+            let refusal = fill(texts.sign_in_throttled, [&seconds]);
+            (StatusCode::TOO_MANY_REQUESTS, refusal, Some(seconds))
+        }
+        other => return Err(other.into()),
+    };
+    let template = SignInPage {
+        frame,
+        next,
+        name,
+        notice: None,
+        refusal: Some(refusal),
+    };
+    let mut response = page_with(status, &template)?;
+    if let Some(seconds) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// The path of a page below the console; that of the first one if there is none such.
+fn path_to(base: &str, next: &str) -> String {
+    let next = if next.starts_with('/') && HeaderValue::from_str(next).is_ok() {
+        next
+    } else {
+        FIRST_PAGE
+    };
+    format!("{base}{next}")
+}
+
+/// `POST /console/sign-out`: ends the session.
+pub async fn sign_out(request: HttpRequest, Posted { who, .. }: Posted) -> Result<HttpResponse, Failure> {
+    state(&request)?.service.end_session(&who.key).await?;
+    let mut response = see_other(&format!("{}/sign-in?done=signed-out", who.frame.base));
+    let mut cookie = Cookie::build(COOKIE, "").path(who.frame.base).http_only(true).finish();
+    cookie.set_max_age(Duration::ZERO);
+    // A response takes every cookie whose text is one.
+    let _ = response.add_cookie(&cookie);
+    Ok(response)
+}

@@ -1,0 +1,376 @@
+//! All that the console says, in each of its languages.
+
+use actix_web::{
+    HttpRequest,
+    http::header::{AcceptLanguage, Header, Preference},
+};
+
+/// The cookie in which a browser keeps the language that somebody has chosen.
+pub const COOKIE: &str = "tokenbridge_language";
+
+/// A language of the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// Korean.
+    Korean,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::English, Self::Korean];
+
+    /// The tag of RFC 5646.
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Korean => "ko",
+        }
+    }
+
+    /// What it calls itself.
+    pub const fn own_name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::Korean => "한국어",
+        }
+    }
+
+    /// What is said in it.
+    pub const fn texts(self) -> &'static Texts {
+        match self {
+            Self::English => &ENGLISH,
+            Self::Korean => &KOREAN,
+        }
+    }
+
+    /// The language of that tag, whatever country it names.
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        let primary = tag.split('-').next().unwrap_or_default();
+        Self::ALL
+            .into_iter()
+            .find(|language| language.tag().eq_ignore_ascii_case(primary))
+    }
+
+    /// The language that somebody has chosen, or that their browser asks for (RFC 9110, section 12.5.4), or English.
+    pub fn of(request: &HttpRequest) -> Self {
+        let chosen = request.cookie(COOKIE).and_then(|cookie| Self::from_tag(cookie.value()));
+        let asked_for = || {
+            let ranked = AcceptLanguage::parse(request).ok()?.ranked();
+            ranked.iter().find_map(|preference| match preference {
+                Preference::Specific(tag) => Self::from_tag(&tag.to_string()),
+                Preference::Any => Some(Self::English),
+            })
+        };
+        chosen.or_else(asked_for).unwrap_or(Self::English)
+    }
+}
+
+/// A text with each `{}` in it replaced, in their order.
+pub fn fill<const N: usize>(text: &str, values: [&dyn std::fmt::Display; N]) -> String {
+    let mut parts = text.split("{}");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for (part, value) in parts.zip(values) {
+        filled.push_str(&value.to_string());
+        filled.push_str(part);
+    }
+    filled
+}
+
+macro_rules! texts {
+    ($($name:ident: $english:literal, $korean:literal;)*) => {
+        /// What is said; a text that a language lacks does not compile.
+        pub struct Texts { $(pub $name: &'static str,)* }
+        static ENGLISH: Texts = Texts { $($name: $english,)* };
+        static KOREAN: Texts = Texts { $($name: $korean,)* };
+
+        #[cfg(test)]
+        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $korean),)*];
+    };
+}
+
+texts! {
+    skip: "Skip to the content", "본문으로 건너뛰기";
+    navigation: "Main", "주 메뉴";
+    tokens: "API tokens", "API 토큰";
+    admins: "Admins", "관리자";
+    audit: "Audit log", "감사 로그";
+    legacy: "Legacy API", "레거시 API";
+    language: "Language", "언어";
+    signed_in_as: "Signed in as {}", "{} 계정으로 로그인됨";
+    sign_out: "Sign out", "로그아웃";
+    sign_in: "Sign in", "로그인";
+    sign_in_lead: "Sign in with the name and the password of an admin.", "관리자 이름과 비밀번호로 로그인하세요.";
+    user_name: "User name", "사용자 이름";
+    password: "Password", "비밀번호";
+    sign_in_wrong: "The user name or the password is wrong.", "사용자 이름 또는 비밀번호가 올바르지 않습니다.";
+    sign_in_throttled: "Too many failed attempts. Try again in {} seconds.", "실패한 시도가 너무 많습니다. {}초 후에 다시 시도하세요.";
+    session_over: "Your session has ended. Sign in to go on.", "세션이 종료되었습니다. 계속하려면 로그인하세요.";
+
+    done_changed: "The token has been saved.", "토큰을 저장했습니다.";
+    done_deleted: "The token has been deleted. It is refused from now on.", "토큰을 삭제했습니다. 이제부터 거부됩니다.";
+    done_admin_added: "The admin has been added.", "관리자를 추가했습니다.";
+    done_password_changed: "The password has been changed. All sessions of that admin have ended.", "비밀번호를 변경했습니다. 해당 관리자의 모든 세션이 종료되었습니다.";
+    done_admin_removed: "The admin has been removed.", "관리자를 제거했습니다.";
+    done_signed_out: "You have signed out.", "로그아웃했습니다.";
+
+    none_yet: "You haven't created any tokens yet", "아직 생성한 토큰이 없습니다";
+    none_yet_lead: "A token lets a program call the API, with just the rights that it needs.", "토큰을 사용하면 프로그램이 필요한 권한만으로 API를 호출할 수 있습니다.";
+    create_token: "Create an API token", "API 토큰 생성";
+    none_found: "No token matches", "일치하는 토큰이 없습니다";
+    none_found_lead: "Search for something else, or show all tokens.", "다른 검색어를 사용하거나 모든 토큰을 표시하세요.";
+    show_all: "Show all tokens", "모든 토큰 표시";
+    search: "Search by name", "이름으로 검색";
+    show: "Show", "표시";
+    sort: "Sort by", "정렬";
+    apply: "Apply", "적용";
+    show_every: "All tokens", "모든 토큰";
+    show_active: "Active", "활성";
+    show_expired: "Expired", "만료됨";
+    show_expiring: "Expiring within 30 days", "30일 이내 만료";
+    show_never_used: "Never used", "사용된 적 없음";
+    show_unused: "Unused for 90 days", "90일간 미사용";
+    show_rotation_due: "Rotation due", "교체 필요";
+    show_legacy: "Legacy", "레거시";
+    sort_newest: "Newest first", "최신순";
+    sort_oldest: "Oldest first", "오래된순";
+    sort_name: "Name, A to Z", "이름 오름차순";
+    sort_name_back: "Name, Z to A", "이름 내림차순";
+    sort_unused_first: "Last used, longest ago first", "마지막 사용 오래된순";
+    sort_used_first: "Last used, latest first", "마지막 사용 최신순";
+    sort_expires_last: "Expires, latest first", "만료 늦은순";
+    sort_expires_first: "Expires, soonest first", "만료 빠른순";
+    name: "Name", "이름";
+    permissions: "Permissions", "권한";
+    ip_restrictions: "IP restrictions", "IP 제한";
+    created: "Created", "생성";
+    last_used: "Last used", "마지막 사용";
+    rotated: "Rotated", "교체";
+    expires: "Expires", "만료";
+    actions: "Actions", "작업";
+    actions_for: "Actions for {}", "{}에 대한 작업";
+    and_more: "and {} more", "외 {}개";
+    everywhere: "Any address", "모든 주소";
+    no_permissions: "None", "없음";
+    never: "Never", "없음";
+    by: "by {}", "{}";
+    by_token: "by a token", "토큰에 의해";
+    by_command_line: "at the command line", "명령줄에서";
+    edit: "Edit", "편집";
+    rotate: "Rotate", "교체";
+    delete: "Delete", "삭제";
+    next_page: "Next page", "다음 페이지";
+    first_page: "First page", "첫 페이지";
+    pages: "Pages", "페이지";
+    badge_expired: "Expired", "만료됨";
+    badge_expiring: "Expiring", "곧 만료";
+    badge_legacy: "Legacy", "레거시";
+    badge_never_used: "Never used", "미사용";
+    badge_unused: "Unused for 90 days", "90일간 미사용";
+    badge_rotation_due: "Rotation due", "교체 필요";
+    hint_expired: "It is refused. Give it another expiry, or delete it.", "거부되고 있습니다. 만료일을 변경하거나 삭제하세요.";
+    hint_expiring: "It stops working within 30 days.", "30일 이내에 사용할 수 없게 됩니다.";
+    hint_legacy: "It has no value yet, and is known to the legacy API alone. Rotate it to give it one.", "아직 값이 없어 레거시 API에서만 사용됩니다. 교체하면 값이 생깁니다.";
+    hint_never_used: "Nobody has used it yet.", "아직 아무도 사용하지 않았습니다.";
+    hint_unused: "Nobody has used it for 90 days. Perhaps it can go.", "90일 동안 사용되지 않았습니다. 삭제해도 될 수 있습니다.";
+    hint_rotation_due: "Its value is more than 90 days old. CIS and NIST advise to replace it.", "값이 90일을 넘었습니다. CIS와 NIST는 교체를 권고합니다.";
+
+    new_token: "New API token", "새 API 토큰";
+    edit_token: "Edit {}", "{} 편집";
+    name_hint: "What will use it, and where: 1 to 255 characters.", "어디에서 무엇이 사용하는지 적으세요. 1~255자.";
+    permissions_hint: "As few as will do. Without any, a token can only look at and rotate itself.", "필요한 최소한만 선택하세요. 권한이 없으면 토큰은 자신만 조회하고 교체할 수 있습니다.";
+    find_permission: "Find a permission", "권한 찾기";
+    group_tokens: "API tokens and users", "API 토큰 및 사용자";
+    group_alerts: "Alerts and detections", "알림 및 탐지";
+    group_data: "Data and sources", "데이터 및 소스";
+    group_ai: "AI and MCP", "AI 및 MCP";
+    group_settings: "Settings and delivery", "설정 및 전달";
+    blocks: "Allowed CIDR blocks", "허용할 CIDR 블록";
+    blocks_hint: "One on each line, such as 10.0.0.0/8 or 2001:db8::/32. Left empty, the token may be used from any address.", "한 줄에 하나씩 입력하세요. 예: 10.0.0.0/8 또는 2001:db8::/32. 비워 두면 모든 주소에서 사용할 수 있습니다.";
+    blocks_good: "{} blocks", "블록 {}개";
+    blocks_saved_as: "{} will be saved as {}", "{} → {}(으)로 저장됩니다";
+    blocks_bad: "{} is not a CIDR block", "{}은(는) CIDR 블록이 아닙니다";
+    blocks_write: "write {}", "{}(으)로 입력하세요";
+    expires_at: "Expires at (UTC)", "만료 시각 (UTC)";
+    expires_hint: "Left empty, the token never expires.", "비워 두면 만료되지 않습니다.";
+    bad_name: "This is not a name that a token can have.", "토큰에 사용할 수 없는 이름입니다.";
+    bad_blocks: "One of these is not a CIDR block.", "CIDR 블록이 아닌 항목이 있습니다.";
+    bad_expiry: "Give a time in the future, or leave this empty.", "미래의 시각을 입력하거나 비워 두세요.";
+    bad_permissions: "One of these is not a permission.", "권한이 아닌 항목이 있습니다.";
+    please_correct: "Nothing has been saved. Please correct this:", "저장되지 않았습니다. 다음을 수정하세요:";
+    create: "Create", "생성";
+    save: "Save", "저장";
+    cancel: "Cancel", "취소";
+    details: "Details", "세부 정보";
+    identifier: "ID (uuid)", "ID (uuid)";
+    updated: "Changed", "변경";
+    history: "What has happened to it", "변경 이력 보기";
+
+    made_title: "Token created", "토큰이 생성되었습니다";
+    rotated_title: "Token rotated", "토큰이 교체되었습니다";
+    value: "Token value", "토큰 값";
+    value_once: "Store it now: it will not be shown again.", "지금 저장하세요. 다시 표시되지 않습니다.";
+    copy: "Copy", "복사";
+    copied: "Copied", "복사됨";
+    try_it: "Try it in the playground", "플레이그라운드에서 사용해 보기";
+    done: "Done", "완료";
+    old_value_ended: "The old value is refused from now on.", "이전 값은 이제부터 거부됩니다.";
+    old_value_works: "The old value works until {}.", "이전 값은 {}까지 사용할 수 있습니다.";
+    first_value: "This is its first value. The legacy API goes on as before.", "이 토큰의 첫 번째 값입니다. 레거시 API는 그대로 동작합니다.";
+    use_it: "Use it in the header X-API-Key:", "X-API-Key 헤더에 넣어 사용하세요:";
+    made_already: "This token has been made already. Its value was shown once, and cannot be shown again; rotate it if you did not store it.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 교체하세요.";
+    rotated_already: "This token has been rotated since you looked at it. Its value cannot be shown again; rotate it once more if nobody stored it.", "확인한 이후 이미 교체된 토큰입니다. 값은 다시 볼 수 없습니다. 저장하지 못했다면 한 번 더 교체하세요.";
+    changed_meanwhile: "Somebody has changed this token since you opened it. Nothing has been saved; look at it again.", "여는 동안 다른 사람이 이 토큰을 변경했습니다. 저장되지 않았으니 다시 확인하세요.";
+
+    rotate_token: "Rotate {}?", "{}을(를) 교체할까요?";
+    rotate_lead: "The token gets a new value, which is shown once. Whatever uses the old value has to get the new one.", "새 값이 발급되어 한 번만 표시됩니다. 이전 값을 사용하는 곳에는 새 값을 넣어야 합니다.";
+    rotate_legacy: "The token has no value yet. It gets its first, which is shown once, and can then be used with X-API-Key. Its uuid stays the same.", "아직 값이 없는 토큰입니다. 첫 번째 값이 발급되어 한 번만 표시되며, X-API-Key로 사용할 수 있습니다. uuid는 그대로 유지됩니다.";
+    grace: "The old value works on for", "이전 값을 계속 사용할 수 있는 기간";
+    grace_none: "no time: it ends at once", "없음: 즉시 종료";
+    grace_hour: "an hour", "1시간";
+    grace_day: "a day", "1일";
+    grace_week: "a week", "7일";
+    go_on: "Continue", "계속";
+
+    delete_token: "Delete {}?", "{}을(를) 삭제할까요?";
+    delete_lead: "Whatever uses this token is refused at once, on the old paths too. This cannot be undone.", "이 토큰을 사용하는 모든 곳이 이전 경로를 포함해 즉시 거부됩니다. 되돌릴 수 없습니다.";
+    delete_confirm: "Type the name of the token to confirm", "확인을 위해 토큰 이름을 입력하세요";
+    delete_wrong: "That is not the name of this token.", "이 토큰의 이름이 아닙니다.";
+
+    admins_lead: "Admins sign in here, and with HTTP Basic on both APIs. They may do everything.", "관리자는 이곳과 두 API의 HTTP Basic으로 로그인하며 모든 작업을 할 수 있습니다.";
+    add_admin: "Add an admin", "관리자 추가";
+    added: "Added", "추가";
+    password_changed: "Password changed", "비밀번호 변경";
+    change_password: "Change password", "비밀번호 변경";
+    change_password_of: "Change the password of {}", "{}의 비밀번호 변경";
+    change_password_lead: "The old password is refused at once, and every session of {} ends.", "이전 비밀번호는 즉시 거부되고 {}의 모든 세션이 종료됩니다.";
+    remove: "Remove", "제거";
+    remove_admin: "Remove {}?", "{}을(를) 제거할까요?";
+    remove_lead: "{} is refused at once, and every session of theirs ends. Their tokens stay.", "{} 계정은 즉시 거부되고 모든 세션이 종료됩니다. 토큰은 그대로 유지됩니다.";
+    remove_last: "The last admin cannot be removed. Add another one first.", "마지막 관리자는 제거할 수 없습니다. 먼저 다른 관리자를 추가하세요.";
+    you: "you", "나";
+    new_password: "New password", "새 비밀번호";
+    password_again: "The same again", "비밀번호 확인";
+    password_hint: "At least 8 characters; a phrase that nobody else knows.", "8자 이상. 다른 사람이 모르는 문구를 사용하세요.";
+    bad_password: "A password has 8 to 1024 bytes and no control characters.", "비밀번호는 8~1024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
+    bad_again: "The two passwords differ.", "두 비밀번호가 다릅니다.";
+    bad_admin_name: "This is not a name that an admin can have.", "관리자에게 사용할 수 없는 이름입니다.";
+    admin_exists: "There is already an admin of that name.", "이미 같은 이름의 관리자가 있습니다.";
+
+    audit_lead: "Every change and every refused sign-in, newest first.", "모든 변경과 거부된 로그인을 최신순으로 표시합니다.";
+    actor: "Who", "누가";
+    actor_hint: "An admin's name, a token's ID, or cli", "관리자 이름, 토큰 ID 또는 cli";
+    token: "Token", "토큰";
+    door: "Door", "경로";
+    any: "Any", "전체";
+    action: "What", "무엇을";
+    since: "From (UTC)", "시작 (UTC)";
+    until: "Before (UTC)", "종료 (UTC)";
+    when: "When", "언제";
+    from_where: "From", "어디서";
+    download_csv: "Download CSV", "CSV 다운로드";
+    download_json: "Download JSON", "JSON 다운로드";
+    no_events: "Nothing has happened that matches", "일치하는 이벤트가 없습니다";
+    nobody: "nobody known", "알 수 없음";
+    bad_filter: "This filter cannot be used:", "사용할 수 없는 필터입니다:";
+
+    legacy_lead: "Who still calls the old paths, and whether they can be switched off.", "누가 아직 이전 경로를 호출하는지, 꺼도 되는지 보여 줍니다.";
+    verdict_safe: "Safe to switch off", "꺼도 안전합니다";
+    verdict_in_use: "Still in use", "아직 사용 중입니다";
+    verdict_never: "No call of an old path is known.", "이전 경로를 호출한 기록이 없습니다.";
+    verdict_quiet: "No call in the last 30 days. The last one was {}.", "최근 30일간 호출이 없습니다. 마지막 호출은 {}입니다.";
+    verdict_talk: "{} calls in the last 30 days, the last one {}. Talk to these first:", "최근 30일간 {}회 호출되었고 마지막 호출은 {}입니다. 먼저 다음 사용자와 이야기하세요:";
+    contact: "{} from {}: {} calls, the last one {}", "{} ({}): {}회 호출, 마지막 {}";
+    mode_on: "The old paths are on.", "이전 경로가 켜져 있습니다.";
+    mode_read_only: "The old paths are read-only.", "이전 경로가 읽기 전용입니다.";
+    mode_off: "The old paths are off.", "이전 경로가 꺼져 있습니다.";
+    sunset: "Their announced end is {}.", "예고된 종료 시각은 {}입니다.";
+    chart: "Calls of the old paths a day, in the last 30 days", "최근 30일간 이전 경로의 일별 호출 수";
+    chart_day: "{}: {} calls", "{}: {}회";
+    chart_most: "at most {} a day", "하루 최대 {}회";
+    callers: "Callers", "호출자";
+    path: "Path", "경로";
+    program: "Program", "프로그램";
+    last_seen: "Last seen", "마지막 호출";
+    calls_30: "Calls in 30 days", "30일간 호출";
+    more_callers: "{} callers more have been seen; GET /legacy-usage tells of all.", "호출자가 {}명 더 있습니다. GET /legacy-usage에서 모두 볼 수 있습니다.";
+    without_value: "Tokens without a value", "값이 없는 토큰";
+    without_value_lead: "{} tokens are known to the old paths alone. Rotate each to give it a value before the old paths go.", "토큰 {}개가 이전 경로에서만 사용됩니다. 이전 경로를 끄기 전에 교체하여 값을 부여하세요.";
+    without_value_none: "Every token has a value.", "모든 토큰에 값이 있습니다.";
+    without_value_all: "Show them all", "모두 보기";
+    others: "many others", "그 외 다수";
+    unknown_caller: "somebody unknown", "알 수 없는 사용자";
+
+    problem: "This did not work", "처리하지 못했습니다";
+    problem_form: "This form is out of date, or came from elsewhere. Go back, load the page again, and send it once more. Cookies must be allowed.", "양식이 오래되었거나 다른 곳에서 전송되었습니다. 돌아가서 페이지를 새로 고친 뒤 다시 보내세요. 쿠키를 허용해야 합니다.";
+    problem_missing: "There is nothing here. It may have been deleted.", "찾을 수 없습니다. 삭제되었을 수 있습니다.";
+    problem_unavailable: "The store does not answer. Nothing has been changed; try again in a moment.", "저장소가 응답하지 않습니다. 변경된 것은 없습니다. 잠시 후 다시 시도하세요.";
+    problem_internal: "Something went wrong here. The log tells more of request {}.", "내부 오류가 발생했습니다. 요청 {}에 대한 자세한 내용은 로그에 있습니다.";
+    problem_other: "The server says:", "서버 메시지:";
+    back: "Back to the tokens", "토큰 목록으로";
+
+    just_now: "just now", "방금";
+    minute_ago: "1 minute ago", "1분 전";
+    minutes_ago: "{} minutes ago", "{}분 전";
+    hour_ago: "1 hour ago", "1시간 전";
+    hours_ago: "{} hours ago", "{}시간 전";
+    day_ago: "1 day ago", "1일 전";
+    days_ago: "{} days ago", "{}일 전";
+    month_ago: "1 month ago", "1개월 전";
+    months_ago: "{} months ago", "{}개월 전";
+    year_ago: "1 year ago", "1년 전";
+    years_ago: "{} years ago", "{}년 전";
+    very_soon: "in less than a minute", "1분 이내";
+    in_minute: "in 1 minute", "1분 후";
+    in_minutes: "in {} minutes", "{}분 후";
+    in_hour: "in 1 hour", "1시간 후";
+    in_hours: "in {} hours", "{}시간 후";
+    in_day: "in 1 day", "1일 후";
+    in_days: "in {} days", "{}일 후";
+    in_month: "in 1 month", "1개월 후";
+    in_months: "in {} months", "{}개월 후";
+    in_year: "in 1 year", "1년 후";
+    in_years: "in {} years", "{}년 후";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn both_languages_have_a_place_for_the_same_values() {
+        for (name, english, korean) in PAIRS {
+            assert_eq!(english.matches("{}").count(), korean.matches("{}").count(), "{name}");
+            assert!(!english.is_empty() && !korean.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_browser_is_asked_unless_somebody_has_chosen() {
+        for (asked, language) in [
+            ("ko", Language::Korean),
+            ("ko-KR,ko;q=0.9,en;q=0.8", Language::Korean),
+            ("de, ko;q=0.5, en;q=0.4", Language::Korean),
+            ("en-GB, ko;q=0.9", Language::English),
+            ("de", Language::English),
+            ("*", Language::English),
+            ("", Language::English),
+        ] {
+            let request = TestRequest::get().insert_header(("accept-language", asked));
+            assert_eq!(Language::of(&request.to_http_request()), language, "{asked:?}");
+            let chosen = TestRequest::get()
+                .insert_header(("accept-language", asked))
+                .insert_header(("cookie", "tokenbridge_language=ko"));
+            assert_eq!(Language::of(&chosen.to_http_request()), Language::Korean);
+        }
+    }
+
+    #[test]
+    fn values_are_filled_in_in_their_order() {
+        assert_eq!(fill("{} of {}", [&1, &"two"]), "1 of two");
+        assert_eq!(fill("none", [&1]), "none");
+        assert_eq!(fill("{}", [&"{}"]), "{}");
+    }
+}

@@ -1,0 +1,99 @@
+//! The pages of the tokens.
+
+pub mod delete;
+pub mod form;
+pub mod list;
+pub mod rotate;
+
+use actix_web::HttpRequest;
+use askama::Template;
+
+use super::{
+    frame::Frame,
+    text::{Texts, fill},
+};
+use crate::{
+    domain::{
+        actor::{Actor, ActorKind},
+        attention::Attention,
+        token::{Token, TokenId},
+        value::TokenValue,
+    },
+    http::error::Failure,
+    service::Error,
+};
+
+/// Something that is to be seen at once.
+struct Badge {
+    class: &'static str,
+    text: &'static str,
+    hint: &'static str,
+}
+
+impl Badge {
+    const fn of(attention: Attention, t: &Texts) -> Self {
+        let (class, text, hint) = match attention {
+            Attention::Expired => ("bad", t.badge_expired, t.hint_expired),
+            Attention::Expiring => ("warn", t.badge_expiring, t.hint_expiring),
+            Attention::Legacy => ("old", t.badge_legacy, t.hint_legacy),
+            Attention::NeverUsed => ("idle", t.badge_never_used, t.hint_never_used),
+            Attention::Unused => ("warn", t.badge_unused, t.hint_unused),
+            Attention::RotationDue => ("warn", t.badge_rotation_due, t.hint_rotation_due),
+        };
+        Self { class, text, hint }
+    }
+}
+
+fn badges(token: &Token, frame: &Frame) -> Vec<Badge> {
+    let attention = Attention::to(token, frame.now).into_iter();
+    attention.map(|one| Badge::of(one, frame.texts)).collect()
+}
+
+/// Who did something.
+fn by(actor: &Actor, texts: &Texts) -> String {
+    match actor.kind {
+        ActorKind::User => fill(texts.by, [&actor.id]),
+        ActorKind::ApiToken => texts.by_token.to_owned(),
+        ActorKind::System => texts.by_command_line.to_owned(),
+    }
+}
+
+/// The token that `{id}` in the route of a request stands for.
+fn token_id(request: &HttpRequest) -> Result<TokenId, Failure> {
+    let id = request.match_info().get("id").and_then(TokenId::parse);
+    id.ok_or_else(|| Error::NotFound("token").into())
+}
+
+/// The one page that shows a value.
+#[derive(Template)]
+#[template(path = "value.html")]
+struct ValuePage {
+    frame: Frame,
+    title: &'static str,
+    id: String,
+    name: String,
+    value: String,
+    /// What has become of the value before, or that there was none.
+    before: Option<String>,
+    /// How somebody may look at what they have made.
+    example: String,
+}
+
+impl ValuePage {
+    fn new(frame: Frame, request: &HttpRequest, title: &'static str, token: &Token, value: &TokenValue) -> Self {
+        let connection = request.connection_info();
+        let (scheme, host) = (connection.scheme(), connection.host());
+        Self {
+            title,
+            id: token.id.to_string(),
+            name: token.name.as_str().to_owned(),
+            value: value.expose().to_owned(),
+            before: None,
+            example: format!(
+                "curl -H \"X-API-Key: …\" {scheme}://{host}{}/api-tokens/self",
+                frame.root
+            ),
+            frame,
+        }
+    }
+}

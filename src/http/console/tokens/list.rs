@@ -1,0 +1,298 @@
+//! The page of the tokens.
+
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use serde::Deserialize;
+
+use super::{Badge, badges, by};
+use crate::{
+    domain::{
+        attention::{LONG_AGO, SOON},
+        clock::Timestamp,
+        page::{PageSize, TokenFilter, TokenState},
+        permission::Permission,
+        sort::{SortKey, SortedCursor, TokenOrder},
+        token::Token,
+    },
+    http::{
+        console::{
+            frame::{Frame, query_of},
+            page,
+            session::SignedIn,
+            text::{Texts, fill},
+            when::When,
+        },
+        error::Failure,
+        extract::{query::read_query, state},
+    },
+};
+
+/// How many permissions and blocks a row shows; the rest is counted.
+const MOST_SHOWN: usize = 3;
+
+/// Which tokens are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Show {
+    Every,
+    Active,
+    Expired,
+    Expiring,
+    NeverUsed,
+    Unused,
+    RotationDue,
+    Legacy,
+}
+
+impl Show {
+    const ALL: [Self; 8] = [
+        Self::Every,
+        Self::Active,
+        Self::Expired,
+        Self::Expiring,
+        Self::NeverUsed,
+        Self::Unused,
+        Self::RotationDue,
+        Self::Legacy,
+    ];
+
+    /// The name in a query; none for all.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Every => "",
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Expiring => "expiring",
+            Self::NeverUsed => "never-used",
+            Self::Unused => "unused",
+            Self::RotationDue => "rotation-due",
+            Self::Legacy => "legacy",
+        }
+    }
+
+    const fn title(self, texts: &Texts) -> &'static str {
+        match self {
+            Self::Every => texts.show_every,
+            Self::Active => texts.show_active,
+            Self::Expired => texts.show_expired,
+            Self::Expiring => texts.show_expiring,
+            Self::NeverUsed => texts.show_never_used,
+            Self::Unused => texts.show_unused,
+            Self::RotationDue => texts.show_rotation_due,
+            Self::Legacy => texts.show_legacy,
+        }
+    }
+
+    fn filter(self, name: &str, now: Timestamp) -> TokenFilter {
+        let all = TokenFilter {
+            name_in_any_case: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            ..TokenFilter::default()
+        };
+        let in_state = |state| TokenFilter {
+            state: Some(state),
+            ..all.clone()
+        };
+        let long_ago = now.saturating_sub(LONG_AGO);
+        match self {
+            Self::Every => all,
+            Self::Active => in_state(TokenState::Active),
+            Self::Expired => in_state(TokenState::Expired),
+            Self::NeverUsed => in_state(TokenState::NeverUsed),
+            Self::Legacy => in_state(TokenState::Legacy),
+            Self::Expiring => TokenFilter {
+                expires_before: Some(now.saturating_add(SOON)),
+                ..in_state(TokenState::Active)
+            },
+            Self::Unused => TokenFilter {
+                unused_since: Some(long_ago),
+                ..all
+            },
+            Self::RotationDue => TokenFilter {
+                value_since_before: Some(long_ago),
+                ..all
+            },
+        }
+    }
+}
+
+/// The orders that are offered, with what they are called.
+fn orders(texts: &Texts) -> [(TokenOrder, &'static str); 8] {
+    let order = |by, descending| TokenOrder { by, descending };
+    [
+        (order(SortKey::Created, true), texts.sort_newest),
+        (order(SortKey::Created, false), texts.sort_oldest),
+        (order(SortKey::Name, false), texts.sort_name),
+        (order(SortKey::Name, true), texts.sort_name_back),
+        (order(SortKey::LastUsed, false), texts.sort_unused_first),
+        (order(SortKey::LastUsed, true), texts.sort_used_first),
+        (order(SortKey::Expires, false), texts.sort_expires_first),
+        (order(SortKey::Expires, true), texts.sort_expires_last),
+    ]
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    show: String,
+    #[serde(default)]
+    sort: String,
+    #[serde(default)]
+    after: String,
+    done: Option<String>,
+}
+
+/// A choice of a list.
+struct Choice {
+    value: String,
+    title: &'static str,
+    chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "tokens.html")]
+struct ListPage {
+    frame: Frame,
+    notice: Option<&'static str>,
+    name: String,
+    shows: Vec<Choice>,
+    sorts: Vec<Choice>,
+    columns: Vec<Column>,
+    rows: Vec<Row>,
+    /// Whether it is all tokens that are shown, and so there are none if there is no row.
+    unfiltered: bool,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// The head of a column.
+struct Column {
+    title: &'static str,
+    /// How the list is sorted by it now, as `aria-sort` says it.
+    sorted: Option<&'static str>,
+    /// Where the list is sorted by it, or the other way round.
+    link: Option<String>,
+}
+
+/// A token, as a row shows it.
+struct Row {
+    id: String,
+    name: String,
+    badges: Vec<Badge>,
+    permissions: Vec<&'static str>,
+    more_permissions: Option<String>,
+    blocks: Vec<String>,
+    more_blocks: Option<String>,
+    created: When,
+    by: String,
+    last_used: Option<When>,
+    rotated: Option<When>,
+    expires: Option<When>,
+}
+
+impl Row {
+    fn new(token: &Token, frame: &Frame) -> Self {
+        let texts = frame.texts;
+        let more = |all: usize| (all > MOST_SHOWN).then(|| fill(texts.and_more, [&(all - MOST_SHOWN)]));
+        let permissions: Vec<_> = token.permissions.iter().map(Permission::shown_name).collect();
+        let blocks: Vec<_> = token.allowed_cidr_blocks.iter().map(ToString::to_string).collect();
+        let when = |time: Option<Timestamp>| time.map(|time| frame.when(time));
+        Self {
+            id: token.id.to_string(),
+            name: token.name.as_str().to_owned(),
+            badges: badges(token, frame),
+            more_permissions: more(permissions.len()),
+            permissions: permissions.into_iter().take(MOST_SHOWN).collect(),
+            more_blocks: more(blocks.len()),
+            blocks: blocks.into_iter().take(MOST_SHOWN).collect(),
+            created: frame.when(token.created.at),
+            by: by(&token.created.by, texts),
+            last_used: when(token.last_used_at),
+            rotated: when(token.rotated_at),
+            expires: when(token.expires_at),
+        }
+    }
+}
+
+/// `GET /console/tokens`: a page of the tokens.
+pub async fn list(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+    let query: ListQuery = read_query(&request, &[&["name", "show", "sort", "after", "done"]])?;
+    let name = query.name.trim();
+    // A link of long ago, or one that somebody has typed, shows what it can.
+    let show = Show::ALL.into_iter().find(|show| show.name() == query.show);
+    let show = show.unwrap_or(Show::Every);
+    let order = TokenOrder::parse(&query.sort).unwrap_or_default();
+    let after = SortedCursor::parse(&query.after).ok();
+    let texts = frame.texts;
+    // No name contains a control character, and PostgreSQL takes no NUL.
+    let searched: String = name.chars().filter(|letter| !letter.is_control()).collect();
+    let filter = show.filter(&searched, frame.now);
+    let unfiltered = filter.is_empty();
+    let further = after.is_some();
+    let service = &state(&request)?.service;
+    let tokens = service
+        .list_sorted(&call, filter, order, after, PageSize::default())
+        .await?;
+    let link = |order: TokenOrder, after: &str| {
+        let order = if order == TokenOrder::default() {
+            String::new()
+        } else {
+            order.to_string()
+        };
+        let pairs = [
+            ("name", name),
+            ("show", show.name()),
+            ("sort", &order),
+            ("after", after),
+        ];
+        format!("{}/tokens{}", frame.base, query_of(&pairs))
+    };
+    let column = |title, by: Option<SortKey>, first_descending: bool| {
+        let now_descending = by.filter(|by| *by == order.by).map(|_| order.descending);
+        Column {
+            title,
+            sorted: now_descending.map(|descending| if descending { "descending" } else { "ascending" }),
+            link: by.map(|by| {
+                let descending = now_descending.map_or(first_descending, |descending| !descending);
+                link(TokenOrder { by, descending }, "")
+            }),
+        }
+    };
+    let template = ListPage {
+        notice: match query.done.as_deref() {
+            Some("changed") => Some(texts.done_changed),
+            Some("deleted") => Some(texts.done_deleted),
+            _ => None,
+        },
+        name: name.to_owned(),
+        shows: Show::ALL
+            .map(|one| Choice {
+                value: one.name().to_owned(),
+                title: one.title(texts),
+                chosen: one == show,
+            })
+            .into(),
+        sorts: orders(texts)
+            .map(|(one, title)| Choice {
+                value: one.to_string(),
+                title,
+                chosen: one == order,
+            })
+            .into(),
+        columns: vec![
+            column(texts.name, Some(SortKey::Name), false),
+            column(texts.permissions, None, false),
+            column(texts.ip_restrictions, None, false),
+            column(texts.created, Some(SortKey::Created), true),
+            column(texts.last_used, Some(SortKey::LastUsed), true),
+            column(texts.rotated, None, false),
+            column(texts.expires, Some(SortKey::Expires), false),
+        ],
+        rows: tokens.tokens.iter().map(|token| Row::new(token, &frame)).collect(),
+        unfiltered: unfiltered && !further,
+        first: further.then(|| link(order, "")),
+        next: tokens.next.map(|next| link(order, &next.to_string())),
+        frame,
+    };
+    page(&template)
+}

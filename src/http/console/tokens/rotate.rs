@@ -1,0 +1,119 @@
+//! Tokens get new values.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use askama::Template;
+
+use super::{
+    ValuePage,
+    form::{read_seen, seen},
+    token_id,
+};
+use crate::{
+    domain::token::Token,
+    http::{
+        console::{
+            fields::Fields,
+            frame::Frame,
+            page, page_with, see_other,
+            session::{Posted, SignedIn},
+            text::{Texts, fill},
+            when::exact,
+        },
+        error::Failure,
+        extract::state,
+    },
+    service::{
+        Error,
+        tokens::{Rotation, TokenRef},
+    },
+};
+
+/// How long the old value may work on, with what that is called.
+fn grace_periods(texts: &Texts) -> [(Duration, &'static str); 4] {
+    [
+        (Duration::ZERO, texts.grace_none),
+        (Duration::from_hours(1), texts.grace_hour),
+        (Duration::from_hours(24), texts.grace_day),
+        (Duration::from_hours(7 * 24), texts.grace_week),
+    ]
+}
+
+#[derive(Template)]
+#[template(path = "rotate.html")]
+struct RotatePage {
+    frame: Frame,
+    id: String,
+    name: String,
+    has_value: bool,
+    /// When it was last rotated, as this page has seen it.
+    mark: String,
+    /// Seconds, and what they are called.
+    grace_periods: Vec<(u64, &'static str)>,
+    /// Why it cannot be rotated so, in English.
+    refusal: Option<String>,
+}
+
+impl RotatePage {
+    fn new(frame: Frame, token: &Token, refusal: Option<String>) -> Self {
+        let periods = grace_periods(frame.texts);
+        Self {
+            id: token.id.to_string(),
+            name: token.name.as_str().to_owned(),
+            has_value: token.has_value,
+            mark: seen(token.rotated_at),
+            grace_periods: periods.map(|(period, title)| (period.as_secs(), title)).into(),
+            refusal,
+            frame,
+        }
+    }
+}
+
+/// `GET /console/tokens/{id}/rotate`: asks whether a token is to be rotated.
+pub async fn ask(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+    let id = token_id(&request)?;
+    let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
+    page(&RotatePage::new(frame, &token, None))
+}
+
+/// `POST /console/tokens/{id}/rotate`: gives a token a new value, and shows it. The same form does so once.
+pub async fn rotate(request: HttpRequest, Posted { who, fields }: Posted) -> Result<HttpResponse, Failure> {
+    let SignedIn { call, frame, .. } = who;
+    let (service, id) = (&state(&request)?.service, token_id(&request)?);
+    let texts = frame.texts;
+    let seconds = fields.text("grace");
+    let offered = grace_periods(texts).into_iter().map(|(period, _)| period);
+    let mut chosen = offered.filter(|period| seconds.is_empty() || period.as_secs().to_string() == seconds);
+    let rotation = Rotation {
+        grace_period: chosen.next().ok_or_else(Fields::refusal)?,
+        expires_at: None,
+        seen: Some(read_seen(fields.text("mark"))?),
+    };
+    let token_before = service.get(&call, TokenRef::Id(id)).await?;
+    match service.rotate(call, TokenRef::Id(id), rotation).await {
+        Ok((token, value)) => {
+            let works_until = token
+                .rotated_at
+                .unwrap_or(frame.now)
+                .saturating_add(rotation.grace_period);
+            let before = if !token_before.has_value {
+                texts.first_value.to_owned()
+            } else if rotation.grace_period.is_zero() {
+                texts.old_value_ended.to_owned()
+            } else {
+                fill(texts.old_value_works, [&exact(works_until)])
+            };
+            page(&ValuePage {
+                before: Some(before),
+                ..ValuePage::new(frame, &request, texts.rotated_title, &token, &value)
+            })
+        }
+        Err(Error::Outdated) => Ok(see_other(&format!("{}/tokens/{id}?seen=rotated", frame.base))),
+        Err(Error::Conflict(refusal)) => page_with(
+            StatusCode::CONFLICT,
+            &RotatePage::new(frame, &token_before, Some(refusal)),
+        ),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Times, as people read them.
+
+use super::text::{Texts, fill};
+use crate::domain::clock::Timestamp;
+
+/// A time: how long ago or ahead it is, and exactly when.
+pub struct When {
+    /// How long ago, or how far ahead.
+    pub relative: String,
+    /// In UTC, to the second.
+    pub exact: String,
+    /// For programs (RFC 3339).
+    pub machine: String,
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const MONTH: u64 = 30 * DAY;
+const YEAR: u64 = 365 * DAY;
+
+impl When {
+    /// A time, seen from `now`.
+    pub fn new(time: Timestamp, now: Timestamp, texts: &Texts) -> Self {
+        let machine = time.to_string();
+        Self {
+            relative: relative(time, now, texts),
+            exact: exact(time),
+            machine,
+        }
+    }
+}
+
+/// A time in UTC, to the second: `2030-01-31 12:00:00 UTC`.
+pub fn exact(time: Timestamp) -> String {
+    let text = time.to_string();
+    let seconds: String = text.chars().take("2030-01-31T12:00:00".len()).collect();
+    seconds.replace('T', " ") + " UTC"
+}
+
+fn relative(time: Timestamp, now: Timestamp, t: &Texts) -> String {
+    let past = time <= now;
+    let seconds = if past { now.since(time) } else { time.since(now) }.as_secs();
+    let units = if past {
+        [
+            (YEAR, t.year_ago, t.years_ago),
+            (MONTH, t.month_ago, t.months_ago),
+            (DAY, t.day_ago, t.days_ago),
+            (HOUR, t.hour_ago, t.hours_ago),
+            (MINUTE, t.minute_ago, t.minutes_ago),
+        ]
+    } else {
+        [
+            (YEAR, t.in_year, t.in_years),
+            (MONTH, t.in_month, t.in_months),
+            (DAY, t.in_day, t.in_days),
+            (HOUR, t.in_hour, t.in_hours),
+            (MINUTE, t.in_minute, t.in_minutes),
+        ]
+    };
+    let unit = units.into_iter().find(|(unit, ..)| seconds >= *unit);
+    let Some((unit, one, many)) = unit else {
+        return if past { t.just_now } else { t.very_soon }.to_owned();
+    };
+    match seconds / unit {
+        1 => one.to_owned(),
+        number => fill(many, [&number]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::console::text::Language;
+
+    #[test]
+    fn times_are_told_by_their_largest_unit() {
+        let now = Timestamp::parse("now", "2030-01-01T00:00:00Z").unwrap();
+        let texts = Language::English.texts();
+        for (time, told) in [
+            ("2030-01-01T00:00:00Z", "just now"),
+            ("2029-12-31T23:59:01Z", "just now"),
+            ("2029-12-31T23:59:00Z", "1 minute ago"),
+            ("2029-12-31T22:00:00Z", "2 hours ago"),
+            ("2029-12-31T00:00:00Z", "1 day ago"),
+            ("2029-10-01T00:00:00Z", "3 months ago"),
+            ("2028-01-01T00:00:00Z", "2 years ago"),
+            ("2030-01-01T00:00:59Z", "in less than a minute"),
+            ("2030-01-02T00:00:00Z", "in 1 day"),
+            ("2030-03-05T00:00:00Z", "in 2 months"),
+        ] {
+            let when = When::new(Timestamp::parse("time", time).unwrap(), now, texts);
+            assert_eq!(when.relative, told, "{time}");
+        }
+        let time = Timestamp::parse("time", "2030-01-02T03:04:05.678901Z").unwrap();
+        let when = When::new(time, now, Language::Korean.texts());
+        assert_eq!(when.exact, "2030-01-02 03:04:05 UTC");
+        assert_eq!(when.machine, "2030-01-02T03:04:05.678901Z");
+        assert_eq!(when.relative, "1일 후");
+    }
+}

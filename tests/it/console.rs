@@ -1,0 +1,1188 @@
+//! The console, as a browser uses it that runs no script.
+
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::{
+    support::{
+        ADMIN, Lab, TestApp,
+        certificate::Certificate,
+        client::{Answer, As, Client, LEGACY, TOKENS, string},
+        program::Program,
+        store::{Kind, sqlite},
+    },
+    tests,
+};
+
+tests![
+    nobody_gets_in_without_signing_in,
+    signing_in_begins_a_session_of_its_own,
+    signing_out_ends_it,
+    a_session_ends_by_idling_and_at_the_end_of_the_day,
+    a_changed_password_ends_all_sessions,
+    a_removed_admin_is_out,
+    only_hashes_of_keys_are_kept,
+    guessing_is_throttled_as_with_basic,
+    no_form_is_taken_from_elsewhere,
+    a_token_from_its_making_to_its_end,
+    a_form_that_is_sent_again_does_nothing_again,
+    who_saves_second_is_told,
+    an_edit_touches_nothing_that_it_does_not_show,
+    every_order_shows_every_token_once,
+    filters_and_the_search_choose,
+    wrong_input_is_told_and_kept,
+    names_are_shown_and_never_run,
+    admins_are_added_changed_and_removed,
+    the_audit_page_filters_and_downloads,
+    the_legacy_page_gives_a_verdict,
+    it_speaks_korean,
+    its_pages_may_do_little,
+    it_lives_under_a_context_path,
+    cookies_are_secure_behind_https,
+    a_store_that_is_locked_is_told,
+];
+
+tests![ON_SQLITE: cookies_are_secure_over_tls, its_log_lines_have_no_secrets];
+
+/// A browser: it keeps cookies, and sends forms as they are on the page.
+struct Browser<'a> {
+    client: &'a Client,
+    base: String,
+    cookies: RefCell<BTreeMap<String, String>>,
+}
+
+impl<'a> Browser<'a> {
+    fn new(client: &'a Client) -> Self {
+        Self {
+            client,
+            base: "/console".to_owned(),
+            cookies: RefCell::default(),
+        }
+    }
+
+    /// One in which the admin has signed in.
+    fn signed_in(client: &'a Client) -> Self {
+        let browser = Self::new(client);
+        browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
+        browser
+    }
+
+    fn sign_in(&self, name: &str, password: &str) -> Answer {
+        let form = self.get("/sign-in").expect(200);
+        self.submit(&form, "/sign-in", &[("name", name), ("password", password)])
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "")
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let cookies: Vec<_> = self
+            .cookies
+            .borrow()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let cookies = cookies.join("; ");
+        let mut all = headers.to_vec();
+        if !cookies.is_empty() {
+            all.push(("cookie", &cookies));
+        }
+        let path = format!("{}{path}", self.base);
+        let answer = self.client.send(method, &path, As::Nobody, &all, body);
+        if let Some(cookie) = answer.header("set-cookie") {
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            self.cookies.borrow_mut().insert(name.to_owned(), value.to_owned());
+        }
+        answer
+    }
+
+    /// Sends a form with all hidden fields that are on the page.
+    fn submit(&self, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut all = hidden_fields(&page.text);
+        all.extend(
+            fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        self.post(path, &all)
+    }
+
+    fn post(&self, path: &str, fields: &[(String, String)]) -> Answer {
+        let pairs = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", percent_encoded(value)));
+        let body = pairs.collect::<Vec<_>>().join("&");
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        self.send("POST", path, &form, &body)
+    }
+
+    /// Opens the page of a form, fills it in and sends it to the same path.
+    fn fill(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let page = self.get(path).expect(200);
+        self.submit(&page, path, fields)
+    }
+
+    /// Makes a token; gives its id and its value.
+    fn create(&self, fields: &[(&str, &str)]) -> (String, String) {
+        let page = self.get("/tokens/new").expect(200);
+        let made = self.submit(&page, "/tokens", fields).expect(200);
+        (
+            between(&made.text, "data-shown-once=\"", "\"")
+                .rsplit('/')
+                .next()
+                .unwrap()
+                .to_owned(),
+            value(&made),
+        )
+    }
+
+    fn key(&self) -> String {
+        self.cookies.borrow()["tokenbridge_session"].clone()
+    }
+
+    fn is_in(&self) -> bool {
+        let answer = self.get("/tokens");
+        match answer.status {
+            200 => true,
+            303 => {
+                assert!(answer.header("location").unwrap().contains("/sign-in"));
+                false
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+#[track_caller]
+fn between(text: &str, before: &str, after: &str) -> String {
+    let (_, rest) = text
+        .split_once(before)
+        .unwrap_or_else(|| panic!("no {before} in {text}"));
+    rest.split_once(after).unwrap().0.to_owned()
+}
+
+/// The hidden fields of all forms of a page but the one in its head, by which somebody signs out.
+fn hidden_fields(page: &str) -> Vec<(String, String)> {
+    let (_, main) = page.split_once("<main").unwrap();
+    let fields = main.split("<input type=\"hidden\" name=\"").skip(1);
+    fields
+        .map(|field| {
+            let (name, rest) = field.split_once("\" value=\"").unwrap();
+            (name.to_owned(), rest.split_once('"').unwrap().0.to_owned())
+        })
+        .collect()
+}
+
+#[track_caller]
+fn value(page: &Answer) -> String {
+    between(&page.text, "class=\"value\" value=\"", "\"")
+}
+
+/// The names of the tokens on a page, in their order.
+fn names(page: &Answer) -> Vec<String> {
+    let rows = page.text.split("<th scope=\"row\" class=\"name\"><a href=\"").skip(1);
+    rows.map(|row| between(row, "\">", "</a>")).collect()
+}
+
+fn next_page(page: &Answer) -> Option<String> {
+    let (_, link) = page.text.split_once("rel=\"next\" href=\"/console")?;
+    Some(link.split_once('"').unwrap().0.replace("&#38;", "&"))
+}
+
+#[track_caller]
+fn leads_to(answer: &Answer, location: &str) {
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, Some(location)),
+        "{answer:?}"
+    );
+}
+
+fn tokens(app: &TestApp) -> Vec<Value> {
+    app.get(TOKENS, As::Admin).expect(200).json()["results"]
+        .as_array()
+        .unwrap()
+        .clone()
+}
+
+fn nobody_gets_in_without_signing_in(lab: &Lab) {
+    let app = lab.app();
+    leads_to(&app.get("/", As::Nobody), "/console/tokens");
+    leads_to(&app.get("/console", As::Nobody), "/console/tokens");
+    leads_to(&app.get("/console/tokens", As::Nobody), "/console/sign-in");
+    let wanted = "/console/audit?actor=a%20b";
+    leads_to(
+        &app.get(wanted, As::Nobody),
+        "/console/sign-in?next=%2Faudit%3Factor%3Da%2520b",
+    );
+    for (method, path) in FORMS {
+        let answer = app.send(method, &format!("/console{path}"), As::Nobody, &[], "");
+        assert_eq!(answer.status, 303, "{path}: {answer:?}");
+        assert!(
+            answer.header("location").unwrap().starts_with("/console/sign-in"),
+            "{path}"
+        );
+    }
+    // The credentials of the APIs are none here: a browser would send them with what another site asks of it.
+    leads_to(&app.get("/console/tokens", As::Admin), "/console/sign-in");
+    let (_, value) = app.new_token(&json!({ "name": "n" }));
+    leads_to(&app.get("/console/tokens", As::Key(&value)), "/console/sign-in");
+}
+
+const FORMS: [(&str, &str); 7] = [
+    ("POST", "/tokens"),
+    ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0"),
+    ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/rotate"),
+    ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/delete"),
+    ("POST", "/admins"),
+    ("POST", "/admins/password?name=admin"),
+    ("POST", "/sign-out"),
+];
+
+fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::new(&app);
+    let form = browser.get("/sign-in?next=%2Flegacy").expect(200);
+    let cookie = form.header("set-cookie").unwrap().to_owned();
+    assert!(
+        cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/console"),
+        "{cookie}"
+    );
+    let before = browser.key();
+    let wrong = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", "wrong")]);
+    assert!(
+        wrong
+            .expect(403)
+            .text
+            .contains("The user name or the password is wrong.")
+    );
+    assert_eq!(browser.key(), before);
+    let right = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
+    leads_to(&right, "/console/legacy");
+    assert_ne!(browser.key(), before);
+    assert!(browser.is_in());
+    leads_to(&browser.get("/sign-in"), "/console/tokens");
+    // The key of the page of the sign-in never opens anything, and neither does one that nobody has been given.
+    for key in [before, "A".repeat(43), "x".to_owned(), String::new()] {
+        let other = Browser::new(&app);
+        other.cookies.borrow_mut().insert("tokenbridge_session".to_owned(), key);
+        assert!(!other.is_in());
+    }
+    // Somebody who signs in again in the same browser ends the session before.
+    let first = browser.key();
+    let again = Browser::new(&app);
+    again
+        .cookies
+        .borrow_mut()
+        .insert("tokenbridge_session".to_owned(), first);
+    let page = again.get("/tokens/new").expect(200);
+    again
+        .submit(&page, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)])
+        .expect(303);
+    assert!(again.is_in() && !browser.is_in());
+}
+
+fn signing_out_ends_it(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let key = browser.key();
+    let page = browser.get("/tokens/new").expect(200);
+    let out = browser.submit(&page, "/sign-out", &[]);
+    leads_to(&out, "/console/sign-in?done=signed-out");
+    assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
+    browser
+        .cookies
+        .borrow_mut()
+        .insert("tokenbridge_session".to_owned(), key);
+    assert!(!browser.is_in());
+}
+
+fn a_session_ends_by_idling_and_at_the_end_of_the_day(lab: &Lab) {
+    let app = lab.app();
+    let (idle, busy) = (Browser::signed_in(&app), Browser::signed_in(&app));
+    lab.clock.advance(Duration::from_mins(29));
+    assert!(busy.is_in());
+    lab.clock.advance(Duration::from_mins(1));
+    assert!(!idle.is_in() && busy.is_in());
+    for _ in 0..23 {
+        lab.clock.advance(Duration::from_mins(29));
+        assert!(busy.is_in());
+    }
+    lab.clock.advance(Duration::from_mins(22));
+    assert!(busy.is_in(), "11:59");
+    lab.clock.advance(Duration::from_mins(1));
+    assert!(!busy.is_in(), "12:00");
+    // The next sign-in takes away what has ended.
+    let next = Browser::signed_in(&app);
+    assert!(next.is_in());
+    assert_eq!(lab.store.texts("SELECT admin AS found FROM sessions"), [ADMIN.0]);
+}
+
+fn a_changed_password_ends_all_sessions(lab: &Lab) {
+    let app = lab.app();
+    let other_server = lab.app();
+    let (here, there) = (Browser::signed_in(&app), Browser::signed_in(&other_server));
+    let changed = here.fill(
+        "/admins/password?name=admin",
+        &[("password", "a new passphrase"), ("again", "a new passphrase")],
+    );
+    leads_to(&changed, "/console/sign-in?done=password-changed");
+    assert!(!here.is_in() && !there.is_in());
+    app.get(TOKENS, As::Admin).expect(401);
+    here.sign_in(ADMIN.0, "a new passphrase").expect(303);
+    assert!(here.is_in());
+    // At the command line, too.
+    let program = Program::new(&lab.store.url());
+    let ended = program.run_with_input(&["admin", "passwd", ADMIN.0, "--password-stdin"], "yet another one");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!here.is_in());
+}
+
+fn a_removed_admin_is_out(lab: &Lab) {
+    let app = lab.app();
+    app_with_ops(lab);
+    let (browser, ops) = (Browser::signed_in(&app), Browser::new(&app));
+    ops.sign_in("ops", "the password of ops").expect(303);
+    assert!(ops.is_in());
+    leads_to(
+        &browser.fill("/admins/remove?name=ops", &[]),
+        "/console/admins?done=removed",
+    );
+    assert!(!ops.is_in() && browser.is_in());
+}
+
+fn app_with_ops(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let ended = program.run_with_input(&["admin", "add", "ops", "--password-stdin"], "the password of ops");
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+fn only_hashes_of_keys_are_kept(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let dump = match lab.kind {
+        Kind::Sqlite => "SELECT hex(key_hash) || admin AS found FROM sessions",
+        Kind::Postgres => "SELECT encode(key_hash, 'hex') || admin AS found FROM sessions",
+    };
+    let rows = lab.store.texts(dump);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].len(), 64 + ADMIN.0.len());
+    assert!(!rows[0].contains(&browser.key()));
+}
+
+fn guessing_is_throttled_as_with_basic(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::new(&app);
+    let form = browser.get("/sign-in").expect(200);
+    let guess = |password: &str| browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", password)]);
+    for _ in 0..5 {
+        guess("wrong").expect(403);
+        app.get(TOKENS, As::Basic(ADMIN.0, "wrong")).expect(401);
+    }
+    let throttled = guess(ADMIN.1).expect(429);
+    assert!(throttled.text.contains("Too many failed attempts"));
+    assert!(throttled.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
+    app.get(TOKENS, As::Admin).expect(429);
+    lab.clock.advance(Duration::from_mins(2));
+    guess(ADMIN.1).expect(303);
+}
+
+fn no_form_is_taken_from_elsewhere(lab: &Lab) {
+    let app = lab.app();
+    let (id, value) = app.new_token(&json!({ "name": "n" }));
+    let browser = Browser::signed_in(&app);
+    let before = tokens(&app);
+    let stranger = Browser::new(&app);
+    let of_stranger = hidden_fields(&stranger.get("/sign-in").expect(200).text).remove(0);
+    let fields = |form_key: Option<&(String, String)>| {
+        let filled = [
+            ("name", "forged"),
+            ("confirm", "n"),
+            ("password", "12345678"),
+            ("again", "12345678"),
+            ("mark", ""),
+        ];
+        let filled = filled.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        filled.into_iter().chain(form_key.cloned()).collect::<Vec<_>>()
+    };
+    for (_, path) in FORMS {
+        let path = path.replace("7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0", &id);
+        for form_key in [None, Some(&of_stranger), Some(&("formKey".to_owned(), String::new()))] {
+            let answer = browser.post(&path, &fields(form_key));
+            assert_eq!(answer.status, 403, "{path}: {answer:?}");
+            assert!(answer.text.contains("This form is out of date"), "{path}");
+        }
+    }
+    // So with the sign-in: nobody is signed in as somebody else by a link.
+    let victim = Browser::new(&app);
+    victim.get("/sign-in").expect(200);
+    let forged = [("name", ADMIN.0), ("password", ADMIN.1)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    victim.post("/sign-in", &forged).expect(403);
+    Browser::new(&app).post("/sign-in", &forged).expect(403);
+    assert_eq!(tokens(&app), before);
+    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    assert!(browser.is_in());
+    // A mark that was made up makes no token.
+    let page = browser.get("/tokens/new").expect(200);
+    let own = hidden_fields(&page.text).remove(0);
+    let mut made_up = fields(Some(&own));
+    made_up.retain(|(name, _)| name != "mark");
+    made_up.push(("mark".to_owned(), "1".to_owned()));
+    browser.post("/tokens", &made_up).expect(403);
+    assert_eq!(tokens(&app).len(), 1);
+}
+
+fn a_token_from_its_making_to_its_end(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let empty = browser.get("/tokens").expect(200);
+    assert!(
+        empty.text.contains("You haven&#39;t created any tokens yet"),
+        "{}",
+        empty.text
+    );
+    let expires = lab.clock.in_seconds(86_400 * 10);
+    let (id, value) = browser.create(&[
+        ("name", "deployer"),
+        ("permission", "OrganizationAPITokenRead"),
+        ("permission", "AlertRead"),
+        ("blocks", "127.0.0.1/8\r\n10.0.0.0/8"),
+        ("expires", &expires[..16]),
+    ]);
+    let shown = app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200).json();
+    assert_eq!(
+        (
+            &shown["id"],
+            &shown["name"],
+            &shown["permissions"],
+            &shown["allowedCIDRBlocks"],
+            &shown["expiresAt"]
+        ),
+        (
+            &json!(id),
+            &json!("deployer"),
+            &json!(["AlertRead", "OrganizationAPITokenRead"]),
+            &json!(["127.0.0.0/8", "10.0.0.0/8"]),
+            &json!(expires),
+        )
+    );
+    assert_eq!(shown["createdBy"], json!({ "id": ADMIN.0, "type": "user" }));
+    let list = browser.get("/tokens").expect(200).text;
+    for part in [
+        "deployer",
+        "Read Alerts",
+        "10.0.0.0/8",
+        "just now",
+        "Expiring",
+        "in 10 days",
+        "by admin",
+    ] {
+        assert!(list.contains(part), "{part}");
+    }
+    let path = format!("/tokens/{id}");
+    for page in [
+        list,
+        browser.get(&path).expect(200).text,
+        browser.get("/audit").expect(200).text,
+    ] {
+        assert!(!page.contains(&value));
+    }
+
+    let edited = browser.fill(&path, &[("name", "deployer 2"), ("blocks", ""), ("expires", "")]);
+    leads_to(&edited, "/console/tokens?done=changed");
+    let shown = app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(200).json();
+    assert_eq!(
+        (
+            &shown["name"],
+            &shown["permissions"],
+            &shown["allowedCIDRBlocks"],
+            &shown["expiresAt"]
+        ),
+        (&json!("deployer 2"), &json!([]), &json!([]), &Value::Null)
+    );
+
+    let rotated = browser
+        .fill(&format!("{path}/rotate"), &[("grace", "3600")])
+        .expect(200);
+    assert!(
+        rotated
+            .text
+            .contains("The old value works until 2030-01-01 01:00:00 UTC.")
+    );
+    let second = self::value(&rotated);
+    for works in [&value, &second] {
+        app.get(&format!("{TOKENS}/self"), As::Key(works)).expect(200);
+    }
+    let rotated = browser.fill(&format!("{path}/rotate"), &[("grace", "0")]).expect(200);
+    let third = self::value(&rotated);
+    for ended in [&value, &second] {
+        app.get(&format!("{TOKENS}/self"), As::Key(ended)).expect(401);
+    }
+    browser.fill(&format!("{path}/rotate"), &[("grace", "5")]).expect(403);
+
+    let wrong = browser
+        .fill(&format!("{path}/delete"), &[("confirm", "deployer")])
+        .expect(400);
+    assert!(wrong.text.contains("That is not the name of this token."));
+    app.get(&format!("{TOKENS}/self"), As::Key(&third)).expect(200);
+    let gone = browser.fill(&format!("{path}/delete"), &[("confirm", " deployer 2 ")]);
+    leads_to(&gone, "/console/tokens?done=deleted");
+    app.get(&format!("{TOKENS}/self"), As::Key(&third)).expect(401);
+    let missing = browser.get(&path).expect(404);
+    assert!(missing.text.contains("There is nothing here."));
+
+    let doors = "SELECT action || ' ' || door || ' ' || client AS found FROM audit_events WHERE token_id IS NOT NULL ORDER BY seq";
+    let actions = ["created", "updated", "rotated", "rotated", "deleted"];
+    assert_eq!(
+        lab.store.texts(doors),
+        actions.map(|action| format!("token.{action} console 127.0.0.1"))
+    );
+}
+
+fn a_form_that_is_sent_again_does_nothing_again(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let page = browser.get("/tokens/new").expect(200);
+    let send = || browser.submit(&page, "/tokens", &[("name", "once")]);
+    let first = send().expect(200);
+    let again = send();
+    let [token] = &tokens(&app)[..] else {
+        panic!("not one token")
+    };
+    let path = format!("/tokens/{}", string(&token["id"]));
+    leads_to(&again, &format!("/console{path}?seen=made"));
+    let told = browser.get(&format!("{path}?seen=made")).expect(200);
+    assert!(told.text.contains("This token has been made already.") && !told.text.contains(&value(&first)));
+    app.get(&format!("{TOKENS}/self"), As::Key(&value(&first))).expect(200);
+    // Another page makes another token.
+    browser.create(&[("name", "once")]);
+    assert_eq!(tokens(&app).len(), 2);
+
+    let page = browser.get(&format!("{path}/rotate")).expect(200);
+    let send = || browser.submit(&page, &format!("{path}/rotate"), &[("grace", "0")]);
+    let rotated = send().expect(200);
+    leads_to(&send(), &format!("/console{path}?seen=rotated"));
+    assert!(
+        browser
+            .get(&format!("{path}?seen=rotated"))
+            .expect(200)
+            .text
+            .contains("This token has been rotated since")
+    );
+    app.get(&format!("{TOKENS}/self"), As::Key(&value(&rotated)))
+        .expect(200);
+
+    let page = browser.get(&format!("{path}/delete")).expect(200);
+    let send = || browser.submit(&page, &format!("{path}/delete"), &[("confirm", "once")]);
+    send().expect(303);
+    send().expect(404);
+    assert_eq!(tokens(&app).len(), 1);
+}
+
+fn who_saves_second_is_told(lab: &Lab) {
+    let app = lab.app();
+    let (id, _) = app.new_token(&json!({ "name": "shared" }));
+    let path = format!("/tokens/{id}");
+    let (one, other) = (Browser::signed_in(&app), Browser::signed_in(&app));
+    let pages = [one.get(&path).expect(200), other.get(&path).expect(200)];
+    lab.clock.advance(Duration::from_secs(1));
+    one.submit(&pages[0], &path, &[("name", "of the first")]).expect(303);
+    let told = other.submit(&pages[1], &path, &[("name", "of the second")]).expect(409);
+    assert!(
+        told.text
+            .contains("Somebody has changed this token since you opened it.")
+    );
+    assert!(told.text.contains("value=\"of the first\""));
+    assert_eq!(tokens(&app)[0]["name"], "of the first");
+    lab.clock.advance(Duration::from_secs(1));
+    other.submit(&told, &path, &[("name", "of the second")]).expect(303);
+    assert_eq!(tokens(&app)[0]["name"], "of the second");
+}
+
+fn an_edit_touches_nothing_that_it_does_not_show(lab: &Lab) {
+    let app = lab.app();
+    let expires = lab.clock.in_seconds(60).replace('Z', ".123456Z");
+    let body = json!({ "name": " spaced ", "permissions": ["UserRead"], "allowedCIDRBlocks": ["10.0.0.0/8"], "expiresAt": expires });
+    let (id, value) = app.new_token(&body);
+    let browser = Browser::signed_in(&app);
+    let path = format!("/tokens/{id}");
+    let same = |name: &'static str| {
+        let page = browser.get(&path).expect(200);
+        let written = between(
+            &page.text,
+            "name=\"expires\" type=\"datetime-local\" step=\"1\" value=\"",
+            "\"",
+        );
+        assert_eq!(written, &expires[..19]);
+        let fields = [
+            ("name", name),
+            ("permission", "UserRead"),
+            ("blocks", "10.0.0.0/8"),
+            ("expires", &written),
+        ];
+        browser.submit(&page, &path, &fields).expect(303);
+        app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(200).json()
+    };
+    let before = app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(200).json();
+    let mut after = same(" spaced ");
+    for field in ["updatedAt", "updatedBy"] {
+        after.as_object_mut().unwrap().remove(field);
+    }
+    assert_eq!(after, before);
+    // One that has expired can get another name, and stays what it is.
+    lab.clock.advance(Duration::from_mins(2));
+    assert_eq!(same("renamed")["expiresAt"], json!(expires));
+    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(401);
+}
+
+fn every_order_shows_every_token_once(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let id = |n: usize| format!("'00000000-0000-4000-8000-{n:012}'");
+    let number = |n: Option<usize>| n.map_or("NULL".to_owned(), |n| (1_893_456_000_000_000 + n).to_string());
+    // 250 tokens; of each three one has never been used, and of each two one never expires; many are alike.
+    let rows = (1..=250).map(|n: usize| {
+        let name = format!("'{}-{n:03}'", ["b", "A", "c"][n % 3]);
+        let used = number((!n.is_multiple_of(3)).then_some(n % 7));
+        let expires = number(n.is_multiple_of(2).then_some(1_000_000_000_000 + n % 5));
+        format!("({}, {name}, '', '', 0, 'user', 'admin', {used}, {expires})", id(n))
+    });
+    lab.store.execute(&format!(
+        "INSERT INTO tokens (id, name, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id, last_used_at, expires_at)
+         VALUES {}",
+        rows.collect::<Vec<_>>().join(", ")
+    ));
+    let all = |query: &str| {
+        let (mut path, mut found, mut pages) = (format!("/tokens{query}"), Vec::new(), 0);
+        loop {
+            let page = browser.get(&path).expect(200);
+            found.extend(names(&page));
+            pages += 1;
+            match next_page(&page) {
+                Some(next) => path = next,
+                None => break,
+            }
+        }
+        assert_eq!(pages, found.len().div_ceil(100));
+        found
+    };
+    let order = |key: &str| {
+        lab.store
+            .texts(&format!("SELECT name AS found FROM tokens ORDER BY {key}"))
+    };
+    for (sort, key) in [
+        ("created", "seq"),
+        ("name", "lower(name), seq"),
+        ("last-used", "coalesce(last_used_at, 0), seq"),
+        ("expires", "coalesce(expires_at, 0), seq"),
+    ] {
+        let ascending = order(key);
+        assert_eq!(ascending.len(), 250);
+        assert_eq!(all(&format!("?sort={sort}")), ascending, "{sort}");
+        let descending: Vec<_> = ascending.into_iter().rev().collect();
+        assert_eq!(all(&format!("?sort=-{sort}")), descending, "-{sort}");
+    }
+    assert_eq!(all(""), all("?sort=-created"));
+    assert_eq!(all("?sort=nonsense&after=nonsense"), all(""));
+    assert_eq!(all("?sort=last-used&show=never-used").len(), 83);
+    assert_eq!(all("?sort=-expires&name=a-").len(), 84);
+    let head = browser.get("/tokens?sort=name").expect(200).text;
+    assert!(
+        head.contains("aria-sort=\"ascending\"><a href=\"/console/tokens?sort=-name\">Name"),
+        "{head}"
+    );
+}
+
+fn filters_and_the_search_choose(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let made = |name: &str, days: Option<i64>| {
+        let expires = days.map(|days| lab.clock.in_seconds(days * 86_400));
+        app.new_token(&json!({ "name": name, "expiresAt": expires })).1
+    };
+    made("Old Value", None);
+    let used = made("100% used", None);
+    made("ends soon", Some(110));
+    made("is over", Some(10));
+    app.new_legacy_token(&json!({ "name": "legacy_one" }));
+    lab.clock.advance(Duration::from_hours(24));
+    app.get(&format!("{TOKENS}/self"), As::Key(&used)).expect(200);
+    lab.clock.advance(Duration::from_hours(24 * 92));
+    browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
+    made("fresh", None);
+    let shown = |query: &str| names(&browser.get(&format!("/tokens?sort=created&{query}")).expect(200));
+    for (query, expected) in [
+        (
+            "show=active",
+            &["Old Value", "100% used", "ends soon", "legacy_one", "fresh"][..],
+        ),
+        ("show=expired", &["is over"]),
+        ("show=expiring", &["ends soon"]),
+        (
+            "show=never-used",
+            &["Old Value", "ends soon", "is over", "legacy_one", "fresh"],
+        ),
+        (
+            "show=unused",
+            &["Old Value", "100% used", "ends soon", "is over", "legacy_one"],
+        ),
+        ("show=rotation-due", &["Old Value", "100% used", "ends soon", "is over"]),
+        ("show=legacy", &["legacy_one"]),
+        ("name=OLD", &["Old Value"]),
+        ("name=%25", &["100% used"]),
+        ("name=_", &["legacy_one"]),
+        ("name=e&show=legacy", &["legacy_one"]),
+    ] {
+        assert_eq!(shown(query), expected, "{query}");
+    }
+    let none = browser.get("/tokens?name=nothing%00such").expect(200).text;
+    assert!(none.contains("No token matches") && !none.contains("haven&#39;t"));
+    browser.get("/tokens?shwo=legacy").expect(400);
+    let list = browser.get("/tokens").expect(200).text;
+    let badges = |name: &str| {
+        let row = between(&list, &format!("\">{name}</a>"), "</th>");
+        let badges = row.split("<span class=\"badge ").skip(1);
+        badges.map(|badge| between(badge, "\">", "</span>")).collect::<Vec<_>>()
+    };
+    assert_eq!(badges("Old Value"), ["Never used", "Rotation due"]);
+    assert_eq!(badges("100% used"), ["Unused for 90 days", "Rotation due"]);
+    assert_eq!(badges("is over"), ["Expired", "Never used", "Rotation due"]);
+    assert_eq!(badges("legacy_one"), ["Legacy", "Never used"]);
+}
+
+fn wrong_input_is_told_and_kept(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let fields = [
+        ("name", "  "),
+        ("permission", "AlertRead"),
+        ("blocks", "10.0.0.0/8 8.8.8.8"),
+        ("expires", "2029-12-31T23:59"),
+    ];
+    let page = browser.get("/tokens/new").expect(200);
+    let told = browser.submit(&page, "/tokens", &fields).expect(400);
+    for part in [
+        "Nothing has been saved. Please correct this:",
+        "This is not a name that a token can have.",
+        "One of these is not a CIDR block.",
+        "8.8.8.8&#34; is not a CIDR block; write &#34;8.8.8.8/32&#34;",
+        "Give a time in the future, or leave this empty.",
+        "value=\"  \"",
+        "10.0.0.0/8 8.8.8.8</textarea>",
+        "value=\"2029-12-31T23:59\"",
+        "value=\"AlertRead\" checked",
+    ] {
+        assert!(told.text.contains(part), "{part} in {}", told.text);
+    }
+    for (field, wrong) in [
+        ("expires", "tomorrow"),
+        ("permission", "AlertRaed"),
+        ("name", &"x".repeat(256)),
+    ] {
+        let page = browser.get("/tokens/new").expect(200);
+        let mut fields = vec![("name", "n"), (field, wrong)];
+        if field == "name" {
+            fields.remove(0);
+        }
+        browser.submit(&page, "/tokens", &fields).expect(400);
+    }
+    assert!(tokens(&app).is_empty());
+    // What was corrected is taken.
+    let right = browser.submit(&told, "/tokens", &[("name", "n")]);
+    right.expect(200);
+    let large = browser.submit(&page, "/tokens", &[("name", &"x".repeat(70_000))]);
+    assert!(large.expect(413).text.contains("<h1>This did not work</h1>"));
+    let json = [("content-type", "application/json")];
+    browser.send("POST", "/tokens", &json, "{}").expect(415);
+    browser.send("PUT", "/tokens", &[], "").expect(405);
+    browser.get("/tokens/self").expect(404);
+    browser.get("/nothing").expect(404);
+    browser.get("/audit/events.xml").expect(404);
+}
+
+fn names_are_shown_and_never_run(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let name = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>";
+    let (id, _) = browser.create(&[("name", name)]);
+    app.send("GET", LEGACY, As::Admin, &[("user-agent", name)], "")
+        .expect(200);
+    app.post(LEGACY, As::Admin, &json!({ "name": name })).expect(200);
+    for path in [
+        "/tokens".to_owned(),
+        format!("/tokens?name={}", percent_encoded(name)),
+        format!("/tokens/{id}"),
+        format!("/tokens/{id}/rotate"),
+        format!("/tokens/{id}/delete"),
+        "/audit".to_owned(),
+        "/legacy".to_owned(),
+    ] {
+        let page = browser.get(&path).expect(200).text;
+        assert!(page.contains("&#60;script&#62;alert(1)"), "{path}: {page}");
+        assert!(!page.contains("<script>") && !page.contains("<img"), "{path}");
+    }
+    for path in [
+        format!("/audit?actor={}", percent_encoded(name)),
+        format!("/sign-in?next={}", percent_encoded(name)),
+        format!("/admins/password?name={}", percent_encoded(name)),
+    ] {
+        assert!(!browser.get(&path).text.contains("<script>"), "{path}");
+    }
+    browser
+        .fill(&format!("/tokens/{id}/delete"), &[("confirm", name)])
+        .expect(303);
+}
+
+fn admins_are_added_changed_and_removed(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let add = |name: &str, password: &str, again: &str| {
+        browser.fill("/admins", &[("name", name), ("password", password), ("again", again)])
+    };
+    for (name, password, again, status, told) in [
+        ("ops", "long enough", "another one", 400, "The two passwords differ."),
+        ("ops", "short", "short", 400, "A password has 8 to 1024 bytes"),
+        (
+            "a:b",
+            "long enough",
+            "long enough",
+            400,
+            "This is not a name that an admin can have.",
+        ),
+        (
+            "admin",
+            "long enough",
+            "long enough",
+            409,
+            "There is already an admin of that name.",
+        ),
+    ] {
+        let answer = add(name, password, again).expect(status);
+        assert!(answer.text.contains(told), "{told}");
+        assert!(!answer.text.contains(password), "{told}");
+    }
+    // The page of the last admin has no form; one that is sent all the same changes nothing.
+    let remove_last = |browser: &Browser<'_>, query: &str| {
+        let path = format!("/admins/remove{query}");
+        let page = browser.get(&path).expect(200);
+        assert!(page.text.contains("The last admin cannot be removed.") && hidden_fields(&page.text).is_empty());
+        let other = browser.get("/admins").expect(200);
+        browser.submit(&other, &path, &[]).expect(409);
+        assert!(browser.is_in());
+    };
+    remove_last(&browser, "?name=admin");
+    let name = "J\u{fc}rgen & Co";
+    leads_to(&add(name, "long enough", "long enough"), "/console/admins?done=added");
+    app.get(TOKENS, As::Basic(name, "long enough")).expect(200);
+    let query = format!("?name={}", percent_encoded(name));
+    let password = [("password", "even longer"), ("again", "even longer")];
+    let changed = browser.fill(&format!("/admins/password{query}"), &password);
+    leads_to(&changed, "/console/admins?done=password-changed");
+    app.get(TOKENS, As::Basic(name, "long enough")).expect(401);
+    app.get(TOKENS, As::Basic(name, "even longer")).expect(200);
+    let page = browser.get("/admins").expect(200).text;
+    assert!(page.contains("J\u{fc}rgen &#38; Co") && page.contains("just now"));
+    // Whoever removes themselves is out.
+    leads_to(
+        &browser.fill("/admins/remove?name=admin", &[]),
+        "/console/admins?done=removed",
+    );
+    assert!(!browser.is_in());
+    app.get(TOKENS, As::Admin).expect(401);
+    browser.sign_in(name, "even longer").expect(303);
+    browser.get("/admins/remove?name=admin").expect(404);
+    remove_last(&browser, &query);
+}
+
+fn the_audit_page_filters_and_downloads(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let (id, _) = browser.create(&[("name", "first")]);
+    lab.clock.advance(Duration::from_mins(5));
+    browser
+        .fill(&format!("/tokens/{id}"), &[("name", "second")])
+        .expect(303);
+    app.new_token(&json!({ "name": "other, \"quoted\"" }));
+    let rows = |query: &str| {
+        let page = browser.get(&format!("/audit{query}")).expect(200).text;
+        page.matches("<th scope=\"row\"").count()
+    };
+    let all = rows("");
+    for (query, expected) in [
+        ("?door=console", 2),
+        ("?action=token.updated", 1),
+        (&*format!("?token={id}"), 2),
+        ("?actor=admin", 3),
+        ("?actor=nobody", 0),
+        ("?since=2030-01-01T00:05", 2),
+        ("?until=2030-01-01T00:05:00&door=console", 1),
+    ] {
+        assert_eq!(rows(query), expected, "{query}");
+    }
+    let page = browser.get("/audit?door=console").expect(200).text;
+    assert!(page.contains("<li>name: first → second</li>"), "{page}");
+    for wrong in ["?token=x", "?since=yesterday", "?door=window", "?actor=%00"] {
+        let told = browser.get(&format!("/audit{wrong}")).expect(400);
+        assert!(told.text.contains("This filter cannot be used:"), "{wrong}");
+        browser.get(&format!("/audit/events.csv{wrong}")).expect(400);
+    }
+
+    let csv = browser.get("/audit/events.csv?door=console").expect(200);
+    assert!(csv.header("content-type").unwrap().starts_with("text/csv"));
+    assert_eq!(
+        csv.header("content-disposition"),
+        Some("attachment; filename=\"audit-events.csv\"")
+    );
+    assert_eq!(csv.text.lines().count(), 3);
+    let downloaded = browser.get("/audit/events.json").expect(200);
+    assert_eq!(downloaded.json().as_array().unwrap().len(), all);
+    assert_eq!(
+        browser.get("/audit/events.json?actor=nobody").expect(200).json(),
+        json!([])
+    );
+    // More than are read at once.
+    lab.store.execute(
+        "INSERT INTO audit_events (at, door, action, details)
+         WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
+         SELECT 1000 * n, 'verify', 'login.refused', '{}' FROM n",
+    );
+    let many = browser.get("/audit/events.json").expect(200).json();
+    assert_eq!(many.as_array().unwrap().len(), all + 2500);
+    assert_eq!(many[0]["action"], "token.created");
+    let (mut path, mut seen) = ("/audit?door=verify".to_owned(), 0);
+    loop {
+        let page = browser.get(&path).expect(200);
+        seen += page.text.matches("<th scope=\"row\"").count();
+        match next_page(&page) {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen, 2500);
+    Browser::new(&app).get("/audit/events.csv").expect(303);
+}
+
+fn the_legacy_page_gives_a_verdict(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let page = || browser.get("/legacy").expect(200).text;
+    let never = page();
+    assert!(never.contains("Safe to switch off") && never.contains("No call of an old path is known."));
+    assert!(never.contains("Every token has a value.") && never.contains("The old paths are on."));
+    app.new_legacy_token(&json!({ "name": "agent-1" }));
+    for _ in 0..2 {
+        app.send("GET", LEGACY, As::Admin, &[("user-agent", "Chef/18")], "")
+            .expect(200);
+    }
+    let in_use = page();
+    for part in [
+        "Still in use",
+        "3 calls in the last 30 days, the last one just now. Talk to these first:",
+        "<li>admin from 127.0.0.1: 3 calls, the last one just now</li>",
+        "GET /rest/agent-config/1.0",
+        "Chef/18",
+        "<title>2030-01-01: 3 calls</title>",
+        "<title>2029-12-03: 0 calls</title>",
+        "1 tokens are known to the old paths alone.",
+        "agent-1",
+    ] {
+        assert!(in_use.contains(part), "{part} in {in_use}");
+    }
+    assert_eq!(in_use.matches("<rect class=\"ground\"").count(), 30);
+    lab.clock.advance(Duration::from_hours(31 * 24));
+    browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
+    let quiet = page();
+    assert!(quiet.contains("Safe to switch off"));
+    assert!(quiet.contains("No call in the last 30 days. The last one was 1 month ago."));
+    drop(browser);
+    app.stop();
+    let app = lab.app_with(&["--legacy", "read-only", "--legacy-sunset", "2031-01-01"]);
+    let browser = Browser::signed_in(&app);
+    let page = browser.get("/legacy").expect(200).text;
+    assert!(
+        page.contains("The old paths are read-only. Their announced end is 2031-01-01 00:00:00 UTC."),
+        "{page}"
+    );
+}
+
+fn it_speaks_korean(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let korean = [("accept-language", "ko-KR,ko;q=0.9,en;q=0.5")];
+    let page = browser.send("GET", "/tokens", &korean, "").expect(200).text;
+    assert!(page.contains("<html lang=\"ko\">") && page.contains("아직 생성한 토큰이 없습니다"));
+    assert!(page.contains("href=\"/console/tokens?lang=en\" lang=\"en\""));
+    let chosen = browser.send("GET", "/audit?door=cli&lang=en", &korean, "");
+    leads_to(&chosen, "/console/audit?door=cli");
+    let page = browser.send("GET", "/tokens", &korean, "").expect(200).text;
+    assert!(page.contains("<html lang=\"en\">"));
+    leads_to(&browser.get("/tokens?lang=ko"), "/console/tokens");
+    for path in ["/tokens/new", "/admins", "/audit", "/legacy", "/nothing"] {
+        let page = browser.get(path).text;
+        assert!(page.contains("<html lang=\"ko\">"), "{path}");
+    }
+    leads_to(&browser.get("/tokens?lang=xx"), "/console/tokens");
+    assert!(browser.get("/tokens").expect(200).text.contains("<html lang=\"ko\">"));
+}
+
+fn its_pages_may_do_little(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    for path in [
+        "/tokens",
+        "/tokens/new",
+        "/admins",
+        "/audit",
+        "/legacy",
+        "/nothing",
+        "/audit?door=x",
+    ] {
+        let page = browser.get(path);
+        for (name, value) in [
+            ("content-type", "text/html; charset=utf-8"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(page.header(name), Some(value), "{path}: {name}");
+        }
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"),
+            "{path}"
+        );
+        assert!(!policy.contains("unsafe"), "{path}");
+        // Nothing in a page is what that policy forbids.
+        for forbidden in [" style=", " onclick=", "<style", "javascript:"] {
+            assert!(!page.text.contains(forbidden), "{path}: {forbidden}");
+        }
+    }
+    for file in ["console.css", "console.js"] {
+        app.get(&format!("/console/assets/{file}"), As::Nobody).expect(200);
+    }
+    app.get("/console/assets/base.html", As::Nobody).expect(404);
+}
+
+fn it_lives_under_a_context_path(lab: &Lab) {
+    let app = lab.app_with(&["--base-path", "/bamboo"]);
+    leads_to(&app.get("", As::Nobody), "/bamboo/console/tokens");
+    leads_to(&app.get("/", As::Nobody), "/bamboo/console/tokens");
+    leads_to(
+        &app.get("/console/admins", As::Nobody),
+        "/bamboo/console/sign-in?next=%2Fadmins",
+    );
+    let browser = Browser::new(&app);
+    let form = browser.get("/sign-in?next=%2Fadmins").expect(200);
+    assert!(form.header("set-cookie").unwrap().contains("Path=/bamboo/console"));
+    let signed_in = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
+    leads_to(&signed_in, "/bamboo/console/admins");
+    for path in ["/tokens", "/tokens/new", "/admins", "/audit", "/legacy"] {
+        let page = browser.get(path).expect(200).text;
+        assert!(
+            !page.contains("\"/console") && !page.contains("\"/public"),
+            "{path}: {page}"
+        );
+    }
+    let (_, value) = browser.create(&[("name", "n")]);
+    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    // What is asked for afterwards is below the console, whatever somebody has put into a link.
+    let stranger = Browser::new(&app);
+    let form = stranger.get("/sign-in?next=https%3A%2F%2Fevil.example").expect(200);
+    let signed_in = stranger.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
+    leads_to(&signed_in, "/bamboo/console/tokens");
+}
+
+fn cookies_are_secure_behind_https(lab: &Lab) {
+    let app = lab.app_with(&["--trusted-proxy", "127.0.0.1"]);
+    let cookie = |scheme: &str| {
+        let browser = Browser::new(&app);
+        let answer = browser
+            .send("GET", "/sign-in", &[("x-forwarded-proto", scheme)], "")
+            .expect(200);
+        answer.header("set-cookie").unwrap().to_owned()
+    };
+    assert!(cookie("https").contains("; Secure"));
+    assert!(!cookie("http").contains("Secure"));
+    let untrusting = lab.app();
+    let answer = Browser::new(&untrusting).send("GET", "/sign-in", &[("x-forwarded-proto", "https")], "");
+    assert!(!answer.header("set-cookie").unwrap().contains("Secure"));
+}
+
+fn cookies_are_secure_over_tls(lab: &Lab) {
+    let certificate = Certificate::write(lab.store.directory.path());
+    let (chain, key) = (
+        certificate.chain.display().to_string(),
+        certificate.key.display().to_string(),
+    );
+    let serving = Program::new(&lab.store.url()).serve(&["--tls-cert", &chain, "--tls-key", &key]);
+    let tls = ureq::tls::TlsConfig::builder()
+        .provider(ureq::tls::TlsProvider::NativeTls)
+        .disable_verification(true)
+        .build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+    let answer = agent
+        .get(format!("https://{}/console/sign-in", serving.client.address))
+        .call()
+        .unwrap();
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    assert!(cookie.contains("; Secure"), "{cookie}");
+}
+
+fn a_store_that_is_locked_is_told(lab: &Lab) {
+    let app = lab.app_with(&["--database-timeout-seconds", "1"]);
+    let browser = Browser::signed_in(&app);
+    let page = browser.get("/tokens/new").expect(200);
+    let told = {
+        let url = lab.store.url();
+        let mut other: Box<dyn SimpleConnection> = match url.strip_prefix("sqlite:") {
+            Some(path) => Box::new(sqlite(path)),
+            None => Box::new(PgConnection::establish(&url).unwrap()),
+        };
+        let lock = match lab.kind {
+            Kind::Sqlite => "BEGIN IMMEDIATE",
+            Kind::Postgres => "BEGIN; LOCK TABLE tokens",
+        };
+        other.batch_execute(lock).unwrap();
+        browser.submit(&page, "/tokens", &[("name", "n")])
+    };
+    assert_eq!(told.status, 503, "{told:?}");
+    assert!(told.header("retry-after").is_some());
+    assert!(
+        told.text
+            .contains("The store does not answer. Nothing has been changed"),
+        "{told:?}"
+    );
+    browser.submit(&page, "/tokens", &[("name", "n")]).expect(200);
+    assert_eq!(tokens(&app).len(), 1);
+}
+
+fn its_log_lines_have_no_secrets(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&[]);
+    let browser = Browser::signed_in(&serving.client);
+    Browser::new(&serving.client)
+        .sign_in("secret-name", "secret-password")
+        .expect(403);
+    browser.get("/tokens?name=secret-query").expect(200);
+    let (id, value) = browser.create(&[("name", "secret-token")]);
+    browser.get(&format!("/tokens/{id}")).expect(200);
+    browser.fill(
+        "/admins",
+        &[("name", "secret-a"), ("password", "secret-b"), ("again", "secret-c")],
+    );
+    let key = browser.key();
+    serving.signal("TERM");
+    let (_, log) = serving.wait();
+    assert!(log.contains("route=/console/tokens/{id} status=200"), "{log}");
+    assert!(log.contains("caller=\"admin admin\""), "{log}");
+    for secret in [&value[4..], &id, &key, ADMIN.1, "secret"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
