@@ -404,9 +404,10 @@ mod tests {
     #[test]
     fn what_has_begun_in_time_is_waited_for() {
         let bench = bench();
-        let deadline = Duration::from_millis(20);
+        // Enough for the thread to be woken on a busy machine.
+        let deadline = Duration::from_secs(1);
         let write = bench.write(deadline, move |conn| {
-            std::thread::sleep(deadline * 5);
+            std::thread::sleep(deadline + Duration::from_millis(100));
             insert(conn, 1)
         });
         run(write).unwrap();
