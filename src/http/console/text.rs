@@ -188,7 +188,7 @@ texts! {
     group_settings: "Settings and delivery", "설정 및 전달";
     blocks: "Allowed CIDR blocks", "허용할 CIDR 블록";
     blocks_hint: "One on each line, such as 10.0.0.0/8 or 2001:db8::/32. Left empty, the token may be used from any address.", "한 줄에 하나씩 입력하세요. 예: 10.0.0.0/8 또는 2001:db8::/32. 비워 두면 모든 주소에서 사용할 수 있습니다.";
-    blocks_good: "{} blocks", "블록 {}개";
+    blocks_good: "Blocks: {}", "블록 {}개";
     blocks_saved_as: "{} will be saved as {}", "{} → {}(으)로 저장됩니다";
     blocks_bad: "{} is not a CIDR block", "{}은(는) CIDR 블록이 아닙니다";
     blocks_write: "write {}", "{}(으)로 입력하세요";
