@@ -98,11 +98,15 @@ function checkBlock(text) {
   if (!v4 && !v6) return { bad: true };
   if (prefix === undefined) return { bad: true, write: `${text}/${bits}` };
   if (rest.length || !/^(0|[1-9]\d{0,2})$/.test(prefix) || Number(prefix) > bits) return { bad: true };
-  if (v4) {
-    const saved = `${masked(v4, 8, Number(prefix)).join(".")}/${prefix}`;
+  const length = Number(prefix);
+  // An IPv4-mapped block is saved as the IPv4 block that it stands for.
+  const mapped = v6 && length >= 96 && v6.slice(0, 6).join() === "0,0,0,0,0,65535";
+  const [bytes, ofV4] = mapped ? [v6.slice(6).flatMap((word) => [word >> 8, word & 255]), length - 96] : [v4, length];
+  if (bytes) {
+    const saved = `${masked(bytes, 8, ofV4).join(".")}/${ofV4}`;
     return saved === text ? {} : { saved };
   }
-  const network = masked(v6, 16, Number(prefix));
+  const network = masked(v6, 16, length);
   const written = network.map((word) => word.toString(16)).join(":");
   // A URL shortens zeros as RFC 5952 does.
   const saved = `${new URL(`http://[${written}]`).hostname.slice(1, -1)}/${prefix}`;
