@@ -114,7 +114,7 @@ function checkBlock(text) {
 }
 
 for (const area of document.querySelectorAll("[data-blocks]")) {
-  const live = document.getElementById("blocks-live");
+  const live = document.querySelector("#blocks-live ul");
   const say = () => {
     const blocks = area.value.split(/[\s,]+/).filter(Boolean);
     const checked = blocks.map((text) => ({ text, ...checkBlock(text) }));
