@@ -130,7 +130,7 @@ fn read(fields: &Fields, frame: &Frame, before: Option<Timestamp>) -> Result<Wan
     let blocks = CidrBlocks::parse(
         fields
             .text("blocks")
-            .split([' ', ',', '\r', '\n', '\t'])
+            .split(|letter: char| letter.is_whitespace() || letter == ',')
             .filter(|one| !one.is_empty()),
     );
     let blocks = blocks
