@@ -1,8 +1,10 @@
 // harness.js SUBJECT…: runs the tests of the files of these names beside this one, or of all, and ends with "N passed, M failed".
 // SITES are the URLs of the servers, ADMIN_PASSWORD is that of the user admin of each; pictures go to the directory SCREENSHOTS.
+// PROGRAM is the program, ROOT_STORE the file of the store of the first server.
 "use strict";
 
 const assert = require("node:assert/strict");
+const { execFileSync } = require("node:child_process");
 const { mkdirSync, readFileSync, readdirSync } = require("node:fs");
 const path = require("node:path");
 const { chromium } = require("playwright-core");
@@ -13,8 +15,10 @@ const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const admin = { username: "admin", password: process.env.ADMIN_PASSWORD };
 // Where a server is (url), and its context path, which is "" at the root (base).
-const sites = process.env.SITES.split(" ").map((url) => ({ url, base: new URL(url).pathname.replace(/\/$/, "") }));
-const origins = sites.map((site) => new URL(site.url).origin);
+const servers = process.env.SITES.split(" ").map((url) => ({ url, base: new URL(url).pathname.replace(/\/$/, "") }));
+const origins = servers.map((site) => new URL(site.url).origin);
+// The last stays as a new server is: tests look at it, and change nothing.
+const sites = servers.slice(0, -1), newSite = servers.at(-1);
 const tests = [];
 let browser;
 
@@ -37,6 +41,14 @@ async function api(site, method, where, { body, key } = {}) {
 /** A token that may read and change tokens. */
 const newToken = (site, name) => api(site, "POST", "/api-tokens", { body: { name } });
 
+/** Brings tokens with any past into the store of the first site; `tokens` are as an export has them. */
+function importTokens(tokens) {
+  const format = { name: "tokenbridge-export", version: 1 }, end = { tokens: tokens.length, admins: 0 };
+  const lines = [{ format }, ...tokens.map((token) => ({ token })), { end }];
+  const input = lines.map((line) => JSON.stringify(line)).join("\n");
+  execFileSync(process.env.PROGRAM, ["import", "-", "--database-url", `sqlite:${process.env.ROOT_STORE}`], { input, stdio: "pipe" });
+}
+
 // A page in a context of its own, with what went wrong in it. `options` are those of Playwright's newContext.
 async function open(options) {
   const context = await browser.newContext(options);
@@ -48,7 +60,11 @@ async function open(options) {
     if (!["data:", "blob:"].includes(protocol) && !origins.includes(origin)) problems.push(`request to another host: ${url}`);
   };
   context.on("request", (one) => request(one.url()));
-  context.on("requestfailed", (one) => problems.push(`request failed: ${one.method()} ${one.url()}: ${one.failure().errorText}`));
+  context.on("requestfailed", (one) => {
+    const { errorText } = one.failure();
+    // Somebody has gone on before the page had all that it asked for.
+    if (errorText !== "net::ERR_ABORTED") problems.push(`request failed: ${one.method()} ${one.url()}: ${errorText}`);
+  });
   context.on("console", (one) => one.type() === "error" && problems.push(`console: ${one.text()} (${one.location().url})`));
   context.on("weberror", (one) => problems.push(`uncaught: ${one.error().message}`));
   context.on("page", (one) => one.on("websocket", (socket) => request(socket.url().replace(/^ws/, "http"))));
@@ -58,13 +74,13 @@ async function open(options) {
     document.addEventListener("securitypolicyviolation", (event) => tell(`${event.effectiveDirective} blocks ${event.blockedURI}`));
   });
   const page = await context.newPage();
-  return { context, page, problems, requests };
+  return { context, page, problems, requests, script: options.javaScriptEnabled ?? true };
 }
 
 // What is wrong with a page at the end: every problem that none of the expected is, and every expected that was none.
-async function unexpected({ page, problems }, expected) {
-  // What the page has told before this has then arrived.
-  await page.evaluate(() => new Promise((done) => setTimeout(done)));
+async function unexpected({ page, problems, script }, expected) {
+  // What the page has told before this has then arrived. Where no script runs, no timer does.
+  await page.evaluate((timers) => timers && new Promise((done) => setTimeout(done)), script);
   return [
     ...problems.filter((one) => !expected.some((pattern) => pattern.test(one))),
     ...expected.filter((pattern) => !problems.some((one) => pattern.test(one))).map((pattern) => `expected, and not there: ${pattern}`),
@@ -88,7 +104,7 @@ async function looksRight(page, picture, colorScheme) {
   }));
   // What is behind it, axe compares with it.
   assert.equal(Math.max(...text) < 128 ? "light" : "dark", colorScheme, `the text is rgb(${text})`);
-  assert.ok(wide <= width, `the page is ${wide} px wide in a window of ${width} px`);
+  assert.ok(wide <= width, `${picture}: the page is ${wide} px wide in a window of ${width} px`);
   await axe(page);
 }
 
@@ -142,5 +158,5 @@ async function main(subjects) {
   process.exitCode = passed && passed === tests.length ? 0 : 1;
 }
 
-module.exports = { admin, api, axe, looksRight, newToken, screenshot, sites, test };
+module.exports = { admin, api, axe, importTokens, looksRight, newSite, newToken, screenshot, sites, test };
 if (require.main === module) main(process.argv.slice(2));

@@ -1,0 +1,179 @@
+// How the pages of the console at /console look.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { createHash, randomUUID } = require("node:crypto");
+const { admin, api, importTokens, looksRight, newSite, sites, test } = require("./harness.js");
+const { button, choose, create, field, link, newPassword, open, signIn, signedIn, status, title, told } = require("./support/console.js");
+
+const [site] = sites;
+const DAY = 24 * 60 * 60 * 1000;
+// Names without a place where a line could end.
+const LONG = "AnAgentWithAVeryLongName".repeat(10);
+const LONG_ADMIN = { username: "somebodyWithAVeryLongName".repeat(10), password: "a long phrase" };
+const day = (days) => new Date(Date.now() + days * DAY).toISOString();
+
+/** A token as an export has it. */
+const past = (name, fields) => ({
+  id: randomUUID(), name, permissions: ["AlertRead"], allowedCIDRBlocks: [], valueHash: createHash("sha256").update(name).digest("hex"), graceValues: [],
+  createdAt: day(-200), createdBy: { id: "admin", type: "user" }, updatedAt: null, updatedBy: null, rotatedAt: null, lastUsedAt: null, expiresAt: null,
+  ...fields,
+});
+
+let filled;
+
+/** Sees to tokens in every state, and gives the ids of the one that is in most of them and of the one with a long name. */
+function fill() {
+  filled ??= (async () => {
+    const permissions = ["AlertModify", "AlertRead", "BulkUpload", "GeneralSettingsModify", "McpServerRead", "UserRead"];
+    const blocks = ["10.0.0.0/8", "192.0.2.0/24", "2001:db8:1234:5678:9abc:def0:1234:5678/128", "198.51.100.0/24"];
+    const tokens = [
+      past("fine", { rotatedAt: day(-1), lastUsedAt: day(0) }),
+      past("legacy agent", { valueHash: null, createdBy: { id: "cli", type: "system" } }),
+      past("unused and due", { lastUsedAt: day(-100) }),
+      past("expired", { expiresAt: day(-1), rotatedAt: day(-2), lastUsedAt: day(-2) }),
+      past(LONG, { permissions, allowedCIDRBlocks: blocks, rotatedAt: day(-1), lastUsedAt: day(-1), expiresAt: day(400) }),
+      past("배포 자동화 토큰", { rotatedAt: day(-40), createdBy: { id: randomUUID(), type: "api-token" } }),
+      past("everything at once", { permissions, allowedCIDRBlocks: blocks, expiresAt: day(10) }),
+    ];
+    importTokens(tokens);
+    await api(site, "GET", "/rest/agent-config/1.0/tokens");
+    const idOf = (name) => tokens.find((token) => token.name === name).id;
+    return { id: idOf("everything at once"), long: idOf(LONG) };
+  })();
+  return filled;
+}
+
+/** Adds an admin of a long name, if there is none. */
+async function addAdmin(page) {
+  await open(page, site, "/admins");
+  if (await page.getByText(LONG_ADMIN.username).count()) return;
+  await field(page, "User name").fill(LONG_ADMIN.username);
+  await newPassword(page, LONG_ADMIN.password);
+  await button(page, "Add an admin").click();
+  await told(page, "The admin has been added.");
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1280, 375]) {
+    const view = { colorScheme, viewport: { width, height: 900 } };
+    const variant = `${colorScheme}-${width}`;
+
+    test(`/console of a new server, ${colorScheme}, ${width} px: every page fits, and axe finds nothing`, async (newPage) => {
+      const page = await newPage({ expected: [status(403), status(404)], ...view });
+      const looks = (name) => looksRight(page, `console-${name}-${variant}`, colorScheme);
+      await open(page, newSite);
+      await looks("sign-in");
+      await signIn(page, { username: "somebody", password: "wrong" });
+      await told(page, "The user name or the password is wrong.");
+      await looks("sign-in-refused");
+      await signIn(page);
+      await told(page, "You haven't created any tokens yet");
+      await looks("empty");
+      await link(page, "Legacy API").click();
+      await told(page, "Safe to switch off");
+      await looks("legacy-unused");
+      await link(page, "Admins").click();
+      await link(page, "Remove admin").click();
+      await told(page, "The last admin cannot be removed.");
+      await looks("last-admin");
+      await open(page, newSite, "/nothing");
+      await told(page, "There is nothing here.");
+      await looks("missing");
+    });
+
+    test(`/console, ${colorScheme}, ${width} px: every page fits, and axe finds nothing`, async (newPage) => {
+      const { id, long } = await fill();
+      const page = await signedIn(newPage, site, { expected: [status(400)], ...view });
+      const looks = (name) => looksRight(page, `console-${name}-${variant}`, colorScheme);
+      await field(page, "Actions for everything at once").click();
+      await looks("tokens");
+      await open(page, site, "/tokens?name=nothing+such");
+      await told(page, "No token matches");
+      await looks("no-match");
+
+      await open(page, site, "/tokens/new");
+      await field(page, "Allowed CIDR blocks").fill("10.1.2.3/8\n10.1.2.3\n2001:db8:1234:5678:9abc:def0:1234:5678/64");
+      await looks("new");
+      await field(page, "Name").fill(" ");
+      await field(page, "Expires at (UTC)").fill("2020-01-01T00:00");
+      await button(page, "Create").click();
+      await told(page, "Nothing has been saved.");
+      await looks("new-wrong");
+      await open(page, site);
+      await create(page, `${LONG}2`);
+      await looks("value");
+      await link(page, "Done").click();
+      await choose(page, `${LONG}2`, "Delete");
+      const confirm = field(page, "Type the name of the token to confirm");
+      await confirm.fill("something else");
+      await button(page, "Delete").click();
+      await told(page, "That is not the name of this token.");
+      await looks("delete");
+      await confirm.fill(`${LONG}2`);
+      await button(page, "Delete").click();
+      await told(page, "The token has been deleted.");
+
+      await open(page, site, `/tokens/${id}`);
+      await looks("edit");
+      await open(page, site, `/tokens/${long}`);
+      await link(page, "Rotate").click();
+      await title(page, `Rotate ${LONG}?`);
+      await looks("rotate");
+
+      await addAdmin(page);
+      await looks("admins");
+      await link(page, `Change password ${LONG_ADMIN.username}`).click();
+      await newPassword(page, "one phrase", "another phrase");
+      await button(page, "Change password").click();
+      await told(page, "The two passwords differ.");
+      await looks("password");
+      await open(page, site, `/admins/remove?name=${LONG_ADMIN.username}`);
+      await looks("remove");
+
+      await link(page, "Audit log").click();
+      await title(page, "Audit log");
+      await looks("audit");
+      await field(page, "Token").fill("no uuid");
+      await button(page, "Apply").click();
+      await told(page, "This filter cannot be used:");
+      await looks("audit-wrong");
+      await link(page, "Legacy API").click();
+      await told(page, "Still in use");
+      await looks("legacy");
+      await button(page, "Sign out").click();
+      await signIn(page, LONG_ADMIN);
+      await title(page, "API tokens");
+      await looks("long-admin");
+    });
+  }
+}
+
+test("/console in Korean, until somebody chooses English", async (newPage) => {
+  const { id } = await fill();
+  const page = await newPage({ locale: "ko-KR", viewport: { width: 375, height: 900 } });
+  const language = () => page.locator("html").getAttribute("lang");
+  await open(page, site, "/tokens?show=legacy");
+  assert.equal(await language(), "ko");
+  await looksRight(page, "console-korean-sign-in", "light");
+  await field(page, "사용자 이름").fill(admin.username);
+  await field(page, "비밀번호").fill(admin.password);
+  await button(page, "로그인").click();
+  await title(page, "API 토큰");
+  for (const [name, path] of [
+    ["tokens", "/tokens"], ["new", "/tokens/new"], ["edit", `/tokens/${id}`], ["rotate", `/tokens/${id}/rotate`], ["delete", `/tokens/${id}/delete`],
+    ["admins", "/admins"], ["audit", "/audit"], ["legacy", "/legacy"],
+  ]) {
+    await open(page, site, path);
+    assert.equal(await language(), "ko");
+    await looksRight(page, `console-korean-${name}`, "light");
+  }
+  await link(page, "English").click();
+  await title(page, "Legacy API");
+  assert.equal(await language(), "en");
+  await link(page, "Audit log").click();
+  await title(page, "Audit log");
+  await link(page, "한국어").click();
+  await title(page, "감사 로그");
+  assert.equal(await language(), "ko");
+});

@@ -1,0 +1,179 @@
+// Who may use the console at /console: sessions, admins, and forms from elsewhere.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { admin, api, newToken, sites, test } = require("./harness.js");
+const { button, field, link, newPassword, open, self, signIn, signedIn, status, title, told } = require("./support/console.js");
+
+const [root] = sites;
+const OVER = "Your session has ended. Sign in to go on.";
+const FORGED = /^This form is out of date, or came from elsewhere\./;
+
+const sessionOf = async (page) => (await page.context().cookies()).find((cookie) => cookie.name === "tokenbridge_session");
+
+/** Presses the button of a form after its hidden key has become another, or is not there. */
+async function forge(page, name, key) {
+  const pressed = button(page, name);
+  await pressed.evaluate((element, other) => {
+    const field = element.form.elements.namedItem("formKey");
+    if (other === undefined) field.remove();
+    else field.value = other;
+  }, key);
+  await pressed.click();
+}
+
+for (const site of sites) {
+  test(`${site.base}/console: the session is a cookie that no script sees, and ends by signing out in every tab`, async (newPage) => {
+    const page = await newPage({ expected: [status(403)] });
+    await open(page, site, "/audit?door=console");
+    await title(page, "Sign in");
+    const before = await sessionOf(page);
+    await signIn(page, { ...admin, password: "wrong" });
+    await told(page, "The user name or the password is wrong.");
+    assert.equal(await field(page, "User name").inputValue(), admin.username);
+    assert.equal(await field(page, "Password").inputValue(), "");
+    await signIn(page);
+    // The page that was asked for.
+    await title(page, "Audit log");
+    assert.equal(page.url(), `${site.url}/console/audit?door=console`);
+
+    const { value, ...cookie } = await sessionOf(page);
+    assert.deepEqual(cookie, {
+      name: "tokenbridge_session", domain: new URL(site.url).hostname, path: `${site.base}/console`, expires: -1,
+      httpOnly: true, secure: false, sameSite: "Strict",
+    });
+    assert.notEqual(value, before.value);
+    assert.equal(await page.evaluate(() => document.cookie), "");
+    const kept = await page.evaluate(() => [localStorage.length, sessionStorage.length]);
+    assert.deepEqual(kept, [0, 0]);
+
+    const other = await page.context().newPage();
+    await open(other, site, "/legacy");
+    await title(other, "Legacy API");
+    await button(page, "Sign out").click();
+    await told(page, "You have signed out.");
+    assert.notEqual((await sessionOf(page)).value, value);
+    await link(other, "Admins").click();
+    await title(other, "Sign in");
+    await page.goBack();
+    await title(page, "Sign in");
+    // The cookie that it was opens nothing any more.
+    await page.context().addCookies([{ ...cookie, value }]);
+    await open(page, site);
+    await told(page, OVER);
+  });
+}
+
+test("/console: whose password is changed, or who is removed, is out in the other browser", async (newPage) => {
+  const ops = { username: "ops & co", password: "the first phrase" };
+  const page = await signedIn(newPage, root);
+  await link(page, "Admins").click();
+  await field(page, "User name").fill(ops.username);
+  await newPassword(page, ops.password);
+  await button(page, "Add an admin").click();
+  await told(page, "The admin has been added.");
+
+  const other = await signedIn(newPage, root, { who: ops, expected: [status(403)] });
+  await title(other, "API tokens");
+  await link(page, `Change password ${ops.username}`).click();
+  await title(page, `Change the password of ${ops.username}`);
+  await newPassword(page, "the second phrase");
+  await button(page, "Change password").click();
+  await told(page, "The password has been changed.");
+
+  await link(other, "Audit log").click();
+  await told(other, OVER);
+  await signIn(other, ops);
+  await told(other, "The user name or the password is wrong.");
+  ops.password = "the second phrase";
+  await signIn(other, ops);
+  await title(other, "Audit log");
+
+  await link(page, `Remove ${ops.username}`).click();
+  await title(page, `Remove ${ops.username}?`);
+  await button(page, "Remove").click();
+  await told(page, "The admin has been removed.");
+  await link(other, "API tokens").click();
+  await told(other, OVER);
+  await signIn(other, ops);
+  await told(other, "The user name or the password is wrong.");
+});
+
+test("/console: who changes their own password signs in again", async (newPage) => {
+  const own = { username: "own", password: "the first phrase" };
+  const page = await signedIn(newPage, root);
+  await link(page, "Admins").click();
+  await field(page, "User name").fill(own.username);
+  await newPassword(page, own.password);
+  await button(page, "Add an admin").click();
+  await told(page, "The admin has been added.");
+  await button(page, "Sign out").click();
+  await signIn(page, own);
+  await link(page, "Admins").click();
+  await link(page, "Change password own").click();
+  await newPassword(page, "the second phrase");
+  await button(page, "Change password").click();
+  await told(page, "The password has been changed. All sessions of that admin have ended.");
+  await title(page, "Sign in");
+  await signIn(page, { ...own, password: "the second phrase" });
+  // They may remove themselves, as they are not the last.
+  await link(page, "Admins").click();
+  await link(page, "Remove own").click();
+  await button(page, "Remove").click();
+  await told(page, OVER);
+});
+
+test("/console takes no form whose key is wrong", async (newPage) => {
+  const { id, value } = await newToken(root, "not to be forged");
+  const page = await signedIn(newPage, root, { expected: [status(403)] });
+  const stranger = await newPage();
+  await open(stranger, root, "/sign-in");
+  const strange = await stranger.locator("[name=formKey]").inputValue();
+  const all = async () => [(await api(root, "GET", "/api-tokens")).results, await api(root, "GET", `/api-tokens/${id}`)];
+  const before = await all();
+  for (const [path, name, fill] of [
+    ["/tokens/new", "Create", () => field(page, "Name").fill("forged")],
+    [`/tokens/${id}`, "Save", () => field(page, "Name").fill("forged")],
+    [`/tokens/${id}/rotate`, "Continue"],
+    [`/tokens/${id}/delete`, "Delete", () => field(page, "Type the name of the token to confirm").fill("not to be forged")],
+    ["/admins", "Add an admin", () => field(page, "User name").fill("forged").then(() => newPassword(page, "a long enough one"))],
+    [`/admins/password?name=${admin.username}`, "Change password", () => newPassword(page, "a long enough one")],
+    ["/tokens", "Sign out"],
+  ]) {
+    for (const key of [undefined, strange]) {
+      await open(page, root, path);
+      await fill?.();
+      await forge(page, name, key);
+      await told(page, FORGED);
+    }
+  }
+  await link(page, "Back to the tokens").click();
+  await title(page, "API tokens");
+  assert.deepEqual(await all(), before);
+  assert.equal((await self(root, value)).id, id);
+  await link(page, "Admins").click();
+  assert.equal(await page.getByRole("rowheader", { name: "forged" }).count(), 0);
+});
+
+// The pages of the others are made here, and no request leaves for them.
+for (const [origin, has, outcome] of [
+  // A page on another port is of the same site: the cookie comes with its forms, and the key does not.
+  ["http://127.0.0.1:9999", "a cookie", (page) => told(page, FORGED)],
+  // One of another site brings no cookie.
+  ["http://elsewhere.test", "no cookie", (page) => title(page, "Sign in")],
+]) {
+  test(`/console takes no form from ${origin}, which sends ${has}`, async (newPage) => {
+    const { id, value } = await newToken(root, "wanted elsewhere");
+    const expected = [new RegExp(`request to another host: ${origin}/`), ...(has === "a cookie" ? [status(403)] : [])];
+    const page = await signedIn(newPage, root, { expected });
+    const target = `${root.url}/console/tokens/${id}/delete`;
+    const form = `<form method="post" action="${target}"><input name="confirm" value="wanted elsewhere"><button>Win a prize</button></form>`;
+    await page.route(`${origin}/`, (route) => route.fulfill({ contentType: "text/html", body: form }));
+    await page.goto(`${origin}/`);
+    const sent = page.waitForRequest(target);
+    await button(page, "Win a prize").click();
+    assert.equal("cookie" in (await (await sent).allHeaders()), has === "a cookie");
+    await outcome(page);
+    assert.equal((await self(root, value)).id, id);
+  });
+}

@@ -1,0 +1,97 @@
+// What the tests of the console share: how somebody finds their way there.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { admin, api } = require("../harness.js");
+
+/** What the browser says of a page of that status. */
+const status = (number) => new RegExp(`status of ${number}`);
+
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+const link = (page, name) => page.getByRole("link", { name, exact: true });
+const choice = (page, name) => page.getByRole("combobox", { name, exact: true });
+const field = (page, name) => page.getByLabel(name, { exact: true });
+
+/** Waits for the page of that title. */
+const title = (page, name) => loaded(page, page.getByRole("heading", { level: 1, name, exact: true }));
+
+/** Waits for a page that has a sentence. */
+const told = (page, text) => loaded(page, page.getByText(text).first());
+
+async function loaded(page, element) {
+  await element.waitFor();
+  await page.waitForLoadState();
+}
+
+async function open(page, site, path = "") {
+  await page.goto(`${site.url}/console${path}`);
+}
+
+/** Fills in the form of the sign-in, where it is. */
+async function signIn(page, { username, password } = admin) {
+  await field(page, "User name").fill(username);
+  await field(page, "Password").fill(password);
+  await button(page, "Sign in").click();
+}
+
+/** A page on which somebody has signed in; it shows the tokens. `options` are those of `newPage`, and who it is. */
+async function signedIn(newPage, site, { who = admin, ...options } = {}) {
+  const page = await newPage(options);
+  await open(page, site);
+  await signIn(page, who);
+  await title(page, "API tokens");
+  return page;
+}
+
+/** Chooses Edit, Rotate or Delete in the menu of a token in the list. */
+async function choose(page, name, item) {
+  await field(page, `Actions for ${name}`).click();
+  await link(page, item).click();
+}
+
+/** From the list: makes a token of that name, and gives the value that is shown. */
+async function create(page, name) {
+  await link(page, "Create an API token").click();
+  await field(page, "Name").fill(name);
+  await button(page, "Create").click();
+  return shownValue(page, "Token created");
+}
+
+/** From the list: rotates a token, and gives the value that is shown. `grace` is how long the old one is said to work on. */
+async function rotate(page, name, grace = "no time: it ends at once") {
+  await choose(page, name, "Rotate");
+  await title(page, `Rotate ${name}?`);
+  await choice(page, "The old value works on for").selectOption(grace);
+  await button(page, "Continue").click();
+  return shownValue(page, "Token rotated");
+}
+
+async function shownValue(page, heading) {
+  await title(page, heading);
+  const value = await field(page, "Token value").inputValue();
+  assert.match(value, /^tbk_/);
+  return value;
+}
+
+/** Fills in the two fields of a new password. */
+async function newPassword(page, password, again = password) {
+  await field(page, "New password").fill(password);
+  await field(page, "The same again").fill(again);
+}
+
+/** What a token says of itself, by its value. */
+const self = (site, key) => api(site, "GET", "/api-tokens/self", { key });
+
+async function refused(site, key) {
+  await assert.rejects(self(site, key), /: 401$/);
+}
+
+/** The tokens of that name. */
+async function named(site, name) {
+  const { results } = await api(site, "GET", "/api-tokens");
+  return results.filter((token) => token.name === name);
+}
+
+module.exports = {
+  button, choice, choose, create, field, link, named, newPassword, open, refused, rotate, self, shownValue, signIn, signedIn, status, title, told,
+};
