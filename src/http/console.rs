@@ -131,7 +131,7 @@ fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
 
 /// A page of that status.
 fn page_with(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Failure> {
-    let mut response = html(&render(template)?, "", POLICY);
+    let mut response = html(render(template)?, POLICY);
     *response.status_mut() = status;
     Ok(response)
 }
@@ -177,7 +177,7 @@ async fn answer(
     }
     let text = render(&problem(response.request(), response.status(), failure)?)?;
     let headers = response.headers_mut();
-    let of_page = html("", "", POLICY);
+    let of_page = html(String::new(), POLICY);
     for name in [
         header::CONTENT_TYPE,
         header::CONTENT_SECURITY_POLICY,

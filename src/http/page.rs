@@ -11,13 +11,18 @@ use super::error::Failure;
 pub const SCRIPTS_OF_OUR_OWN: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// A page under a policy. `{{base_path}}` in its text stands for the context path.
-pub fn html(text: &str, base_path: &str, policy: &'static str) -> HttpResponse {
+/// A page under a policy.
+pub fn html(text: String, policy: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(ContentType::html())
         .insert_header((header::CONTENT_SECURITY_POLICY, policy))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .body(text.replace("{{base_path}}", base_path))
+        .body(text)
+}
+
+/// A page that is the same for everybody, under a policy. `{{base_path}}` in its text stands for the context path.
+pub fn fixed_html(text: &str, base_path: &str, policy: &'static str) -> HttpResponse {
+    html(text.replace("{{base_path}}", base_path), policy)
 }
 
 /// A file that a page is made of.

@@ -35,6 +35,8 @@ tests![
     filters_and_the_search_choose,
     wrong_input_is_told_and_kept,
     names_are_shown_and_never_run,
+    names_are_shown_as_they_are,
+    a_name_confirms_however_many_blanks_a_page_shows,
     admins_are_added_changed_and_removed,
     the_audit_page_filters_and_downloads,
     the_legacy_page_gives_a_verdict,
@@ -840,6 +842,27 @@ fn names_are_shown_and_never_run(lab: &Lab) {
     browser
         .fill(&format!("/tokens/{id}/delete"), &[("confirm", name)])
         .expect(303);
+}
+
+fn names_are_shown_as_they_are(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let name = "of {{base_path}} and {}";
+    let (id, _) = browser.create(&[("name", name)]);
+    assert_eq!(names(&browser.get("/tokens").expect(200)), [name]);
+    let form = browser.get(&format!("/tokens/{id}")).expect(200).text;
+    assert!(form.contains(&format!("name=\"name\" value=\"{name}\"")), "{form}");
+}
+
+fn a_name_confirms_however_many_blanks_a_page_shows(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let (id, _) = browser.create(&[("name", "two  blanks\u{a0} ")]);
+    let path = format!("/tokens/{id}/delete");
+    for wrong in ["", " ", "twoblanks", "two"] {
+        browser.fill(&path, &[("confirm", wrong)]).expect(400);
+    }
+    browser.fill(&path, &[("confirm", "two blanks")]).expect(303);
 }
 
 fn admins_are_added_changed_and_removed(lab: &Lab) {

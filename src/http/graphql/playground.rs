@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use crate::http::{
     error::Failure,
     extract::state,
-    page::{Asset, SCRIPTS_OF_OUR_OWN, html},
+    page::{Asset, SCRIPTS_OF_OUR_OWN, fixed_html},
 };
 
 const PAGE: &str = include_str!("playground.html");
@@ -21,7 +21,7 @@ const FILES: [Asset; 2] = [
     security(()),
 )]
 pub async fn page(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    Ok(html(PAGE, &state(&request)?.config.base_path, SCRIPTS_OF_OUR_OWN))
+    Ok(fixed_html(PAGE, &state(&request)?.config.base_path, SCRIPTS_OF_OUR_OWN))
 }
 
 /// `GET /public/graphql/{file}`.

@@ -11,7 +11,7 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
 use crate::http::{
     error::Failure,
     extract::state,
-    page::{Asset, html},
+    page::{Asset, fixed_html},
 };
 
 const PAGE: &str = include_str!("swagger_ui.html");
@@ -24,7 +24,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 /// `GET /docs`.
 pub async fn page(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    Ok(html(PAGE, &state(&request)?.config.base_path, POLICY))
+    Ok(fixed_html(PAGE, &state(&request)?.config.base_path, POLICY))
 }
 
 /// `GET /docs/{file}`.

@@ -43,7 +43,9 @@ pub async fn delete(request: HttpRequest, Posted { who, fields }: Posted) -> Res
     let SignedIn { call, frame, .. } = who;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
     let token = service.get(&call, TokenRef::Id(id)).await?;
-    if fields.text("confirm").trim() != token.name.as_str().trim() {
+    // Browsers show many blanks as one.
+    let (typed, name) = (fields.text("confirm"), token.name.as_str());
+    if !typed.split_whitespace().eq(name.split_whitespace()) {
         let refusal = Some(frame.texts.delete_wrong);
         let template = DeletePage {
             frame,
