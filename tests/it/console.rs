@@ -30,6 +30,7 @@ tests![
     a_token_from_its_making_to_its_end,
     a_form_that_is_sent_again_does_nothing_again,
     who_saves_second_is_told,
+    what_was_corrected_overwrites_nothing_either,
     an_edit_touches_nothing_that_it_does_not_show,
     every_order_shows_every_token_once,
     filters_and_the_search_choose,
@@ -607,6 +608,27 @@ fn who_saves_second_is_told(lab: &Lab) {
     lab.clock.advance(Duration::from_secs(1));
     other.submit(&told, &path, &[("name", "of the second")]).expect(303);
     assert_eq!(tokens(&app)[0]["name"], "of the second");
+}
+
+fn what_was_corrected_overwrites_nothing_either(lab: &Lab) {
+    let app = lab.app();
+    let (id, _) = app.new_token(&json!({ "name": "shared" }));
+    let path = format!("/tokens/{id}");
+    let browser = Browser::signed_in(&app);
+    let page = browser.get(&path).expect(200);
+    lab.clock.advance(Duration::from_secs(1));
+    app.post(
+        &format!("{TOKENS}/{id}"),
+        As::Admin,
+        &json!({ "permissions": ["AlertRead"] }),
+    )
+    .expect(200);
+    let told = browser
+        .submit(&page, &path, &[("name", "renamed"), ("blocks", "x")])
+        .expect(400);
+    lab.clock.advance(Duration::from_secs(1));
+    browser.submit(&told, &path, &[("name", "renamed")]).expect(409);
+    assert_eq!(tokens(&app)[0]["permissions"], json!(["AlertRead"]));
 }
 
 fn an_edit_touches_nothing_that_it_does_not_show(lab: &Lab) {

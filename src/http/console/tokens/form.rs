@@ -298,7 +298,14 @@ pub async fn update(request: HttpRequest, Posted { who, fields }: Posted) -> Res
     let token = service.get(&call, TokenRef::Id(id)).await?;
     let wanted = match read(&fields, &frame, token.expires_at) {
         Ok(wanted) => wanted,
-        Err(filled) => return page_with(StatusCode::BAD_REQUEST, &edit_form(frame, &token, filled)),
+        Err(filled) => {
+            let form = FormPage {
+                // Still as it was first seen: what others have saved since is not overwritten once this is corrected.
+                mark: fields.text("mark").to_owned(),
+                ..edit_form(frame, &token, filled)
+            };
+            return page_with(StatusCode::BAD_REQUEST, &form);
+        }
     };
     let changes = TokenChanges {
         name: Some(wanted.name),
