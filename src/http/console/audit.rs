@@ -51,8 +51,8 @@ impl AuditQuery {
             TokenId::parse(&text).ok_or_else(|| Invalid::new("token", format!("{text:?} is not a UUID")))
         };
         Ok(EventFilter {
-            since: from_field(&self.since)?,
-            until: from_field(&self.until)?,
+            since: from_field("since", self.since.trim())?,
+            until: from_field("until", self.until.trim())?,
             actor: some(&self.actor).map(no_control_character).transpose()?,
             token_id: some(&self.token).map(token_id).transpose()?,
             action: some(&self.action).map(|text| Action::parse(&text)).transpose()?,

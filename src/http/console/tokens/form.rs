@@ -140,7 +140,7 @@ fn read(fields: &Fields, frame: &Frame, before: Option<Timestamp>) -> Result<Wan
     let expires_at = if before.is_some() && expires == to_field(before) {
         Ok(before)
     } else {
-        from_field(expires).and_then(|time| future_expiry(time, frame.now))
+        from_field("expiresAt", expires).and_then(|time| future_expiry(time, frame.now))
     };
     let expires_at = expires_at
         .map_err(|invalid| refuse("expires", texts.bad_expiry, invalid))
@@ -172,14 +172,14 @@ fn to_field(time: Option<Timestamp>) -> String {
 /// The time of such a field, with or without seconds; none if it is empty.
 ///
 /// # Errors
-/// When it is none.
-pub fn from_field(text: &str) -> Result<Option<Timestamp>, Invalid> {
+/// When it is none; the message names `field`.
+pub fn from_field(field: &'static str, text: &str) -> Result<Option<Timestamp>, Invalid> {
     let seconds = if text.len() == "2030-01-31T12:00".len() {
         ":00"
     } else {
         ""
     };
-    let time = || Timestamp::parse("expiresAt", &format!("{text}{seconds}Z"));
+    let time = || Timestamp::parse(field, &format!("{text}{seconds}Z"));
     (!text.is_empty()).then(time).transpose()
 }
 
