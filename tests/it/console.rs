@@ -21,6 +21,7 @@ tests![
     nobody_gets_in_without_signing_in,
     signing_in_begins_a_session_of_its_own,
     signing_out_ends_it,
+    cookies_of_others_do_no_harm,
     a_session_ends_by_idling_and_at_the_end_of_the_day,
     a_changed_password_ends_all_sessions,
     a_removed_admin_is_out,
@@ -291,6 +292,27 @@ fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
         .submit(&page, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)])
         .expect(303);
     assert!(again.is_in() && !browser.is_in());
+}
+
+fn cookies_of_others_do_no_harm(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let session = format!("tokenbridge_session={}", browser.key());
+    for others in [
+        "nameless",
+        "=",
+        "latin1=%E4",
+        "quoted=\"a b\"",
+        "tokenbridge_session=planted",
+        "tokenbridge_language=?",
+    ] {
+        for cookies in [format!("{others}; {session}"), format!("{session};{others}")] {
+            let page = app.send("GET", "/console/tokens", As::Nobody, &[("cookie", &cookies)], "");
+            assert_eq!(page.status, 200, "{cookies}");
+        }
+    }
+    let page = app.send("GET", "/console/tokens", As::Nobody, &[("cookie", "nameless")], "");
+    leads_to(&page, "/console/sign-in");
 }
 
 fn signing_out_ends_it(lab: &Lab) {

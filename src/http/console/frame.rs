@@ -3,7 +3,7 @@
 use actix_web::{
     HttpRequest, HttpResponse,
     cookie::{Cookie, SameSite, time::Duration},
-    http::Method,
+    http::{Method, header},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -145,6 +145,15 @@ pub fn switch_language(request: &HttpRequest) -> Option<HttpResponse> {
     // A response takes every cookie whose text is one.
     let _ = cookie.map(|cookie| response.add_cookie(&cookie));
     Some(response)
+}
+
+/// What cookies of that name hold, the one that is closest to the path first. Others, which other programs of this host have set, may be
+/// written in whatever way.
+pub fn cookies<'r>(request: &'r HttpRequest, name: &'r str) -> impl Iterator<Item = &'r str> {
+    let lines = request.headers().get_all(header::COOKIE);
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
+    pairs.filter(move |(known, _)| *known == name).map(|(_, value)| value)
 }
 
 /// Whether the browser has come by HTTPS: to this server, or to a proxy that is trusted.

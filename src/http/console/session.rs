@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{
     fields::Fields,
-    frame::{Frame, is_secure, query_of},
+    frame::{Frame, cookies, is_secure, query_of},
     page, page_with, see_other,
     text::fill,
 };
@@ -97,7 +97,7 @@ async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Failure> {
 }
 
 fn key(request: &HttpRequest) -> Option<SessionKey> {
-    SessionKey::parse(request.cookie(COOKIE)?.value())
+    cookies(request, COOKIE).find_map(SessionKey::parse)
 }
 
 /// Where somebody signs in who wanted to see a page, and then is led to it.
@@ -113,7 +113,7 @@ pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, Failure> {
         (true, query) => format!("{path}?{query}"),
     };
     let next = if asked_for == FIRST_PAGE { "" } else { &asked_for };
-    let over = if request.cookie(COOKIE).is_some() { "yes" } else { "" };
+    let over = if key(request).is_some() { "yes" } else { "" };
     let location = format!("{base}/sign-in{}", query_of(&[("next", next), ("over", over)]));
     Ok(HeaderValue::from_str(&location)?)
 }

@@ -5,6 +5,8 @@ use actix_web::{
     http::header::{AcceptLanguage, Header, Preference},
 };
 
+use super::frame::cookies;
+
 /// The cookie in which a browser keeps the language that somebody has chosen.
 pub const COOKIE: &str = "tokenbridge_language";
 
@@ -55,7 +57,7 @@ impl Language {
 
     /// The language that somebody has chosen, or that their browser asks for (RFC 9110, section 12.5.4), or English.
     pub fn of(request: &HttpRequest) -> Self {
-        let chosen = request.cookie(COOKIE).and_then(|cookie| Self::from_tag(cookie.value()));
+        let chosen = cookies(request, COOKIE).find_map(Self::from_tag);
         let asked_for = || {
             let ranked = AcceptLanguage::parse(request).ok()?.ranked();
             ranked.iter().find_map(|preference| match preference {
