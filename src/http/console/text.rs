@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::{AcceptLanguage, Header, Preference},
+    http::header::{AcceptLanguage, Header, Preference, Quality},
 };
 
 use super::frame::cookies;
@@ -59,7 +59,9 @@ impl Language {
     pub fn of(request: &HttpRequest) -> Self {
         let chosen = cookies(request, COOKIE).find_map(Self::from_tag);
         let asked_for = || {
-            let ranked = AcceptLanguage::parse(request).ok()?.ranked();
+            let AcceptLanguage(mut accepted) = AcceptLanguage::parse(request).ok()?;
+            accepted.retain(|language| language.quality > Quality::ZERO);
+            let ranked = AcceptLanguage(accepted).ranked();
             ranked.iter().find_map(|preference| match preference {
                 Preference::Specific(tag) => Self::from_tag(&tag.to_string()),
                 Preference::Any => Some(Self::English),
@@ -357,6 +359,7 @@ mod tests {
             ("de, ko;q=0.5, en;q=0.4", Language::Korean),
             ("en-GB, ko;q=0.9", Language::English),
             ("de", Language::English),
+            ("ko;q=0, de", Language::English),
             ("*", Language::English),
             ("", Language::English),
         ] {
