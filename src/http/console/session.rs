@@ -11,6 +11,7 @@ use actix_web::{
 };
 use askama::Template;
 use futures_util::future::LocalBoxFuture;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::{
@@ -240,12 +241,16 @@ pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> 
 
 /// The path of a page below the console; that of the first one if there is none such.
 fn path_to(base: &str, next: &str) -> String {
-    let next = if next.starts_with('/') && HeaderValue::from_str(next).is_ok() {
-        next
-    } else {
-        FIRST_PAGE
-    };
+    let next = if is_below(next) { next } else { FIRST_PAGE };
     format!("{base}{next}")
+}
+
+/// Whether a path stays where it is put behind another, as browsers read it (WHATWG URL, section 4.4): they take backslashes for slashes,
+/// and `%2e` for a dot.
+fn is_below(next: &str) -> bool {
+    let path = next.split(['?', '#']).next().unwrap_or_default();
+    let leads_up = |segment: &str| percent_decode_str(segment).eq(*b"..");
+    next.starts_with('/') && next.bytes().all(|byte| byte.is_ascii_graphic()) && !path.split(['/', '\\']).any(leads_up)
 }
 
 /// `POST /console/sign-out`: ends the session.
@@ -257,4 +262,38 @@ pub async fn sign_out(request: HttpRequest, Posted { who, .. }: Posted) -> Resul
     // A response takes every cookie whose text is one.
     let _ = response.add_cookie(&cookie);
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_below_the_console() {
+        for next in [
+            "/tokens",
+            "/audit?actor=a%20b&door=..",
+            "/tokens/..x",
+            "/x/./y",
+            "//evil.example",
+        ] {
+            assert_eq!(path_to("/console", next), format!("/console{next}"));
+        }
+        for next in [
+            "",
+            "tokens",
+            "https://evil.example",
+            "/../docs",
+            "/tokens/%2e%2E/../x",
+            "/..\\docs",
+            "/.%2e?x",
+            "/..#x",
+            "/.\t./docs",
+            "/a b",
+            "/\r\nx: y",
+            "/\u{e4}",
+        ] {
+            assert_eq!(path_to("/console", next), "/console/tokens", "{next:?}");
+        }
+    }
 }
