@@ -196,7 +196,9 @@ fn problem<'f>(request: &HttpRequest, status: StatusCode, failure: &'f Failure) 
     let (what, said) = match status {
         StatusCode::FORBIDDEN => (texts.problem_form.to_owned(), None),
         StatusCode::NOT_FOUND => (texts.problem_missing.to_owned(), None),
-        StatusCode::SERVICE_UNAVAILABLE => (texts.problem_unavailable.to_owned(), None),
+        StatusCode::SERVICE_UNAVAILABLE if request.method().is_safe() => (texts.problem_unavailable.to_owned(), None),
+        // Nobody has waited for the end of it.
+        StatusCode::SERVICE_UNAVAILABLE => (texts.problem_unanswered.to_owned(), None),
         StatusCode::INTERNAL_SERVER_ERROR => (fill(texts.problem_internal, [&request_id::current()]), None),
         _ => (texts.problem_other.to_owned(), Some(failure.message())),
     };

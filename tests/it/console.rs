@@ -1226,7 +1226,7 @@ fn a_store_that_is_locked_is_told(lab: &Lab) {
     assert!(told.header("retry-after").is_some());
     assert!(
         told.text
-            .contains("The store does not answer. Nothing has been changed"),
+            .contains("The store does not answer. What you sent may have been done all the same"),
         "{told:?}"
     );
     browser.submit(&page, "/tokens", &[("name", "n")]).expect(200);

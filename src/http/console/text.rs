@@ -309,7 +309,8 @@ texts! {
     problem: "This did not work", "처리하지 못했습니다";
     problem_form: "This form is out of date, or came from elsewhere. Go back, load the page again, and send it once more. Cookies must be allowed.", "양식이 오래되었거나 다른 곳에서 전송되었습니다. 돌아가서 페이지를 새로 고친 뒤 다시 보내세요. 쿠키를 허용해야 합니다.";
     problem_missing: "There is nothing here. It may have been deleted.", "찾을 수 없습니다. 삭제되었을 수 있습니다.";
-    problem_unavailable: "The store does not answer. Nothing has been changed; try again in a moment.", "저장소가 응답하지 않습니다. 변경된 것은 없습니다. 잠시 후 다시 시도하세요.";
+    problem_unavailable: "The store does not answer. Try again in a moment.", "저장소가 응답하지 않습니다. 잠시 후 다시 시도하세요.";
+    problem_unanswered: "The store does not answer. What you sent may have been done all the same: look at it before you try again.", "저장소가 응답하지 않습니다. 보낸 내용이 이미 처리되었을 수 있으니 확인한 뒤 다시 시도하세요.";
     problem_internal: "Something went wrong here. The log tells more of request {}.", "내부 오류가 발생했습니다. 요청 {}에 대한 자세한 내용은 로그에 있습니다.";
     problem_other: "The server says:", "서버 메시지:";
     back: "Back to the tokens", "토큰 목록으로";
