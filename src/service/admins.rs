@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{Error, Service};
+use super::{Error, Service, transaction::Transaction};
 use crate::{
     domain::{
         actor::{Door, Origin},
@@ -14,7 +14,7 @@ use crate::{
         name::AdminName,
     },
     store::{
-        StoreError,
+        AnyConnection, StoreError,
         admins::{self, AdminEntry},
     },
 };
@@ -54,7 +54,7 @@ impl Service {
     /// [`Error::NotFound`] when there is no such admin.
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.passwords.hash(password, self.random.as_ref()).await?;
-        self.change(call, None, move |change, _| {
+        self.change_admins(call, move |change, _| {
             let admin = Admin { name, password_hash };
             if !admins::set_password(change.conn, &admin, change.now)? {
                 return Err(Error::NotFound("admin"));
@@ -70,8 +70,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`] when there is no such admin, [`Error::Conflict`] when there is no other.
     pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
-        self.change(call, None, move |change, _| {
-            let admins = admins::count_and_lock(change.conn)?;
+        self.change_admins(call, move |change, admins| {
             if !admins::delete(change.conn, &name)? {
                 return Err(Error::NotFound("admin"));
             }
@@ -84,6 +83,16 @@ impl Service {
             change.record(Action::AdminRemoved, None, details)
         })
         .await
+    }
+
+    /// Changes admins, of whom there are so many, and who are all locked at once: two who change each other do not wait for each other.
+    async fn change_admins<T: Send + 'static>(
+        &self,
+        call: Call,
+        work: impl FnOnce(&mut Transaction<'_>, usize) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let lock = |conn: &mut AnyConnection, _: &Caller| Ok(admins::count_and_lock(conn)?);
+        self.change_within(self.store.patience(), call, lock, work).await
     }
 
     /// Every admin, by name.

@@ -90,12 +90,12 @@ pub fn list(conn: &mut AnyConnection) -> Result<Vec<AdminEntry>, StoreError> {
         .collect()
 }
 
-/// How many admins there are; no other transaction can remove one until this one ends.
+/// How many admins there are; no other transaction can change or remove one until this one ends.
 ///
 /// # Errors
 /// When the store fails.
 pub fn count_and_lock(conn: &mut AnyConnection) -> Result<usize, StoreError> {
-    let names = admins::table.select(admins::name);
+    let names = admins::table.order(admins::name.asc()).select(admins::name);
     let names: Vec<String> = with_conn!(conn, conn => names.load(conn), names.for_update().load(conn))?;
     Ok(names.len())
 }

@@ -11,6 +11,7 @@ use crate::{
         ADMIN, Lab, TestApp,
         certificate::Certificate,
         client::{Answer, As, Client, LEGACY, TOKENS, string},
+        eventually,
         program::Program,
         store::{Kind, sqlite},
     },
@@ -50,6 +51,8 @@ tests![
 ];
 
 tests![ON_SQLITE: cookies_are_secure_over_tls, its_log_lines_have_no_secrets];
+
+tests![ON_POSTGRES: admins_who_change_each_other_do_not_wait_for_each_other];
 
 /// A browser: it keeps cookies, and sends forms as they are on the page.
 struct Browser<'a> {
@@ -968,6 +971,76 @@ fn admins_are_added_changed_and_removed(lab: &Lab) {
     browser.sign_in(name, "even longer").expect(303);
     browser.get("/admins/remove?name=admin").expect(404);
     remove_last(&browser, &query);
+}
+
+fn admins_who_change_each_other_do_not_wait_for_each_other(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let password = [("password", "long enough"), ("again", "long enough")];
+    let [first, second] = password;
+    browser.fill("/admins", &[("name", "ops"), first, second]).expect(303);
+    let other = Browser::new(&app);
+    other.sign_in("ops", "long enough").expect(303);
+    let race = |[one, two]: [(&Browser<'_>, &str); 2]| {
+        let call = |browser: &Browser<'_>, path: &str| {
+            let key = hidden_fields(&browser.get(path).expect(200).text).remove(0).1;
+            let body = format!("formKey={key}&password=even+longer&again=even+longer");
+            (
+                format!("/console{path}"),
+                format!("tokenbridge_session={}", browser.key()),
+                body,
+            )
+        };
+        let calls = [call(one.0, one.1), call(two.0, two.1)];
+        let url = lab.store.url();
+        let mut holder = PgConnection::establish(&url).unwrap();
+        // Both begin, and wait.
+        holder
+            .batch_execute("BEGIN; SELECT name FROM admins FOR SHARE")
+            .unwrap();
+        std::thread::scope(|scope| {
+            let sent = calls.each_ref().map(|(path, cookie, body)| {
+                let form = "application/x-www-form-urlencoded";
+                let headers = [("content-type", form), ("cookie", cookie)];
+                let client: &Client = &app;
+                scope.spawn(move || client.send("POST", path, As::Nobody, &headers, body))
+            });
+            eventually("both wait", || {
+                let waiting = "SELECT 'x' AS found FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+                (lab.store.texts(waiting).len() == 2).then_some(())
+            });
+            holder.batch_execute("COMMIT").unwrap();
+            sent.map(|thread| thread.join().unwrap())
+        })
+    };
+    for answer in race([
+        (&browser, "/admins/password?name=ops"),
+        (&other, "/admins/password?name=admin"),
+    ]) {
+        answer.expect(303);
+    }
+    for name in ["admin", "ops"] {
+        let in_again = if name == "ops" { &other } else { &browser };
+        in_again.cookies.borrow_mut().clear();
+        // Whoever came second was out already.
+        let passwords = ["even longer", "long enough", ADMIN.1];
+        assert!(
+            passwords
+                .iter()
+                .any(|password| in_again.sign_in(name, password).status == 303),
+            "{name}"
+        );
+    }
+    let answers = race([
+        (&browser, "/admins/remove?name=ops"),
+        (&other, "/admins/remove?name=admin"),
+    ]);
+    let locations = answers.map(|answer| answer.expect(303).header("location").unwrap().to_owned());
+    assert!(
+        locations.contains(&"/console/admins?done=removed".to_owned()),
+        "{locations:?}"
+    );
+    assert_eq!(lab.store.texts("SELECT name AS found FROM admins").len(), 1);
 }
 
 fn the_audit_page_filters_and_downloads(lab: &Lab) {

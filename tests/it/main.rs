@@ -106,6 +106,7 @@ const ON_SQLITE: &[&[Test]] = &[
 /// Run on PostgreSQL: what is about servers.
 const ON_POSTGRES: &[&[Test]] = &[
     audit_events::OF_SERVERS,
+    console::ON_POSTGRES,
     faults::OF_SERVERS,
     replicas::OF_SERVERS,
     transfer::OF_SERVERS,
