@@ -127,6 +127,10 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
     query = match filter.state {
         None => query,
+        // What expires before a time expires at all: no need to look at all that never do.
+        Some(TokenState::Active) if filter.expires_before.is_some() => {
+            query.filter(tokens::expires_at.gt(now.micros()))
+        }
         Some(TokenState::Active) => query.filter(not_expired),
         Some(TokenState::Expired) => query.filter(tokens::expires_at.le(now.micros())),
         Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),
