@@ -22,6 +22,7 @@ tests![
     nobody_gets_in_without_signing_in,
     signing_in_begins_a_session_of_its_own,
     signing_out_ends_it,
+    a_link_of_another_site_ends_no_session,
     cookies_of_others_do_no_harm,
     a_session_ends_by_idling_and_at_the_end_of_the_day,
     a_changed_password_ends_all_sessions,
@@ -258,12 +259,13 @@ fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
     let app = lab.app();
     let browser = Browser::new(&app);
     let form = browser.get("/sign-in?next=%2Flegacy").expect(200);
-    let cookie = form.header("set-cookie").unwrap().to_owned();
-    assert!(
-        cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/console"),
-        "{cookie}"
-    );
-    let before = browser.key();
+    let cookie_ends = |answer: &Answer, end: &str| {
+        let cookie = answer.header("set-cookie").unwrap();
+        assert!(cookie.ends_with(end), "{cookie}");
+    };
+    cookie_ends(&form, "; HttpOnly; SameSite=Strict; Path=/console/sign-in");
+    let of_form = || browser.cookies.borrow()["tokenbridge_sign_in"].clone();
+    let before = of_form();
     let wrong = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", "wrong")]);
     assert!(
         wrong
@@ -271,9 +273,10 @@ fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
             .text
             .contains("The user name or the password is wrong.")
     );
-    assert_eq!(browser.key(), before);
+    assert_eq!(of_form(), before);
     let right = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
     leads_to(&right, "/console/legacy");
+    cookie_ends(&right, "; HttpOnly; SameSite=Strict; Path=/console");
     assert_ne!(browser.key(), before);
     assert!(browser.is_in());
     leads_to(&browser.get("/sign-in"), "/console/tokens");
@@ -286,15 +289,32 @@ fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
     // Somebody who signs in again in the same browser ends the session before.
     let first = browser.key();
     let again = Browser::new(&app);
+    let page = again.get("/sign-in").expect(200);
     again
         .cookies
         .borrow_mut()
         .insert("tokenbridge_session".to_owned(), first);
-    let page = again.get("/tokens/new").expect(200);
     again
         .submit(&page, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)])
         .expect(303);
     assert!(again.is_in() && !browser.is_in());
+}
+
+fn a_link_of_another_site_ends_no_session(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    // A browser shows no cookies there (SameSite=Strict), but takes those that it gets.
+    let shown = browser.cookies.take();
+    leads_to(&browser.get("/tokens"), "/console/sign-in");
+    let page = browser.get("/sign-in").expect(200);
+    assert!(!page.text.contains("Your session has ended."));
+    let given = browser.cookies.replace(shown);
+    browser.cookies.borrow_mut().extend(given);
+    assert!(browser.is_in());
+    // Whoever has only looked at the form has had no session that could have ended.
+    let stranger = Browser::new(&app);
+    stranger.get("/sign-in").expect(200);
+    leads_to(&stranger.get("/tokens"), "/console/sign-in");
 }
 
 fn cookies_of_others_do_no_harm(lab: &Lab) {

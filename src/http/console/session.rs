@@ -32,6 +32,10 @@ use crate::{
 
 /// The cookie in which a browser keeps the key of its session.
 const COOKIE: &str = "tokenbridge_session";
+/// The cookie in which a browser keeps the key of the form by which somebody signs in. It is none of a session: a browser that comes by
+/// another site's link does not show that one, and must not lose it.
+const SIGN_IN_COOKIE: &str = "tokenbridge_sign_in";
+const SIGN_IN: &str = "/sign-in";
 const FIRST_PAGE: &str = "/tokens";
 
 /// An admin who has signed in, and what is around their page.
@@ -79,7 +83,7 @@ impl FromRequest for Posted {
 
 async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Failure> {
     let origin = origin(request)?;
-    let caller = match key(request) {
+    let caller = match key(request, COOKIE) {
         Some(key) => state(request)?
             .service
             .resume_session(&key)
@@ -97,8 +101,8 @@ async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Failure> {
     Ok(SignedIn { call, key, frame })
 }
 
-fn key(request: &HttpRequest) -> Option<SessionKey> {
-    cookies(request, COOKIE).find_map(SessionKey::parse)
+fn key(request: &HttpRequest, cookie: &str) -> Option<SessionKey> {
+    cookies(request, cookie).find_map(SessionKey::parse)
 }
 
 /// Where somebody signs in who wanted to see a page, and then is led to it.
@@ -114,14 +118,20 @@ pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, Failure> {
         (true, query) => format!("{path}?{query}"),
     };
     let next = if asked_for == FIRST_PAGE { "" } else { &asked_for };
-    let over = if key(request).is_some() { "yes" } else { "" };
-    let location = format!("{base}/sign-in{}", query_of(&[("next", next), ("over", over)]));
+    let over = if key(request, COOKIE).is_some() { "yes" } else { "" };
+    let location = format!("{base}{SIGN_IN}{}", query_of(&[("next", next), ("over", over)]));
     Ok(HeaderValue::from_str(&location)?)
 }
 
-fn with_key(mut response: HttpResponse, request: &HttpRequest, base: &str, key: &SessionKey) -> HttpResponse {
-    let cookie = Cookie::build(COOKIE, key.expose())
-        .path(base)
+fn with_key(
+    mut response: HttpResponse,
+    request: &HttpRequest,
+    cookie: &'static str,
+    path: &str,
+    key: &SessionKey,
+) -> HttpResponse {
+    let cookie = Cookie::build(cookie, key.expose())
+        .path(path)
         .http_only(true)
         .same_site(SameSite::Strict)
         .secure(is_secure(request))
@@ -153,14 +163,13 @@ struct SignInQuery {
 pub async fn form(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let query: SignInQuery = read_query(&request, &[&["next", "over", "done"]])?;
     let service = &state(&request)?.service;
-    let known = key(&request);
-    if let Some(key) = &known
-        && service.resume_session(key).await?.is_some()
+    if let Some(key) = key(&request, COOKIE)
+        && service.resume_session(&key).await?.is_some()
     {
         let base = Frame::of_nobody(&request)?.base;
         return Ok(see_other(&path_to(&base, query.next.as_deref().unwrap_or_default())));
     }
-    let key = match known {
+    let key = match key(&request, SIGN_IN_COOKIE) {
         Some(key) => key,
         None => service.new_session_key()?,
     };
@@ -172,7 +181,7 @@ pub async fn form(request: HttpRequest) -> Result<HttpResponse, Failure> {
         (_, Some(_)) => Some(texts.session_over),
         _ => None,
     };
-    let base = frame.base.clone();
+    let path = format!("{}{SIGN_IN}", frame.base);
     let template = SignInPage {
         frame,
         next: query.next.unwrap_or_default(),
@@ -180,7 +189,7 @@ pub async fn form(request: HttpRequest) -> Result<HttpResponse, Failure> {
         notice,
         refusal: None,
     };
-    Ok(with_key(page(&template)?, &request, &base, &key))
+    Ok(with_key(page(&template)?, &request, SIGN_IN_COOKIE, &path, &key))
 }
 
 /// The form of somebody who has not signed in.
@@ -196,11 +205,11 @@ impl FromRequest for Anonymous {
     }
 }
 
-/// `POST /console/sign-in`: begins a session, with a key that no page before it has had.
+/// `POST /console/sign-in`: begins a session, with a key that no page before it has had, and ends the one that the browser had.
 pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> Result<HttpResponse, Failure> {
-    let before = key(&request).ok_or_else(Fields::refusal)?;
-    let frame = Frame::new(&request, &before, None)?;
-    fields.check(&before)?;
+    let of_form = key(&request, SIGN_IN_COOKIE).ok_or_else(Fields::refusal)?;
+    let frame = Frame::new(&request, &of_form, None)?;
+    fields.check(&of_form)?;
     let (name, next) = (fields.take("name"), fields.take("next"));
     let origin = origin(&request)?;
     let service = &state(&request)?.service;
@@ -208,10 +217,11 @@ pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> 
     let refused = match service.authenticate_admin(&name, password, origin).await {
         Ok(caller) => {
             let called_by = CalledBy::of(&caller);
-            let key = service.begin_session(Call { caller, origin }, Some(before)).await?;
+            let before = key(&request, COOKIE);
+            let key = service.begin_session(Call { caller, origin }, before).await?;
             request.extensions_mut().insert(called_by);
             let response = see_other(&path_to(&frame.base, &next));
-            return Ok(with_key(response, &request, &frame.base, &key));
+            return Ok(with_key(response, &request, COOKIE, &frame.base, &key));
         }
         Err(error) => error,
     };
