@@ -37,6 +37,7 @@ tests![
     an_edit_touches_nothing_that_it_does_not_show,
     every_order_shows_every_token_once,
     filters_and_the_search_choose,
+    the_search_knows_letters_beyond_ascii,
     wrong_input_is_told_and_kept,
     names_are_shown_and_never_run,
     names_are_shown_as_they_are,
@@ -826,6 +827,26 @@ fn filters_and_the_search_choose(lab: &Lab) {
     assert_eq!(badges("100% used"), ["Unused for 90 days", "Rotation due"]);
     assert_eq!(badges("is over"), ["Expired", "Never used", "Rotation due"]);
     assert_eq!(badges("legacy_one"), ["Legacy", "Never used"]);
+}
+
+fn the_search_knows_letters_beyond_ascii(lab: &Lab) {
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    for name in ["\u{c4}pfel Rot", "\u{e4}pfel gelb", "Apfel", "한국어 토큰", "Σ \u{e4}"] {
+        app.new_token(&json!({ "name": name }));
+    }
+    for (searched, found) in [
+        ("\u{e4}PFEL", &["\u{c4}pfel Rot", "\u{e4}pfel gelb"][..]),
+        ("\u{c4}pfel", &["\u{c4}pfel Rot", "\u{e4}pfel gelb"]),
+        ("\u{c4}PFEL rOT", &["\u{c4}pfel Rot"]),
+        ("Σ \u{e4}", &["Σ \u{e4}"]),
+        ("apfel", &["Apfel"]),
+        ("국어 토", &["한국어 토큰"]),
+        ("\u{f6}", &[]),
+    ] {
+        let page = browser.get(&format!("/tokens?sort=created&name={}", percent_encoded(searched)));
+        assert_eq!(names(&page), found, "{searched}");
+    }
 }
 
 fn wrong_input_is_told_and_kept(lab: &Lab) {

@@ -121,8 +121,14 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
         query = query.filter(replace(tokens::name, part, "").ne(tokens::name));
     }
     if let Some(part) = filter.name_in_any_case.as_deref() {
-        let without = replace(lower(tokens::name), lower(part), "");
-        query = query.filter(without.ne(lower(tokens::name)));
+        let contains = |part: &str| replace(lower(tokens::name), lower(part.to_owned()), "").ne(lower(tokens::name));
+        query = if part.is_ascii() {
+            query.filter(contains(part))
+        } else {
+            // Where the database knows the case of ASCII letters alone, the others are looked for in each.
+            let in_some_case = contains(&part.to_lowercase()).or(contains(&part.to_uppercase()));
+            query.filter(contains(part).or(in_some_case))
+        };
     }
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
     query = match filter.state {
