@@ -86,7 +86,7 @@ mod tests {
         let heights: Vec<_> = chart.bars.iter().map(|bar| (bar.x, bar.y, bar.height)).collect();
         assert_eq!(heights, [(3, 120, 0), (23, 0, 120), (43, 118, 2)]);
         assert_eq!((chart.width, chart.most), (60, 1000));
-        assert_eq!(chart.bars[1].title, "2024-10-03: 1000 calls");
+        assert_eq!(chart.bars[1].title, "2024-10-03, calls: 1000");
         assert_eq!(
             (chart.first.as_str(), chart.last.as_str()),
             ("2024-10-02", "2024-10-04")

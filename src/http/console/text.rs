@@ -109,7 +109,7 @@ texts! {
     user_name: "User name", "사용자 이름";
     password: "Password", "비밀번호";
     sign_in_wrong: "The user name or the password is wrong.", "사용자 이름 또는 비밀번호가 올바르지 않습니다.";
-    sign_in_throttled: "Too many failed attempts. Try again in {} seconds.", "로그인에 너무 많이 실패했습니다. {}초 후에 다시 시도하세요.";
+    sign_in_throttled: "Too many failed attempts. Seconds to wait until the next: {}.", "로그인에 너무 많이 실패했습니다. {}초 후에 다시 시도하세요.";
     session_over: "Your session has ended. Sign in to go on.", "세션이 종료되었습니다. 계속하려면 다시 로그인하세요.";
 
     done_changed: "The token has been saved.", "토큰을 저장했습니다.";
@@ -284,23 +284,23 @@ texts! {
     verdict_in_use: "Still in use", "아직 사용 중입니다";
     verdict_never: "No call of an old path is known.", "레거시 경로를 호출한 기록이 없습니다.";
     verdict_quiet: "No call in the last 30 days. The last one was {}.", "최근 30일간 호출이 없습니다. 마지막 호출은 {}입니다.";
-    verdict_talk: "{} calls in the last 30 days, the last one {}. Talk to these first:", "최근 30일간 {}회 호출되었고 마지막 호출은 {}입니다. 먼저 다음 호출자에게 확인하세요:";
-    contact: "{} from {}: {} calls, the last one {}", "{} ({}): {}회 호출, 마지막 {}";
+    verdict_talk: "Calls in the last 30 days: {}, the last one {}. Talk to these first:", "최근 30일간 {}회 호출되었고 마지막 호출은 {}입니다. 먼저 다음 호출자에게 확인하세요:";
+    contact: "{} from {} ({}×, the last time {})", "{} ({}): {}회 호출, 마지막 {}";
     mode_on: "The old paths are on.", "레거시 경로가 켜져 있습니다.";
     mode_read_only: "The old paths are read-only.", "레거시 경로가 읽기 전용입니다.";
     mode_off: "The old paths are off.", "레거시 경로가 꺼져 있습니다.";
     sunset: "Their announced end is {}.", "예고된 종료 시각은 {}입니다.";
     chart: "Calls of the old paths a day, in the last 30 days", "최근 30일간 레거시 경로의 일별 호출 수";
-    chart_day: "{}: {} calls", "{}: {}회";
+    chart_day: "{}, calls: {}", "{}: {}회";
     chart_most: "at most {} a day", "하루 최대 {}회";
     callers: "Callers", "호출자";
     path: "Path", "경로";
     program: "Program", "프로그램";
     last_seen: "Last seen", "마지막 호출";
     calls_30: "Calls in 30 days", "30일간 호출";
-    more_callers: "{} callers more have been seen; GET /legacy-usage tells of all.", "호출자가 {}개 더 있습니다. GET /legacy-usage에서 모두 볼 수 있습니다.";
+    more_callers: "Callers that are not shown: {}. GET /legacy-usage tells of all.", "호출자가 {}개 더 있습니다. GET /legacy-usage에서 모두 볼 수 있습니다.";
     without_value: "Tokens without a value", "값이 없는 토큰";
-    without_value_lead: "{} tokens are known to the old paths alone. Rotate each to give it a value before the old paths go.", "토큰 {}개가 레거시 경로에서만 쓰입니다. 레거시 경로를 끄기 전에 교체하여 값을 발급하세요.";
+    without_value_lead: "Tokens that only the old paths know: {}. Rotate each to give it a value before the old paths go.", "토큰 {}개가 레거시 경로에서만 쓰입니다. 레거시 경로를 끄기 전에 교체하여 값을 발급하세요.";
     without_value_none: "Every token has a value.", "모든 토큰에 값이 있습니다.";
     without_value_all: "Show them all", "모두 보기";
     others: "many others", "그 외 다수";

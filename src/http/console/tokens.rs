@@ -5,11 +5,14 @@ pub mod form;
 pub mod list;
 pub mod rotate;
 
-use actix_web::HttpRequest;
+use actix_web::{
+    HttpRequest,
+    http::{header, uri::Authority},
+};
 use askama::Template;
 
 use super::{
-    frame::Frame,
+    frame::{Frame, is_secure},
     text::{Texts, fill},
 };
 use crate::{
@@ -81,8 +84,11 @@ struct ValuePage {
 
 impl ValuePage {
     fn new(frame: Frame, request: &HttpRequest, title: &'static str, token: &Token, value: &TokenValue) -> Self {
-        let connection = request.connection_info();
-        let (scheme, host) = (connection.scheme(), connection.host());
+        let scheme = if is_secure(request) { "https" } else { "http" };
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host
+            .or(request.uri().authority().map(Authority::as_str))
+            .unwrap_or("localhost");
         Self {
             title,
             id: token.id.to_string(),

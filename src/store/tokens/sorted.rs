@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         clock::Timestamp,
-        page::{Page, PageSize, TokenFilter},
+        page::{Page, PageSize, TokenFilter, TokenState},
         sort::{KeyValue, SortKey, SortedCursor, TokenOrder},
     },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
@@ -73,7 +73,7 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
     let row = after.as_ref().map(|place| place.row);
     let key = after.map(|place| place.key);
     macro_rules! by_time {
-        ($column:expr) => {{
+        ($column:expr, $can_be_absent:expr, $can_be_there:expr) => {{
             let time = match (&key, row) {
                 (Some(KeyValue::Time(time)), Some(row)) => Some((*time, row)),
                 _ => None,
@@ -90,12 +90,16 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
                 time,
                 descending
             );
-            match (&key, descending) {
-                (None | Some(KeyValue::Absent), false) => vec![never, at_some_time],
-                (Some(_), false) => vec![at_some_time],
-                (Some(KeyValue::Absent), true) => vec![never],
-                (_, true) => vec![at_some_time, never],
-            }
+            // Those without a time are before every time; a part that can hold nothing would be looked through in vain.
+            let (in_absent, at_start) = (key == Some(KeyValue::Absent), key.is_none());
+            let never = Some(never).filter(|_| $can_be_absent && (descending || in_absent || at_start));
+            let at_some_time = Some(at_some_time).filter(|_| $can_be_there && !(descending && in_absent));
+            let parts = if descending {
+                [at_some_time, never]
+            } else {
+                [never, at_some_time]
+            };
+            parts.into_iter().flatten().collect()
         }};
     }
     match by {
@@ -111,8 +115,14 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
             let behind = behind.map(|(name, row)| (lower(name), row));
             vec![sorted!(all(), lower(tokens::name), behind, descending)]
         }
-        SortKey::LastUsed => by_time!(tokens::last_used_at),
-        SortKey::Expires => by_time!(tokens::expires_at),
+        SortKey::LastUsed => {
+            let never_used = filter.state == Some(TokenState::NeverUsed);
+            by_time!(tokens::last_used_at, true, !never_used)
+        }
+        SortKey::Expires => {
+            let expire = filter.state == Some(TokenState::Expired) || filter.expires_before.is_some();
+            by_time!(tokens::expires_at, !expire, true)
+        }
     }
 }
 
