@@ -133,6 +133,7 @@ for (const script of [true, false]) {
     } else {
       // The browser asks whether to send the form again, and does so if the page is loaded again.
       await assert.rejects(page.goBack(), /ERR_CACHE_MISS/);
+      await page.waitForURL("chrome-error://chromewebdata/");
       await page.reload();
       await told(page, rotated);
     }
