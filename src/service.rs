@@ -48,7 +48,7 @@ pub struct Service {
     store: Store,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     throttle: Throttle,
     unwritten: Arc<Unwritten>,
     forgotten: Forgotten,
@@ -64,7 +64,7 @@ impl Service {
     /// When there is no randomness.
     pub fn new(store: Store, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
         Ok(Self {
-            passwords: Passwords::new(random.as_ref())?,
+            passwords: Arc::new(Passwords::new(random.as_ref())?),
             throttle: Throttle::default(),
             unwritten: Arc::default(),
             forgotten: Forgotten::default(),

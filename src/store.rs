@@ -16,6 +16,7 @@ pub mod sessions;
 pub mod tokens;
 pub mod transfer;
 pub mod url;
+mod values;
 mod writer;
 
 use std::{
@@ -29,11 +30,13 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::domain::value::ValueHash;
 use connection::Pool;
 pub use connection::{AnyConnection, Usage};
 pub use error::{OpenError, StoreError};
 use reader::Reader;
 use url::DatabaseUrl;
+use values::Values;
 use writer::{Terms, Writer};
 
 const CONNECTIONS: u32 = 8;
@@ -59,8 +62,9 @@ pub struct Store {
 enum Threads {
     /// SQLite has one writer, and answers a look-up sooner than a thread wakes.
     Own(Writer, Reader),
-    /// PostgreSQL keeps a thread waiting: any one that may block, with as many writers as there are permits.
-    Any(Arc<Semaphore>),
+    /// PostgreSQL keeps a thread waiting: any one that may block, with as many writers as there are permits. Only values are looked up on
+    /// one, many at a time.
+    Any(Arc<Semaphore>, Values),
 }
 
 /// How the connections of a store are doing.
@@ -104,7 +108,8 @@ impl Store {
             // Writes can hang where reads do not: while a synchronous standby is missing. Some connections are left for reads.
             DatabaseUrl::Postgres(_) => {
                 let writers = Semaphore::new(CONNECTIONS as usize - 2);
-                (Threads::Any(Arc::new(writers)), CONNECTIONS as usize)
+                let values = Values::start(pool.clone()).map_err(OpenError::Thread)?;
+                (Threads::Any(Arc::new(writers), values), CONNECTIONS as usize - 1)
             }
         };
         let store = Self {
@@ -170,10 +175,24 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match &self.threads {
-            Threads::Any(_) => self.read(work).await,
+            Threads::Any(..) => self.read(work).await,
             Threads::Own(_, reader) => {
                 let deadline = Instant::now() + self.patience + GRACE;
                 reader.read(deadline, Waiting::new(&self.waiting), work).await
+            }
+        }
+    }
+
+    /// Whose value that is.
+    ///
+    /// # Errors
+    /// When the store is busy or gone, or fails.
+    pub async fn find_by_value(&self, value: ValueHash) -> Result<Option<tokens::OfValue>, StoreError> {
+        match &self.threads {
+            Threads::Own(..) => self.read_briefly(move |conn| tokens::find_by_value(conn, &value)).await,
+            Threads::Any(_, values) => {
+                let deadline = Instant::now() + self.patience + GRACE;
+                values.find(deadline, Waiting::new(&self.waiting), value).await
             }
         }
     }
@@ -208,8 +227,7 @@ impl Store {
         let pool = self.pool.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let mut conn = pool.get()?;
-            work(&mut conn)
+            pool.with(work)
         });
         // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
         tokio::time::timeout(longest.saturating_add(GRACE), work)
@@ -260,7 +278,7 @@ impl Store {
     {
         let deadline = Instant::now() + self.patience;
         let writers = match &self.threads {
-            Threads::Any(writers) => writers,
+            Threads::Any(writers, _) => writers,
             Threads::Own(writer, _) => {
                 let terms = Terms {
                     deadline,

@@ -14,16 +14,17 @@ use super::{
 use crate::{
     domain::{
         actor::Origin,
-        admin::Password,
+        admin::{Admin, Password},
         authorization::{Operation, authorize, hold},
         caller::{Call, Caller},
         clock::Timestamp,
         name::AdminName,
+        page::{Cursor, PageSize, SummaryPage},
         permission::PermissionSet,
         token::TokenId,
         value::ValueHash,
     },
-    store::{admins, tokens},
+    store::{AnyConnection, StoreError, admins, tokens},
 };
 
 /// What a client of a service behind the gate shows.
@@ -130,18 +131,16 @@ impl Service {
 
     async fn look_up(&self, credential: Credential) -> Result<Option<Recognised>, Error> {
         let era = self.verified.era();
-        let clock = Arc::clone(&self.clock);
-        let found = self
-            .store
-            .read_briefly(move |conn| match credential {
-                Credential::Value(value) => tokens::find_by_value(conn, &value, clock.now()),
-                Credential::LegacyUuid(id) => {
-                    let token = tokens::find(conn, id)?;
-                    Ok(token.filter(|token| !token.has_value).map(|token| (token, None)))
-                }
-            })
-            .await?;
-        Ok(found.map(|(token, works_until)| {
+        let found = match credential {
+            Credential::Value(value) => self.store.find_by_value(value).await?,
+            Credential::LegacyUuid(id) => {
+                let token = self.store.read_briefly(move |conn| tokens::find(conn, id)).await?;
+                token.filter(|token| !token.has_value).map(|token| (token, None))
+            }
+        };
+        let now = self.clock.now();
+        let works = found.filter(|(_, works_until)| works_until.is_none_or(|end| end > now));
+        Ok(works.map(|(token, works_until)| {
             let recognised = Recognised::new(token, works_until);
             self.verified.remember(era, credential, recognised.clone());
             recognised
@@ -158,36 +157,93 @@ impl Service {
         password: SecretString,
         origin: Origin,
     ) -> Result<Caller, Error> {
+        let (caller, _) = self.sign_in(name, password, origin, |_| Ok(())).await?;
+        Ok(caller)
+    }
+
+    /// Who signed in with this name and password, from `origin`, and the first page of what the legacy view shows of all tokens.
+    ///
+    /// # Errors
+    /// As [`Service::authenticate_admin`].
+    pub async fn authenticate_and_list(
+        &self,
+        name: &str,
+        password: SecretString,
+        origin: Origin,
+        size: PageSize,
+    ) -> Result<(Call, SummaryPage), Error> {
+        let read = move |conn: &mut AnyConnection| tokens::summaries(conn, Cursor::default(), size);
+        let (caller, page) = self.sign_in(name, password, origin, read).await?;
+        let call = Call { caller, origin };
+        let page = match page {
+            Some(page) => page,
+            None => self.list_summaries(&call, Cursor::default(), size).await?,
+        };
+        Ok((call, page))
+    }
+
+    /// Who signed in; and if their password had been verified a moment ago, what `read` gives in the same turn of the store that shows that it
+    /// has not changed since.
+    async fn sign_in<T: Send + 'static>(
+        &self,
+        name: &str,
+        password: SecretString,
+        origin: Origin,
+        read: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<(Caller, Option<T>), Error> {
         let now = self.clock.now();
         self.check_throttle(origin, name, now)?;
-        let admin = match AdminName::parse(name) {
+        let password = Password::parse(password).ok();
+        let looked_up = match AdminName::parse(name) {
             Err(_) => None,
-            Ok(name) => self.store.read_briefly(move |conn| admins::find(conn, &name)).await?,
+            Ok(name) => {
+                let (passwords, shown) = (Arc::clone(&self.passwords), password.clone());
+                let look_up = move |conn: &mut AnyConnection| {
+                    let Some(admin) = admins::find(conn, &name)? else {
+                        return Ok(None);
+                    };
+                    let known = shown.is_some_and(|password| passwords.recently_verified(&admin, &password, now));
+                    let found = known.then(|| read(conn)).transpose()?;
+                    Ok::<_, StoreError>(Some((admin, found)))
+                };
+                self.store.read_briefly(look_up).await?
+            }
         };
-        let subject = admin
-            .as_ref()
-            .map_or(Subject::Unknown, |admin| Subject::Admin(admin.name.clone()));
-        let Ok(password) = Password::parse(password) else {
+        let (admin, found) = looked_up.unzip();
+        let found = found.flatten();
+        if found.is_none() {
+            self.verify_password(name, password, admin.as_ref(), origin).await?;
+        }
+        self.figures.authenticated(Kind::Password, Outcome::Accepted);
+        let admin = admin.ok_or(Refusal::Password)?;
+        Ok((Caller::Admin(admin), found))
+    }
+
+    /// Looks whether this is the admin's password, who may be nobody.
+    async fn verify_password(
+        &self,
+        name: &str,
+        password: Option<Password>,
+        admin: Option<&Admin>,
+        origin: Origin,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        let subject = admin.map_or(Subject::Unknown, |admin| Subject::Admin(admin.name.clone()));
+        let Some(password) = password else {
             self.throttle.failed(origin.client, name, now);
             return Err(self.refuse(Kind::Password, origin, Refusal::Password, subject));
         };
-        let remembered = |admin| self.passwords.recently_verified(admin, &password, now);
-        if !admin.as_ref().is_some_and(remembered) {
-            let turn = self.passwords.turn().await?;
-            // While this call waited for its turn, others may have failed for it, or have shown the same password.
-            self.check_throttle(origin, name, self.clock.now())?;
-            let right = admin.as_ref().is_some_and(remembered)
-                || self.passwords.verify(turn, admin.as_ref(), &password, now).await?;
-            if !right {
-                self.throttle.failed(origin.client, name, self.clock.now());
-                return Err(self.refuse(Kind::Password, origin, Refusal::Password, subject));
-            }
-            self.throttle.succeeded(origin.client, name);
+        let turn = self.passwords.turn().await?;
+        // While this call waited for its turn, others may have failed for it, or have shown the same password.
+        self.check_throttle(origin, name, self.clock.now())?;
+        let right = admin.is_some_and(|admin| self.passwords.recently_verified(admin, &password, now))
+            || self.passwords.verify(turn, admin, &password, now).await?;
+        if !right {
+            self.throttle.failed(origin.client, name, self.clock.now());
+            return Err(self.refuse(Kind::Password, origin, Refusal::Password, subject));
         }
-        self.figures.authenticated(Kind::Password, Outcome::Accepted);
-        admin
-            .map(Caller::Admin)
-            .ok_or(Error::Unauthenticated(Refusal::Password))
+        self.throttle.succeeded(origin.client, name);
+        Ok(())
     }
 
     fn check_throttle(&self, origin: Origin, name: &str, now: Timestamp) -> Result<(), Error> {

@@ -8,13 +8,15 @@ use super::{Error, Refusal, Service};
 use crate::{
     domain::{
         actor::Origin,
+        admin::Admin,
         audit::{Action, AuditEvent},
         caller::{Call, Caller},
         clock::Timestamp,
+        name::AdminName,
         token::{Token, TokenId},
     },
     store::{
-        AnyConnection, admins, audit,
+        AnyConnection, StoreError, admins, audit,
         feed::Listener,
         revision::{self, Outdated},
         tokens,
@@ -85,8 +87,8 @@ impl Service {
         self.change_within(self.store.patience(), call, lock, work).await
     }
 
-    /// As [`Service::change`], with more time, for work that ends itself after `longest`. `lock` must lock the caller against revocation;
-    /// `work` gets what it gives.
+    /// As [`Service::change`], with more time, for work that ends itself after `longest`. `lock` must lock the caller against revocation,
+    /// if it is a token; `work` gets what it gives.
     pub(super) async fn change_within<L, T: Send + 'static>(
         &self,
         longest: Duration,
@@ -99,9 +101,9 @@ impl Service {
             .store
             .write_within(longest, move |conn| {
                 let locked = lock(conn, &call.caller)?;
+                let caller = valid(conn, call.caller, call.origin, clock.now(), admins::find_and_lock)?;
                 // The wait for the locks may have been long.
                 let now = clock.now();
-                let caller = still_valid(conn, call.caller, call.origin, now)?;
                 let mut transaction = Transaction {
                     conn,
                     caller,
@@ -123,13 +125,12 @@ impl Service {
     }
 }
 
-/// Locks the caller against revocation, and the target against everything. Tokens are locked in the order of their ids, as everywhere,
+/// Locks the caller, if it is a token, against revocation, and the target against everything. Tokens are locked in the order of their ids, as everywhere,
 /// so that no two transactions wait for each other.
 fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
     let mut ids: Vec<TokenId> = target.into_iter().collect();
     match caller {
-        Caller::CommandLine => {}
-        Caller::Admin(admin) => admins::lock(conn, &admin.name)?,
+        Caller::CommandLine | Caller::Admin(_) => {}
         Caller::Token(token, _) => ids.push(token.id),
     }
     ids.sort_unstable();
@@ -147,14 +148,26 @@ fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> R
 
 /// The caller as the store knows them now: what they showed at the door may have been revoked since, or limited.
 pub fn still_valid(conn: &mut AnyConnection, caller: Caller, origin: Origin, now: Timestamp) -> Result<Caller, Error> {
+    valid(conn, caller, origin, now, admins::find)
+}
+
+fn valid(
+    conn: &mut AnyConnection,
+    caller: Caller,
+    origin: Origin,
+    now: Timestamp,
+    find: fn(&mut AnyConnection, &AdminName) -> Result<Option<Admin>, StoreError>,
+) -> Result<Caller, Error> {
     match caller {
         Caller::CommandLine => Ok(caller),
-        Caller::Admin(admin) => match admins::find(conn, &admin.name)? {
+        Caller::Admin(admin) => match find(conn, &admin.name)? {
             Some(known) if known.password_hash == admin.password_hash => Ok(Caller::Admin(known)),
             _ => Err(Refusal::Password.into()),
         },
         Caller::Token(_, value) => {
-            let (token, _) = tokens::find_by_value(conn, &value, now)?.ok_or(Refusal::Value)?;
+            let works = |until: Option<Timestamp>| until.is_none_or(|end| end > now);
+            let found = tokens::find_by_value(conn, &value)?;
+            let (token, _) = found.filter(|(_, until)| works(*until)).ok_or(Refusal::Value)?;
             may_be_used(&token, origin, now)?;
             Ok(Caller::Token(Arc::new(token), value))
         }

@@ -44,29 +44,30 @@ pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result
 /// # Errors
 /// When the store fails.
 pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
-    let hash: Option<String> = admins::table
+    let query = admins::table
         .filter(admins::name.eq(name.as_str()))
-        .select(admins::password_hash)
-        .first(conn)
-        .optional()?;
-    Ok(hash.map(|phc| Admin {
-        name: name.clone(),
-        password_hash: PasswordHash::from_phc(phc),
-    }))
+        .select(admins::password_hash);
+    let hash = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
+    Ok(hash.map(|phc| of_row(name, phc)))
 }
 
-/// Keeps others from changing or removing the admin of that name, if there is one, until the transaction ends.
+/// The admin of that name, whom nobody can change or remove until the transaction ends.
 ///
 /// # Errors
 /// When the store fails.
-pub fn lock(conn: &mut AnyConnection, name: &AdminName) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = conn {
-        let query = admins::table
-            .filter(admins::name.eq(name.as_str()))
-            .select(admins::name);
-        query.for_share().load::<String>(conn)?;
+pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
+    let query = admins::table
+        .filter(admins::name.eq(name.as_str()))
+        .select(admins::password_hash);
+    let hash = with_conn!(conn, conn => query.first(conn), query.for_share().first(conn)).optional()?;
+    Ok(hash.map(|phc| of_row(name, phc)))
+}
+
+fn of_row(name: &AdminName, phc: String) -> Admin {
+    Admin {
+        name: name.clone(),
+        password_hash: PasswordHash::from_phc(phc),
     }
-    Ok(())
 }
 
 /// Every admin, by name.

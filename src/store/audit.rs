@@ -29,7 +29,7 @@ const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714202273124)";
 const REMOVED_AT_ONCE: i64 = 500;
 
 #[derive(Insertable)]
-#[diesel(table_name = audit_events)]
+#[diesel(table_name = audit_events, treat_none_as_default_value = false)]
 struct NewEventRow<'a> {
     at: i64,
     actor_type: Option<&'a str>,
@@ -62,6 +62,12 @@ impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
 /// # Errors
 /// When the store fails.
 pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), StoreError> {
+    // A statement for many is prepared anew each time.
+    if let [event] = events {
+        let insert = diesel::insert_into(audit_events::table).values(NewEventRow::from(event));
+        with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
+        return Ok(());
+    }
     for some in events.chunks(MOST_AT_ONCE) {
         let rows: Vec<NewEventRow<'_>> = some.iter().map(NewEventRow::from).collect();
         let insert = diesel::insert_into(audit_events::table).values(&rows);

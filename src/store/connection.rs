@@ -18,6 +18,8 @@ use super::{error::StoreError, url::DatabaseUrl};
 const LONGEST_CONNECT: Duration = Duration::from_secs(3);
 /// How long after a failed connection the next calls are told so at once.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How long a connection to a server is believed to live after work on it has succeeded: to look takes as long as many a query.
+const BELIEVED_FOR: Duration = Duration::from_millis(100);
 
 /// A connection to whichever database the URL names. Queries are written once, for both.
 #[derive(diesel::MultiConnection)]
@@ -193,6 +195,21 @@ impl Pool {
         }
     }
 
+    /// Does `work` on a connection that works, as far as one can know without asking the server each time.
+    ///
+    /// # Errors
+    /// What `work` gives, or that there is no connection.
+    pub(super) fn with<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut pooled = self.get()?;
+        pooled.proven_at = None;
+        let done = work(&mut pooled.conn)?;
+        pooled.proven_at = Some(Instant::now());
+        Ok(done)
+    }
+
     /// A connection that works.
     ///
     /// # Errors
@@ -213,6 +230,13 @@ impl Pool {
     }
 }
 
+/// A connection of a pool.
+pub(super) struct Pooled {
+    pub(super) conn: AnyConnection,
+    /// When work on it has succeeded, if nothing has failed on it since.
+    proven_at: Option<Instant>,
+}
+
 /// Makes the connections of a pool.
 pub(super) struct Connections {
     url: DatabaseUrl,
@@ -227,6 +251,14 @@ impl Connections {
     pub(super) fn new(url: DatabaseUrl, usage: Usage) -> Self {
         let file = identity(&url);
         Self { url, file, usage }
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or reached.
+    pub(super) fn open(&self) -> Result<AnyConnection, PoolError> {
+        self.url.connect_limited(self.usage)
     }
 
     /// Whether the file, if the database is one, is the one that it was.
@@ -257,22 +289,24 @@ pub(super) enum PoolError {
 }
 
 impl r2d2::ManageConnection for Connections {
-    type Connection = AnyConnection;
+    type Connection = Pooled;
     type Error = PoolError;
 
-    fn connect(&self) -> Result<AnyConnection, PoolError> {
-        self.url.connect_limited(self.usage)
+    fn connect(&self) -> Result<Pooled, PoolError> {
+        let conn = self.open()?;
+        Ok(Pooled { conn, proven_at: None })
     }
 
-    fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), PoolError> {
+    fn is_valid(&self, Pooled { conn, proven_at }: &mut Pooled) -> Result<(), PoolError> {
         match conn {
             AnyConnection::Sqlite(_) if self.file_is_in_place() => Ok(()),
             AnyConnection::Sqlite(_) => Err(PoolError::OtherFile),
+            AnyConnection::Postgres(_) if proven_at.is_some_and(|at| at.elapsed() < BELIEVED_FOR) => Ok(()),
             AnyConnection::Postgres(conn) => Ok(conn.ping()?),
         }
     }
 
-    fn has_broken(&self, conn: &mut AnyConnection) -> bool {
-        conn.is_broken()
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        pooled.conn.is_broken()
     }
 }

@@ -23,8 +23,8 @@ pub enum StoreError {
     /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
     #[error("the store failed")]
     Failed(#[source] DieselError),
-    /// What it was to be committed together with could not be.
-    #[error("the store failed at what was to be committed together with this")]
+    /// What it was to be done together with could not be.
+    #[error("the store failed at what was to be done together with this")]
     Undone,
     /// A row holds what this program never wrote.
     #[error("the store holds a {0} that cannot be read")]

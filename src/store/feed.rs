@@ -10,7 +10,6 @@ use std::{
 };
 
 use diesel::RunQueryDsl;
-use r2d2::ManageConnection;
 
 use super::{
     connection::{AnyConnection, Connections, Usage},
@@ -152,7 +151,7 @@ impl Line {
             return None;
         }
         if self.conn.is_none() && Instant::now() >= self.retry_at {
-            let mut conn = self.connections.connect().ok();
+            let mut conn = self.connections.open().ok();
             self.conn = conn.take_if(|conn| prepare(conn).is_ok());
             self.retry_at = Instant::now() + SERVER_POLL_INTERVAL;
         }

@@ -77,14 +77,14 @@ fn read_all(jobs: &Jobs<LookUp>, pool: &Pool) {
     while let Some(first) = jobs.wait() {
         // What panics takes its answer with it, and a connection that the pool throws away.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            let mut conn = match pool.get() {
-                Ok(conn) => conn,
+            let mut pooled = match pool.get() {
+                Ok(pooled) => pooled,
                 Err(error) => return first(Err(error)),
             };
-            first(Ok(&mut conn));
+            first(Ok(&mut pooled.conn));
             for _ in 1..MOST_IN_A_ROW {
                 let Some(next) = jobs.take() else { return };
-                next(Ok(&mut conn));
+                next(Ok(&mut pooled.conn));
             }
         }));
     }

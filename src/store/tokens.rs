@@ -3,10 +3,12 @@
 mod list;
 mod sorted;
 
+use std::collections::HashMap;
+
 use diesel::{
-    AsChangeset, BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
-    RunQueryDsl, sql_query,
-    sql_types::{Array, BigInt, Text},
+    AsChangeset, BoolExpressionMethods, CombineDsl, ExpressionMethods, Insertable, IntoSql, NullableExpressionMethods,
+    OptionalExtension, QueryDsl, Queryable, RunQueryDsl, sql_query,
+    sql_types::{Array, BigInt, Nullable, Text},
 };
 use serde::Serialize;
 
@@ -50,7 +52,7 @@ pub(super) struct TokenRow {
 
 /// A token to be stored.
 #[derive(Insertable, AsChangeset)]
-#[diesel(table_name = tokens, treat_none_as_null = true)]
+#[diesel(table_name = tokens, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub(super) struct NewTokenRow<'a> {
     id: String,
     name: &'a str,
@@ -96,9 +98,8 @@ impl<'a> NewTokenRow<'a> {
 /// # Errors
 /// [`StoreError::Exists`] when its id or value is taken.
 pub fn insert(conn: &mut AnyConnection, token: &Token, value: Option<&ValueHash>) -> Result<(), StoreError> {
-    diesel::insert_into(tokens::table)
-        .values(NewTokenRow::new(token, value))
-        .execute(conn)?;
+    let insert = diesel::insert_into(tokens::table).values(NewTokenRow::new(token, value));
+    with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
     Ok(())
 }
 
@@ -136,37 +137,62 @@ pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The token that the value of that hash authenticates at `now`, and until when, if the value is one in its grace period. The token
-/// may have expired.
+/// The token of a value, which may have expired, and until when the value works, if it is one that was rotated away; that may be over.
+pub type OfValue = (Token, Option<Timestamp>);
+
+/// Whose value that is.
 ///
 /// # Errors
 /// When the store fails.
-pub fn find_by_value(
-    conn: &mut AnyConnection,
-    value: &ValueHash,
-    now: Timestamp,
-) -> Result<Option<(Token, Option<Timestamp>)>, StoreError> {
+pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<Option<OfValue>, StoreError> {
     let hash = value.as_bytes().as_slice();
     let current = tokens::table
         .filter(tokens::value_hash.eq(hash))
-        .first(conn)
-        .optional()?;
-    if let Some(row) = current {
-        return Ok(Some((token_of(row)?, None)));
-    }
-    let in_grace = grace_values::table
+        .select((tokens::all_columns, None::<i64>.into_sql::<Nullable<BigInt>>()));
+    let earlier = grace_values::table
         .inner_join(tokens::table)
         .filter(grace_values::value_hash.eq(hash))
-        .filter(grace_values::valid_until.gt(now.micros()))
-        .select((tokens::all_columns, grace_values::valid_until))
-        .first::<(TokenRow, i64)>(conn)
-        .optional()?;
-    in_grace
-        .map(|(row, until)| {
-            let until = Timestamp::from_micros(until).ok_or(StoreError::Corrupt("time"))?;
-            Ok((token_of(row)?, Some(until)))
-        })
-        .transpose()
+        .select((tokens::all_columns, grace_values::valid_until.nullable()));
+    let either = current.union_all(earlier).limit(1);
+    let found: Vec<(TokenRow, Option<i64>)> = with_conn!(conn, conn => either.load(conn)?, either.load(conn)?);
+    found.into_iter().next().map(of_value).transpose()
+}
+
+/// Whose values those are, as far as they are anybody's; a row that cannot be read is told to those who asked about it.
+///
+/// # Errors
+/// When the store fails.
+pub(super) fn find_by_values(
+    conn: &mut AnyConnection,
+    values: &[ValueHash],
+) -> Result<HashMap<ValueHash, Result<OfValue, StoreError>>, StoreError> {
+    let hashes: Vec<&[u8]> = values.iter().map(|value| value.as_bytes().as_slice()).collect();
+    let current = tokens::table.filter(tokens::value_hash.eq_any(&hashes)).select((
+        tokens::value_hash,
+        tokens::all_columns,
+        None::<i64>.into_sql::<Nullable<BigInt>>(),
+    ));
+    let earlier = grace_values::table
+        .inner_join(tokens::table)
+        .filter(grace_values::value_hash.eq_any(&hashes))
+        .select((
+            grace_values::value_hash.nullable(),
+            tokens::all_columns,
+            grace_values::valid_until.nullable(),
+        ));
+    let either = current.union_all(earlier);
+    let found: Vec<(Option<Vec<u8>>, TokenRow, Option<i64>)> =
+        with_conn!(conn, conn => either.load(conn)?, either.load(conn)?);
+    let found = found.into_iter().filter_map(|(hash, row, until)| {
+        let value = ValueHash::from_bytes(&hash?)?;
+        Some((value, of_value((row, until))))
+    });
+    Ok(found.collect())
+}
+
+fn of_value((row, until): (TokenRow, Option<i64>)) -> Result<OfValue, StoreError> {
+    let until = until.map(|until| Timestamp::from_micros(until).ok_or(StoreError::Corrupt("time")));
+    Ok((token_of(row)?, until.transpose()?))
 }
 
 /// Writes the name, permissions, blocks, expiry and last change of `token`; answers whether there was such a token.

@@ -162,9 +162,9 @@ fn write_all(jobs: &Jobs<Job>, pool: &Pool) {
 
 fn write_batch(pool: &Pool, mut batch: Vec<Job>) {
     let mut failure = match pool.get() {
-        Ok(mut conn) => match batch.as_mut_slice() {
-            [job] => commit(&mut conn, job).err(),
-            batch => commit_together(&mut conn, batch).err(),
+        Ok(mut pooled) => match batch.as_mut_slice() {
+            [job] => commit(&mut pooled.conn, job).err(),
+            batch => commit_together(&mut pooled.conn, batch).err(),
         },
         Err(error) => Some(error),
     };
@@ -246,6 +246,7 @@ mod tests {
         let pool = pool_of(&directory);
         pool.get()
             .unwrap()
+            .conn
             .batch_execute("CREATE TABLE numbers (n BIGINT PRIMARY KEY)")
             .unwrap();
         Bench {
@@ -266,8 +267,8 @@ mod tests {
 
     impl Bench {
         fn count(&self) -> i64 {
-            let mut conn = self.pool.get().unwrap();
-            let AnyConnection::Sqlite(conn) = &mut *conn else {
+            let mut pooled = self.pool.get().unwrap();
+            let AnyConnection::Sqlite(conn) = &mut pooled.conn else {
                 panic!("it is SQLite")
             };
             let counts: Vec<Count> = sql_query("SELECT count(*) AS count FROM numbers").load(conn).unwrap();

@@ -1,18 +1,28 @@
 //! The list of all tokens, in memory that does not grow with their number.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    dev::Payload,
     web::{Bytes, Data},
 };
-use futures_util::stream;
+use futures_util::{future::LocalBoxFuture, stream};
 
-use super::{Call, LegacyToken};
+use super::LegacyToken;
 use crate::{
     domain::{
         caller::Call as ServiceCall,
         page::{Cursor, PageSize, SummaryPage},
     },
-    http::{State, error::Failure, extract::state},
+    http::{
+        State,
+        error::{Challenge, Failure},
+        extract::{
+            credentials::{self, Credentials::Password},
+            origin, state,
+        },
+        observe::CalledBy,
+    },
+    service::Refusal,
 };
 
 /// About how many bytes a token takes.
@@ -27,10 +37,8 @@ const TYPICAL_LENGTH: usize = 128;
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
     security(("BasicAuth" = [])),
 )]
-pub async fn list(request: HttpRequest, call: Call) -> Result<HttpResponse, Failure> {
+pub async fn list(request: HttpRequest, Listing { call, first }: Listing) -> Result<HttpResponse, Failure> {
     let state = state(&request)?.clone();
-    let call = call.call;
-    let first = page(&state, &call, Cursor::default()).await?;
     let mut response = HttpResponse::Ok();
     response.content_type("application/json");
     let (text, next) = (json(b"[", &first)?, first.next);
@@ -47,6 +55,32 @@ pub async fn list(request: HttpRequest, call: Call) -> Result<HttpResponse, Fail
     });
     let first = stream::once(async { Ok(text) });
     Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
+}
+
+/// A call by an admin, and the first page: found in one turn, for that is the whole list of most.
+pub struct Listing {
+    call: ServiceCall,
+    first: SummaryPage,
+}
+
+impl FromRequest for Listing {
+    type Error = Failure;
+    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let origin = origin(&request)?;
+            let Some(Password { name, password }) = credentials::of_admin(request.headers())? else {
+                return Err(Failure::unauthorized(Refusal::Missing, Challenge::Basic));
+            };
+            let service = &state(&request)?.service;
+            let listed = service.authenticate_and_list(&name, password, origin, PageSize::MOST);
+            let (call, first) = listed.await?;
+            request.extensions_mut().insert(CalledBy::of(&call.caller));
+            Ok(Self { call, first })
+        })
+    }
 }
 
 async fn page(state: &Data<State>, call: &ServiceCall, after: Cursor) -> Result<SummaryPage, Failure> {
