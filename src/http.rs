@@ -26,6 +26,7 @@ use std::{
 
 use actix_web::{
     HttpResponse, Resource, Route, guard,
+    http::header::{HeaderName, HeaderValue},
     middleware::from_fn,
     web::{self, Bytes, ServiceConfig},
 };
@@ -45,6 +46,8 @@ pub struct State {
     pub traffic: Traffic,
     /// How requests are to be read and answered.
     pub config: Config,
+    /// The headers that announce the end of the legacy API, once it has answered.
+    pub legacy_announcements: OnceLock<Vec<(HeaderName, HeaderValue)>>,
     /// The text of the OpenAPI document, once somebody has asked for it.
     pub openapi: OnceLock<Bytes>,
 }

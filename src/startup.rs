@@ -116,6 +116,7 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
         service: Arc::clone(&service),
         traffic: Traffic::new(&config.legacy).map_err(|error| service::Error::Internal(error.into()))?,
         config,
+        legacy_announcements: OnceLock::new(),
         openapi: OnceLock::new(),
     });
     let metrics_here = settings.metrics_listen.is_none();

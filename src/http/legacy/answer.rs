@@ -6,7 +6,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
-        header::{self, HeaderMap, HeaderName, HeaderValue},
+        header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
     web::Data,
@@ -39,7 +39,10 @@ pub async fn answer(
         Err(failure) => request.error_response(failure),
     };
     let mut response = with_failures_as(response, error_body);
-    announce_end(config, response.headers_mut());
+    let announcements = state.legacy_announcements.get_or_init(|| announcements(config));
+    for (name, value) in announcements {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
     // Scripts look for header names as the old server wrote them.
     response.response_mut().head_mut().set_camel_case_headers(true);
     Ok(response)
@@ -83,7 +86,8 @@ fn error_body(failure: &Failure) -> String {
     json!({ "message": message, "status-code": failure.status_code().as_u16() }).to_string()
 }
 
-fn announce_end(config: &Config, headers: &mut HeaderMap) {
+/// The headers that announce the end.
+fn announcements(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
     let phase = &config.legacy;
     let link = format!("<{}/api-tokens>; rel=\"successor-version\"", config.base_path);
     let announcements = [
@@ -91,11 +95,10 @@ fn announce_end(config: &Config, headers: &mut HeaderMap) {
         (SUNSET, phase.sunset.map(Timestamp::http_date)),
         (header::LINK, Some(link)),
     ];
-    for (name, value) in announcements {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            headers.insert(name, value);
-        }
-    }
+    let headers = announcements
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, HeaderValue::from_str(&value?).ok()?)));
+    headers.collect()
 }
 
 #[cfg(test)]
