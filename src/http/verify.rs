@@ -13,7 +13,6 @@ use actix_web::{
         header::{HeaderName, HeaderValue},
     },
 };
-use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
@@ -32,8 +31,14 @@ use crate::{
 };
 
 /// Where proxies write the method of the request that they have got, and its path and query: nginx by convention, Caddy and Traefik always.
-const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
-const URIS: [&str; 2] = ["x-original-uri", "x-forwarded-uri"];
+static METHODS: [HeaderName; 2] = [
+    HeaderName::from_static("x-original-method"),
+    HeaderName::from_static("x-forwarded-method"),
+];
+static URIS: [HeaderName; 2] = [
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-forwarded-uri"),
+];
 
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
 const TOKEN_NAME: HeaderName = HeaderName::from_static("x-token-name");
@@ -91,21 +96,30 @@ async fn pass(request: &HttpRequest) -> Result<HttpResponse, Failure> {
     let known = state.service.verify(shown, required, origin).await?;
     request.extensions_mut().insert(CalledBy::Token(known.token.id));
     let mut response = HttpResponse::Ok();
-    let told = known.told.get_or_init(|| told(&known.token));
-    for (name, value) in [TOKEN_ID, TOKEN_NAME, TOKEN_PERMISSIONS].into_iter().zip(told) {
-        response.insert_header((name, HeaderValue::from_maybe_shared(value.clone())?));
+    let told = known.told.get_or_init(|| Box::new(told(&known.token)));
+    for header in told.downcast_ref::<Told>().into_iter().flatten() {
+        response.insert_header(header.clone());
     }
     Ok(response.finish())
 }
 
-/// The values of the headers that tell of a token.
-fn told(token: &Token) -> [Bytes; 3] {
-    [
-        token.id.to_string(),
-        utf8_percent_encode(token.name.as_str(), ENCODED).to_string(),
-        token.permissions.to_string().replace(' ', ","),
-    ]
-    .map(Bytes::from)
+/// The headers that tell of a token.
+type Told = Vec<(HeaderName, HeaderValue)>;
+
+fn told(token: &Token) -> Told {
+    let headers = [
+        (TOKEN_ID, token.id.to_string()),
+        (
+            TOKEN_NAME,
+            utf8_percent_encode(token.name.as_str(), ENCODED).to_string(),
+        ),
+        (TOKEN_PERMISSIONS, token.permissions.to_string().replace(' ', ",")),
+    ];
+    // None of them holds what a header may not.
+    let headers = headers
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?)));
+    headers.collect()
 }
 
 /// What a token must hold: what the gate was set up to `require`, or what the legacy add-on asked for.
@@ -131,7 +145,7 @@ fn reads_only(request: &HttpRequest) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS];
     let mut told = METHODS
         .iter()
-        .flat_map(|name| request.headers().get_all(*name))
+        .flat_map(|name| request.headers().get_all(name))
         .peekable();
     if told.peek().is_none() {
         return safe.contains(request.method());
@@ -143,7 +157,7 @@ fn reads_only(request: &HttpRequest) -> bool {
 fn original_uuid(request: &HttpRequest) -> Result<Option<String>, Failure> {
     let malformed = || Failure::unauthorized(Refusal::Malformed, Challenge::ApiKey);
     let mut found: Option<String> = None;
-    for uri in URIS.iter().flat_map(|name| request.headers().get_all(*name)) {
+    for uri in URIS.iter().flat_map(|name| request.headers().get_all(name)) {
         let Some((_, query)) = uri.to_str().map_err(|_| malformed())?.split_once('?') else {
             continue;
         };

@@ -1,12 +1,11 @@
 //! Credentials that have been verified, and are believed without asking the store for as long as nothing about them can have changed.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
-
-use bytes::Bytes;
 
 use crate::{
     domain::{
@@ -71,8 +70,8 @@ pub struct Recognised {
     pub token: Arc<Token>,
     /// The end of the value's grace period, if it is in one.
     pub works_until: Option<Timestamp>,
-    /// What the gate tells of the token, once it has told it: as long as the token stays the same, so does that.
-    pub told: Arc<OnceLock<[Bytes; 3]>>,
+    /// What the gate tells of the token, in its own form, once it has told it: as long as the token stays the same, so does that.
+    pub told: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
 impl Recognised {

@@ -1,6 +1,6 @@
 //! The credentials that a request carries.
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use actix_web_httpauth::headers::authorization::{Basic, Scheme};
 use secrecy::SecretString;
 
@@ -9,7 +9,7 @@ use crate::{
     service::Refusal,
 };
 
-const API_KEY: &str = "x-api-key";
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The credentials that a request carries. They have no `Debug`.
 pub enum Credentials<'r> {
@@ -101,7 +101,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
         assert!(matches!(of_anyone(&headers), Ok(Some(Credentials::Value("b")))));
-        headers.insert(API_KEY.parse().unwrap(), HeaderValue::from_static("k"));
+        headers.insert(API_KEY, HeaderValue::from_static("k"));
         assert!(matches!(of_anyone(&headers), Ok(Some(Credentials::Value("k")))));
     }
 
