@@ -1,37 +1,40 @@
 //! The time, and where it comes from.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Serialize, Serializer};
 
 use super::Invalid;
 
 const DAY_SECONDS: i64 = 86_400;
+const SECOND_MICROS: i64 = 1_000_000;
 
-/// A point in time in UTC, in whole microseconds: the finest step that both stores keep.
+/// A point in time in UTC, in whole microseconds since the Unix epoch: the finest step that both stores keep. It is in the years 0 to 9999,
+/// for RFC 3339 writes no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(DateTime<Utc>);
+pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The time that many microseconds after the Unix epoch; `None` outside the years 0 to 9999, which RFC 3339 cannot write.
+    const FIRST: i64 = -62_167_219_200_000_000;
+    const LAST: i64 = 253_402_300_799_999_999;
+
+    /// The time that many microseconds after the Unix epoch; `None` outside the years 0 to 9999.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
-        DateTime::from_timestamp_micros(micros)
-            .filter(|time| (0..=9999).contains(&time.year()))
-            .map(Self)
+        (Self::FIRST..=Self::LAST).contains(&micros).then_some(Self(micros))
     }
 
     /// Microseconds since the Unix epoch.
     #[must_use]
-    pub fn micros(self) -> i64 {
-        self.0.timestamp_micros()
+    pub const fn micros(self) -> i64 {
+        self.0
     }
 
     /// Whole seconds since the Unix epoch.
     #[must_use]
-    pub fn seconds(self) -> i64 {
-        self.0.timestamp()
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(SECOND_MICROS)
     }
 
     /// The day it is in UTC.
@@ -59,40 +62,64 @@ impl Timestamp {
     /// This time and `duration` more, or the last time that can be written.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
-        TimeDelta::from_std(duration)
-            .ok()
-            .and_then(|delta| self.0.checked_add_signed(delta))
-            .and_then(|time| Self::from_micros(time.timestamp_micros()))
-            .unwrap_or(Self(DateTime::<Utc>::MAX_UTC))
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(Self::LAST))
     }
 
     /// This time and `duration` less, or the beginning of 1970 when that is before the year 0.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
-        TimeDelta::from_std(duration)
-            .ok()
-            .and_then(|delta| self.0.checked_sub_signed(delta))
-            .and_then(|time| Self::from_micros(time.timestamp_micros()))
-            .unwrap_or(Self(DateTime::<Utc>::UNIX_EPOCH))
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.0.saturating_sub(micros)).unwrap_or(Self(0))
     }
 
     /// How long this is after `earlier`; zero when it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        (self.0 - earlier.0).to_std().unwrap_or_default()
+        Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or_default())
     }
 
     /// The date of RFC 9110, as `Sunset` (RFC 8594) wants it: `Sat, 31 Dec 2033 00:00:00 GMT`.
     #[must_use]
     pub fn http_date(self) -> String {
-        self.0.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        self.calendar().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
+    fn calendar(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0).unwrap_or_default()
     }
 }
 
 impl std::fmt::Display for Timestamp {
     /// RFC 3339 in UTC with `Z`, with as many groups of three digits of a second as are needed.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let time = self.calendar();
+        let micros = time.timestamp_subsec_micros();
+        // An answer about tokens shows several of each: the digits are put into their places, without a text in between.
+        let mut text = *b"0000-00-00T00:00:00.000000";
+        let numbers = [
+            (0..4, time.year().unsigned_abs()),
+            (5..7, time.month()),
+            (8..10, time.day()),
+            (11..13, time.hour()),
+            (14..16, time.minute()),
+            (17..19, time.second()),
+            (20..26, micros),
+        ];
+        for (places, mut number) in numbers {
+            for place in text.get_mut(places).into_iter().flatten().rev() {
+                *place += u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+            }
+        }
+        let length = match micros {
+            0 => 19,
+            micros if micros % 1000 == 0 => 23,
+            _ => 26,
+        };
+        let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok());
+        f.write_str(text.unwrap_or_default())?;
+        f.write_str("Z")
     }
 }
 
@@ -128,7 +155,7 @@ impl Day {
     /// Its first moment, in microseconds since the Unix epoch.
     #[must_use]
     pub const fn micros(self) -> i64 {
-        self.0.saturating_mul(DAY_SECONDS * 1_000_000)
+        self.0.saturating_mul(DAY_SECONDS * SECOND_MICROS)
     }
 }
 
@@ -159,6 +186,34 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place where the system's time is read")]
     fn now(&self) -> Timestamp {
-        Timestamp(Utc::now().trunc_subsecs(6))
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Timestamp(0).saturating_add(since_epoch.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::SecondsFormat;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn times_are_written_as_chrono_writes_them(seconds in -62_167_219_200_i64..253_402_300_800, micros in prop_oneof![Just(0), (0..1000_i64).prop_map(|millis| millis * 1000), 0..1_000_000_i64]) {
+            let time = Timestamp::from_micros(seconds * SECOND_MICROS + micros).unwrap();
+            prop_assert_eq!(time.to_string(), time.calendar().to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            prop_assert_eq!(Timestamp::parse("t", &time.to_string()), Ok(time));
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_time_are_those_of_rfc_3339() {
+        let shown = |micros| Timestamp::from_micros(micros).map(|time| time.to_string());
+        assert_eq!(shown(Timestamp::FIRST).as_deref(), Some("0000-01-01T00:00:00Z"));
+        assert_eq!(shown(Timestamp::LAST).as_deref(), Some("9999-12-31T23:59:59.999999Z"));
+        assert_eq!((shown(Timestamp::FIRST - 1), shown(Timestamp::LAST + 1)), (None, None));
+        let last = Timestamp(Timestamp::LAST);
+        assert_eq!(last.saturating_add(Duration::MAX), last);
+        assert_eq!(last.saturating_sub(Duration::MAX), Timestamp(0));
     }
 }

@@ -118,7 +118,7 @@ where
         Ok(()) => Ok(app.call(request)),
         Err(failure) => Err(request.error_response(failure)),
     };
-    request_id::scope(id.clone(), observed(answer, id, began))
+    request_id::scope(id, observed(answer, id, began))
 }
 
 async fn observed<B: MessageBody + 'static>(

@@ -1,11 +1,8 @@
 //! The id of a request, which its answer and its log lines share.
 
-use std::{
-    io::{Cursor, Write},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
 };
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -21,24 +18,44 @@ tokio::task_local! {
 }
 
 /// The id of a request, fit for a header and a log line.
-#[derive(Clone, Debug)]
-pub struct RequestId(HeaderValue);
+#[derive(Clone, Copy, Debug)]
+pub struct RequestId {
+    text: [u8; LONGEST],
+    length: usize,
+}
 
 impl RequestId {
     /// The id that a client has chosen, if it is fit for a log line, or a new one.
     pub fn choose(headers: &HeaderMap) -> Self {
-        let chosen = headers.get(HEADER).filter(|id| is_sane(id.as_bytes()));
-        Self(chosen.cloned().unwrap_or_else(new))
+        let chosen = headers.get(HEADER).map(HeaderValue::as_bytes);
+        chosen.filter(|id| is_sane(id)).map_or_else(new, |id| Self::of(&[id]))
+    }
+
+    /// The id that these parts make, as far as they fit.
+    fn of(parts: &[&[u8]]) -> Self {
+        let mut id = Self {
+            text: [0; LONGEST],
+            length: 0,
+        };
+        for part in parts {
+            let end = id.length + part.len();
+            if let Some(place) = id.text.get_mut(id.length..end) {
+                place.copy_from_slice(part);
+                id.length = end;
+            }
+        }
+        id
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        let text = self.text.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
     }
 
     /// As the value of a header.
     pub fn header(&self) -> HeaderValue {
-        self.0.clone()
+        HeaderValue::from_str(self.as_str()).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 
@@ -50,9 +67,7 @@ impl std::fmt::Display for RequestId {
 
 /// The id of the request that is being handled; `-` outside of any.
 pub fn current() -> RequestId {
-    CURRENT
-        .try_with(Clone::clone)
-        .unwrap_or(RequestId(HeaderValue::from_static("-")))
+    CURRENT.try_with(|id| *id).unwrap_or_else(|_| RequestId::of(&[b"-"]))
 }
 
 /// Runs `work` as part of the request of that id.
@@ -66,18 +81,14 @@ fn is_sane(id: &[u8]) -> bool {
 }
 
 /// An id that no other request of this process has, and hardly one of another.
-fn new() -> HeaderValue {
-    static PROCESS: LazyLock<u64> = LazyLock::new(|| {
+fn new() -> RequestId {
+    static PROCESS: LazyLock<String> = LazyLock::new(|| {
         let mut bytes = [0; size_of::<u64>()];
         // Without randomness the ids of two processes may be the same, and still tell the requests of each apart.
         let _ = OsRandom.fill(&mut bytes);
-        u64::from_be_bytes(bytes)
+        format!("{:016x}-", u64::from_be_bytes(bytes))
     });
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    let mut text = Cursor::new([0; LONGEST]);
-    // 16 digits, a hyphen and at most 20 digits always fit.
-    let _ = write!(text, "{:016x}-{}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
-    let length = usize::try_from(text.position()).unwrap_or_default();
-    let text = text.get_ref().get(..length).unwrap_or_default();
-    HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("-"))
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    RequestId::of(&[PROCESS.as_bytes(), itoa::Buffer::new().format(number).as_bytes()])
 }

@@ -90,8 +90,8 @@ impl Lines {
             whole.to_string().trim_end_matches('Z').clone_into(time);
         }
         let until_second = time.len();
+        push_thousandths(time, now.micros().rem_euclid(1_000_000) / 1000);
         // Nothing that is written to memory fails.
-        let _ = write!(time, ".{:03}Z", now.micros().rem_euclid(1_000_000) / 1000);
         let _ = match format {
             LogFormat::Text => text_line(text, time, padded(record.level()), record),
             LogFormat::Json => json_line(text, time, record),
@@ -105,6 +105,15 @@ impl Lines {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn push_thousandths(text: &mut String, thousandths: i64) {
+    let padding = match thousandths {
+        ..10 => ".00",
+        10..100 => ".0",
+        _ => ".",
+    };
+    text.extend([padding, itoa::Buffer::new().format(thousandths), "Z"]);
 }
 
 impl Waiting {
@@ -183,12 +192,27 @@ fn text_line(out: &mut String, time: &str, level: &str, record: &Record<'_>) -> 
     visit(record, |key, value| {
         out.extend([" ", key, "="]);
         match value {
-            Field::Number(number) => write!(out, "{number}"),
-            Field::Text(text) if text.bytes().any(|byte| b" \"".contains(&byte)) => write_json(out, text),
+            Field::Number(number) => out.write_str(itoa::Buffer::new().format(number)),
+            Field::Text(text) if needs_quotes(text) => write_json(out, text),
             Field::Text(text) => out.write_str(text),
+            Field::Other(value) => {
+                let begin = out.len();
+                write!(out, "{value}")?;
+                if out.get(begin..).is_some_and(needs_quotes) {
+                    let text = out.split_off(begin);
+                    write_json(out, &text)?;
+                }
+                Ok(())
+            }
         }
     })?;
     out.write_char('\n')
+}
+
+fn needs_quotes(text: &str) -> bool {
+    // Without an end at the first one, many bytes are looked at at once.
+    text.bytes()
+        .fold(false, |found, byte| found | matches!(byte, b' ' | b'"'))
 }
 
 fn write_message(out: &mut String, record: &Record<'_>) -> fmt::Result {
@@ -212,8 +236,9 @@ fn json_line(out: &mut String, time: &str, record: &Record<'_>) -> fmt::Result {
         write_json(out, key)?;
         out.push(':');
         match value {
-            Field::Number(number) => write!(out, "{number}"),
+            Field::Number(number) => out.write_str(itoa::Buffer::new().format(number)),
             Field::Text(text) => write_json(out, text),
+            Field::Other(value) => write_json(out, &value.to_string()),
         }
     })?;
     out.write_str("}\n")
@@ -228,6 +253,7 @@ fn write_json(out: &mut String, text: &str) -> fmt::Result {
 enum Field<'v> {
     Number(u64),
     Text(&'v str),
+    Other(Value<'v>),
 }
 
 /// Gives the fields of a record to `write`, one after the other.
@@ -239,7 +265,7 @@ fn visit(record: &Record<'_>, write: impl FnMut(&str, Field<'_>) -> fmt::Result)
             match (value.to_u64(), value.to_borrowed_str()) {
                 (Some(number), _) => write(key.as_str(), Field::Number(number)),
                 (None, Some(text)) => write(key.as_str(), Field::Text(text)),
-                (None, None) => write(key.as_str(), Field::Text(&value.to_string())),
+                (None, None) => write(key.as_str(), Field::Other(value)),
             }?;
             Ok(())
         }
