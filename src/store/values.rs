@@ -97,3 +97,104 @@ fn answer(questions: impl Iterator<Item = Question>, pool: &Pool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        domain::{
+            actor::{Actor, ActorKind},
+            cidr::CidrBlocks,
+            clock::Timestamp,
+            name::TokenName,
+            permission::PermissionSet,
+            random::OsRandom,
+            token::{Change, Token, TokenId},
+            value::TokenValue,
+        },
+        store::{Store, Usage, url::DatabaseUrl},
+    };
+
+    fn store(directory: &tempfile::TempDir) -> Store {
+        let usage = Usage {
+            patience: Duration::from_secs(5),
+            keeps_sessions: true,
+        };
+        let url = DatabaseUrl::Sqlite(directory.path().join("v.db"));
+        Store::open(&url, true, usage).unwrap().0
+    }
+
+    fn token() -> Token {
+        let by = Actor {
+            id: "admin".to_owned(),
+            kind: ActorKind::User,
+        };
+        let at = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
+        Token {
+            id: TokenId::generate(&OsRandom).unwrap(),
+            name: TokenName::parse("n").unwrap(),
+            permissions: PermissionSet::default(),
+            allowed_cidr_blocks: CidrBlocks::default(),
+            has_value: true,
+            created: Change { at, by },
+            updated: None,
+            rotated_at: None,
+            last_used_at: None,
+            expires_at: None,
+        }
+    }
+
+    fn value() -> ValueHash {
+        TokenValue::generate(&OsRandom).unwrap().hash()
+    }
+
+    /// What those are told who ask about `values` together.
+    fn ask(store: &Store, values: &[ValueHash]) -> Vec<Answer> {
+        let waiting = Arc::default();
+        let (questions, answers): (Vec<_>, Vec<_>) = values
+            .iter()
+            .map(|value| {
+                let (reply, answer) = oneshot::channel();
+                let (value, waiting) = (*value, Waiting::new(&waiting));
+                (Question { value, waiting, reply }, answer)
+            })
+            .unzip();
+        answer(questions.into_iter(), &store.pool);
+        answers
+            .into_iter()
+            .map(|answer| answer.blocking_recv().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn each_is_told_whose_theirs_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory);
+        let [(one, first), (other, rotated)] = [(token(), value()), (token(), value())];
+        let (latest, until) = (value(), one.created.at);
+        let insert = |conn: &mut _| {
+            tokens::insert(conn, &one, Some(&first))?;
+            tokens::insert(conn, &other, Some(&rotated))?;
+            tokens::replace_value(conn, &other, &latest, Some(until))
+        };
+        assert!(store.pool.with(insert).unwrap());
+        let answers = ask(&store, &[latest, value(), first, rotated, first]);
+        let told: Vec<_> = answers
+            .into_iter()
+            .map(|answer| answer.unwrap().map(|(token, until)| (token.id, until)))
+            .collect();
+        let (one, other) = (Some((one.id, None)), other.id);
+        assert_eq!(told, [Some((other, None)), None, one, Some((other, Some(until))), one]);
+    }
+
+    #[test]
+    fn all_are_told_that_the_store_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory);
+        directory.close().unwrap();
+        let answers = ask(&store, &[value(), value()]);
+        assert!(answers.iter().all(Result::is_err), "{}", answers.len());
+    }
+}
