@@ -9,6 +9,7 @@ mod frame;
 mod legacy;
 mod permissions;
 mod session;
+mod sign_in;
 mod text;
 mod tokens;
 mod when;
@@ -54,10 +55,10 @@ pub fn routes() -> impl HttpServiceFactory {
         .service(resource("", "GET, HEAD").route(get().to(lead_here)))
         .service(
             resource("/sign-in", "GET, HEAD, POST")
-                .route(get().to(session::form))
-                .route(web::post().to(session::sign_in)),
+                .route(get().to(sign_in::form))
+                .route(web::post().to(sign_in::sign_in)),
         )
-        .service(resource("/sign-out", "POST").route(web::post().to(session::sign_out)))
+        .service(resource("/sign-out", "POST").route(web::post().to(sign_in::sign_out)))
         .service(token_routes())
         .service(
             resource("/admins", "GET, HEAD, POST")

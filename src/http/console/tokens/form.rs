@@ -213,8 +213,9 @@ pub async fn create(request: HttpRequest, Posted { who, fields }: Posted) -> Res
         Ok(wanted) => wanted,
         Err(filled) => return page_with(StatusCode::BAD_REQUEST, &new_form(frame, mark, filled)),
     };
+    let id = id_of(&key, &mark)?;
     let new = NewToken {
-        id: Some(id_of(&key, &mark)?),
+        id: Some(id),
         name: wanted.name,
         permissions: Some(wanted.permissions),
         allowed_cidr_blocks: Some(wanted.blocks),
@@ -223,10 +224,7 @@ pub async fn create(request: HttpRequest, Posted { who, fields }: Posted) -> Res
     let texts = frame.texts;
     match state(&request)?.service.create(call, new).await {
         Ok((token, value)) => page(&ValuePage::new(frame, &request, texts.made_title, &token, &value)),
-        Err(Error::Conflict(_)) => {
-            let id = id_of(&key, &mark)?;
-            Ok(see_other(&format!("{}/tokens/{id}?seen=made", frame.base)))
-        }
+        Err(Error::Conflict(_)) => Ok(see_other(&format!("{}/tokens/{id}?seen=made", frame.base))),
         Err(other) => Err(other.into()),
     }
 }
