@@ -154,6 +154,11 @@ fn a_server_that_was_stopped_believes_nothing(lab: &Lab) {
         for _ in 0..2 {
             stopped.client.get(&path, As::Key(&value)).expect(200);
         }
+        // Stopped while it writes that, it would keep everybody else from writing.
+        let written = format!("SELECT id AS found FROM tokens WHERE id = '{id}' AND last_used_at IS NOT NULL");
+        eventually("its use is written", || {
+            (!lab.store.texts(&written).is_empty()).then_some(())
+        });
         stopped.signal("STOP");
         app.delete(&format!("{TOKENS}/{id}"), As::Admin).expect(204);
         // The promise begins with the answer; what the stopped server is asked later than that it must refuse.
