@@ -158,8 +158,8 @@ test("/console takes no form whose key is wrong", async (newPage) => {
 for (const [origin, has, outcome] of [
   // A page on another port is of the same site: the cookie comes with its forms, and the key does not.
   ["http://127.0.0.1:9999", "a cookie", (page) => told(page, FORGED)],
-  // One of another site brings no cookie.
-  ["http://elsewhere.test", "no cookie", (page) => title(page, "Sign in")],
+  // One of another site brings no cookie: the form is not taken, and the browser is led to the first page.
+  ["http://elsewhere.test", "no cookie", (page) => title(page, "API tokens")],
 ]) {
   test(`/console takes no form from ${origin}, which sends ${has}`, async (newPage) => {
     const { id, value } = await newToken(root, "wanted elsewhere");
@@ -176,3 +176,21 @@ for (const [origin, has, outcome] of [
     assert.equal((await self(root, value)).id, id);
   });
 }
+
+test("/console: a link of another site leads to its page, by the sign-in for those who have not signed in", async (newPage) => {
+  const origin = "http://elsewhere.test";
+  const expected = [new RegExp(`request to another host: ${origin}/`)];
+  for (const open of [signedIn, (make, _, options) => make(options)]) {
+    const page = await open(newPage, root, { expected });
+    const body = `<a href="${root.url}/console/audit?door=console">See this</a>`;
+    await page.route(`${origin}/`, (route) => route.fulfill({ contentType: "text/html", body }));
+    await page.goto(`${origin}/`);
+    await link(page, "See this").click();
+    if (open !== signedIn) {
+      await title(page, "Sign in");
+      await signIn(page);
+    }
+    await title(page, "Audit log");
+    assert.equal(page.url(), `${root.url}/console/audit?door=console`);
+  }
+});

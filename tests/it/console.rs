@@ -312,6 +312,11 @@ fn a_link_of_another_site_ends_no_session(lab: &Lab) {
     leads_to(&browser.get("/tokens"), "/console/sign-in");
     let page = browser.get("/sign-in").expect(200);
     assert!(!page.text.contains("Your session has ended."));
+    let cross_site = [("sec-fetch-site", "cross-site")];
+    let again = browser
+        .send("GET", "/sign-in?next=%2Flegacy", &cross_site, "")
+        .expect(200);
+    assert_eq!((again.header("refresh"), again.header("set-cookie")), (Some("0"), None));
     let given = browser.cookies.replace(shown);
     browser.cookies.borrow_mut().extend(given);
     assert!(browser.is_in());

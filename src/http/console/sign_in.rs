@@ -4,7 +4,10 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
     cookie::{Cookie, time::Duration},
     dev::Payload,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderName},
+    },
 };
 use askama::Template;
 use futures_util::future::LocalBoxFuture;
@@ -12,6 +15,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::{
+    POLICY,
     fields::Fields,
     frame::Frame,
     page, page_with, see_other,
@@ -24,9 +28,13 @@ use crate::{
         error::Failure,
         extract::{Body, origin, query::read_query, state},
         observe::CalledBy,
+        page::html,
     },
     service::Error,
 };
+
+/// From where a browser was led to a page (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The cookie in which a browser keeps the key of the form by which somebody signs in. It is none of a session: a browser that comes by
 /// another site's link does not show that one, and must not lose it.
@@ -57,6 +65,13 @@ struct SignInQuery {
 /// `GET /console/sign-in`: the form. Somebody who has signed in is led on.
 pub async fn form(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let query: SignInQuery = read_query(&request, &[&["next", "over", "done"]])?;
+    if request
+        .headers()
+        .get(FETCH_SITE)
+        .is_some_and(|site| site == "cross-site")
+    {
+        return Ok(ask_again());
+    }
     let service = &state(&request)?.service;
     if let Some(key) = key(&request, COOKIE)
         && service.resume_session(&key).await?.is_some()
@@ -85,6 +100,16 @@ pub async fn form(request: HttpRequest) -> Result<HttpResponse, Failure> {
         refusal: None,
     };
     Ok(with_key(page(&template)?, &request, FORM_COOKIE, &path, &key))
+}
+
+/// A page that asks for itself again. A browser that was led here by another site's link shows no session (`SameSite=Strict`); it does when
+/// it comes from a page of this one.
+fn ask_again() -> HttpResponse {
+    let mut response = html(String::new(), POLICY);
+    response
+        .headers_mut()
+        .insert(header::REFRESH, header::HeaderValue::from_static("0"));
+    response
 }
 
 /// The form of somebody who has not signed in.
