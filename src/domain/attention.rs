@@ -52,13 +52,6 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        actor::{Actor, ActorKind},
-        cidr::CidrBlocks,
-        name::TokenName,
-        permission::PermissionSet,
-        token::{Change, TokenId},
-    };
 
     const DAY: i64 = 86_400_000_000;
 
@@ -67,21 +60,9 @@ mod tests {
     }
 
     fn token() -> Token {
-        let by = Actor {
-            id: "admin".to_owned(),
-            kind: ActorKind::User,
-        };
         Token {
-            id: TokenId::of_random_bytes([7; 16]),
-            name: TokenName::parse("n").unwrap(),
-            permissions: PermissionSet::default(),
-            allowed_cidr_blocks: CidrBlocks::default(),
-            has_value: true,
-            created: Change { at: day(1000), by },
-            updated: None,
-            rotated_at: None,
             last_used_at: Some(day(1000)),
-            expires_at: None,
+            ..Token::sample(day(1000))
         }
     }
 

@@ -81,6 +81,29 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
 }
 
+#[cfg(test)]
+impl Token {
+    /// A token for tests, made by an admin at that time, with a value and nothing else.
+    pub(crate) fn sample(made_at: Timestamp) -> Self {
+        let by = Actor {
+            id: "admin".to_owned(),
+            kind: super::actor::ActorKind::User,
+        };
+        Self {
+            id: TokenId::generate(&super::random::OsRandom).unwrap(),
+            name: TokenName::parse("n").unwrap(),
+            permissions: PermissionSet::default(),
+            allowed_cidr_blocks: CidrBlocks::default(),
+            has_value: true,
+            created: Change { at: made_at, by },
+            updated: None,
+            rotated_at: None,
+            last_used_at: None,
+            expires_at: None,
+        }
+    }
+}
+
 /// That somebody did something at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

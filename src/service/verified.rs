@@ -230,15 +230,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        actor::{Actor, ActorKind},
-        cidr::CidrBlocks,
-        name::TokenName,
-        permission::PermissionSet,
-        random::{OsRandom, Random},
-        token::Change as TokenChange,
-        value::TokenValue,
-    };
+    use crate::domain::{random::OsRandom, value::TokenValue};
 
     const NOW: i64 = 1_800_000_000_000_000;
 
@@ -247,24 +239,7 @@ mod tests {
     }
 
     fn token() -> (Credential, Token) {
-        let random: &dyn Random = &OsRandom;
-        let by = Actor {
-            id: "admin".to_owned(),
-            kind: ActorKind::User,
-        };
-        let token = Token {
-            id: TokenId::generate(random).unwrap(),
-            name: TokenName::parse("n").unwrap(),
-            permissions: PermissionSet::default(),
-            allowed_cidr_blocks: CidrBlocks::default(),
-            has_value: true,
-            created: TokenChange { at: time(NOW), by },
-            updated: None,
-            rotated_at: None,
-            last_used_at: None,
-            expires_at: None,
-        };
-        (new_value(), token)
+        (new_value(), Token::sample(time(NOW)))
     }
 
     fn new_value() -> Credential {

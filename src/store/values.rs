@@ -104,16 +104,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{
-            actor::{Actor, ActorKind},
-            cidr::CidrBlocks,
-            clock::Timestamp,
-            name::TokenName,
-            permission::PermissionSet,
-            random::OsRandom,
-            token::{Change, Token, TokenId},
-            value::TokenValue,
-        },
+        domain::{clock::Timestamp, random::OsRandom, token::Token, value::TokenValue},
         store::{Store, Usage, url::DatabaseUrl},
     };
 
@@ -127,23 +118,7 @@ mod tests {
     }
 
     fn token() -> Token {
-        let by = Actor {
-            id: "admin".to_owned(),
-            kind: ActorKind::User,
-        };
-        let at = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
-        Token {
-            id: TokenId::generate(&OsRandom).unwrap(),
-            name: TokenName::parse("n").unwrap(),
-            permissions: PermissionSet::default(),
-            allowed_cidr_blocks: CidrBlocks::default(),
-            has_value: true,
-            created: Change { at, by },
-            updated: None,
-            rotated_at: None,
-            last_used_at: None,
-            expires_at: None,
-        }
+        Token::sample(Timestamp::from_micros(1_800_000_000_000_000).unwrap())
     }
 
     fn value() -> ValueHash {
