@@ -89,7 +89,7 @@ fn calls(criterion: &mut Criterion) {
     };
     let (store, _) = Store::open(&url, true, usage).unwrap();
     let service = Service::new(store, Arc::new(SystemClock), Arc::new(OsRandom)).unwrap();
-    service.follow_changes(&url, None).unwrap();
+    service.subscribe(&url, None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -13,15 +13,15 @@ pub mod legacy_usage;
 mod passwords;
 pub mod sessions;
 mod throttle;
+mod token_cache;
 pub mod tokens;
 mod transaction;
 mod unwritten;
-mod verified;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::{Error, Refusal};
-pub use verified::Recognised;
+pub use token_cache::VerifiedToken;
 
 use crate::{
     domain::{
@@ -31,7 +31,7 @@ use crate::{
     },
     store::{
         Store, admins as admin_rows, audit as event_rows,
-        feed::{self, Following, Listener},
+        feed::{self, FeedHandle, Listener},
         legacy_usage as legacy_rows, tokens as token_rows,
         url::DatabaseUrl,
     },
@@ -40,8 +40,8 @@ use figures::Figures;
 use legacy_usage::Forgotten;
 use passwords::Passwords;
 use throttle::Throttle;
+use token_cache::TokenCache;
 use unwritten::Unwritten;
-use verified::Verified;
 
 /// The use cases, over one store.
 pub struct Service {
@@ -52,9 +52,9 @@ pub struct Service {
     throttle: Throttle,
     unwritten: Arc<Unwritten>,
     forgotten: Forgotten,
-    verified: Arc<Verified>,
+    token_cache: Arc<TokenCache>,
     figures: Arc<Figures>,
-    following: Mutex<Following>,
+    feed: Mutex<FeedHandle>,
 }
 
 impl Service {
@@ -68,8 +68,8 @@ impl Service {
             throttle: Throttle::default(),
             unwritten: Arc::default(),
             forgotten: Forgotten::default(),
-            verified: Arc::default(),
-            following: Mutex::default(),
+            token_cache: Arc::default(),
+            feed: Mutex::default(),
             figures: Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?),
             store,
             clock,
@@ -77,26 +77,26 @@ impl Service {
         })
     }
 
-    /// Begins to hear of the changes that others make at `database`, and with that to believe what it has verified. `announcer` is where
-    /// PostgreSQL announces them, when that is not the same.
+    /// Subscribes to the changes that others make at `database`; from then on verified credentials are cached. `announcer` is where
+    /// PostgreSQL announces changes, if that is another address.
     ///
     /// # Errors
-    /// When there is no thread to be had.
-    pub fn follow_changes(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
-        let listener = Arc::clone(&self.verified) as Arc<dyn Listener>;
+    /// When a thread cannot be started.
+    pub fn subscribe(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
+        let listener = Arc::clone(&self.token_cache) as Arc<dyn Listener>;
         let announcer = announcer.unwrap_or(database);
-        let following = feed::follow(database.clone(), announcer.clone(), &listener);
-        self.replace_following(following.map_err(|error| Error::Internal(error.into()))?);
+        let handle = feed::subscribe(database.clone(), announcer.clone(), &listener);
+        self.replace_feed(handle.map_err(|error| Error::Internal(error.into()))?);
         Ok(())
     }
 
-    /// Hears of no more changes, and with that asks the store about every credential again before long.
-    pub fn stop_following(&self) {
-        self.replace_following(Following::default());
+    /// Stops the change feed. Cached tokens expire within `SURE_FOR`; after that every lookup goes to the store.
+    pub fn unsubscribe(&self) {
+        self.replace_feed(FeedHandle::default());
     }
 
-    fn replace_following(&self, following: Following) {
-        *self.following.lock().unwrap_or_else(PoisonError::into_inner) = following;
+    fn replace_feed(&self, handle: FeedHandle) {
+        *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = handle;
     }
 
     /// The present time.

@@ -107,7 +107,7 @@ pub fn open_service_with(
 /// When the address is taken, the certificate cannot be used, or the store fails.
 pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running, StartError> {
     let config = settings.http_config()?;
-    service.follow_changes(
+    service.subscribe(
         &settings.store.database_url,
         settings.store.notify_database_url.as_ref(),
     )?;
@@ -253,7 +253,7 @@ impl Running {
         ending.notify_one();
         flushing.await.map_err(std::io::Error::other)?;
         let flushed = self.service.flush().await;
-        self.service.stop_following();
+        self.service.unsubscribe();
         flushed?;
         Ok(ended?)
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{Invalid, clock::Timestamp},
-    service::Recognised,
+    service::VerifiedToken,
 };
 
 /// What `POST /introspect` takes; other parameters, `token_type_hint` among them, are ignored.
@@ -58,8 +58,8 @@ pub struct Introspection {
     exp: Option<i64>,
 }
 
-impl From<Recognised> for Introspection {
-    fn from(Recognised { token, works_until, .. }: Recognised) -> Self {
+impl From<VerifiedToken> for Introspection {
+    fn from(VerifiedToken { token, works_until, .. }: VerifiedToken) -> Self {
         let id = token.id.to_string();
         let issued_at = match works_until {
             // When the value of a grace period was made is not kept.

@@ -7,9 +7,9 @@ use secrecy::SecretString;
 use super::{
     Error, Refusal, Service,
     figures::{Kind, Outcome},
+    token_cache::{Credential, VerifiedToken},
     transaction::may_be_used,
     unwritten::Subject,
-    verified::{Credential, Recognised},
 };
 use crate::{
     domain::{
@@ -42,7 +42,7 @@ impl Service {
     /// [`Error::Unauthenticated`] when no token has that value, or it has expired, or may not be used from there.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
         let value = ValueHash::of_presented(presented);
-        let Recognised { token, .. } = self.admit(Kind::Value, value.map(Credential::Value), origin).await?;
+        let VerifiedToken { token, .. } = self.admit(Kind::Value, value.map(Credential::Value), origin).await?;
         value
             .map(|value| Caller::Token(token, value))
             .ok_or(Error::Unauthenticated(Refusal::Value))
@@ -53,7 +53,12 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::authenticate_value`]; [`Error::Forbidden`] when the token lacks a permission.
-    pub async fn verify(&self, shown: Shown<'_>, required: PermissionSet, origin: Origin) -> Result<Recognised, Error> {
+    pub async fn verify(
+        &self,
+        shown: Shown<'_>,
+        required: PermissionSet,
+        origin: Origin,
+    ) -> Result<VerifiedToken, Error> {
         let (kind, credential) = match shown {
             Shown::Value(text) => (Kind::Value, ValueHash::of_presented(text).map(Credential::Value)),
             Shown::LegacyUuid(text) => (Kind::LegacyUuid, TokenId::parse(text).map(Credential::LegacyUuid)),
@@ -74,7 +79,7 @@ impl Service {
         call: &Call,
         presented: &str,
         client: Option<IpAddr>,
-    ) -> Result<Option<Recognised>, Error> {
+    ) -> Result<Option<VerifiedToken>, Error> {
         authorize(&call.caller, Operation::Read, None)?;
         let now = self.clock.now();
         let origin = Origin { client, ..call.origin };
@@ -100,7 +105,7 @@ impl Service {
     }
 
     /// The token of that credential, if there is one and it may be used, and now it is.
-    async fn admit(&self, kind: Kind, credential: Option<Credential>, origin: Origin) -> Result<Recognised, Error> {
+    async fn admit(&self, kind: Kind, credential: Option<Credential>, origin: Origin) -> Result<VerifiedToken, Error> {
         let now = self.clock.now();
         let recognised = match credential {
             Some(credential) => self.recognise(credential, now).await?,
@@ -119,8 +124,8 @@ impl Service {
     }
 
     /// The token of that credential: remembered, or asked for.
-    async fn recognise(&self, credential: Credential, now: Timestamp) -> Result<Option<Recognised>, Error> {
-        let remembered = self.verified.get(&credential, now);
+    async fn recognise(&self, credential: Credential, now: Timestamp) -> Result<Option<VerifiedToken>, Error> {
+        let remembered = self.token_cache.get(&credential, now);
         self.figures.looked_up(remembered.is_some());
         if remembered.is_some() {
             return Ok(remembered);
@@ -129,8 +134,8 @@ impl Service {
         Box::pin(self.look_up(credential)).await
     }
 
-    async fn look_up(&self, credential: Credential) -> Result<Option<Recognised>, Error> {
-        let era = self.verified.era();
+    async fn look_up(&self, credential: Credential) -> Result<Option<VerifiedToken>, Error> {
+        let generation = self.token_cache.generation();
         let found = match credential {
             Credential::Value(value) => self.store.find_by_value(value).await?,
             Credential::LegacyUuid(id) => {
@@ -141,8 +146,8 @@ impl Service {
         let now = self.clock.now();
         let works = found.filter(|(_, works_until)| works_until.is_none_or(|end| end > now));
         Ok(works.map(|(token, works_until)| {
-            let recognised = Recognised::new(token, works_until);
-            self.verified.remember(era, credential, recognised.clone());
+            let recognised = VerifiedToken::new(token, works_until);
+            self.token_cache.insert(generation, credential, recognised.clone());
             recognised
         }))
     }

@@ -227,17 +227,17 @@ impl Service {
             // Whether it has ended or not is seen in the figures.
             let _ = tokio::time::timeout(WAIT, counting).await;
         }
-        let knowledge = self.verified.knowledge();
+        let stats = self.token_cache.stats();
         figures
             .remembered
-            .set(i64::try_from(knowledge.credentials).unwrap_or(i64::MAX));
+            .set(i64::try_from(stats.credentials).unwrap_or(i64::MAX));
         #[expect(clippy::cast_precision_loss, reason = "a metric is a float; it is exact up to 2^53")]
         figures
             .revision
-            .set(knowledge.revision.map_or(f64::NAN, |number| number as f64));
+            .set(stats.revision.map_or(f64::NAN, |number| number as f64));
         figures
             .revision_age
-            .set(knowledge.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+            .set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         let answered = tokio::time::timeout(WAIT, self.ready()).await;
         figures.store_up.set(matches!(answered, Ok(Ok(()))).into());
         let store = self.store.state();

@@ -176,14 +176,14 @@ impl Service {
             }
             report.written = true;
             let change = outdates
-                .then(|| revision::advance(conn, revision::Outdated::More))
+                .then(|| revision::advance(conn, revision::Invalidation::More))
                 .transpose()?;
             Ok((report, change))
         };
         match self.store.write_within(Duration::MAX, work).await {
             Ok((report, change)) => {
                 if let Some(change) = change {
-                    self.verified.hear_change(&change);
+                    self.token_cache.apply_change(&change);
                 }
                 Ok(report)
             }

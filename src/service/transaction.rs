@@ -18,7 +18,7 @@ use crate::{
     store::{
         AnyConnection, StoreError, admins, audit,
         feed::Listener,
-        revision::{self, Outdated},
+        revision::{self, Invalidation},
         tokens,
     },
 };
@@ -32,7 +32,7 @@ pub struct Transaction<'c> {
     /// When it is made.
     pub now: Timestamp,
     origin: Origin,
-    outdates: Option<Outdated>,
+    invalidation: Option<Invalidation>,
 }
 
 /// Something that was done.
@@ -58,8 +58,8 @@ impl Transaction<'_> {
     /// Remembers what is done, an event for each.
     pub fn record_all(&mut self, deeds: Vec<Deed>) -> Result<(), Error> {
         for deed in deeds.iter().filter(|deed| deed.action.outdates()) {
-            let outdated = deed.token_id.map_or(Outdated::Admin, Outdated::Token);
-            self.outdates = Some(self.outdates.map_or(outdated, |_| Outdated::More));
+            let invalidation = deed.token_id.map_or(Invalidation::Admin, Invalidation::Token);
+            self.invalidation = Some(self.invalidation.map_or(invalidation, |_| Invalidation::More));
         }
         let event = |deed: Deed| AuditEvent {
             at: self.now,
@@ -109,17 +109,19 @@ impl Service {
                     caller,
                     now,
                     origin: call.origin,
-                    outdates: None,
+                    invalidation: None,
                 };
                 let done = work(&mut transaction, locked)?;
-                let outdated = transaction.outdates;
-                let change = outdated.map(|outdated| revision::advance(conn, outdated)).transpose()?;
+                let invalidation = transaction.invalidation;
+                let change = invalidation
+                    .map(|invalidation| revision::advance(conn, invalidation))
+                    .transpose()?;
                 Ok::<_, Error>((done, change))
             })
             .await?;
         // Others hear of it by the feed; this server has forgotten before it answers.
         if let Some(change) = change {
-            self.verified.hear_change(&change);
+            self.token_cache.apply_change(&change);
         }
         Ok(done)
     }

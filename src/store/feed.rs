@@ -1,4 +1,4 @@
-//! Hears of the changes that other servers and the command line make.
+//! The change feed: reports the changes that other servers and the command line make.
 
 use std::{
     sync::{
@@ -27,27 +27,27 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often PostgreSQL's announcements are looked at: this asks nobody, and only reads what has arrived.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Who wants to hear of changes.
+/// A subscriber of the feed.
 pub trait Listener: Send + Sync + 'static {
-    /// The store is asked on a new connection: it may be another one than before, or have lost changes.
-    fn begin(&self);
+    /// Discards all state: the feed has a new connection, which may lead to another store, or to one that has lost changes.
+    fn reset(&self);
 
-    /// At `asked_at` the store had come that far.
-    fn hear_revision(&self, revision: Revision, asked_at: Instant);
+    /// Takes the answer to a poll that was sent at `asked_at`.
+    fn observe_revision(&self, revision: Revision, asked_at: Instant);
 
-    /// A change was announced, of this store or of another.
-    fn hear_change(&self, change: &Change);
+    /// Takes a change that was announced, of this store or of another one in the same database.
+    fn apply_change(&self, change: &Change);
 }
 
-/// The threads that hear of changes. They end when this is dropped, which waits for them: one that is still at work in libpq or OpenSSL
-/// when the process ends makes it crash.
+/// The threads of the feed. Dropping the handle stops them and waits for them: a thread that is still inside libpq or OpenSSL when the
+/// process exits crashes it.
 #[derive(Default)]
-pub struct Following {
+pub struct FeedHandle {
     stops: Vec<mpsc::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Drop for Following {
+impl Drop for FeedHandle {
     fn drop(&mut self) {
         self.stops.clear();
         for thread in self.threads.drain(..) {
@@ -57,48 +57,48 @@ impl Drop for Following {
     }
 }
 
-/// Tells `listener` of changes, on threads of their own.
+/// Reports changes to `listener`, on dedicated threads.
 ///
-/// The count of changes at `database` is what can be relied on. On PostgreSQL changes are also announced, on a connection to `announcer`,
-/// and are heard of within milliseconds; when that connection breaks or hangs, or a pooler swallows the announcements, nothing else is lost.
+/// Correctness rests on polling the revision at `database`. On PostgreSQL changes are also announced, on a connection to `announcer`, and
+/// arrive within milliseconds; if that connection breaks or hangs, or a pooler swallows the announcements, only that speed is lost.
 ///
 /// # Errors
-/// When there are no threads to be had.
-pub fn follow(
+/// When a thread cannot be started.
+pub fn subscribe(
     database: DatabaseUrl,
     announcer: DatabaseUrl,
     listener: &Arc<dyn Listener>,
-) -> std::io::Result<Following> {
-    let mut following = Following::default();
+) -> std::io::Result<FeedHandle> {
+    let mut handle = FeedHandle::default();
     let keeps_sessions = announcer == database;
     if let DatabaseUrl::Postgres(_) = announcer {
-        let mut line = Line::new(announcer, true);
+        let mut reconnecting = Reconnecting::new(announcer, true);
         let listener = Arc::clone(listener);
-        following.repeat("announcements", LISTEN_INTERVAL, move || {
-            line.with(listen, |conn| hear_announcements(conn, listener.as_ref()));
+        handle.repeat("announcements", LISTEN_INTERVAL, move || {
+            reconnecting.with(listen, |conn| hear_announcements(conn, listener.as_ref()));
         })?;
     }
     let poll_interval = match database {
         DatabaseUrl::Sqlite(_) => FILE_POLL_INTERVAL,
         DatabaseUrl::Postgres(_) => SERVER_POLL_INTERVAL,
     };
-    let mut line = Line::new(database, keeps_sessions);
+    let mut reconnecting = Reconnecting::new(database, keeps_sessions);
     let listener = Arc::clone(listener);
-    following.repeat("count of changes", poll_interval, move || {
+    handle.repeat("count of changes", poll_interval, move || {
         let asked_at = Instant::now();
         let begin = |_: &mut AnyConnection| {
-            listener.begin();
+            listener.reset();
             Ok(())
         };
-        if let Some(revision) = line.with(begin, revision::current) {
-            listener.hear_revision(revision, asked_at);
+        if let Some(revision) = reconnecting.with(begin, revision::current) {
+            listener.observe_revision(revision, asked_at);
         }
     })?;
-    Ok(following)
+    Ok(handle)
 }
 
-impl Following {
-    /// Does `work` again and again, until this is dropped.
+impl FeedHandle {
+    /// Repeats `work` on a thread until the handle is dropped.
     fn repeat(
         &mut self,
         name: &str,
@@ -120,14 +120,14 @@ impl Following {
     }
 }
 
-/// A connection that is made again when it breaks, but not at once.
-struct Line {
+/// A connection that is reopened after a failure, with a pause between attempts.
+struct Reconnecting {
     connections: Connections,
     conn: Option<AnyConnection>,
     retry_at: Instant,
 }
 
-impl Line {
+impl Reconnecting {
     fn new(url: DatabaseUrl, keeps_sessions: bool) -> Self {
         let usage = Usage {
             patience: PATIENCE,
@@ -140,7 +140,7 @@ impl Line {
         }
     }
 
-    /// Does `work` on the connection, after `prepare` on a new one; nothing while there is none.
+    /// Runs `work` on the connection, after `prepare` on a new one. Returns `None` while there is no connection.
     fn with<T>(
         &mut self,
         prepare: impl FnOnce(&mut AnyConnection) -> Result<(), StoreError>,
@@ -174,7 +174,7 @@ fn hear_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> Resu
     if let AnyConnection::Postgres(conn) = conn {
         for announcement in conn.notifications_iter() {
             if let Some(change) = Change::parse(&announcement?.payload) {
-                listener.hear_change(&change);
+                listener.apply_change(&change);
             }
         }
     }

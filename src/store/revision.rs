@@ -31,14 +31,14 @@ pub struct Change {
     pub token: Option<TokenId>,
 }
 
-/// What of a change can make wrong what servers remember.
+/// What a change invalidates in the caches of all servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outdated {
-    /// An admin.
+pub enum Invalidation {
+    /// No token: an admin was changed.
     Admin,
-    /// This token.
+    /// One token.
     Token(TokenId),
-    /// More than one of those.
+    /// More than one token or admin.
     More,
 }
 
@@ -73,11 +73,11 @@ impl Change {
 ///
 /// # Errors
 /// When the store fails.
-pub fn advance(conn: &mut AnyConnection, outdated: Outdated) -> Result<Change, StoreError> {
-    let (token, steps) = match outdated {
-        Outdated::Admin => (None, 1),
-        Outdated::Token(id) => (Some(id), 1),
-        Outdated::More => (None, 2),
+pub fn advance(conn: &mut AnyConnection, invalidation: Invalidation) -> Result<Change, StoreError> {
+    let (token, steps) = match invalidation {
+        Invalidation::Admin => (None, 1),
+        Invalidation::Token(id) => (Some(id), 1),
+        Invalidation::More => (None, 2),
     };
     let (store_id, number) = diesel::update(revision::table)
         .set(revision::value.eq(revision::value + steps))
