@@ -1,6 +1,6 @@
 //! The time, and where it comes from.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Serialize, Serializer};
@@ -173,10 +173,16 @@ impl Serialize for Day {
     }
 }
 
-/// Where the time comes from; a test brings its own.
+/// The source of the time; tests inject their own.
+///
+/// Points in time that people and other programs see come from the wall clock, [`Clock::now`], which an administrator or NTP may set at any
+/// moment. Durations are measured on [`Clock::monotonic`], which nobody sets.
 pub trait Clock: Send + Sync {
-    /// The present time.
+    /// Returns the present time of the wall clock.
     fn now(&self) -> Timestamp;
+
+    /// Returns the present instant of the monotonic clock.
+    fn monotonic(&self) -> Instant;
 }
 
 /// The operating system's clock.
@@ -188,6 +194,10 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Timestamp(0).saturating_add(since_epoch.unwrap_or_default())
+    }
+
+    fn monotonic(&self) -> Instant {
+        Instant::now()
     }
 }
 

@@ -446,7 +446,7 @@ fn last_use_is_seen_at_once_and_kept(lab: &Lab) {
     let micros = crate::support::time(&used_at).micros().to_string();
     assert_eq!(lab.store.texts(stored), [micros.as_str()]);
     // A clock that was set back moves nothing back.
-    lab.clock.retreat(Duration::from_secs(5));
+    lab.clock.step_back(Duration::from_secs(5));
     let app = lab.app();
     app.get(&path("self"), As::Key(&value)).expect(200);
     app.stop();

@@ -14,7 +14,7 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::dev::ServerHandle;
@@ -144,36 +144,57 @@ impl Drop for TestApp {
     }
 }
 
-/// A clock that stands still until a test moves it.
-pub struct TestClock(AtomicI64);
+/// A wall clock and a monotonic clock that stand still until a test moves them.
+pub struct TestClock {
+    wall_micros: AtomicI64,
+    started: Instant,
+    elapsed_micros: AtomicU64,
+}
 
 impl Default for TestClock {
     fn default() -> Self {
-        Self(AtomicI64::new(time(START).micros()))
+        Self {
+            wall_micros: AtomicI64::new(time(START).micros()),
+            started: Instant::now(),
+            elapsed_micros: AtomicU64::new(0),
+        }
     }
 }
 
 impl TestClock {
+    /// Lets time pass on both clocks.
     pub fn advance(&self, by: Duration) {
-        self.0
-            .fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+        let micros = u64::try_from(by.as_micros()).unwrap();
+        self.elapsed_micros.fetch_add(micros, Ordering::SeqCst);
+        self.step_forward(by);
     }
 
-    pub fn retreat(&self, by: Duration) {
-        self.0
-            .fetch_sub(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    /// Sets the wall clock forward.
+    pub fn step_forward(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap();
+        self.wall_micros.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock back.
+    pub fn step_back(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap();
+        self.wall_micros.fetch_sub(micros, Ordering::SeqCst);
     }
 
     /// The time so many seconds from now, as the APIs write it.
     pub fn in_seconds(&self, seconds: i64) -> String {
-        let micros = self.0.load(Ordering::SeqCst) + seconds * 1_000_000;
+        let micros = self.wall_micros.load(Ordering::SeqCst) + seconds * 1_000_000;
         Timestamp::from_micros(micros).unwrap().to_string()
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst)).unwrap()
+        Timestamp::from_micros(self.wall_micros.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn monotonic(&self) -> Instant {
+        self.started + Duration::from_micros(self.elapsed_micros.load(Ordering::SeqCst))
     }
 }
 
