@@ -14,7 +14,10 @@ mod token;
 
 use std::{io, process::ExitCode};
 
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use clap_complete::Shell;
 
 use crate::{
@@ -118,7 +121,10 @@ impl From<service::Error> for CliError {
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not called right.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::from_arg_matches(&definition().get_matches()).unwrap_or_else(|error| error.exit());
+    let cli = definition()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .unwrap_or_else(|error| name_variables(error).exit());
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let done = actix_web::rt::System::new().block_on(execute(command));
     match done {
@@ -144,11 +150,45 @@ fn with_variables(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| match (arg.get_long(), arg.get_action()) {
         (None, _) | (_, ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version) => arg,
         (Some(long), _) => {
-            let variable = format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"));
-            arg.env(variable)
+            let variable = variable_of(long);
+            // Compose files and unit files write `NAME=` for a setting that is left alone.
+            if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
+                arg
+            } else {
+                arg.env(variable)
+            }
         }
     });
     command.mut_subcommands(with_variables)
+}
+
+/// Returns the variable of the flag `--long`.
+fn variable_of(long: &str) -> String {
+    format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"))
+}
+
+/// Adds to each flag in a usage error its variable, which may be where the value came from: `--workers <N> (TOKENBRIDGE_WORKERS)`.
+fn name_variables(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::UnknownArgument {
+        return error;
+    }
+    let named = |flag: String| match flag.strip_prefix("--") {
+        Some(rest) => {
+            let long = rest.split([' ', '=', '[']).next().unwrap_or(rest);
+            format!("{flag} ({})", variable_of(long))
+        }
+        None => flag,
+    };
+    for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
+        let value = match error.remove(kind) {
+            Some(ContextValue::String(flag)) => ContextValue::String(named(flag)),
+            Some(ContextValue::Strings(flags)) => ContextValue::Strings(flags.into_iter().map(named).collect()),
+            Some(other) => other,
+            None => continue,
+        };
+        error.insert(kind, value);
+    }
+    error
 }
 
 async fn execute(command: Command) -> Result<(), CliError> {
@@ -179,5 +219,104 @@ fn call() -> Call {
             door: Door::Cli,
             client: None,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ArgMatches;
+
+    use super::*;
+    use crate::domain::{brownout::Brownout, token::TokenId};
+
+    /// Calls `check` for each flag of each command, with the words of the command and the name of the flag.
+    fn for_each_flag(check: &mut dyn FnMut(&[String], &clap::Arg)) {
+        fn visit(command: &clap::Command, words: &[String], check: &mut dyn FnMut(&[String], &clap::Arg)) {
+            command.get_arguments().for_each(|arg| check(words, arg));
+            for subcommand in command.get_subcommands() {
+                let words = [words, &[subcommand.get_name().to_owned()]].concat();
+                visit(subcommand, &words, check);
+            }
+        }
+        visit(&definition(), &["tokenbridge".to_owned()], check);
+    }
+
+    #[test]
+    fn errors_name_flag_and_variable() {
+        let mut refused = 0;
+        for_each_flag(&mut |words, arg| {
+            let Some(long) = arg.get_long().filter(|_| arg.get_action().takes_values()) else {
+                return;
+            };
+            let arguments = [words, &[format!("--{long}=?")]].concat();
+            let Err(error) = definition().try_get_matches_from(&arguments) else {
+                return;
+            };
+            if [ErrorKind::InvalidValue, ErrorKind::ValueValidation].contains(&error.kind()) {
+                let text = name_variables(error).to_string();
+                assert!(text.contains(&format!("'--{long} <")), "{arguments:?}: {text}");
+                assert!(
+                    text.contains(&format!("> ({})'", variable_of(long))),
+                    "{arguments:?}: {text}"
+                );
+                refused += 1;
+            }
+        });
+        assert!(refused > 30, "{refused}");
+        for (arguments, told) in [
+            (&["--workers", "0"][..], "'--workers <N> (TOKENBRIDGE_WORKERS)'"),
+            (&["--tls-cert", "x"], "--tls-key <FILE> (TOKENBRIDGE_TLS_KEY)"),
+            (
+                &["audit", "--follow", "--until", "2030-01-01T00:00:00Z"],
+                "'--follow (TOKENBRIDGE_FOLLOW)' cannot be used with '--until <T> (TOKENBRIDGE_UNTIL)'",
+            ),
+            (&["--wrokers", "1"], "unexpected argument '--wrokers' found"),
+        ] {
+            let arguments = [&["tokenbridge"], arguments].concat();
+            let error = definition().try_get_matches_from(&arguments).unwrap_err();
+            let text = name_variables(error).to_string();
+            assert!(text.contains(told), "{arguments:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn blanks_around_list_items_are_ignored() {
+        fn items<T: Clone + std::fmt::Debug + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> String {
+            let items: Vec<&T> = matches.get_many(id).expect("the list was given").collect();
+            format!("{items:?}")
+        }
+        const UUID: &str = "d0ea6653-05e2-4d51-9d89-665cdfe86be6";
+        let mut lists = 0;
+        for_each_flag(&mut |words, arg| {
+            if arg.get_value_delimiter().is_none() {
+                return;
+            }
+            let long = arg.get_long().expect("a list is a flag");
+            let (item, read): (&str, fn(&ArgMatches, &str) -> String) = match long {
+                "trusted-proxy" => ("10.0.0.0/8", items::<ipnet::IpNet>),
+                "legacy-brownout" => ("2030-01-01T09:00Z/PT15M", items::<Brownout>),
+                "permission" => ("AlertRead", items::<String>),
+                "cidr" => ("10.0.0.0/8", items::<String>),
+                "only" => (UUID, items::<TokenId>),
+                other => panic!("--{other} needs an item here"),
+            };
+            let positional = words
+                .last()
+                .filter(|word| ["create", "import"].contains(&word.as_str()))
+                .map(|_| "x".to_owned());
+            let parse = |list: String| {
+                let arguments = words.iter().cloned().chain(positional.clone());
+                let matches = definition().get_matches_from(arguments.chain([format!("--{long}={list}")]));
+                let mut matches = &matches;
+                while let Some((_, deeper)) = matches.subcommand() {
+                    matches = deeper;
+                }
+                read(matches, arg.get_id().as_str())
+            };
+            assert_eq!(parse(format!(" {item} ,\t{item}\n")), parse(format!("{item},{item}")));
+            lists += 1;
+        });
+        // Two of `serve`, without a command, with it, and in `healthcheck`.
+        assert_eq!(lists, 2 * 3 + 3);
     }
 }

@@ -73,7 +73,7 @@ pub struct ServeSettings {
     pub workers: Option<NonZeroUsize>,
 
     /// Addresses or CIDR blocks of proxies that are believed when they tell the client's address; repeatable, or with commas
-    #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = block)]
+    #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = list_item(block))]
     pub trusted_proxy: Vec<IpNet>,
 
     /// The header in which they tell it
@@ -106,7 +106,7 @@ pub struct ServeSettings {
 
     /// When the legacy API answers 503 for a while, so that forgotten scripts show themselves, as 2030-01-31T09:00Z/PT15M or
     /// 2030-01-31T09:00Z/2030-01-31T09:15Z, 7 days at most; repeatable, or with commas
-    #[arg(long, value_name = "INTERVAL", value_delimiter = ',', value_parser = Brownout::parse)]
+    #[arg(long, value_name = "INTERVAL", value_delimiter = ',', value_parser = list_item(Brownout::parse))]
     pub legacy_brownout: Vec<Brownout>,
 
     /// Let the gate at /verify take the uuid of a legacy token that has never had a value
@@ -158,7 +158,7 @@ impl ServeSettings {
     pub fn http_config(&self) -> Result<Config, Invalid> {
         if let Some(sunset) = self.legacy_sunset.filter(|sunset| *sunset < self.legacy_deprecation) {
             let message = format!("{sunset} is earlier than the deprecation, {}", self.legacy_deprecation);
-            return Err(Invalid::new("--legacy-sunset", message));
+            return Err(Invalid::new("--legacy-sunset (TOKENBRIDGE_LEGACY_SUNSET)", message));
         }
         Ok(Config {
             base_path: self.base_path.clone(),
@@ -180,6 +180,25 @@ impl ServeSettings {
             },
         })
     }
+}
+
+/// Returns the value of a variable that belongs to no flag. An empty one counts as unset, as it does for the flags.
+///
+/// # Errors
+/// The value is not UTF-8.
+pub fn variable(name: &'static str) -> Result<Option<String>, Invalid> {
+    match std::env::var_os(name).filter(|value| !value.is_empty()) {
+        None => Ok(None),
+        Some(value) => value
+            .into_string()
+            .map(Some)
+            .map_err(|_| Invalid::new(name, "must be UTF-8")),
+    }
+}
+
+/// Returns a parser of one item of a list, which ignores blanks around the item.
+pub fn list_item<T, E>(parse: impl Fn(&str) -> Result<T, E> + Clone) -> impl Fn(&str) -> Result<T, E> + Clone {
+    move |text| parse(text.trim())
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {

@@ -19,7 +19,7 @@ use crate::{
         ImportOptions, Outcome, Report,
         rows::{self, Row},
     },
-    settings::{LogFormat, StoreSettings},
+    settings::{LogFormat, StoreSettings, list_item},
     startup::{logging, open_service},
 };
 use source::Source;
@@ -55,7 +55,7 @@ pub struct Import {
     #[arg(long)]
     with_admins: bool,
     /// Import this token alone; repeatable, or with commas
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = token_id)]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = list_item(token_id))]
     only: Vec<TokenId>,
     /// Write nothing, and say what would become of each row
     #[arg(long)]

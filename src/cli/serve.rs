@@ -7,9 +7,13 @@ use secrecy::SecretString;
 use crate::{
     domain::{Invalid, admin::Password, name::AdminName},
     service::Service,
-    settings::ServeSettings,
+    settings::{ServeSettings, variable},
     startup::{StartError, build, logging, open_service},
 };
+
+const USERNAME: &str = "TOKENBRIDGE_ADMIN_USERNAME";
+const PASSWORD: &str = "TOKENBRIDGE_ADMIN_PASSWORD";
+const PASSWORD_FILE: &str = "TOKENBRIDGE_ADMIN_PASSWORD_FILE";
 
 pub const FIRST_ADMIN_HELP: &str = "\
 First start: when there is no admin, TOKENBRIDGE_ADMIN_USERNAME (default: admin) and TOKENBRIDGE_ADMIN_PASSWORD, or
@@ -22,6 +26,8 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let service = Arc::new(open_service(&settings.store, true)?);
     if service.list_admins().await?.is_empty() {
         make_first_admin(&service).await?;
+    } else {
+        report_ignored_password()?;
     }
     let running = build(settings, service).await?;
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
@@ -55,21 +61,29 @@ async fn make_first_admin(service: &Service) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Logs that a password for the first admin has no effect any more, or whoever changed the variable would wait for one.
+fn report_ignored_password() -> Result<(), Invalid> {
+    for name in [PASSWORD, PASSWORD_FILE] {
+        if variable(name)?.is_some() {
+            log::info!(
+                "{name} is ignored: there is an admin already; change a password with `tokenbridge admin passwd NAME`"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The admin that the environment names for a first start.
 fn first_admin() -> Result<(AdminName, Option<Password>), StartError> {
-    const NAME: &str = "TOKENBRIDGE_ADMIN_USERNAME";
-    const PASSWORD: &str = "TOKENBRIDGE_ADMIN_PASSWORD";
-    const PASSWORD_FILE: &str = "TOKENBRIDGE_ADMIN_PASSWORD_FILE";
-    let name = AdminName::parse(std::env::var(NAME).unwrap_or_else(|_| "admin".to_owned()))?;
+    let name = AdminName::parse(variable(USERNAME)?.unwrap_or_else(|| "admin".to_owned()))?;
     let from_file = |path: String| {
         let text =
             std::fs::read_to_string(&path).map_err(|error| Invalid::new(PASSWORD_FILE, format!("{path}: {error}")))?;
         Ok::<_, Invalid>(text.trim_end_matches(['\r', '\n']).to_owned())
     };
-    let password = match (std::env::var(PASSWORD), std::env::var(PASSWORD_FILE)) {
-        (Ok(password), _) => Some(password),
-        (Err(_), Ok(path)) => Some(from_file(path)?),
-        (Err(_), Err(_)) => None,
+    let password = match variable(PASSWORD)? {
+        Some(password) => Some(password),
+        None => variable(PASSWORD_FILE)?.map(from_file).transpose()?,
     };
     let password = password
         .map(|text| Password::parse(SecretString::from(text)))

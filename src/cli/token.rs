@@ -23,7 +23,7 @@ use crate::{
         Service,
         tokens::{NewToken, Rotation, TokenRef},
     },
-    settings::StoreSettings,
+    settings::{StoreSettings, list_item},
     startup::open_service,
 };
 
@@ -35,10 +35,10 @@ pub enum TokenCommand {
         #[arg(value_parser = name)]
         name: TokenName,
         /// A permission that it holds; repeatable, or with commas [default: the two token permissions]
-        #[arg(long = "permission", value_name = "P", value_delimiter = ',')]
+        #[arg(long = "permission", value_name = "P", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
         permissions: Vec<String>,
         /// A CIDR block that it may be used from; repeatable, or with commas [default: from everywhere]
-        #[arg(long = "cidr", value_name = "C", value_delimiter = ',')]
+        #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
         cidr_blocks: Vec<String>,
         /// When it stops working, like 2030-01-31T12:00:00Z [default: never]
         #[arg(long, value_name = "T", value_parser = time)]

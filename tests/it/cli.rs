@@ -23,6 +23,8 @@ tests![
     health_is_checked,
     help_is_complete,
     variables_stand_for_flags,
+    empty_variables_count_as_unset,
+    an_ignored_admin_password_is_logged,
     https_is_served,
     completions_are_printed,
 ];
@@ -235,26 +237,30 @@ fn health_is_checked(lab: &Lab) {
     );
 }
 
+/// Every command that takes flags.
+const COMMANDS: [&[&str]; 16] = [
+    &["serve"],
+    &["admin", "add"],
+    &["admin", "passwd"],
+    &["admin", "remove"],
+    &["admin", "list"],
+    &["token", "create"],
+    &["token", "list"],
+    &["token", "show"],
+    &["token", "rotate"],
+    &["token", "delete"],
+    &["audit"],
+    &["migrate"],
+    &["healthcheck"],
+    &["legacy-usage"],
+    &["import"],
+    &["export"],
+];
+
 /// Every flag of every command has a variable of its name, and is described.
 fn help_is_complete(lab: &Lab) {
     let program = Program::new(&lab.store.url());
-    let commands = [
-        &["serve"][..],
-        &["admin", "add"],
-        &["admin", "passwd"],
-        &["admin", "remove"],
-        &["admin", "list"],
-        &["token", "create"],
-        &["token", "list"],
-        &["token", "show"],
-        &["token", "rotate"],
-        &["token", "delete"],
-        &["audit"],
-        &["migrate"],
-        &["healthcheck"],
-        &["legacy-usage"],
-    ];
-    for command in commands {
+    for command in COMMANDS {
         let help = program.run(&[command, &["--help"]].concat()).out;
         let mut flags = 0;
         for block in help.split("\n\n").flat_map(|block| block.split("      --").skip(1)) {
@@ -277,7 +283,7 @@ fn variables_stand_for_flags(lab: &Lab) {
     let variables = [
         ("TOKENBRIDGE_LEGACY", "off"),
         ("TOKENBRIDGE_BASE_PATH", "/bamboo"),
-        ("TOKENBRIDGE_TRUSTED_PROXY", "10.0.0.0/8,::1"),
+        ("TOKENBRIDGE_TRUSTED_PROXY", "10.0.0.0/8, ::1 "),
     ];
     let serving = Program::new(&lab.store.url()).serve_with(&["--base-path", "/builds"], &variables);
     serving.client.get(LEGACY, As::Admin).expect(410);
@@ -287,6 +293,79 @@ fn variables_stand_for_flags(lab: &Lab) {
     let mut command = Program::new(&lab.store.url()).command(&["admin", "list"]);
     command.env("TOKENBRIDGE_OUTPUT", "json");
     assert!(crate::support::program::end(command, "").out.starts_with('['));
+}
+
+fn empty_variables_count_as_unset(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let mut variables: Vec<String> = ["USERNAME", "PASSWORD", "PASSWORD_FILE"]
+        .map(|name| format!("TOKENBRIDGE_ADMIN_{name}"))
+        .to_vec();
+    for command in COMMANDS {
+        let help = program.run(&[command, &["--help"]].concat()).out;
+        let named = help.split("[env: ").skip(1).filter_map(|rest| rest.split('=').next());
+        variables.extend(named.map(str::to_owned));
+    }
+    variables.sort();
+    variables.dedup();
+    assert!(variables.len() > 40, "{variables:?}");
+    let empty: Vec<(&str, &str)> = variables.iter().map(|name| (name.as_str(), "")).collect();
+    let url = lab.store.url();
+    let id = lab.app().new_legacy_token(&json!({ "name": "n" }));
+    let file = lab.store.directory.path().join("import.json");
+    std::fs::write(&file, "[]").unwrap();
+    for (arguments, input) in [
+        (&["admin", "add", "ops", "--password-stdin"][..], "correct horse"),
+        (&["admin", "passwd", "ops", "--password-stdin"], "correct horse battery"),
+        (&["admin", "list"], ""),
+        (&["admin", "remove", "ops"], ""),
+        (&["token", "create", "n"], ""),
+        (&["token", "list"], ""),
+        (&["token", "show", &id], ""),
+        (&["token", "rotate", &id], ""),
+        (&["token", "delete", &id], ""),
+        (&["import", file.to_str().unwrap()], ""),
+        (&["export"], ""),
+        (&["audit"], ""),
+        (&["legacy-usage"], ""),
+        (&["migrate"], ""),
+    ] {
+        let mut command = program.command(arguments);
+        command.args(["--database-url", &url]).envs(empty.iter().copied());
+        let ended = crate::support::program::end(command, input);
+        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+    }
+    // A first start, too: the admin has the default name.
+    let serving = program.serve_with(&["--database-url", &lab.store.fresh_url()], &empty);
+    eventually("the password is printed", || {
+        serving
+            .log()
+            .contains("Made \"admin\" with this password")
+            .then_some(())
+    });
+    let address = serving.client.address.to_string();
+    let mut command = program.command(&["healthcheck", "--listen", &address]);
+    command.envs(empty.iter().copied());
+    assert_eq!(crate::support::program::end(command, "").code, 0);
+}
+
+fn an_ignored_admin_password_is_logged(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let told = |variables: &[(&str, &str)]| {
+        let serving = program.serve_with(&[], variables);
+        serving.signal("TERM");
+        let (_, log) = serving.wait();
+        assert!(!log.contains("secret"), "{log}");
+        let ignored = log
+            .lines()
+            .filter_map(|line| line.split_once(" is ignored: there is an admin already"));
+        ignored
+            .map(|(before, _)| before.rsplit(' ').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (password, file) = ("TOKENBRIDGE_ADMIN_PASSWORD", "TOKENBRIDGE_ADMIN_PASSWORD_FILE");
+    assert_eq!(told(&[(password, "secret")]), [password]);
+    assert_eq!(told(&[(file, "/nowhere/secret")]), [file]);
+    assert_eq!(told(&[(password, ""), (file, "")]), [""; 0]);
 }
 
 /// HTTPS with a certificate of our own, as a client sees it that trusts that certificate alone.
