@@ -12,7 +12,7 @@ mod password;
 mod serve;
 mod token;
 
-use std::{io, process::ExitCode};
+use std::{io, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand,
@@ -32,6 +32,9 @@ use crate::{
     startup::StartError,
     store::transfer::TransferError,
 };
+
+/// The longest wait for the reader of standard error when the program fails.
+const PRINT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A token server: the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one store
 #[derive(Parser)]
@@ -135,9 +138,22 @@ pub fn run() -> ExitCode {
             definition().error(ErrorKind::ValueValidation, invalid).exit()
         }
         Err(error) => {
-            eprintln!("tokenbridge: {}", with_sources(&error));
+            print_error(format!("tokenbridge: {}", with_sources(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints an error to standard error, and gives up when nobody reads that: the program must end all the same.
+fn print_error(message: String) {
+    let (print, is_printed) = mpsc::channel();
+    let printer = thread::Builder::new().spawn(move || {
+        eprintln!("{message}");
+        // The receiver may have given up.
+        let _ = print.send(());
+    });
+    if printer.is_ok() {
+        let _ = is_printed.recv_timeout(PRINT_TIMEOUT);
     }
 }
 

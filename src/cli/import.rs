@@ -20,7 +20,7 @@ use crate::{
         rows::{self, Row},
     },
     settings::{LogFormat, StoreSettings, list_item},
-    startup::{logging, open_service},
+    startup::{StartError, logging, open_service},
 };
 use source::Source;
 
@@ -69,7 +69,7 @@ pub struct Import {
 
 /// Imports the tokens of a legacy server, or those of an export.
 pub async fn run(import: Import) -> Result<(), CliError> {
-    let _logging = logging::init(LogFormat::Text);
+    let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     let source = Source::parse(&import.source)?;
     let rows = rows::read(&source.read(&import)?, source.from())
         // What was read cannot be imported; nobody has called the program wrong.

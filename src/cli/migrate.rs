@@ -35,7 +35,7 @@ pub struct Migration {
 
 /// Brings a schema up to date; with `--from` and `--to`, moves everything from one store to another.
 pub fn run(migration: &Migration) -> Result<(), CliError> {
-    let _logging = logging::init(LogFormat::Text);
+    let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     if let (Some(from), Some(to)) = (&migration.from, &migration.to) {
         return print(migration.output, &move_all(&migration.store, from, to)?);
     }

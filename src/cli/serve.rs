@@ -21,7 +21,7 @@ TOKENBRIDGE_ADMIN_PASSWORD_FILE, make one. Without a password a random one is ma
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
-    let _logging = logging::init(settings.log_format);
+    let _logging = logging::init(settings.log_format)?;
     settings.http_config()?;
     let service = Arc::new(open_service(&settings.store, true)?);
     if service.list_admins().await?.is_empty() {

@@ -1,274 +1,156 @@
-//! Log lines, as text or as JSON, each with the id of the request that it belongs to.
+//! The log: lines on standard error, each with the ID of the request that it belongs to.
+
+mod line;
+mod queue;
 
 use std::{
-    fmt::{self, Write as _},
-    io::{self, IsTerminal, Write as _},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    cell::RefCell,
+    fs::File,
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    sync::Arc,
     time::Duration,
 };
 
-use env_logger::{Builder, Env, fmt::Formatter};
-use log::{
-    Level, Log, Metadata, Record,
-    kv::{Error, Key, Value, VisitSource},
-};
+use env_logger::Builder;
+use log::{Level, Log, Metadata, Record};
+use prometheus::{IntCounter, Opts};
 
 use crate::{
-    domain::clock::{Clock, SystemClock, Timestamp},
-    http::{observe::ACCESS, request_id},
+    domain::clock::{Clock, SystemClock},
+    http::observe::ACCESS,
     settings::LogFormat,
 };
+use line::{Line, LineFormat};
+use queue::Queue;
 
 const DEFAULT_FILTER: &str = "info,actix_http=off";
 
-/// How long access lines may wait to be written, when nobody looks on at a terminal: one write is then for many of them.
-const WAIT: Duration = Duration::from_millis(100);
-/// How many bytes of them may wait.
-const MOST_WAITING: usize = 32 * 1024;
+/// The bytes that may wait for the reader of standard error: a few thousand access lines.
+const MAX_QUEUED_BYTES: usize = 1024 * 1024;
+/// The longest wait for the reader of standard error when the program ends.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest wait for it after a panic, which may be about to abort the process.
+const PANIC_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Begins to log. What waits is written when the guard is dropped.
-pub fn init(format: LogFormat) -> Guard {
-    let mut builder = Builder::from_env(Env::default().default_filter_or(DEFAULT_FILTER));
-    builder.format(match format {
-        LogFormat::Text => text,
-        LogFormat::Json => json,
+/// Starts to log.
+///
+/// # Errors
+/// Standard error cannot be used, or the system refuses a thread.
+pub fn init(format: LogFormat) -> io::Result<Guard> {
+    let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = Builder::new()
+        .parse_filters(filter.as_deref().unwrap_or(DEFAULT_FILTER))
+        .build();
+    let (level, is_terminal) = (filter.filter(), io::stderr().is_terminal());
+    let dropped = IntCounter::with_opts(Opts::new(
+        "tokenbridge_log_lines_dropped_total",
+        "Log lines that were dropped because standard error did not take them",
+    ))
+    .map_err(io::Error::other)?;
+    // Fails only in a process that logs already.
+    let _ = prometheus::register(Box::new(dropped.clone()));
+    let logger = Arc::new(Logger {
+        filter,
+        format: LineFormat {
+            format,
+            is_colored: is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        },
+        is_terminal,
+        queue: Queue::new(MAX_QUEUED_BYTES, dropped),
     });
-    let lines = Arc::new(Lines::default());
-    let logger = Logger {
-        at_once: builder.build(),
-        access: (!io::stderr().is_terminal()).then(|| Arc::clone(&lines)),
-        format,
-    };
-    let level = logger.at_once.filter();
-    // A test binary may start more than one server.
-    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+    // A handle of its own: whoever holds the lock of `io::stderr` while a pipe is full stops everyone else who prints.
+    let mut out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let writer = Arc::clone(&logger);
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+        writer.queue.write_to(&mut out, |count| {
+            let message = format_args!("{count} log lines were dropped because standard error was not read in time");
+            let record = Record::builder()
+                .level(Level::Warn)
+                .target(module_path!())
+                .args(message)
+                .build();
+            Line::default()
+                .format(writer.format, SystemClock.now(), &record)
+                .to_owned()
+        })
+    })?;
+    if log::set_boxed_logger(Box::new(Arc::clone(&logger))).is_ok() {
         log::set_max_level(level);
-        let waiting = Arc::clone(&lines);
-        let writer = std::thread::Builder::new().name("access log".to_owned());
-        // Without a thread they are written when enough of them wait.
-        let _ = writer.spawn(move || {
-            loop {
-                std::thread::sleep(WAIT);
-                waiting.waiting().write();
-            }
-        });
+        log_panics(Arc::clone(&logger));
     }
-    Guard(lines)
+    Ok(Guard(logger))
 }
 
-/// Keeps log lines from being lost when the program ends.
+/// Writes the remaining log lines when the program ends.
 #[must_use]
-pub struct Guard(Arc<Lines>);
+pub struct Guard(Arc<Logger>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.waiting().write();
+        self.0.queue.flush(EXIT_TIMEOUT);
     }
 }
 
-/// Access lines that wait to be written to standard error.
-#[derive(Default)]
-struct Lines(Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    text: String,
-    /// The second that the last line was of,
-    second: i64,
-    /// and how it is written.
-    time: String,
-}
-
-impl Lines {
-    fn add(&self, format: LogFormat, record: &Record<'_>) {
-        let mut waiting = self.waiting();
-        let Waiting { text, second, time } = &mut *waiting;
-        let now = SystemClock.now();
-        if *second != now.seconds() {
-            *second = now.seconds();
-            let whole = Timestamp::from_micros(now.seconds() * 1_000_000).unwrap_or(now);
-            whole.to_string().trim_end_matches('Z').clone_into(time);
-        }
-        let until_second = time.len();
-        push_thousandths(time, now.micros().rem_euclid(1_000_000) / 1000);
-        // Nothing that is written to memory fails.
-        let _ = match format {
-            LogFormat::Text => text_line(text, time, padded(record.level()), record),
-            LogFormat::Json => json_line(text, time, record),
+/// Logs panics, whatever `RUST_LOG` says. The standard hook would block on a standard error that nobody reads.
+fn log_panics(logger: Arc<Logger>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let backtrace = std::backtrace::Backtrace::capture();
+        let trace = match backtrace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
         };
-        time.truncate(until_second);
-        if text.len() >= MOST_WAITING {
-            waiting.write();
-        }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn push_thousandths(text: &mut String, thousandths: i64) {
-    let padding = match thousandths {
-        ..10 => ".00",
-        10..100 => ".0",
-        _ => ".",
-    };
-    text.extend([padding, itoa::Buffer::new().format(thousandths), "Z"]);
-}
-
-impl Waiting {
-    fn write(&mut self) {
-        // Nobody can be told that nobody listens.
-        let _ = io::stderr().write_all(self.text.as_bytes());
-        self.text.clear();
-    }
+        let message = format_args!("thread {:?} {panic}{trace}", thread.name().unwrap_or("unnamed"));
+        let record = Record::builder()
+            .level(Level::Error)
+            .target(module_path!())
+            .args(message)
+            .build();
+        logger.write(&record);
+        logger.queue.flush(PANIC_TIMEOUT);
+    }));
 }
 
 struct Logger {
-    at_once: env_logger::Logger,
-    /// Where access lines wait, if they do.
-    access: Option<Arc<Lines>>,
-    format: LogFormat,
+    /// Only decides which records are logged.
+    filter: env_logger::Logger,
+    format: LineFormat,
+    is_terminal: bool,
+    queue: Queue,
+}
+
+impl Logger {
+    fn write(&self, record: &Record<'_>) {
+        thread_local! {
+            static LINE: RefCell<Line> = RefCell::default();
+        }
+        // On a terminal somebody looks on.
+        let is_urgent = self.is_terminal || record.target() != ACCESS;
+        let push = |line: &mut Line| {
+            let text = line.format(self.format, SystemClock.now(), record);
+            self.queue.push(text, is_urgent);
+        };
+        // It is in use when a value logs while it is displayed, and gone when the thread ends.
+        let reused = LINE.try_with(|line| line.try_borrow_mut().map(|mut line| push(&mut line)).is_ok());
+        if reused != Ok(true) {
+            push(&mut Line::default());
+        }
+    }
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.at_once.enabled(metadata)
+        self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        match &self.access {
-            Some(lines) if record.target() == ACCESS => {
-                if self.at_once.matches(record) {
-                    lines.add(self.format, record);
-                }
-            }
-            _ => {
-                // What was logged earlier is read earlier.
-                self.flush();
-                self.at_once.log(record);
-            }
+        if self.filter.matches(record) {
+            self.write(record);
         }
     }
 
     fn flush(&self) {
-        if let Some(lines) = &self.access {
-            lines.waiting().write();
-        }
+        self.queue.flush(EXIT_TIMEOUT);
     }
-}
-
-fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let (style, level) = (out.default_level_style(record.level()), padded(record.level()));
-    let (time, level) = (out.timestamp_millis().to_string(), format!("{style}{level}{style:#}"));
-    written(out, |line| text_line(line, &time, &level, record))
-}
-
-fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let time = out.timestamp_millis().to_string();
-    written(out, |line| json_line(line, &time, record))
-}
-
-fn written(out: &mut Formatter, write: impl FnOnce(&mut String) -> fmt::Result) -> io::Result<()> {
-    let mut line = String::new();
-    write(&mut line).map_err(io::Error::other)?;
-    out.write_all(line.as_bytes())
-}
-
-const fn padded(level: Level) -> &'static str {
-    match level {
-        Level::Error => "ERROR",
-        Level::Warn => "WARN ",
-        Level::Info => "INFO ",
-        Level::Debug => "DEBUG",
-        Level::Trace => "TRACE",
-    }
-}
-
-fn text_line(out: &mut String, time: &str, level: &str, record: &Record<'_>) -> fmt::Result {
-    let id = request_id::current();
-    out.extend([time, " ", level, " ", record.target(), " [", id.as_str(), "] "]);
-    write_message(out, record)?;
-    visit(record, |key, value| {
-        out.extend([" ", key, "="]);
-        match value {
-            Field::Number(number) => out.write_str(itoa::Buffer::new().format(number)),
-            Field::Text(text) if needs_quotes(text) => write_json(out, text),
-            Field::Text(text) => out.write_str(text),
-            Field::Other(value) => {
-                let begin = out.len();
-                write!(out, "{value}")?;
-                if out.get(begin..).is_some_and(needs_quotes) {
-                    let text = out.split_off(begin);
-                    write_json(out, &text)?;
-                }
-                Ok(())
-            }
-        }
-    })?;
-    out.write_char('\n')
-}
-
-fn needs_quotes(text: &str) -> bool {
-    // Without an end at the first one, many bytes are looked at at once.
-    text.bytes()
-        .fold(false, |found, byte| found | matches!(byte, b' ' | b'"'))
-}
-
-fn write_message(out: &mut String, record: &Record<'_>) -> fmt::Result {
-    match record.args().as_str() {
-        Some(text) => out.write_str(text),
-        None => out.write_fmt(*record.args()),
-    }
-}
-
-fn json_line(out: &mut String, time: &str, record: &Record<'_>) -> fmt::Result {
-    let id = request_id::current();
-    out.extend([r#"{"time":""#, time, r#"","level":""#, record.level().as_str()]);
-    out.extend([r#"","request_id":""#, id.as_str(), r#"","target":"#]);
-    write_json(out, record.target())?;
-    out.push_str(r#","message":"#);
-    let mut message = String::new();
-    write_message(&mut message, record)?;
-    write_json(out, &message)?;
-    visit(record, |key, value| {
-        out.push(',');
-        write_json(out, key)?;
-        out.push(':');
-        match value {
-            Field::Number(number) => out.write_str(itoa::Buffer::new().format(number)),
-            Field::Text(text) => write_json(out, text),
-            Field::Other(value) => write_json(out, &value.to_string()),
-        }
-    })?;
-    out.write_str("}\n")
-}
-
-fn write_json(out: &mut String, text: &str) -> fmt::Result {
-    out.push_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?);
-    Ok(())
-}
-
-/// The value of a field of a record.
-enum Field<'v> {
-    Number(u64),
-    Text(&'v str),
-    Other(Value<'v>),
-}
-
-/// Gives the fields of a record to `write`, one after the other.
-fn visit(record: &Record<'_>, write: impl FnMut(&str, Field<'_>) -> fmt::Result) -> fmt::Result {
-    struct Visitor<W>(W);
-    impl<'kvs, W: FnMut(&str, Field<'_>) -> fmt::Result> VisitSource<'kvs> for Visitor<W> {
-        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-            let Self(write) = self;
-            match (value.to_u64(), value.to_borrowed_str()) {
-                (Some(number), _) => write(key.as_str(), Field::Number(number)),
-                (None, Some(text)) => write(key.as_str(), Field::Text(text)),
-                (None, None) => write(key.as_str(), Field::Other(value)),
-            }?;
-            Ok(())
-        }
-    }
-    record.key_values().visit(&mut Visitor(write)).map_err(|_| fmt::Error)
 }

@@ -29,6 +29,7 @@ mod introspect;
 mod legacy;
 mod legacy_usage;
 mod limits;
+mod logging;
 mod machine;
 mod metrics;
 mod observe;
@@ -96,6 +97,7 @@ const ON_SQLITE: &[&[Test]] = &[
     graphql::OF_PAGES,
     import::OF_SERVERS_OF_OTHERS,
     limits::TESTS,
+    logging::TESTS,
     metrics::OF_LISTENERS,
     observe::TESTS,
     openapi::TESTS,

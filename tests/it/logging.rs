@@ -1,0 +1,149 @@
+//! The log never holds up a request, and nothing of it is lost that somebody reads.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, ChildStderr, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    support::{
+        Lab,
+        client::{As, Client},
+        eventually,
+        program::Program,
+    },
+    tests,
+};
+
+tests![
+    a_log_that_is_not_read_costs_lines_and_no_requests,
+    dropped_lines_are_reported_once_there_is_room,
+    every_line_is_written_before_a_normal_end,
+];
+
+/// A request ID of the greatest length, so that lines are long.
+const REQUEST_ID: &str = "0123456789012345678901234567890123456789012345678901234567890123";
+const BATCH: usize = 100;
+
+/// A server whose standard error is read only up to the line that gives its address.
+struct Unread {
+    child: Child,
+    log: Option<BufReader<ChildStderr>>,
+    address: SocketAddr,
+}
+
+impl Unread {
+    fn start(lab: &Lab) -> Self {
+        let mut command = Program::new(&lab.store.url()).command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "the server ended");
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                break rest.trim().parse().unwrap();
+            }
+        };
+        Self {
+            child,
+            log: Some(log),
+            address,
+        }
+    }
+
+    /// Sends requests and reads their answers; gives the number of those that succeeded.
+    fn answered(&self, requests: usize) -> usize {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: {REQUEST_ID}\r\n\r\n");
+        let (body, mut answered) = (r#"{"status":"ok"}"#, 0);
+        for _ in 0..requests / BATCH {
+            stream.write_all(request.repeat(BATCH).as_bytes()).unwrap();
+            let mut answers = String::new();
+            let mut bytes = [0; 8192];
+            while answers.matches(body).count() < BATCH {
+                let read = stream.read(&mut bytes).unwrap();
+                assert!(read > 0, "the server closed the connection");
+                answers.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+            }
+            answered += answers.matches("HTTP/1.1 200 ").count();
+        }
+        answered
+    }
+
+    fn dropped(&self) -> u64 {
+        let metrics = Client::new(self.address, "")
+            .get("/metrics", As::Nobody)
+            .expect(200)
+            .text;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("tokenbridge_log_lines_dropped_total "));
+        line.expect("the metric").parse().unwrap()
+    }
+
+    fn terminate(&mut self) -> Option<i32> {
+        let status = std::process::Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(status.unwrap().success());
+        eventually("the server ends", || self.child.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn a_log_that_is_not_read_costs_lines_and_no_requests(lab: &Lab) {
+    let mut server = Unread::start(lab);
+    assert_eq!(server.dropped(), 0);
+    assert_eq!(server.answered(8000), 8000);
+    eventually("lines are dropped", || (server.dropped() > 0).then_some(()));
+    assert_eq!(server.terminate(), Some(0));
+}
+
+fn dropped_lines_are_reported_once_there_is_room(lab: &Lab) {
+    let mut server = Unread::start(lab);
+    assert_eq!(server.answered(8000), 8000);
+    eventually("lines are dropped", || (server.dropped() > 0).then_some(()));
+    let mut log = server.log.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).unwrap();
+        text
+    });
+    // What is logged while the queue is read may be dropped still.
+    eventually("there is room", || {
+        let before = server.dropped();
+        (server.answered(BATCH) == BATCH && server.dropped() == before).then_some(())
+    });
+    let dropped = server.dropped();
+    assert_eq!(server.terminate(), Some(0));
+    let log = reader.join().unwrap();
+    let reports = log
+        .lines()
+        .filter_map(|line| line.split_once(" log lines were dropped because"));
+    let reported = reports.map(|(before, _)| before.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+    assert_eq!(reported.sum::<u64>(), dropped, "{log}");
+    assert!(log.ends_with("stopped\n"), "{log}");
+}
+
+fn every_line_is_written_before_a_normal_end(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&[]);
+    for _ in 0..50 {
+        serving.client.get("/healthz", As::Nobody).expect(200);
+    }
+    serving.signal("TERM");
+    let (code, log) = serving.wait();
+    assert_eq!(code, Some(0));
+    assert_eq!(log.matches("route=/healthz").count(), 50, "{log}");
+    assert!(log.ends_with("stopped\n"), "{log}");
+}
