@@ -9,6 +9,7 @@ mod legacy_usage;
 mod migrate;
 mod output;
 mod password;
+mod redact;
 mod serve;
 mod token;
 
@@ -127,7 +128,7 @@ pub fn run() -> ExitCode {
     let cli = definition()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .unwrap_or_else(|error| name_variables(error).exit());
+        .unwrap_or_else(|error| redact::redact(name_variables(error)).exit());
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let done = actix_web::rt::System::new().block_on(execute(command));
     match done {

@@ -80,7 +80,7 @@ const SQLITE_PRAGMAS: &str = "
     PRAGMA foreign_keys = ON;
 ";
 
-/// What libpq takes in its URL, where the operator has not said otherwise: a PostgreSQL that is gone must not hold a thread for long.
+/// Parameters of libpq, where the URL does not set them: a PostgreSQL that is gone must not hold a thread for long.
 const POSTGRES_PARAMETERS: &[(&str, &str)] = &[
     ("connect_timeout", "3"),
     ("keepalives_idle", "10"),
@@ -104,7 +104,9 @@ impl DatabaseUrl {
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(AnyConnection::Sqlite(conn))
             }
-            Self::Postgres(url) => PgConnection::establish(&with_parameters(url)).map(AnyConnection::Postgres),
+            Self::Postgres(url) => {
+                PgConnection::establish(&url.connection_string(POSTGRES_PARAMETERS)).map(AnyConnection::Postgres)
+            },
         }
     }
 
@@ -139,16 +141,6 @@ fn existing_file(path: &Path) -> String {
     let path = path.to_string_lossy();
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     format!("file:{path}?mode=rw")
-}
-
-fn with_parameters(url: &str) -> String {
-    let missing = POSTGRES_PARAMETERS
-        .iter()
-        .filter(|(name, _)| !url.contains(&format!("{name}=")));
-    missing.fold(url.to_owned(), |url, (name, value)| {
-        let separator = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{separator}{name}={value}")
-    })
 }
 
 /// Turns the file to the write-ahead log. When two connections to a new file do this at once, SQLite tells one of them that the

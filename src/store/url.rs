@@ -1,8 +1,12 @@
-//! Where the store is.
+//! The URL of the store.
+
+mod postgres;
 
 use std::{path::PathBuf, str::FromStr};
 
-/// Where the store is: `sqlite:PATH`, or a `postgres://` URL as libpq reads it.
+pub use postgres::{PostgresUrl, PostgresUrlError};
+
+/// The URL of the store: `sqlite:PATH`, or a `postgres://` URL as libpq reads it.
 ///
 /// `Debug` and `Display` show no password.
 #[derive(Clone, PartialEq, Eq)]
@@ -10,15 +14,15 @@ pub enum DatabaseUrl {
     /// A file.
     Sqlite(PathBuf),
     /// A server, or several of which one is the primary.
-    Postgres(String),
+    Postgres(PostgresUrl),
 }
 
-/// What is wrong with a database URL.
+/// Why a database URL cannot be read. No message repeats any part of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseUrlError {
     /// The scheme is missing or unknown.
     #[error(
-        "it must begin with \"sqlite:\" or \"postgres://\", like \"sqlite:tokenbridge.db\" or \"postgres://user@host/database\""
+        "must begin with \"sqlite:\" or \"postgres://\", like \"sqlite:tokenbridge.db\" or \"postgres://user@host/database\""
     )]
     Scheme,
     /// There is no file after `sqlite:`.
@@ -30,6 +34,12 @@ pub enum DatabaseUrlError {
     /// Parameters, which a file has none of.
     #[error("\"sqlite:\" takes a path and no parameters after \"?\"")]
     Parameters,
+    /// Credentials and a host, which a file has none of.
+    #[error("\"sqlite:\" takes the path of a file, and no user or host; a server is \"postgres://user@host/database\"")]
+    Host,
+    /// A PostgreSQL URL that cannot be read.
+    #[error(transparent)]
+    Postgres(#[from] PostgresUrlError),
 }
 
 impl DatabaseUrl {
@@ -47,11 +57,19 @@ impl FromStr for DatabaseUrl {
     type Err = DatabaseUrlError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(text.to_owned()));
+        let postgres = text
+            .strip_prefix("postgres://")
+            .or_else(|| text.strip_prefix("postgresql://"));
+        if let Some(rest) = postgres {
+            return Ok(Self::Postgres(rest.parse()?));
         }
         let path = text.strip_prefix("sqlite:").ok_or(DatabaseUrlError::Scheme)?;
-        let path = path.strip_prefix("//").unwrap_or(path);
+        let path = match path.strip_prefix("//") {
+            // Messages name the path, and this one can hold a password.
+            Some(rest) if !rest.starts_with('/') && rest.contains('@') => return Err(DatabaseUrlError::Host),
+            Some(rest) => rest,
+            None => path,
+        };
         match path {
             "" => Err(DatabaseUrlError::NoPath),
             _ if path.contains(":memory:") => Err(DatabaseUrlError::Memory),
@@ -65,12 +83,7 @@ impl std::fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(url) => {
-                let (scheme, rest) = url.split_once("://").unwrap_or_default();
-                let rest = rest.split_once('?').map_or(rest, |(place, _)| place);
-                let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-                write!(f, "{scheme}://{place}")
-            }
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -121,10 +134,14 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        let url: DatabaseUrl = "postgres://u:p@ss@h1,h2:5433/d?password=secret".parse().unwrap();
+        let url: DatabaseUrl = "postgres://u:p?ss@h1,h2:5433/d?password=secret".parse().unwrap();
         assert_eq!(
             format!("{url} {url:?}"),
             "postgres://h1,h2:5433/d postgres://h1,h2:5433/d"
         );
+        for text in ["sqlite://u:p@h/d", "sqlite://u:p/q@h/d"] {
+            assert_eq!(text.parse::<DatabaseUrl>(), Err(DatabaseUrlError::Host), "{text}");
+        }
+        assert!("sqlite:///var/a@b.db".parse::<DatabaseUrl>().is_ok());
     }
 }

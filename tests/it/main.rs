@@ -41,6 +41,7 @@ mod replicas;
 mod runbook;
 mod support;
 mod transfer;
+mod urls;
 mod verify;
 
 use std::process::ExitCode;
@@ -103,6 +104,7 @@ const ON_SQLITE: &[&[Test]] = &[
     openapi::TESTS,
     postman::OF_FILES,
     readme::TESTS,
+    urls::TESTS,
 ];
 
 /// Run on PostgreSQL: what is about servers.

@@ -16,7 +16,11 @@ use ureq::{
 };
 
 use super::Import;
-use crate::{cli::CliError, domain::Invalid, service::import::rows::From};
+use crate::{
+    cli::{CliError, redact},
+    domain::Invalid,
+    service::import::rows::From,
+};
 
 /// The paths of the list, the newer one first.
 const LISTS: [&str; 2] = ["/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens"];
@@ -65,17 +69,25 @@ impl Source {
         if text == "-" {
             return Ok(Self::StandardInput);
         }
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        if !matches!(scheme.as_deref(), Some("http" | "https")) {
+        let Some((scheme, _)) = text.split_once("://") else {
             return Ok(Self::File(text.into()));
+        };
+        // Behind a "/" in a password the "@" is no part of the authority any more.
+        if text.contains('@') {
+            return Err(wrong(
+                "a name and a password do not belong in an address, which others can see; use --user",
+            ));
+        }
+        if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
+            return Err(wrong(
+                "an address must begin with \"http://\" or \"https://\"; anything else is the path of a file",
+            ));
         }
         let uri: Uri = text
             .parse()
             .map_err(|_| wrong("it is not an address like http://bamboo:8085/builds"))?;
-        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
-            return Err(wrong(
-                "a name and a password do not belong in an address, which others can see; use --user",
-            ));
+        if uri.authority().is_none() {
+            return Err(wrong("it is not an address like http://bamboo:8085/builds"));
         }
         if uri.query().is_some() || text.contains('#') {
             return Err(wrong("the address of a server has no query and no fragment"));
@@ -106,7 +118,7 @@ impl Source {
             Self::StandardInput => limited(io::stdin().lock(), MOST_BYTES, "standard input"),
             Self::File(path) => {
                 let file = fs::File::open(path)
-                    .map_err(|error| CliError::Io(format!("cannot read {}", path.display()), error))?;
+                    .map_err(|error| CliError::Io(format!("cannot read {}", redact::file_name(path)), error))?;
                 limited(file, MOST_BYTES, &path.display().to_string())
             }
             Self::Server { base, list } => Server::new(import)?.read(base, list.as_deref()),
@@ -304,6 +316,9 @@ mod tests {
         for wrong in [
             "http://",
             "http://admin:secret@bamboo",
+            "http://admin:12/secret@bamboo",
+            "ftp://admin:secret@bamboo/",
+            "ftp://bamboo/",
             "http://bamboo/?os_authType=basic",
         ] {
             let Err(invalid) = Source::parse(wrong) else {

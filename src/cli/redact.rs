@@ -1,0 +1,40 @@
+//! Keeps passwords out of the messages about a malformed command line.
+
+use clap::error::{ContextKind, ContextValue};
+
+/// Stands for what is not shown.
+pub const REDACTED: &str = "…";
+
+/// Hides values in clap's message that can hold a password.
+pub fn redact(mut error: clap::Error) -> clap::Error {
+    let is_url =
+        matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(flag)) if flag.contains("<URL>"));
+    let secret: Vec<ContextKind> = error
+        .context()
+        .filter(|(kind, value)| match value {
+            ContextValue::String(text) => can_hold_password(text) || (is_url && *kind == ContextKind::InvalidValue),
+            ContextValue::StyledStrs(hints) => hints.iter().any(|hint| can_hold_password(&hint.to_string())),
+            _ => false,
+        })
+        .map(|(kind, _)| kind)
+        .collect();
+    for kind in secret {
+        error.insert(kind, ContextValue::String(REDACTED.to_owned()));
+    }
+    error
+}
+
+/// Returns `true` for a text that looks like a URL with credentials, or like a connection string.
+pub fn can_hold_password(text: &str) -> bool {
+    text.contains(['@', '=']) || text.contains("://")
+}
+
+/// Returns the name of a file for a message, or [`REDACTED`] if it can hold a password.
+pub fn file_name(path: &std::path::Path) -> String {
+    let name = path.display().to_string();
+    if can_hold_password(&name) {
+        REDACTED.to_owned()
+    } else {
+        name
+    }
+}

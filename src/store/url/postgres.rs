@@ -1,0 +1,335 @@
+//! URLs of PostgreSQL, read by the grammar of libpq.
+//!
+//! libpq's parser repeats the text that it cannot read, and that can be a part of a password. So the URL is taken apart
+//! here, and libpq gets each parameter by its keyword, where nothing can be mistaken for something else. The `url` crate
+//! cannot do this: it refuses several hosts with ports.
+
+use std::{fmt, str::FromStr};
+
+use percent_encoding::percent_decode_str;
+
+/// The keywords of libpq 18 (PostgreSQL manual, section 32.1.2). libpq would repeat an unknown one in its message.
+const KEYWORDS: &[&str] = &[
+    "application_name",
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "dbname",
+    "fallback_application_name",
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "max_protocol_version",
+    "min_protocol_version",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "options",
+    "passfile",
+    "password",
+    "port",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslkeylogfile",
+    "sslmode",
+    "sslnegotiation",
+    "sslpassword",
+    "sslrootcert",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// The parameters of a connection to PostgreSQL.
+///
+/// `Debug` and `Display` show hosts, ports and the database, and no credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(Vec<(String, String)>);
+
+/// Why a PostgreSQL URL cannot be read. No message repeats any part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostgresUrlError {
+    /// An `@` behind the one that ends the credentials: the password may hold it.
+    #[error(
+        "has an \"@\" that does not end the user name and the password; percent-encode their \"@\" as %40 and \"/\" as %2F"
+    )]
+    At,
+    /// A blank or a control character.
+    #[error("has a blank or a control character; percent-encode it: a blank is %20")]
+    Blank,
+    /// A `%` that does not begin an encoded character.
+    #[error("has a \"%\" that is not followed by the two digits of a UTF-8 byte; percent-encode \"%\" as %25")]
+    Percent,
+    /// A host that cannot be read.
+    #[error("has a host that cannot be read; write an IPv6 address as [::1], and percent-encode other brackets")]
+    Host,
+    /// A port that is no port.
+    #[error(
+        "has a port that is not a number from 1 to 65535; percent-encode \":\" in the user name, and \"/\" in both it and \
+         the password"
+    )]
+    Port,
+    /// A parameter that libpq does not know, by its place.
+    #[error("has an unknown parameter, number {0} after the \"?\"; percent-encode \"&\" and \"=\" in values")]
+    Parameter(usize),
+}
+
+impl FromStr for PostgresUrl {
+    type Err = PostgresUrlError;
+
+    /// Reads what follows `postgres://`.
+    fn from_str(text: &str) -> Result<Self, PostgresUrlError> {
+        if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+            return Err(PostgresUrlError::Blank);
+        }
+        // As in libpq, credentials end at the first "@", and a "/" before it means that there are none.
+        let (credentials, rest) = text
+            .split_once('@')
+            .filter(|(credentials, _)| !credentials.contains('/'))
+            .unwrap_or(("", text));
+        if rest.contains('@') {
+            return Err(PostgresUrlError::At);
+        }
+        let mut url = Self(Vec::new());
+        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+        url.set_if_given("user", decode(user)?);
+        url.set_if_given("password", decode(password)?);
+        let (address, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, database) = address.split_once('/').unwrap_or((address, ""));
+        let (hosts, ports): (Vec<_>, Vec<_>) = hosts
+            .split(',')
+            .map(parse_host)
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .unzip();
+        url.set_if_given("host", decode(&hosts.join(","))?);
+        url.set_if_given("port", ports.join(","));
+        url.set_if_given("dbname", decode(database)?);
+        for (index, parameter) in parameters.split('&').filter(|part| !part.is_empty()).enumerate() {
+            let (keyword, value) = parse_parameter(parameter)?.ok_or(PostgresUrlError::Parameter(index + 1))?;
+            url.set(keyword, value);
+        }
+        Ok(url)
+    }
+}
+
+impl PostgresUrl {
+    fn set(&mut self, keyword: &str, value: String) {
+        self.0.push((keyword.to_owned(), value));
+    }
+
+    fn set_if_given(&mut self, keyword: &str, value: String) {
+        if !value.is_empty() {
+            self.set(keyword, value);
+        }
+    }
+
+    /// The value of a parameter; as in libpq, the last one counts.
+    fn get(&self, keyword: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().rev().find(|(known, _)| known == keyword)?;
+        Some(value)
+    }
+
+    /// Returns the connection string for libpq, with `defaults` for the parameters that the URL leaves out.
+    pub fn connection_string(&self, defaults: &[(&str, &str)]) -> String {
+        let given = self.0.iter().map(|(keyword, value)| (keyword.as_str(), value.as_str()));
+        let missing = defaults
+            .iter()
+            .copied()
+            .filter(|(keyword, _)| self.get(keyword).is_none());
+        let quoted = given.chain(missing).map(|(keyword, value)| {
+            let value = value.replace('\\', r"\\").replace('\'', r"\'");
+            format!("{keyword}='{value}'")
+        });
+        quoted.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Splits `host:port`, `[::1]:port`, or either part alone.
+fn parse_host(text: &str) -> Result<(&str, &str), PostgresUrlError> {
+    let (host, port) = match text.strip_prefix('[') {
+        None => text.split_once(':').unwrap_or((text, "")),
+        Some(bracketed) => match bracketed.split_once(']').ok_or(PostgresUrlError::Host)? {
+            (host, "") => (host, ""),
+            (host, rest) => (host, rest.strip_prefix(':').ok_or(PostgresUrlError::Host)?),
+        },
+    };
+    let is_port = port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    if port.is_empty() || is_port {
+        Ok((host, port))
+    } else {
+        Err(PostgresUrlError::Port)
+    }
+}
+
+/// Reads `keyword=value`; `None` if libpq knows no such keyword.
+fn parse_parameter(text: &str) -> Result<Option<(&'static str, String)>, PostgresUrlError> {
+    let Some((keyword, value)) = text.split_once('=').filter(|(_, value)| !value.contains('=')) else {
+        return Ok(None);
+    };
+    let (keyword, value) = (decode(keyword)?, decode(value)?);
+    if (keyword.as_str(), value.as_str()) == ("ssl", "true") {
+        // libpq takes JDBC's spelling, too.
+        return Ok(Some(("sslmode", "require".to_owned())));
+    }
+    let known = KEYWORDS.iter().copied().find(|known| *known == keyword);
+    Ok(known.map(|keyword| (keyword, value)))
+}
+
+fn decode(text: &str) -> Result<String, PostgresUrlError> {
+    let is_encoded = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_encoded) {
+        return Err(PostgresUrlError::Percent);
+    }
+    let decoded = percent_decode_str(text).decode_utf8().ok();
+    decoded
+        .filter(|decoded| !decoded.contains('\0'))
+        .map(Into::into)
+        .ok_or(PostgresUrlError::Percent)
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ports = self.get("port").unwrap_or_default().split(',');
+        let hosts = self.get("host").unwrap_or_default().split(',').map(|host| {
+            let host = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            };
+            match ports.next() {
+                None | Some("") => host,
+                Some(port) => format!("{host}:{port}"),
+            }
+        });
+        let hosts = hosts.collect::<Vec<_>>().join(",");
+        let database = self.get("dbname").unwrap_or_default();
+        write!(f, "postgres://{hosts}/{database}")
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<PostgresUrl, PostgresUrlError> {
+        text.parse()
+    }
+
+    #[test]
+    fn a_url_is_read_as_libpq_reads_it() {
+        for (text, connection_string) in [
+            ("", ""),
+            ("/", ""),
+            ("h", "host='h'"),
+            ("/d?host=/run/postgresql", "dbname='d' host='/run/postgresql'"),
+            ("%2Frun%2Fpostgresql/d", "host='/run/postgresql' dbname='d'"),
+            ("u@h/d", "user='u' host='h' dbname='d'"),
+            ("u:p@h:5433/d", "user='u' password='p' host='h' port='5433' dbname='d'"),
+            ("u:@h", "user='u' host='h'"),
+            ("h1:1,h2,[::1]:3/d", "host='h1,h2,::1' port='1,,3' dbname='d'"),
+            (
+                "h?sslmode=verify-full&sslrootcert=%2Fa%20b",
+                "host='h' sslmode='verify-full' sslrootcert='/a b'",
+            ),
+            ("h/d?ssl=true", "host='h' dbname='d' sslmode='require'"),
+        ] {
+            let read = parse(text).map(|url| url.connection_string(&[]));
+            assert_eq!(read.as_deref(), Ok(connection_string), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_works_as_it_is_written_or_percent_encoded() {
+        for (written, password) in [
+            ("a?b#c", "a?b#c"),
+            ("a:b&c=d;e,f", "a:b&c=d;e,f"),
+            ("a%40b%2Fc%25d%20e", "a@b/c%d e"),
+            ("a'b\\c\"", "a'b\\c\""),
+            ("%C3%BC\u{fc}", "\u{fc}\u{fc}"),
+        ] {
+            let url = parse(&format!("u:{written}@h/d?connect_timeout=9")).unwrap();
+            assert_eq!(url.get("password"), Some(password), "{written}");
+            assert_eq!((url.get("host"), url.get("connect_timeout")), (Some("h"), Some("9")));
+        }
+    }
+
+    #[test]
+    fn values_are_quoted_and_defaults_do_not_replace_what_is_given() {
+        let url = parse("u:a'b\\c?connect_timeout=1@h?connect_timeout=9").unwrap();
+        assert_eq!(
+            url.connection_string(&[("connect_timeout", "3"), ("keepalives_idle", "10")]),
+            r"user='u' password='a\'b\\c?connect_timeout=1' host='h' connect_timeout='9' keepalives_idle='10'"
+        );
+    }
+
+    #[test]
+    fn what_is_ambiguous_is_refused_without_repeating_it() {
+        use PostgresUrlError::{At, Blank, Host, Parameter, Percent, Port};
+        for (text, error) in [
+            ("u:S3cr@etPw@h/d", At),
+            ("u:12/etPw@h/d", At),
+            ("u:S3cr/etPw@h/d", At),
+            ("h/d?options=u:S3cr@etPw", At),
+            ("u:S3cr etPw@h/d", Blank),
+            ("u:S3cr\tetPw@h/d", Blank),
+            ("u:S3cr%etPw@h/d", Percent),
+            ("u:S3cr%@h/d", Percent),
+            ("u:S3cr%00@h/d", Percent),
+            ("u:S3cr%ffPw@h/d", Percent),
+            ("[::1/d", Host),
+            ("[::1]x/d", Host),
+            ("u:S3crPw", Port),
+            ("h:0/d", Port),
+            ("h:65536/d", Port),
+            ("h:+1/d", Port),
+            ("h/d?password=S3cr&etPw=1", Parameter(2)),
+            ("h/d?password=S3cr=etPw", Parameter(1)),
+            ("h/d?sslmode", Parameter(1)),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+            let message = error.to_string();
+            assert!(message.contains("percent-encode"), "{message}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_not_shown() {
+        for (text, shown) in [
+            ("u:pass?word@h1,h2:5433/d?password=secret", "postgres://h1,h2:5433/d"),
+            ("u:p@[::1]:5433", "postgres://[::1]:5433/"),
+            ("/d?host=/run/postgresql&user=u", "postgres:///run/postgresql/d"),
+        ] {
+            let url = parse(text).unwrap();
+            assert_eq!(format!("{url} {url:?}"), format!("{shown} {shown}"));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! URLs of databases and legacy servers: no message shows any part of a password.
+
+use crate::{
+    support::{
+        Lab,
+        program::{Ended, Program, end},
+    },
+    tests,
+};
+
+tests![
+    no_message_shows_any_part_of_a_password,
+    a_refused_url_names_flag_variable_and_reason
+];
+
+/// Passwords of which no part of [`PART`] characters occurs in any message by chance.
+const PASSWORDS: [&str; 8] = [
+    "Zq3cretXw",
+    "Zq3c?retXw",
+    "Zq3c#retXw",
+    "Zq3c@retXw",
+    "Zq3c%retXw",
+    "Zq3c retXw",
+    "Zq3c/retXw",
+    "Zq3c&retXw=Vk9j",
+];
+const PART: usize = 4;
+
+/// What stands around the password. Nothing listens at that port.
+const SHAPES: [(&str, &str); 12] = [
+    ("postgres://tb:", "@127.0.0.1:1/d"),
+    ("postgresql://tb:", "@127.0.0.1:1/d?sslmode=sometimes"),
+    ("postgres://127.0.0.1:1/d?user=tb&password=", ""),
+    ("postgres://tb:", "@127.0.0.1:port/d"),
+    ("postgres://tb:", "@[::1/d"),
+    ("postgresql+psycopg2://tb:", "@127.0.0.1:1/d"),
+    ("postgresq://tb:", "@127.0.0.1:1/d"),
+    ("host=127.0.0.1 port=1 user=tb password=", ""),
+    ("tb:", "@127.0.0.1:1/d"),
+    ("sqlite://tb:", "@127.0.0.1/d"),
+    ("ftp://tb:", "@127.0.0.1:1/"),
+    ("http://tb:", "@127.0.0.1:1/"),
+];
+
+/// Runs the program with a URL in one of the places that take one.
+fn run(place: usize, url: &str) -> Ended {
+    let command = |arguments: &[&str]| Program::new("sqlite:/nowhere/at/all.db").command(arguments);
+    match place % 6 {
+        0 => Program::new(url).run(&["migrate"]),
+        1 => {
+            let mut command = command(&["token", "list"]);
+            command.env("TOKENBRIDGE_NOTIFY_DATABASE_URL", url);
+            end(command, "")
+        }
+        2 => end(command(&["migrate", "--from", url, "--to", url]), ""),
+        3 => end(command(&["import", url]), ""),
+        4 => end(command(&[url]), ""),
+        _ => end(command(&["serve", "--database-url", url]), ""),
+    }
+}
+
+fn no_message_shows_any_part_of_a_password(lab: &Lab) {
+    let _ = lab;
+    let cases: Vec<_> = SHAPES
+        .iter()
+        .flat_map(|shape| PASSWORDS.iter().map(move |password| (shape, *password)))
+        .enumerate()
+        .collect();
+    std::thread::scope(|scope| {
+        for share in cases.chunks(cases.len() / 4) {
+            scope.spawn(move || {
+                for (index, ((before, after), password)) in share {
+                    let url = format!("{before}{password}{after}");
+                    for place in [0, index + index / 6] {
+                        let ended = run(place, &url);
+                        let told = format!("{}{}", ended.out, ended.err);
+                        assert!(ended.code > 0 && !told.is_empty(), "{url}: {ended:?}");
+                        let letters: Vec<char> = password.chars().collect();
+                        for part in letters.windows(PART) {
+                            let part: String = part.iter().collect();
+                            assert!(!told.contains(&part), "place {place}, {url}: {ended:?}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn a_refused_url_names_flag_variable_and_reason(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let variable = |url: &str| Program::new(url).run(&["migrate"]);
+    let unencoded = "percent-encode";
+    for (ended, told) in [
+        (
+            variable("postgresql+psycopg2://tb:Zq3cretXw@h/d"),
+            ["'--database-url <URL> (TOKENBRIDGE_DATABASE_URL)'", "must begin with"],
+        ),
+        (
+            variable("postgres://tb:Zq3c@retXw@h/d"),
+            ["'--database-url <URL> (TOKENBRIDGE_DATABASE_URL)'", unencoded],
+        ),
+        (
+            program.run(&["serve", "--notify-database-url", "postgres://tb:Zq3c%retXw@h/d"]),
+            [
+                "'--notify-database-url <URL> (TOKENBRIDGE_NOTIFY_DATABASE_URL)'",
+                unencoded,
+            ],
+        ),
+        (
+            program.run(&[
+                "migrate",
+                "--from",
+                "postgres://tb:Zq3c retXw@h/d",
+                "--to",
+                "sqlite:x.db",
+            ]),
+            ["'--from <URL> (TOKENBRIDGE_FROM)'", unencoded],
+        ),
+        (program.run(&["import", "ftp://u:Zq3cretXw@h/"]), ["--user", "SOURCE"]),
+    ] {
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(told.iter().all(|told| ended.err.contains(told)), "{told:?}: {ended:?}");
+    }
+}
