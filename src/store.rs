@@ -33,6 +33,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::domain::value::ValueHash;
 use connection::Pool;
 pub use connection::{AnyConnection, Usage};
+use error::is_contended;
 pub use error::{OpenError, StoreError};
 use reader::Reader;
 use url::DatabaseUrl;
@@ -44,6 +45,8 @@ const CONNECTIONS: u32 = 8;
 const MOST_READERS: usize = 4;
 /// How much longer than a statement the work of a call may take, so that it is the database that ends it.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a transaction that PostgreSQL ended in favor of another one lets that one go ahead.
+const PAUSE_BEFORE_RETRY: Duration = Duration::from_millis(10);
 
 /// The store. Its work runs on threads that may block, never more of them at once than there are connections.
 #[derive(Clone)]
@@ -135,9 +138,10 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let deadline = Instant::now() + self.patience;
+        let patience = self.patience;
+        let deadline = Instant::now() + patience;
         self.with_connection(deadline, Duration::MAX, move |conn| {
-            conn.begin_snapshot().map_err(StoreError::from)?;
+            conn.begin_snapshot(Some(patience)).map_err(StoreError::from)?;
             let done = work(conn);
             // A connection that cannot roll back is broken, and the pool throws it away.
             let _ = conn.rollback();
@@ -158,8 +162,10 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let deadline = Instant::now() + self.patience;
-        self.with_connection(deadline, self.patience, work).await
+        let patience = self.patience;
+        let deadline = Instant::now() + patience;
+        self.with_connection(deadline, patience, move |conn| conn.read(patience, work))
+            .await
     }
 
     /// Reads what takes no time to speak of: a few rows, by an index.
@@ -250,15 +256,17 @@ impl Store {
 
     /// Writes, all or nothing: `work` is one transaction, which an error undoes. When this answers, the change is on disk.
     ///
+    /// PostgreSQL can end a transaction in favor of another one; then a copy of `work` is run again.
+    ///
     /// # Errors
     /// What `work` gives, or that the store is busy or gone.
     pub async fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Clone + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: std::error::Error + From<StoreError> + Send + 'static,
     {
         self.write_within(self.patience, work).await
     }
@@ -270,13 +278,14 @@ impl Store {
     pub async fn write_within<T, E>(
         &self,
         longest: Duration,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Clone + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: std::error::Error + From<StoreError> + Send + 'static,
     {
-        let deadline = Instant::now() + self.patience;
+        let patience = self.patience;
+        let deadline = Instant::now() + patience;
         let writers = match &self.threads {
             Threads::Any(writers, _) => writers,
             Threads::Own(writer, _) => {
@@ -292,20 +301,35 @@ impl Store {
         let writer = self.wait_for(writers, deadline).await?;
         self.with_connection(deadline, longest, move |conn| {
             let _writer = writer;
-            conn.begin_write().map_err(StoreError::from)?;
-            match work(conn) {
-                Ok(done) => {
-                    conn.commit().map_err(StoreError::from)?;
-                    Ok(done)
-                }
-                Err(error) => {
-                    // A connection that cannot roll back is broken, and the pool throws it away.
-                    let _ = conn.rollback();
-                    Err(error)
+            loop {
+                match run_transaction(conn, patience, work.clone()) {
+                    Err(error) if is_contended(&error) && Instant::now() < deadline => {
+                        std::thread::sleep(PAUSE_BEFORE_RETRY);
+                    }
+                    done => return done,
                 }
             }
         })
         .await
+    }
+}
+
+fn run_transaction<T, E: From<StoreError>>(
+    conn: &mut AnyConnection,
+    timeout: Duration,
+    work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    conn.begin_write(Some(timeout)).map_err(StoreError::from)?;
+    match work(conn) {
+        Ok(done) => {
+            conn.commit().map_err(StoreError::from)?;
+            Ok(done)
+        }
+        Err(error) => {
+            // A connection that cannot roll back is broken, and the pool throws it away.
+            let _ = conn.rollback();
+            Err(error)
+        }
     }
 }
 

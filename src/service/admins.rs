@@ -89,7 +89,7 @@ impl Service {
     async fn change_admins<T: Send + 'static>(
         &self,
         call: Call,
-        work: impl FnOnce(&mut Transaction<'_>, usize) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Transaction<'_>, usize) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let lock = |conn: &mut AnyConnection, _: &Caller| Ok(admins::count_and_lock(conn)?);
         self.change_within(self.store.patience(), call, lock, work).await

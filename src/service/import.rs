@@ -94,10 +94,13 @@ pub enum Outcome {
 }
 
 /// A transaction that is to be undone.
+#[derive(Debug, thiserror::Error)]
 enum Undone {
     /// Because that was asked for.
+    #[error("nothing was imported")]
     Reported(Report),
     /// Because it failed.
+    #[error(transparent)]
     Failed(Error),
 }
 
@@ -145,7 +148,7 @@ impl Service {
         call: Call,
         rows: Vec<Row>,
         options: ImportOptions,
-        progress: impl Fn(usize) + Send + 'static,
+        progress: impl Fn(usize) + Clone + Send + 'static,
     ) -> Result<Report, Error> {
         let now = self.clock.now();
         let work = move |conn: &mut AnyConnection| {

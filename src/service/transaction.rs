@@ -81,7 +81,7 @@ impl Service {
         &self,
         call: Call,
         target: Option<TokenId>,
-        work: impl FnOnce(&mut Transaction<'_>, Option<Token>) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Transaction<'_>, Option<Token>) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, target);
         self.change_within(self.store.patience(), call, lock, work).await
@@ -93,8 +93,8 @@ impl Service {
         &self,
         longest: Duration,
         call: Call,
-        lock: impl FnOnce(&mut AnyConnection, &Caller) -> Result<L, Error> + Send + 'static,
-        work: impl FnOnce(&mut Transaction<'_>, L) -> Result<T, Error> + Send + 'static,
+        lock: impl FnOnce(&mut AnyConnection, &Caller) -> Result<L, Error> + Clone + Send + 'static,
+        work: impl FnOnce(&mut Transaction<'_>, L) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let clock = Arc::clone(&self.clock);
         let (done, change) = self

@@ -41,22 +41,47 @@ macro_rules! with_conn {
 }
 pub(super) use with_conn;
 
+/// How long PostgreSQL lets one of our transactions wait for its next statement. A server that freezes in a transaction
+/// holds its locks for that long; for a server that works, it is microseconds.
+const MAX_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
+
 impl AnyConnection {
-    /// Begins a transaction that reads everything as it is at one moment, while others may go on writing.
-    pub(super) fn begin_snapshot(&mut self) -> QueryResult<()> {
+    /// Begins a transaction that reads everything as it is at one moment, while others may go on writing. It holds no
+    /// lock that a writer waits for, so that its work may wait for whoever takes the result.
+    pub(super) fn begin_snapshot(&mut self, timeout: Option<Duration>) -> QueryResult<()> {
         with_conn!(self, conn =>
             AnsiTransactionManager::begin_transaction(conn),
-            AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ"),
+            AnsiTransactionManager::begin_transaction_sql(conn, &begin("REPEATABLE READ", timeout, None)),
         )
     }
 
     /// Begins a transaction that will write. SQLite takes its write lock now: a transaction that reads first and asks for the
     /// lock later fails when another one wrote in between.
-    pub(super) fn begin_write(&mut self) -> QueryResult<()> {
+    pub(super) fn begin_write(&mut self, timeout: Option<Duration>) -> QueryResult<()> {
         with_conn!(self, conn =>
             AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
-            AnsiTransactionManager::begin_transaction(conn),
+            AnsiTransactionManager::begin_transaction_sql(conn, &begin_read_committed(timeout)),
         )
+    }
+
+    /// Reads. On PostgreSQL this is a transaction, which alone can state its isolation level and its timeouts: the
+    /// defaults of the database are not ours, and a pooler does not keep the settings of a session.
+    pub(super) fn read<T, E: From<StoreError>>(
+        &mut self,
+        timeout: Duration,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Sqlite(_) => return work(self),
+            Self::Postgres(conn) => {
+                AnsiTransactionManager::begin_transaction_sql(conn, &begin_read_committed(Some(timeout)))
+                    .map_err(StoreError::from)?;
+            }
+        }
+        let done = work(self);
+        // A connection that cannot roll back is broken, and the pool throws it away.
+        let _ = self.rollback();
+        done
     }
 
     /// Begins a part of the transaction, which can be rolled back alone.
@@ -71,6 +96,25 @@ impl AnyConnection {
     pub(super) fn rollback(&mut self) -> QueryResult<()> {
         <Self as TransactionManager<Self>>::rollback_transaction(self)
     }
+}
+
+/// The statements that begin a transaction on PostgreSQL. They go to the server in one message.
+///
+/// `timeout` limits each statement, and half of it each wait for a lock.
+fn begin(level: &str, timeout: Option<Duration>, max_idle: Option<Duration>) -> String {
+    let settings = [
+        ("statement_timeout", timeout),
+        ("lock_timeout", timeout.map(|timeout| timeout / 2)),
+        ("idle_in_transaction_session_timeout", max_idle),
+    ];
+    let settings = settings.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+    settings.fold(format!("BEGIN ISOLATION LEVEL {level}"), |sql, (name, limit)| {
+        format!("{sql}; SET LOCAL {name} = {}", limit.as_millis())
+    })
+}
+
+fn begin_read_committed(timeout: Option<Duration>) -> String {
+    begin("READ COMMITTED", timeout, Some(MAX_IDLE_IN_TRANSACTION))
 }
 
 /// An answered write is on disk: `synchronous = FULL` syncs the write-ahead log at every commit.
@@ -106,7 +150,7 @@ impl DatabaseUrl {
             }
             Self::Postgres(url) => {
                 PgConnection::establish(&url.connection_string(POSTGRES_PARAMETERS)).map(AnyConnection::Postgres)
-            },
+            }
         }
     }
 
@@ -119,19 +163,14 @@ impl DatabaseUrl {
         Ok(conn)
     }
 
-    /// Opens one connection whose statements take `patience` at most, and whose waits for a lock half of it.
-    ///
-    /// Where a pooler keeps no sessions, what is set or prepared on one connection would turn up on another: then nothing is.
+    /// As [`DatabaseUrl::connect_unlimited`], with waits for SQLite's locks of half the `patience`. Transactions on
+    /// PostgreSQL set their own limits.
     pub(super) fn connect_limited(&self, usage: Usage) -> Result<AnyConnection, PoolError> {
         let mut conn = self.connect_unlimited(usage)?;
-        if !usage.keeps_sessions {
-            return Ok(conn);
+        if let AnyConnection::Sqlite(conn) = &mut conn {
+            let half = usage.patience.as_millis() / 2;
+            conn.batch_execute(&format!("PRAGMA busy_timeout = {half}"))?;
         }
-        let (all, half) = (usage.patience.as_millis(), usage.patience.as_millis() / 2);
-        with_conn!(&mut conn, conn =>
-            conn.batch_execute(&format!("PRAGMA busy_timeout = {half}"))?,
-            conn.batch_execute(&format!("SET statement_timeout = {all}; SET lock_timeout = {half}"))?,
-        );
         Ok(conn)
     }
 }
@@ -169,6 +208,7 @@ pub struct Usage {
 #[derive(Clone)]
 pub(super) struct Pool {
     connections: r2d2::Pool<Connections>,
+    timeout: Duration,
     unreachable_since: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -183,8 +223,20 @@ impl Pool {
             .build_unchecked(Connections::new(url, usage));
         Self {
             connections,
+            timeout: usage.patience,
             unreachable_since: Arc::default(),
         }
+    }
+
+    /// Reads on a connection, as [`AnyConnection::read`] does.
+    ///
+    /// # Errors
+    /// As [`Pool::with`].
+    pub(super) fn read<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.with(|conn| conn.read(self.timeout, work))
     }
 
     /// Does `work` on a connection that works, as far as one can know without asking the server each time.
@@ -300,5 +352,23 @@ impl r2d2::ManageConnection for Connections {
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
         pooled.conn.is_broken()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_states_its_level_and_its_limits() {
+        assert_eq!(
+            begin_read_committed(Some(Duration::from_secs(10))),
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000; \
+             SET LOCAL idle_in_transaction_session_timeout = 5000"
+        );
+        assert_eq!(
+            begin("REPEATABLE READ", None, None),
+            "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        );
     }
 }

@@ -23,6 +23,9 @@ pub enum StoreError {
     /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
     #[error("the store failed")]
     Failed(#[source] DieselError),
+    /// PostgreSQL ended the transaction in favor of another one; the same work can succeed if it is repeated.
+    #[error("the store ended this transaction in favor of another one")]
+    Contended(#[source] DieselError),
     /// What it was to be done together with could not be.
     #[error("the store failed at what was to be done together with this")]
     Undone,
@@ -38,9 +41,22 @@ impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match error {
             DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Exists,
+            DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Contended(error),
+            // diesel does not give the SQLSTATE of a deadlock (40P01).
+            DieselError::DatabaseError(DatabaseErrorKind::Unknown, ref info)
+                if info.message() == "deadlock detected" =>
+            {
+                Self::Contended(error)
+            }
             other => Self::Failed(other),
         }
     }
+}
+
+/// Returns `true` if the cause of `error` is [`StoreError::Contended`].
+pub(super) fn is_contended(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Contended(_))))
 }
 
 /// The store could not be opened.

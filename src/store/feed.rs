@@ -90,7 +90,7 @@ pub fn subscribe(
             listener.reset();
             Ok(())
         };
-        if let Some(revision) = reconnecting.with(begin, revision::current) {
+        if let Some(revision) = reconnecting.with(begin, |conn| conn.read(PATIENCE, revision::current)) {
             listener.observe_revision(revision, asked_at);
         }
     })?;

@@ -1,6 +1,6 @@
 //! The schema, brought up to date at start.
 
-use diesel::{Connection, connection::SimpleConnection, migration::MigrationSource, pg::Pg, sqlite::Sqlite};
+use diesel::{connection::SimpleConnection, migration::MigrationSource, pg::Pg, sqlite::Sqlite};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{connection::AnyConnection, error::OpenError, url::DatabaseUrl};
@@ -24,7 +24,8 @@ pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, O
         AnyConnection::Sqlite(conn) => {
             conn.immediate_transaction(|conn| migrate::<Sqlite, _>(conn, SQLITE).map_err(Failure))
         }
-        AnyConnection::Postgres(conn) => conn.transaction(|conn| {
+        // Whoever waits for the lock must see what the other server has done meanwhile.
+        AnyConnection::Postgres(conn) => conn.build_transaction().read_committed().run(|conn| {
             conn.batch_execute(POSTGRES_LOCK)?;
             migrate::<Pg, _>(conn, POSTGRES).map_err(Failure)
         }),

@@ -68,8 +68,8 @@ pub fn transfer(
     to: &mut AnyConnection,
     mut moved: impl FnMut(u64),
 ) -> Result<Contents, TransferError> {
-    from.begin_snapshot()?;
-    to.begin_write()?;
+    from.begin_snapshot(None)?;
+    to.begin_write(None)?;
     if let AnyConnection::Postgres(conn) = to {
         // Nobody else writes until the move has ended. Before the first look, or it would be at something that changes.
         conn.batch_execute(

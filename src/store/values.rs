@@ -75,7 +75,7 @@ fn answer(questions: impl Iterator<Item = Question>, pool: &Pool) {
     }
     let values: Vec<ValueHash> = asking.keys().copied().collect();
     let mut failure = None;
-    let mut found = match pool.with(|conn| tokens::find_by_values(conn, &values)) {
+    let mut found = match pool.read(|conn| tokens::find_by_values(conn, &values)) {
         Ok(found) => found,
         Err(error) => {
             failure = Some(error);

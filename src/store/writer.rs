@@ -176,7 +176,7 @@ fn write_batch(pool: &Pool, mut batch: Vec<Job>) {
 }
 
 fn commit(conn: &mut AnyConnection, job: &mut Job) -> Result<(), StoreError> {
-    conn.begin_write()?;
+    conn.begin_write(None)?;
     if job.work.run(conn) {
         return Ok(conn.commit()?);
     }
@@ -186,7 +186,7 @@ fn commit(conn: &mut AnyConnection, job: &mut Job) -> Result<(), StoreError> {
 }
 
 fn commit_together(conn: &mut AnyConnection, batch: &mut [Job]) -> Result<(), StoreError> {
-    conn.begin_write()?;
+    conn.begin_write(None)?;
     for job in batch {
         let done = conn.begin_part().and_then(|()| {
             if job.work.run(conn) {

@@ -35,6 +35,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod phases;
+mod postgres;
 mod postman;
 mod readme;
 mod replicas;
@@ -112,6 +113,7 @@ const ON_POSTGRES: &[&[Test]] = &[
     audit_events::OF_SERVERS,
     console::ON_POSTGRES,
     faults::OF_SERVERS,
+    postgres::TESTS,
     replicas::OF_SERVERS,
     transfer::OF_SERVERS,
 ];

@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// A row, and what it holds or why it cannot be read.
+#[derive(Clone)]
 pub struct Row {
     /// Its number, from 1.
     pub number: usize,
@@ -27,6 +28,7 @@ pub struct Row {
 }
 
 /// What a row holds.
+#[derive(Clone)]
 pub enum Content {
     /// A token of a legacy server.
     Legacy(LegacyRow),
@@ -37,6 +39,7 @@ pub enum Content {
 }
 
 /// A token as a legacy server lists it.
+#[derive(Clone)]
 pub struct LegacyRow {
     /// Its uuid.
     pub id: TokenId,

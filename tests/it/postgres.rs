@@ -1,0 +1,113 @@
+//! Transactions on PostgreSQL: isolation levels, retries, and locks of a server that freezes.
+
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+use serde_json::json;
+
+use crate::{
+    support::{
+        Lab,
+        client::{As, TOKENS},
+        eventually,
+        program::Program,
+    },
+    tests,
+};
+
+tests![
+    any_default_isolation_level_works,
+    a_transaction_that_the_database_aborts_is_repeated,
+    a_frozen_server_holds_its_locks_for_seconds,
+];
+
+fn any_default_isolation_level_works(lab: &Lab) {
+    for level in ["serializable", "repeatable read"] {
+        lab.store.execute(&format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '{level}'); \
+             END $$"
+        ));
+        assert_eq!(
+            lab.store
+                .texts("SELECT current_setting('transaction_isolation') AS found"),
+            [level]
+        );
+        let apps = [lab.app(), lab.app()];
+        std::thread::scope(|scope| {
+            for client in 0..6 {
+                let app = &apps[client % 2];
+                scope.spawn(move || {
+                    for _ in 0..6 {
+                        let (id, _) = app.new_token(&json!({ "name": "n" }));
+                        let path = format!("{TOKENS}/{id}");
+                        app.post(&path, As::Admin, &json!({ "name": "m" })).expect(200);
+                        app.post(&format!("{path}/rotate"), As::Admin, &json!({})).expect(200);
+                        app.get(TOKENS, As::Admin).expect(200);
+                        app.delete(&path, As::Admin).expect(204);
+                    }
+                });
+            }
+        });
+    }
+}
+
+fn a_transaction_that_the_database_aborts_is_repeated(lab: &Lab) {
+    let app = lab.app();
+    // A sequence counts what is rolled back, too.
+    lab.store.execute(
+        "CREATE SEQUENCE attempts;
+         CREATE FUNCTION abort_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             CASE nextval('attempts')
+                 WHEN 1 THEN RAISE EXCEPTION 'could not serialize access' USING ERRCODE = 'serialization_failure';
+                 WHEN 2 THEN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected';
+                 ELSE RETURN NEW;
+             END CASE;
+         END $$;
+         CREATE TRIGGER abort_twice BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION abort_twice()",
+    );
+    let (id, _) = app.new_token(&json!({ "name": "n" }));
+    assert_eq!(lab.store.texts("SELECT id AS found FROM tokens"), [id]);
+    assert_eq!(
+        lab.store
+            .texts("SELECT count(*) || '' AS found FROM audit_events WHERE action = 'token.created'"),
+        ["1"]
+    );
+}
+
+/// The server is stopped in a transaction that has locked a token, also where a pooler would not keep session settings.
+fn a_frozen_server_holds_its_locks_for_seconds(lab: &Lab) {
+    let url = lab.store.url();
+    let app = lab.app();
+    for flags in [&[][..], &["--notify-database-url", &url]] {
+        let (id, value) = app.new_token(&json!({ "name": "n" }));
+        let path = format!("{TOKENS}/{id}");
+        let frozen = Program::new(&url).serve(flags);
+        let mut holder = PgConnection::establish(&url).unwrap();
+        holder
+            .batch_execute(&format!("BEGIN; SELECT id FROM tokens WHERE id = '{id}' FOR UPDATE"))
+            .unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let json_type = [("content-type", "application/json")];
+                // PostgreSQL ends this transaction.
+                let _ = frozen
+                    .client
+                    .try_send("POST", &path, As::Admin, &json_type, r#"{"name":"m"}"#);
+            });
+            let waiting = "SELECT pid || '' AS found FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            eventually("it waits for the row", || {
+                (!lab.store.texts(waiting).is_empty()).then_some(())
+            });
+            frozen.signal("STOP");
+            // Its transaction goes on in the database, and takes the lock.
+            holder.batch_execute("COMMIT").unwrap();
+            eventually("another server deletes the token", || {
+                (app.delete(&path, As::Admin).status == 204).then_some(())
+            });
+            frozen.signal("CONT");
+        });
+        app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(401);
+        eventually("the server recovers", || {
+            (frozen.client.get("/readyz", As::Nobody).status == 200).then_some(())
+        });
+    }
+}
