@@ -9,7 +9,9 @@ pub mod error;
 pub mod export;
 mod figures;
 pub mod import;
+mod keyed_hash;
 pub mod legacy_usage;
+mod logins;
 mod passwords;
 pub mod sessions;
 mod throttle;
@@ -38,8 +40,7 @@ use crate::{
 };
 use figures::Figures;
 use legacy_usage::Forgotten;
-use passwords::Passwords;
-use throttle::Throttle;
+use logins::Logins;
 use token_cache::TokenCache;
 use unwritten::Unwritten;
 
@@ -48,8 +49,7 @@ pub struct Service {
     store: Store,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    passwords: Arc<Passwords>,
-    throttle: Throttle,
+    logins: Arc<Logins>,
     unwritten: Arc<Unwritten>,
     forgotten: Forgotten,
     token_cache: Arc<TokenCache>,
@@ -63,14 +63,22 @@ impl Service {
     /// # Errors
     /// When there is no randomness.
     pub fn new(store: Store, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
+        let figures = Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?);
+        let unwritten = Arc::<Unwritten>::default();
+        let logins = Logins::new(
+            store.clone(),
+            Arc::clone(&clock),
+            random.as_ref(),
+            Arc::clone(&figures),
+            Arc::clone(&unwritten),
+        )?;
         Ok(Self {
-            passwords: Arc::new(Passwords::new(random.as_ref())?),
-            throttle: Throttle::default(),
-            unwritten: Arc::default(),
+            logins: Arc::new(logins),
+            unwritten,
             forgotten: Forgotten::default(),
             token_cache: Arc::default(),
             feed: Mutex::default(),
-            figures: Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?),
+            figures,
             store,
             clock,
             random,

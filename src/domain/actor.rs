@@ -1,6 +1,6 @@
 //! Who does something, and through which door.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Serialize;
 
@@ -110,4 +110,15 @@ pub struct Origin {
     pub door: Door,
     /// The client's address; none at the command line.
     pub client: Option<IpAddr>,
+}
+
+impl Origin {
+    /// Returns the client's address, or the /64 of an IPv6 address: a whole such network is one host's to choose from.
+    #[must_use]
+    pub fn network(self) -> Option<IpAddr> {
+        self.client.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
 }

@@ -201,8 +201,10 @@ impl From<Error> for Failure {
                 };
                 Self::unauthorized(*refusal, challenge)
             }
-            Error::Throttled { retry_after } => Self::new(StatusCode::TOO_MANY_REQUESTS, message)
-                .with_header(header::RETRY_AFTER, whole_seconds(*retry_after)),
+            Error::Throttled { retry_after } | Error::TooManyLogins { retry_after } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+                    .with_header(header::RETRY_AFTER, whole_seconds(*retry_after))
+            }
             Error::Forbidden(_) => Self::forbidden(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),

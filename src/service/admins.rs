@@ -8,7 +8,7 @@ use super::{Error, Service, transaction::Transaction};
 use crate::{
     domain::{
         actor::{Door, Origin},
-        admin::{Admin, Password},
+        admin::{Admin, Password, PasswordHash},
         audit::Action,
         caller::{Call, Caller},
         name::AdminName,
@@ -33,7 +33,7 @@ impl Service {
     /// # Errors
     /// [`Error::Conflict`] when there is one of that name.
     pub async fn add_admin(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
-        let password_hash = self.passwords.hash(password, self.random.as_ref()).await?;
+        let password_hash = self.hash_password(password, &call).await?;
         self.change(call, None, move |change, _| {
             let admin = Admin { name, password_hash };
             admins::insert(change.conn, &admin, change.now).map_err(|error| match error {
@@ -53,7 +53,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`] when there is no such admin.
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
-        let password_hash = self.passwords.hash(password, self.random.as_ref()).await?;
+        let password_hash = self.hash_password(password, &call).await?;
         self.change_admins(call, move |change, _| {
             let admin = Admin { name, password_hash };
             if !admins::set_password(change.conn, &admin, change.now)? {
@@ -131,6 +131,14 @@ impl Service {
             Err(error) => Err(error),
         }
     }
+
+    async fn hash_password(&self, password: Password, call: &Call) -> Result<PasswordHash, Error> {
+        let passwords = &self.logins.passwords;
+        passwords
+            .hash(password, self.random.as_ref(), call.origin.network())
+            .await
+    }
+
     fn make_up_password(&self) -> Result<Password, Error> {
         let mut bytes = [0; 18];
         self.random.fill(&mut bytes)?;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{
         actor::Origin,
-        admin::{Admin, Password},
+        admin::Password,
         authorization::{Operation, authorize, hold},
         caller::{Call, Caller},
         clock::Timestamp,
@@ -187,8 +187,8 @@ impl Service {
         Ok((call, page))
     }
 
-    /// Who signed in; and if their password had been verified a moment ago, what `read` gives in the same turn of the store that shows that it
-    /// has not changed since.
+    /// Who signed in; and if they showed their password within the last minute, the result of `read` in the same read of the store that shows
+    /// that it has not changed since.
     async fn sign_in<T: Send + 'static>(
         &self,
         name: &str,
@@ -196,64 +196,25 @@ impl Service {
         origin: Origin,
         read: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(Caller, Option<T>), Error> {
-        let now = self.clock.now();
-        self.check_throttle(origin, name, now)?;
-        let password = Password::parse(password).ok();
-        let looked_up = match AdminName::parse(name) {
-            Err(_) => None,
-            Ok(name) => {
-                let (passwords, shown) = (Arc::clone(&self.passwords), password.clone());
-                let look_up = move |conn: &mut AnyConnection| {
-                    let Some(admin) = admins::find(conn, &name)? else {
-                        return Ok(None);
-                    };
-                    let known = shown.is_some_and(|password| passwords.recently_verified(&admin, &password, now));
-                    let found = known.then(|| read(conn)).transpose()?;
-                    Ok::<_, StoreError>(Some((admin, found)))
+        if let (Ok(known), Ok(shown)) = (AdminName::parse(name), Password::parse(password.clone()))
+            && self.logins.passwords.was_right(&known, &shown, self.clock.monotonic())
+        {
+            // Whatever others have failed to do: this credential is not throttled.
+            let (logins, now) = (Arc::clone(&self.logins), self.clock.monotonic());
+            let look_up = move |conn: &mut AnyConnection| {
+                let admin = admins::find(conn, &known)?;
+                let Some(admin) = admin.filter(|admin| logins.passwords.is_right(admin, &shown, now)) else {
+                    return Ok(None);
                 };
-                self.store.read_briefly(look_up).await?
+                Ok::<_, StoreError>(Some((admin, read(conn)?)))
+            };
+            if let Some((admin, found)) = self.store.read_briefly(look_up).await? {
+                self.logins.accept(&admin.name, origin);
+                return Ok((Caller::Admin(admin), Some(found)));
             }
-        };
-        let (admin, found) = looked_up.unzip();
-        let found = found.flatten();
-        if found.is_none() {
-            self.verify_password(name, password, admin.as_ref(), origin).await?;
         }
-        self.figures.authenticated(Kind::Password, Outcome::Accepted);
-        let admin = admin.ok_or(Refusal::Password)?;
-        Ok((Caller::Admin(admin), found))
-    }
-
-    /// Looks whether this is the admin's password, who may be nobody.
-    async fn verify_password(
-        &self,
-        name: &str,
-        password: Option<Password>,
-        admin: Option<&Admin>,
-        origin: Origin,
-    ) -> Result<(), Error> {
-        let now = self.clock.now();
-        let subject = admin.map_or(Subject::Unknown, |admin| Subject::Admin(admin.name.clone()));
-        let Some(password) = password else {
-            self.throttle.failed(origin.client, name, now);
-            return Err(self.refuse(Kind::Password, origin, Refusal::Password, subject));
-        };
-        let turn = self.passwords.turn().await?;
-        // While this call waited for its turn, others may have failed for it, or have shown the same password.
-        self.check_throttle(origin, name, self.clock.now())?;
-        let right = admin.is_some_and(|admin| self.passwords.recently_verified(admin, &password, now))
-            || self.passwords.verify(turn, admin, &password, now).await?;
-        if !right {
-            self.throttle.failed(origin.client, name, self.clock.now());
-            return Err(self.refuse(Kind::Password, origin, Refusal::Password, subject));
-        }
-        self.throttle.succeeded(origin.client, name);
-        Ok(())
-    }
-
-    fn check_throttle(&self, origin: Origin, name: &str, now: Timestamp) -> Result<(), Error> {
-        let checked = self.throttle.check(origin.client, name, now);
-        checked.inspect_err(|_| self.figures.authenticated(Kind::Password, Outcome::Throttled))
+        let admin = self.logins.verify(name, password, origin).await?;
+        Ok((Caller::Admin(admin), None))
     }
 
     fn refuse(&self, kind: Kind, origin: Origin, reason: Refusal, subject: Subject) -> Error {

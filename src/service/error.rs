@@ -19,6 +19,12 @@ pub enum Error {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// Too many logins from this address wait to be verified.
+    #[error("too many logins from this address at once; try again later")]
+    TooManyLogins {
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// The caller is known, and may not.
     #[error(transparent)]
     Forbidden(#[from] Denied),

@@ -1,52 +1,60 @@
-//! Passwords: hashed with argon2id, on threads that may block, a bounded number at a time.
+//! Passwords: hashed with argon2id, on threads that may block, as many at a time as there are cores.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+mod cache;
+mod hashing;
+mod in_flight;
+mod permits;
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use super::{
+    Error,
+    keyed_hash::{KeyedHash, KeyedHasher},
 };
-
-use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc};
-use hmac::{Hmac, KeyInit, Mac, digest::CtOutput};
-use sha2::Sha256;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::Error;
 use crate::{
     domain::{
         admin::{Admin, Password, PasswordHash},
-        clock::Timestamp,
         name::AdminName,
         random::{Random, RandomError},
     },
     store::StoreError,
 };
+use cache::Cache;
+pub use hashing::can_be_verified;
+use in_flight::InFlight;
+use permits::Permits;
+pub use permits::{Permit, Priority};
 
 const SALT_BYTES: usize = 16;
-const REMEMBERED: Duration = Duration::from_mins(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Hashes and verifies passwords, with OWASP's parameters for argon2id: 19 MiB, two passes, one lane.
-///
-/// What was verified is remembered for a minute, as a hash keyed with bytes that this process alone knows, next to the stored hash
-/// that it matched: a changed password is forgotten at once.
+/// Hashes and verifies passwords.
 pub struct Passwords {
-    slots: Arc<Semaphore>,
-    key: [u8; 32],
-    verified: Mutex<HashMap<AdminName, Verified>>,
+    permits: Arc<Permits>,
+    hasher: KeyedHasher,
+    cache: Cache,
+    in_flight: InFlight,
+    /// What the password of an unknown admin is compared with: that takes as long, so timing reveals nothing.
     nobody: PasswordHash,
 }
 
-struct Verified {
-    tag: CtOutput<Hmac<Sha256>>,
-    matched: PasswordHash,
-    until: Timestamp,
+/// A login that is to be verified: the text that was sent as a name and as a password, and the admin of that name.
+pub struct Login<'l> {
+    /// The client's address, or its /64 in IPv6.
+    pub network: Option<IpAddr>,
+    /// The name as it was sent.
+    pub name: &'l str,
+    /// The password as it was sent.
+    pub password: &'l str,
+    /// The admin, if there is one of that name.
+    pub admin: Option<&'l Admin>,
 }
 
 impl Passwords {
+    /// Creates a permit for each core.
+    ///
+    /// # Errors
+    /// When there is no randomness.
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
-        let mut key = [0; 32];
-        random.fill(&mut key)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let params = argon2::Params::DEFAULT;
         let nobody = format!(
@@ -58,100 +66,104 @@ impl Passwords {
             "A".repeat(43)
         );
         Ok(Self {
-            slots: Arc::new(Semaphore::new(cores)),
-            key,
-            verified: Mutex::default(),
+            permits: Arc::new(Permits::new(cores)),
+            hasher: KeyedHasher::new(random)?,
+            cache: Cache::default(),
+            in_flight: InFlight::default(),
             nobody: PasswordHash::from_phc(nobody),
         })
     }
 
-    /// Waits for a turn to hash.
-    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
-        tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.slots).acquire_owned())
-            .await
-            .map_err(|_| Error::Unavailable(StoreError::Busy))?
-            .map_err(|_| Error::Unavailable(StoreError::Ending))
+    /// Waits for a permit to hash.
+    ///
+    /// # Errors
+    /// [`Error::TooManyLogins`] when too many logins from this network wait; [`Error::Unavailable`] after ten seconds.
+    pub async fn acquire_permit(&self, network: Option<IpAddr>, priority: Priority) -> Result<Permit, Error> {
+        self.permits.acquire(network, priority).await
     }
 
-    /// The hash to store for a new password.
-    pub async fn hash(&self, password: Password, random: &dyn Random) -> Result<PasswordHash, Error> {
+    /// Returns the hash to store for a new password, which somebody who is known at `network` has chosen.
+    ///
+    /// # Errors
+    /// As [`Passwords::acquire_permit`].
+    pub async fn hash(
+        &self,
+        password: Password,
+        random: &dyn Random,
+        network: Option<IpAddr>,
+    ) -> Result<PasswordHash, Error> {
         let mut salt = [0; SALT_BYTES];
         random.fill(&mut salt)?;
-        let turn = self.turn().await?;
-        blocking(move || {
-            let _turn = turn;
-            let hash = Argon2::default()
-                .hash_password_with_salt(password.expose().as_bytes(), &salt)
-                .map_err(|error| Error::Internal(error.to_string().into()))?;
-            Ok(PasswordHash::from_phc(hash.to_string()))
-        })
-        .await
+        let permit = self.acquire_permit(network, Priority::Known).await?;
+        blocking(move || permit.with_memory(|memory| hashing::hash(memory, &password, &salt))).await
     }
 
-    /// Whether `password` is the admin's; for nobody it takes as long and is wrong.
-    pub async fn verify(
+    /// Returns `true` if this is the admin's password. Equal calls at the same time are one verification; `acquire` gets the permit for it.
+    ///
+    /// # Errors
+    /// Those of `acquire`; [`StoreError::Corrupt`] when the stored hash is none.
+    pub async fn verify<A>(
         &self,
-        turn: OwnedSemaphorePermit,
-        admin: Option<&Admin>,
-        password: &Password,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
-        let known = admin.map_or_else(|| self.nobody.clone(), |admin| admin.password_hash.clone());
-        let presented = password.clone();
-        let right = blocking(move || {
-            let _turn = turn;
-            let hash = phc::PasswordHash::new(known.as_phc())
-                .map_err(|_| Error::from(StoreError::Corrupt("password hash")))?;
-            Ok(Argon2::default()
-                .verify_password(presented.expose().as_bytes(), &hash)
-                .is_ok())
-        })
-        .await?;
-        if let Some(admin) = admin.filter(|_| right) {
-            let entry = Verified {
-                tag: self.tag(&admin.name, password),
-                matched: admin.password_hash.clone(),
-                until: now.saturating_add(REMEMBERED),
-            };
-            self.verified
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(admin.name.clone(), entry);
-        }
-        Ok(right)
+        login: &Login<'_>,
+        password: Password,
+        acquire: impl FnOnce() -> A,
+    ) -> Result<bool, Error>
+    where
+        A: Future<Output = Result<Permit, Error>>,
+    {
+        let stored = self.stored(login);
+        let parts = [login.name, login.password, stored.as_phc()];
+        let key = self.hasher.hash(&parts.map(str::as_bytes));
+        let stored = stored.clone();
+        let verify = async move || {
+            let permit = acquire().await?;
+            blocking(move || permit.with_memory(|memory| hashing::verify(memory, &password, &stored))).await
+        };
+        let is_right = self.in_flight.share(key, verify).await?;
+        Ok(is_right && login.admin.is_some())
     }
 
-    /// Whether the admin showed this password within the last minute, and it has not changed since.
-    pub fn recently_verified(&self, admin: &Admin, password: &Password, now: Timestamp) -> bool {
-        let tag = self.tag(&admin.name, password);
-        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        verified
-            .get(&admin.name)
-            .is_some_and(|entry| entry.until > now && entry.matched == admin.password_hash && entry.tag == tag)
+    /// Returns `true` if the admin showed this password within the last minute and it was right then.
+    pub fn was_right(&self, name: &AdminName, password: &Password, now: Instant) -> bool {
+        self.cache.was_right(name, self.credential(name, password), now)
     }
 
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-    fn tag(&self, name: &AdminName, password: &Password) -> CtOutput<Hmac<Sha256>> {
-        let mut tag = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length is taken");
-        tag.update(name.as_str().as_bytes());
-        tag.update(b"\0");
-        tag.update(password.expose().as_bytes());
-        tag.finalize()
+    /// Returns `true` if the admin showed this password within the last minute, and it has not changed since.
+    pub fn is_right(&self, admin: &Admin, password: &Password, now: Instant) -> bool {
+        let credential = self.credential(&admin.name, password);
+        self.cache.is_right(&admin.name, credential, &admin.password_hash, now)
     }
-}
 
-/// The most memory that a hash from elsewhere may cost, in KiB, and the most passes: otherwise each login would be a burden.
-const MOST_MEMORY: u32 = 262_144;
-const MOST_PASSES: u32 = 16;
+    /// Remembers for a minute that this is the admin's password.
+    pub fn remember_right(&self, admin: &Admin, password: &Password, now: Instant) {
+        let credential = self.credential(&admin.name, password);
+        self.cache
+            .remember_right(admin.name.clone(), credential, admin.password_hash.clone(), now);
+    }
 
-/// Whether a hash that comes from elsewhere is one that passwords can be verified against: argon2id, complete, and no burden.
-pub fn can_be_verified(hash: &PasswordHash) -> bool {
-    let Ok(hash) = phc::PasswordHash::new(hash.as_phc()) else {
-        return false;
-    };
-    let complete = hash.algorithm.as_str() == "argon2id" && hash.salt.is_some() && hash.hash.is_some();
-    let params = argon2::Params::try_from(&hash);
-    complete && params.is_ok_and(|params| params.m_cost() <= MOST_MEMORY && params.t_cost() <= MOST_PASSES)
+    /// Returns `true` if this login was wrong within the last minute, and the password has not changed since.
+    pub fn was_wrong(&self, login: &Login<'_>, now: Instant) -> bool {
+        self.cache.was_wrong(self.attempt(login), now)
+    }
+
+    /// Remembers for a minute that this login is wrong; returns `false` if that is known already.
+    pub fn remember_wrong(&self, login: &Login<'_>, now: Instant) -> bool {
+        self.cache.remember_wrong(self.attempt(login), now)
+    }
+
+    fn credential(&self, name: &AdminName, password: &Password) -> KeyedHash {
+        self.hasher.hash(&[name.as_str(), password.expose()].map(str::as_bytes))
+    }
+
+    fn attempt(&self, login: &Login<'_>) -> KeyedHash {
+        let network = login.network.map(|network| network.to_string()).unwrap_or_default();
+        let parts = [&network, login.name, login.password, self.stored(login).as_phc()];
+        self.hasher.hash(&parts.map(str::as_bytes))
+    }
+
+    fn stored<'l>(&'l self, login: &Login<'l>) -> &'l PasswordHash {
+        login.admin.map_or(&self.nobody, |admin| &admin.password_hash)
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {

@@ -440,9 +440,10 @@ fn guessing_is_throttled_as_with_basic(lab: &Lab) {
     let browser = Browser::new(&app);
     let form = browser.get("/sign-in").expect(200);
     let guess = |password: &str| browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", password)]);
-    for _ in 0..5 {
-        guess("wrong").expect(403);
-        app.get(TOKENS, As::Basic(ADMIN.0, "wrong")).expect(401);
+    for n in 0..5 {
+        guess(&format!("wrong {n}")).expect(403);
+        app.get(TOKENS, As::Basic(ADMIN.0, &format!("wrong with Basic {n}")))
+            .expect(401);
     }
     let throttled = guess(ADMIN.1).expect(429);
     assert!(throttled.text.contains("Too many failed attempts"));

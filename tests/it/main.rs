@@ -30,6 +30,7 @@ mod legacy;
 mod legacy_usage;
 mod limits;
 mod logging;
+mod logins;
 mod machine;
 mod metrics;
 mod observe;
@@ -83,6 +84,7 @@ const ON_BOTH: &[&[Test]] = &[
     introspect::TESTS,
     legacy::TESTS,
     legacy_usage::TESTS,
+    logins::TESTS,
     machine::TESTS,
     metrics::TESTS,
     phases::TESTS,

@@ -1,0 +1,118 @@
+//! Equal logins at the same time are one verification.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::OnceCell;
+
+use crate::{
+    service::{Error, keyed_hash::KeyedHash},
+    store::StoreError,
+};
+
+/// The most logins that wait for one verification.
+const MAX_FOLLOWERS: usize = 2000;
+
+/// The verifications that are under way.
+#[derive(Default)]
+pub struct InFlight(Mutex<HashMap<KeyedHash, Arc<OnceCell<bool>>>>);
+
+impl InFlight {
+    /// Returns the outcome of `work`, or that of another call with the same key that is under way. If that one fails, this one works itself.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Error::Unavailable`] when too many wait already.
+    pub async fn share<W>(&self, key: KeyedHash, work: impl FnOnce() -> W) -> Result<bool, Error>
+    where
+        W: Future<Output = Result<bool, Error>>,
+    {
+        let shared = Shared {
+            cell: Arc::clone(self.map().entry(key).or_default()),
+            key,
+            in_flight: self,
+        };
+        if Arc::strong_count(&shared.cell) > MAX_FOLLOWERS {
+            return Err(Error::Unavailable(StoreError::Busy));
+        }
+        shared.cell.get_or_try_init(work).await.copied()
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<KeyedHash, Arc<OnceCell<bool>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call's share in a verification; the last call removes it.
+struct Shared<'i> {
+    cell: Arc<OnceCell<bool>>,
+    key: KeyedHash,
+    in_flight: &'i InFlight,
+}
+
+impl Drop for Shared<'_> {
+    fn drop(&mut self) {
+        let mut map = self.in_flight.map();
+        // The map's and this one: clones are made under the lock alone.
+        if Arc::strong_count(&self.cell) <= 2 {
+            map.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::random::OsRandom, service::keyed_hash::KeyedHasher};
+    use std::{
+        cell::Cell,
+        future::pending,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+    use tokio::sync::Notify;
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn equal_calls_work_once() {
+        let (in_flight, worked, end) = (InFlight::default(), Cell::new(0), Notify::new());
+        let hasher = KeyedHasher::new(&OsRandom).unwrap();
+        let work = async || {
+            worked.set(worked.get() + 1);
+            end.notified().await;
+            Ok(true)
+        };
+        let (same, other) = (hasher.hash(&[b"same"]), hasher.hash(&[b"other"]));
+        let mut first = pin!(in_flight.share(same, work));
+        let mut second = pin!(in_flight.share(same, work));
+        let mut third = pin!(in_flight.share(other, work));
+        assert!(poll(first.as_mut()).is_pending());
+        assert!(poll(second.as_mut()).is_pending());
+        assert_eq!(worked.get(), 1);
+        assert!(poll(third.as_mut()).is_pending());
+        assert_eq!(worked.get(), 2);
+        end.notify_waiters();
+        assert!(matches!(poll(first), Poll::Ready(Ok(true))));
+        assert!(matches!(poll(second), Poll::Ready(Ok(true))));
+        assert!(matches!(poll(third), Poll::Ready(Ok(true))));
+        assert!(in_flight.map().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_or_is_dropped_hands_over() {
+        let in_flight = InFlight::default();
+        let key = KeyedHasher::new(&OsRandom).unwrap().hash(&[b"same"]);
+        {
+            let mut first = pin!(in_flight.share(key, pending));
+            assert!(poll(first.as_mut()).is_pending());
+        }
+        let failing = in_flight.share(key, async || Err(Error::Unavailable(StoreError::Busy)));
+        assert!(failing.await.is_err());
+        assert!(in_flight.share(key, async || Ok(true)).await.unwrap());
+        assert!(in_flight.map().is_empty());
+    }
+}

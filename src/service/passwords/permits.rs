@@ -1,0 +1,301 @@
+//! Permits to hash a password: one a core, each with the memory that argon2 works in.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::hashing::Memory;
+use crate::{service::Error, store::StoreError};
+
+/// How long a login waits for a permit.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The most logins that wait, and the most of one priority from one network.
+const MAX_WAITING: usize = 1000;
+const MAX_WAITING_PER_NETWORK: usize = 16;
+/// One permit in so many goes to the lowest priority first, so that it gets some.
+const LOWEST_FIRST_EVERY: usize = 4;
+/// The wait that a client is asked for whose network has too many logins waiting.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The address of a client, or its /64 in IPv6; none where it is not known.
+type Network = Option<IpAddr>;
+
+/// Who gets a permit first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// A name that has signed in from this network lately.
+    Known,
+    /// A network without failures; only one of its logins at a time.
+    Clean,
+    /// The rest.
+    Suspect,
+}
+
+/// The permits, and who waits for one: the networks of a priority take turns.
+pub struct Permits {
+    max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Memory>,
+    /// The memories that there are, idle or in use: allocated when they are first needed.
+    made: usize,
+    waiting: [Queues; 3],
+    granted: usize,
+    last_id: u64,
+}
+
+/// The logins of one priority that wait, by network.
+#[derive(Default)]
+struct Queues {
+    by_network: HashMap<Network, VecDeque<Waiter>>,
+    turns: VecDeque<Network>,
+    len: usize,
+}
+
+struct Waiter {
+    id: u64,
+    sender: oneshot::Sender<Permit>,
+}
+
+/// The right to hash one password now.
+pub struct Permit {
+    memory: Option<Memory>,
+    permits: Arc<Permits>,
+}
+
+impl Permits {
+    /// Creates `max` permits.
+    pub fn new(max: usize) -> Self {
+        Self {
+            max,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Errors
+    /// [`Error::TooManyLogins`] when too many logins from this network wait; [`Error::Unavailable`] after ten seconds.
+    pub async fn acquire(self: &Arc<Self>, network: Network, priority: Priority) -> Result<Permit, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let _place = {
+            let mut state = self.state();
+            if let Some(memory) = state.take_memory(self.max) {
+                return Ok(self.permit(memory));
+            }
+            let (id, priority) = state.enqueue(network, priority, sender)?;
+            Place {
+                permits: self,
+                network,
+                priority,
+                id,
+            }
+        };
+        match tokio::time::timeout(MAX_WAIT, receiver).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // Another network's login was let in instead.
+            Ok(Err(_)) => Err(too_many()),
+            Err(_) => Err(Error::Unavailable(StoreError::Busy)),
+        }
+    }
+
+    fn permit(self: &Arc<Self>, memory: Memory) -> Permit {
+        Permit {
+            memory: Some(memory),
+            permits: Arc::clone(self),
+        }
+    }
+
+    fn release(self: &Arc<Self>, memory: Memory) {
+        let mut state = self.state();
+        let mut permit = self.permit(memory);
+        while let Some(waiter) = state.next() {
+            match waiter.sender.send(permit) {
+                Ok(()) => return,
+                // The receiver was dropped: the caller timed out.
+                Err(returned) => permit = returned,
+            }
+        }
+        state.idle.extend(permit.memory.take());
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Runs `work` with the permit's memory.
+    pub fn with_memory<T>(mut self, work: impl FnOnce(&mut Memory) -> T) -> T {
+        work(self.memory.get_or_insert_default())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            self.permits.release(memory);
+        }
+    }
+}
+
+fn too_many() -> Error {
+    Error::TooManyLogins {
+        retry_after: RETRY_AFTER,
+    }
+}
+
+impl State {
+    /// Takes memory that is idle, the one used last first, or new memory. While a login waits there is none.
+    fn take_memory(&mut self, max: usize) -> Option<Memory> {
+        if let Some(memory) = self.idle.pop() {
+            return Some(memory);
+        }
+        (self.made < max).then(|| {
+            self.made += 1;
+            Memory::default()
+        })
+    }
+
+    /// Lets a login wait; returns its number, and the priority that it got.
+    fn enqueue(
+        &mut self,
+        network: Network,
+        priority: Priority,
+        sender: oneshot::Sender<Permit>,
+    ) -> Result<(u64, Priority), Error> {
+        let priority = match priority {
+            Priority::Clean if self.queues(Priority::Clean).waiting_from(network) > 0 => Priority::Suspect,
+            other => other,
+        };
+        let from_here = self.queues(priority).waiting_from(network);
+        if from_here >= MAX_WAITING_PER_NETWORK {
+            return Err(too_many());
+        }
+        let total: usize = self.waiting.iter().map(|queues| queues.len).sum();
+        if total >= MAX_WAITING {
+            self.make_room(priority, from_here)?;
+        }
+        self.last_id += 1;
+        let id = self.last_id;
+        self.queues(priority).push(network, Waiter { id, sender });
+        Ok((id, priority))
+    }
+
+    /// Sends away a login of lower priority, or of a network that has more of them waiting.
+    fn make_room(&mut self, priority: Priority, from_here: usize) -> Result<(), Error> {
+        let lowest = [Priority::Suspect, Priority::Clean, Priority::Known].into_iter();
+        let lowest = lowest
+            .filter(|lowest| *lowest >= priority)
+            .find(|lowest| self.queues(*lowest).len > 0);
+        let fair_share = lowest.map(|lowest| if lowest > priority { 0 } else { from_here + 1 });
+        let removed = lowest
+            .zip(fair_share)
+            .is_some_and(|(lowest, share)| self.queues(lowest).shorten(share));
+        if removed { Ok(()) } else { Err(too_many()) }
+    }
+
+    /// Takes out the login whose turn it is.
+    fn next(&mut self) -> Option<Waiter> {
+        self.granted = self.granted.wrapping_add(1);
+        let [known, clean, suspect] = &mut self.waiting;
+        let order = if self.granted.is_multiple_of(LOWEST_FIRST_EVERY) {
+            [suspect, clean, known]
+        } else {
+            [known, clean, suspect]
+        };
+        order.into_iter().find_map(Queues::pop)
+    }
+
+    fn queues(&mut self, priority: Priority) -> &mut Queues {
+        let [known, clean, suspect] = &mut self.waiting;
+        match priority {
+            Priority::Known => known,
+            Priority::Clean => clean,
+            Priority::Suspect => suspect,
+        }
+    }
+}
+
+impl Queues {
+    fn waiting_from(&self, network: Network) -> usize {
+        self.by_network.get(&network).map_or(0, VecDeque::len)
+    }
+
+    fn push(&mut self, network: Network, waiter: Waiter) {
+        let queue = self.by_network.entry(network).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(network);
+        }
+        queue.push_back(waiter);
+        self.len += 1;
+    }
+
+    fn pop(&mut self) -> Option<Waiter> {
+        let network = self.turns.pop_front()?;
+        let queue = self.by_network.get_mut(&network)?;
+        let waiter = queue.pop_front()?;
+        self.len -= 1;
+        if queue.is_empty() {
+            self.by_network.remove(&network);
+        } else {
+            self.turns.push_back(network);
+        }
+        Some(waiter)
+    }
+
+    /// Removes the last login of the longest queue, if that is longer than `share`.
+    fn shorten(&mut self, share: usize) -> bool {
+        let longest = self.by_network.iter().max_by_key(|(_, queue)| queue.len());
+        let Some((network, _)) = longest.filter(|(_, queue)| queue.len() > share) else {
+            return false;
+        };
+        let network = *network;
+        self.remove(network, |queue| {
+            queue.pop_back();
+        });
+        true
+    }
+
+    fn remove(&mut self, network: Network, remove: impl FnOnce(&mut VecDeque<Waiter>)) {
+        let Some(queue) = self.by_network.get_mut(&network) else {
+            return;
+        };
+        let before = queue.len();
+        remove(queue);
+        self.len -= before - queue.len();
+        if queue.is_empty() {
+            self.by_network.remove(&network);
+            self.turns.retain(|turn| *turn != network);
+        }
+    }
+}
+
+/// A login's place in a queue, which ends with the wait.
+struct Place<'p> {
+    permits: &'p Permits,
+    network: Network,
+    priority: Priority,
+    id: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.permits.state();
+        let id = self.id;
+        state
+            .queues(self.priority)
+            .remove(self.network, |queue| queue.retain(|waiter| waiter.id != id));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! The order of those who wait, by counting, not by time.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use super::*;
+
+type Waiting = Pin<Box<dyn Future<Output = Result<Permit, Error>>>>;
+
+fn network(number: u32) -> Network {
+    let address = number.checked_add(0x0a00_0000)?;
+    Some(IpAddr::from(address.to_be_bytes()))
+}
+
+fn poll(waiting: &mut Waiting) -> Poll<Result<Permit, Error>> {
+    waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn login(permits: &Arc<Permits>, network: Network, priority: Priority) -> Waiting {
+    let permits = Arc::clone(permits);
+    // Otherwise tokio answers no more than 128 polls of a task at a time.
+    Box::pin(tokio::task::unconstrained(async move {
+        permits.acquire(network, priority).await
+    }))
+}
+
+/// A login that waits from now on.
+fn wait(permits: &Arc<Permits>, network: Network, priority: Priority) -> Waiting {
+    let mut waiting = login(permits, network, priority);
+    assert!(poll(&mut waiting).is_pending());
+    waiting
+}
+
+/// Refuses a login that would have to wait.
+fn expect_too_many(permits: &Arc<Permits>, network: Network, priority: Priority) {
+    let mut waiting = login(permits, network, priority);
+    assert!(matches!(
+        poll(&mut waiting),
+        Poll::Ready(Err(Error::TooManyLogins { .. }))
+    ));
+}
+
+/// Ends the work of whoever holds a permit, again and again; returns those who waited in the order in which they got theirs.
+fn order<T>(held: Permit, mut waiting: Vec<(T, Waiting)>) -> Vec<T> {
+    let mut order = Vec::new();
+    drop(held);
+    while !waiting.is_empty() {
+        let ready = waiting.iter_mut().position(|(_, waiting)| poll(waiting).is_ready());
+        order.push(waiting.remove(ready.expect("one of them has got the permit")).0);
+    }
+    order
+}
+
+#[tokio::test]
+async fn networks_take_turns() {
+    let permits = Arc::new(Permits::new(1));
+    let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        waiting.push((1, wait(&permits, network(1), Priority::Suspect)));
+    }
+    waiting.push((2, wait(&permits, network(2), Priority::Suspect)));
+    waiting.push((3, wait(&permits, network(3), Priority::Suspect)));
+    assert_eq!(order(held, waiting), [1, 2, 3, 1, 1, 1, 1]);
+    assert!(
+        permits
+            .state()
+            .waiting
+            .iter()
+            .all(|queues| queues.turns.is_empty() && queues.len == 0)
+    );
+}
+
+#[tokio::test]
+async fn a_full_queue_is_that_of_one_network() {
+    let permits = Arc::new(Permits::new(1));
+    let _held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
+    let crowd: Vec<_> = (0..MAX_WAITING_PER_NETWORK)
+        .map(|_| wait(&permits, network(1), Priority::Suspect))
+        .collect();
+    expect_too_many(&permits, network(1), Priority::Suspect);
+    let _others = wait(&permits, network(2), Priority::Suspect);
+    let _known = wait(&permits, network(1), Priority::Known);
+    drop(crowd);
+    let _again = wait(&permits, network(1), Priority::Suspect);
+}
+
+#[tokio::test]
+async fn known_names_and_clean_networks_go_first_and_the_rest_is_not_starved() {
+    let permits = Arc::new(Permits::new(1));
+    let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
+    let mut waiting = Vec::new();
+    for n in 0..150 {
+        waiting.push(("guess", wait(&permits, network(n), Priority::Suspect)));
+    }
+    for n in 0..6 {
+        waiting.push(("known", wait(&permits, network(n), Priority::Known)));
+    }
+    for n in 1000..1006 {
+        waiting.push(("first", wait(&permits, network(n), Priority::Clean)));
+    }
+    let order = order(held, waiting);
+    let place = |of: &str| order.iter().rposition(|name| *name == of).unwrap();
+    assert!(place("known") < 9 && place("first") < 18, "{order:?}");
+    assert!(
+        order[..16].iter().filter(|name| **name == "guess").count() >= 3,
+        "{order:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_clean_network_has_one_login_before_the_others() {
+    let permits = Arc::new(Permits::new(1));
+    let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
+    let waiting = vec![
+        ("one", wait(&permits, network(1), Priority::Suspect)),
+        ("first of two", wait(&permits, network(2), Priority::Clean)),
+        ("second of two", wait(&permits, network(2), Priority::Clean)),
+    ];
+    assert_eq!(order(held, waiting), ["first of two", "one", "second of two"]);
+}
+
+#[tokio::test]
+async fn when_everything_is_full_the_longest_queue_gives_way() {
+    let permits = Arc::new(Permits::new(1));
+    let _held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
+    let mut long: Vec<_> = (0..MAX_WAITING_PER_NETWORK)
+        .map(|_| wait(&permits, network(1), Priority::Suspect))
+        .collect();
+    let others: Vec<_> = (MAX_WAITING_PER_NETWORK..MAX_WAITING)
+        .map(|n| wait(&permits, network(u32::try_from(n).unwrap()), Priority::Suspect))
+        .collect();
+    let _fresh = wait(&permits, network(5000), Priority::Suspect);
+    let last = long.last_mut().unwrap();
+    assert!(matches!(poll(last), Poll::Ready(Err(Error::TooManyLogins { .. }))));
+    let total = || permits.state().waiting.iter().map(|queues| queues.len).sum::<usize>();
+    assert_eq!(total(), MAX_WAITING);
+    drop(long);
+    let _rest: Vec<_> = (total()..MAX_WAITING)
+        .map(|n| wait(&permits, network(6000 + u32::try_from(n).unwrap()), Priority::Suspect))
+        .collect();
+    expect_too_many(&permits, network(7000), Priority::Suspect);
+    let _known = wait(&permits, network(7000), Priority::Known);
+    assert_eq!(total(), MAX_WAITING);
+    drop(others);
+}
+
+#[tokio::test]
+async fn a_permit_is_not_lost_with_those_who_do_not_wait_any_more() {
+    let permits = Arc::new(Permits::new(1));
+    let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
+    let left = wait(&permits, network(1), Priority::Suspect);
+    let left_with_permit = wait(&permits, network(2), Priority::Suspect);
+    let stays = wait(&permits, network(3), Priority::Suspect);
+    drop(left);
+    drop(held);
+    drop(left_with_permit);
+    drop(stays.await.unwrap());
+    permits.acquire(network(4), Priority::Suspect).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_is_made_once_a_permit() {
+    let permits = Arc::new(Permits::new(2));
+    let mut addresses = HashSet::new();
+    for round in 0..10 {
+        let one = permits.acquire(network(round), Priority::Suspect).await.unwrap();
+        let other = permits.acquire(network(round), Priority::Suspect).await.unwrap();
+        let waiting = wait(&permits, network(round), Priority::Suspect);
+        for permit in [one, other] {
+            let used = permit.with_memory(|memory| {
+                super::super::hashing::hash(
+                    memory,
+                    &crate::domain::admin::Password::parse("x".into()).unwrap(),
+                    &[1; 16],
+                )
+                .unwrap();
+                memory.address()
+            });
+            addresses.insert(used);
+        }
+        drop(waiting.await.unwrap());
+    }
+    let state = permits.state();
+    assert_eq!((addresses.len(), state.made, state.idle.len()), (2, 2, 2));
+}
