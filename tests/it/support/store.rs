@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -67,7 +67,13 @@ impl TestStore {
         };
         match kind {
             Kind::Sqlite => {
-                std::fs::copy(&SQLITE_TEMPLATE.1, store.directory.path().join("tokenbridge.db")).unwrap();
+                let file = store.directory.path().join("tokenbridge.db");
+                std::fs::copy(&SQLITE_TEMPLATE.1, &file).unwrap();
+                // The program may have ended before SQLite moved its log into the file.
+                let log = |file: &Path| file.with_extension("db-wal");
+                if log(&SQLITE_TEMPLATE.1).exists() {
+                    std::fs::copy(log(&SQLITE_TEMPLATE.1), log(&file)).unwrap();
+                }
             }
             Kind::Postgres => {
                 let create = format!("CREATE DATABASE {} TEMPLATE {}", store.name, *POSTGRES_TEMPLATE);
