@@ -1,8 +1,12 @@
 //! GraphQL at `/public/graphql`: what Panther's own clients ask for, and a playground.
 
+mod budget;
 mod cost;
+mod nesting;
 pub mod playground;
 mod schema;
+
+use std::sync::Arc;
 
 use actix_web::{
     Error, HttpRequest, HttpResponse,
@@ -24,6 +28,8 @@ use super::{
     },
     openapi::schemas::GraphqlResponse,
 };
+use crate::service;
+use budget::Budget;
 use schema::{Rotated, SCHEMA};
 
 /// A request, as GraphQL over HTTP has it; other fields, `extensions` among them, are ignored.
@@ -70,27 +76,53 @@ pub async fn execute(
         call, body: Json(body), ..
     }: Authenticated<TokenOnly, Json<GraphqlRequest>>,
 ) -> Result<HttpResponse, Failure> {
+    if nesting::nests_too_deeply(&body.query) {
+        let message = format!("the document nests more than {} levels deep", nesting::MAX_DEPTH);
+        return Err(Failure::bad_request(message));
+    }
     let state = state(&request)?.clone();
     let mut request = Request::from(body);
-    let answer = match refusal(&mut request) {
-        Some(error) => Response::from_errors(vec![error]),
-        None => {
-            SCHEMA
-                .execute(request.data(state.into_inner()).data(call).data(Rotated::default()))
-                .await
+    let mut response = if let Some(error) = refusal(&mut request)? {
+        Response::from_errors(vec![error])
+    } else {
+        let budget = Arc::new(Budget::default());
+        let request = request.data(state.into_inner()).data(call).data(Rotated::default());
+        tokio::select! {
+            response = SCHEMA.execute(request.data(Arc::clone(&budget))) => response,
+            () = budget.exceeded() => return Err(too_much()),
         }
     };
-    Ok(HttpResponse::Ok().json(answer))
+    budget::limit_errors(&mut response);
+    let text = serde_json::to_string(&response).map_err(|error| service::Error::Internal(error.into()))?;
+    if text.len() > budget::MAX_BYTES {
+        return Err(too_much());
+    }
+    Ok(HttpResponse::Ok().content_type("application/json").body(text))
 }
 
-/// Why a request is not carried out, if its document cannot be read or costs too much.
-fn refusal(request: &mut Request) -> Option<ServerError> {
+fn too_much() -> Failure {
+    let most = budget::MAX_BYTES;
+    Failure::bad_request(format!(
+        "the response would have more than {most} bytes; ask for fewer fields"
+    ))
+}
+
+/// Returns why a request is not executed, if its document cannot be read or costs too much.
+///
+/// # Errors
+/// 400 when its response would be too large.
+fn refusal(request: &mut Request) -> Result<Option<ServerError>, Failure> {
     let (variables, operation) = (std::mem::take(&mut request.variables), request.operation_name.clone());
-    let checked = request.parsed_query().and_then(|document| {
-        cost::check(document, operation.as_deref(), &variables).map_err(|reason| ServerError::new(reason, None))
-    });
+    let checked = match request.parsed_query() {
+        Err(error) => Some(error),
+        Ok(document) => match cost::check(document, operation.as_deref(), &variables) {
+            Err(reason) => Some(ServerError::new(reason, None)),
+            Ok(()) if budget::could_exceed(document) => return Err(too_much()),
+            Ok(()) => None,
+        },
+    };
     request.variables = variables;
-    checked.err()
+    Ok(checked)
 }
 
 /// Makes the answers that say no GraphQL's: `{"errors": [{"message": …}]}`.

@@ -7,6 +7,8 @@ use async_graphql::{
     parser::types::{ExecutableDocument, OperationDefinition, Selection, SelectionSet},
 };
 
+use super::nesting::MAX_DEPTH;
+
 /// The most that a document may cost. The introspection of the usual tools costs about 300.
 const MOST: usize = 1000;
 
@@ -18,18 +20,26 @@ pub fn check(document: &ExecutableDocument, operation: Option<&str>, variables: 
     let mut costs = Costs {
         document,
         of_fragments: HashMap::new(),
+        depth: 0,
+        is_too_deep: false,
     };
     // Every fragment and every operation is validated, whether it is carried out or not.
     let of_fragments = document
         .fragments
         .keys()
-        .map(|name| costs.of_fragment(name))
-        .sum::<usize>();
+        .map(|name| costs.of_fragment(name).cost)
+        .fold(0, usize::saturating_add);
     let of_operations = document.operations.iter().map(|(_, operation)| {
         let variables = operation.node.variable_definitions.len();
-        variables + operation.node.directives.len() + costs.of_set(&operation.node.selection_set.node)
+        variables + operation.node.directives.len() + costs.of_set(&operation.node.selection_set.node).cost
     });
-    if of_operations.fold(of_fragments, usize::saturating_add) > MOST {
+    let whole = of_operations.fold(of_fragments, usize::saturating_add);
+    if costs.is_too_deep {
+        return Err(format!(
+            "the document nests more than {MAX_DEPTH} levels deep, with its fragments in place"
+        ));
+    }
+    if whole > MOST {
         return Err(format!(
             "the document asks for too much: more than {MOST} fields, arguments and directives, with its fragments in place"
         ));
@@ -53,36 +63,66 @@ fn given(operation: &OperationDefinition, variables: &Variables) -> Result<(), S
 struct Costs<'d> {
     document: &'d ExecutableDocument,
     /// What is known; a fragment that is being looked at costs more than there is, for then it contains itself.
-    of_fragments: HashMap<&'d Name, usize>,
+    of_fragments: HashMap<&'d Name, Size>,
+    /// How many selection sets enclose the one that is being looked at, fragments in place.
+    depth: usize,
+    /// Whether any nests too deeply: a chain of fragments does without any brackets.
+    is_too_deep: bool,
+}
+
+/// The cost of a selection set, and how many levels it nests.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    cost: usize,
+    levels: usize,
 }
 
 impl<'d> Costs<'d> {
-    fn of_fragment(&mut self, name: &'d Name) -> usize {
-        if let Some(cost) = self.of_fragments.get(name) {
-            return *cost;
+    fn of_fragment(&mut self, name: &'d Name) -> Size {
+        if let Some(size) = self.of_fragments.get(name) {
+            self.is_too_deep |= self.depth + size.levels > MAX_DEPTH;
+            return *size;
         }
         let Some(fragment) = self.document.fragments.get(name) else {
-            return 0;
+            return Size::default();
         };
-        self.of_fragments.insert(name, MOST + 1);
-        let cost = fragment
-            .node
-            .directives
-            .len()
-            .saturating_add(self.of_set(&fragment.node.selection_set.node));
-        self.of_fragments.insert(name, cost);
-        cost
+        let endless = Size {
+            cost: MOST + 1,
+            levels: 0,
+        };
+        self.of_fragments.insert(name, endless);
+        let mut size = self.of_set(&fragment.node.selection_set.node);
+        size.cost = size.cost.saturating_add(fragment.node.directives.len());
+        self.of_fragments.insert(name, size);
+        size
     }
 
-    fn of_set(&mut self, set: &'d SelectionSet) -> usize {
-        set.items.iter().fold(0, |sum: usize, selection| {
-            let own = 1 + selection.node.directives().len();
+    fn of_set(&mut self, set: &'d SelectionSet) -> Size {
+        if set.items.is_empty() {
+            return Size::default();
+        }
+        if self.depth == MAX_DEPTH {
+            self.is_too_deep = true;
+            return Size::default();
+        }
+        self.depth += 1;
+        let mut whole = Size::default();
+        for selection in &set.items {
             let below = match &selection.node {
-                Selection::Field(field) => field.node.arguments.len() + self.of_set(&field.node.selection_set.node),
+                Selection::Field(field) => {
+                    let mut below = self.of_set(&field.node.selection_set.node);
+                    below.cost = below.cost.saturating_add(field.node.arguments.len());
+                    below
+                }
                 Selection::InlineFragment(fragment) => self.of_set(&fragment.node.selection_set.node),
                 Selection::FragmentSpread(spread) => self.of_fragment(&spread.node.fragment_name.node),
             };
-            sum.saturating_add(own).saturating_add(below)
-        })
+            let own = 1 + selection.node.directives().len();
+            whole.cost = whole.cost.saturating_add(own).saturating_add(below.cost);
+            whole.levels = whole.levels.max(below.levels);
+        }
+        self.depth -= 1;
+        whole.levels += 1;
+        whole
     }
 }

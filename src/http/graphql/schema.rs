@@ -14,6 +14,7 @@ use async_graphql::{
 
 use tokio::sync::OnceCell;
 
+use super::budget::Charging;
 use crate::{
     domain::{caller::Call, clock::Timestamp, permission::Permission, token::Token, value::TokenValue},
     http::{State, error::Failure, observe::with_sources},
@@ -27,6 +28,7 @@ const DEEPEST: usize = 20;
 pub static SCHEMA: LazyLock<Schema<Query, Mutation, EmptySubscription>> = LazyLock::new(|| {
     Schema::build(Query, Mutation, EmptySubscription)
         .limit_depth(DEEPEST)
+        .extension(Charging)
         .finish()
 });
 

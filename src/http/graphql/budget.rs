@@ -1,0 +1,154 @@
+//! Bounds a response: introspection multiplies every field by the lists that it stands in, so that a few KB of aliases ask for megabytes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_graphql::{
+    QueryPathSegment, Response, ServerError, ServerResult, Value,
+    async_trait::async_trait,
+    extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo},
+    parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet},
+};
+use tokio::sync::Notify;
+
+use crate::domain::permission::Permission;
+
+/// The most bytes of a response.
+pub const MAX_BYTES: usize = 256 * 1024;
+/// The most errors that a response lists.
+const MAX_ERRORS: usize = 20;
+/// The most characters of an error's message: that of a syntax error repeats its whole line.
+const MAX_MESSAGE: usize = 500;
+/// The quotes, the colon and the comma around a key and its value.
+const PUNCTUATION: usize = 6;
+
+/// The bytes that the execution of a query has resolved so far. Text in an object counts once as a field and once with its object, where
+/// `__typename` stands too, which is no field that an extension sees: so no response of [`MAX_BYTES`] uses more than twice as many.
+#[derive(Default)]
+pub struct Budget {
+    used: AtomicUsize,
+    exceeded: Notify,
+}
+
+impl Budget {
+    /// Waits until the response cannot fit any more.
+    pub async fn exceeded(&self) {
+        self.exceeded.notified().await;
+    }
+
+    fn use_bytes(&self, bytes: usize) -> bool {
+        let fits = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= 2 * MAX_BYTES;
+        if !fits {
+            self.exceeded.notify_one();
+        }
+        fits
+    }
+}
+
+/// Charges what a schema resolves to the [`Budget`] of the request.
+pub struct Charging;
+
+impl ExtensionFactory for Charging {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait]
+impl Extension for Charging {
+    async fn resolve(
+        &self,
+        context: &ExtensionContext<'_>,
+        info: ResolveInfo<'_>,
+        next: NextResolve<'_>,
+    ) -> ServerResult<Option<Value>> {
+        let Some(budget) = context.data_opt::<Arc<Budget>>() else {
+            return next.run(context, info).await;
+        };
+        let key = match info.path_node.segment {
+            QueryPathSegment::Name(key) => key.len() + PUNCTUATION,
+            QueryPathSegment::Index(_) => 1,
+        };
+        if budget.use_bytes(key) {
+            let value = next.run(context, info).await?;
+            if budget.use_bytes(value.as_ref().map_or(0, own_bytes)) {
+                return Ok(value);
+            }
+        }
+        // Nothing more is resolved; whoever waits for the response drops it.
+        std::future::pending().await
+    }
+}
+
+/// The bytes of a value without those of the objects and lists in it, which were charged before.
+fn own_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Enum(name) => name.len(),
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| matches!(value, Value::String(_)))
+            .map(|(key, value)| key.len() + own_bytes(value))
+            .sum(),
+        _ => 0,
+    }
+}
+
+/// Returns `true` if the response to a mutation of this document could exceed [`MAX_BYTES`]. That is found out before anything is done: a
+/// rotation whose response is refused would lose the token's value. The document costs little enough to be walked.
+pub fn could_exceed(document: &ExecutableDocument) -> bool {
+    let mut operations = document.operations.iter().map(|(_, operation)| &operation.node);
+    operations.any(|operation| {
+        operation.ty == OperationType::Mutation && max_bytes(document, &operation.selection_set.node) > MAX_BYTES
+    })
+}
+
+fn max_bytes(document: &ExecutableDocument, set: &SelectionSet) -> usize {
+    let of_selection = |selection: &Selection| match selection {
+        Selection::Field(field) => {
+            let field = &field.node;
+            let below = &field.selection_set.node;
+            let value = if below.items.is_empty() {
+                max_leaf_bytes(&field.name.node)
+            } else {
+                max_bytes(document, below)
+            };
+            field.response_key().node.len() + PUNCTUATION + value
+        }
+        Selection::InlineFragment(fragment) => max_bytes(document, &fragment.node.selection_set.node),
+        Selection::FragmentSpread(spread) => {
+            let fragment = document.fragments.get(&spread.node.fragment_name.node);
+            fragment.map_or(0, |fragment| max_bytes(document, &fragment.node.selection_set.node))
+        }
+    };
+    set.items.iter().map(|selection| of_selection(&selection.node)).sum()
+}
+
+/// The most bytes of a field of a token without fields of its own.
+fn max_leaf_bytes(field: &str) -> usize {
+    const ID_OR_TIME_OR_VALUE: usize = 64;
+    const MAX_NAME: usize = 255 * 4;
+    const MAX_BLOCKS: usize = 100 * "\"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128\",".len();
+    match field {
+        "name" => MAX_NAME,
+        "allowedCIDRBlocks" => MAX_BLOCKS,
+        "permissions" => Permission::ALL
+            .iter()
+            .map(|permission| permission.name().len() + 3)
+            .sum(),
+        _ => ID_OR_TIME_OR_VALUE,
+    }
+}
+
+/// Shortens the errors of a response.
+pub fn limit_errors(response: &mut Response) {
+    response.errors.truncate(MAX_ERRORS);
+    for ServerError { message, .. } in &mut response.errors {
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
+    }
+}
