@@ -43,7 +43,7 @@ impl Challenge {
 pub struct Failure {
     status: StatusCode,
     message: String,
-    header: Option<Box<(HeaderName, HeaderValue)>>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     has_body: bool,
     /// What went wrong here, for the log.
     #[source]
@@ -55,17 +55,15 @@ impl Failure {
         Self {
             status,
             message: message.into(),
-            header: None,
+            headers: Vec::new(),
             has_body: true,
             source: None,
         }
     }
 
-    fn with_header(self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
-        Self {
-            header: Some(Box::new((name, value.into()))),
-            ..self
-        }
+    fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// The same, told by nothing but the status and the headers.
@@ -90,8 +88,15 @@ impl Failure {
 
     /// 401, asking for credentials of that scheme.
     pub fn unauthorized(refusal: Refusal, challenge: Challenge) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, refusal.to_string())
-            .with_header(header::WWW_AUTHENTICATE, challenge.header())
+        Self::missing_credentials(refusal, &[challenge])
+    }
+
+    /// 401, asking for credentials of one of these schemes.
+    pub fn missing_credentials(refusal: Refusal, challenges: &[Challenge]) -> Self {
+        let failure = Self::new(StatusCode::UNAUTHORIZED, refusal.to_string());
+        challenges.iter().fold(failure, |failure, challenge| {
+            failure.with_header(header::WWW_AUTHENTICATE, challenge.header())
+        })
     }
 
     /// 403.
@@ -197,7 +202,11 @@ impl From<Error> for Failure {
             Error::Unauthenticated(refusal) => {
                 let challenge = match refusal {
                     Refusal::Missing | Refusal::Malformed | Refusal::Password => Challenge::Basic,
-                    Refusal::Value | Refusal::Expired | Refusal::Address => Challenge::ApiKey,
+                    Refusal::Value
+                    | Refusal::Expired
+                    | Refusal::Address
+                    | Refusal::DifferentKeys
+                    | Refusal::DifferentAuthorizations => Challenge::ApiKey,
                 };
                 Self::unauthorized(*refusal, challenge)
             }
@@ -249,8 +258,8 @@ impl ResponseError for Failure {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        if let Some((name, value)) = self.header.as_deref() {
-            response.insert_header((name.clone(), value.clone()));
+        for header in &self.headers {
+            response.append_header(header.clone());
         }
         if self.has_body {
             response.json(json!({ "message": self.message }))

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod form;
 pub mod json;
 pub mod query;
+pub mod site;
 
 use std::marker::PhantomData;
 
@@ -44,7 +45,7 @@ pub trait Who {
     fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure>;
 
     /// What a request without them is asked for.
-    const CHALLENGE: Challenge;
+    const CHALLENGES: &[Challenge];
 }
 
 /// Admins alone, with HTTP Basic.
@@ -55,7 +56,7 @@ impl Who for AdminOnly {
         credentials::of_admin(headers)
     }
 
-    const CHALLENGE: Challenge = Challenge::Basic;
+    const CHALLENGES: &[Challenge] = &[Challenge::Basic];
 }
 
 /// Tokens alone, with their value.
@@ -66,7 +67,7 @@ impl Who for TokenOnly {
         Ok(credentials::of_token(headers)?.map(Credentials::Value))
     }
 
-    const CHALLENGE: Challenge = Challenge::ApiKey;
+    const CHALLENGES: &[Challenge] = &[Challenge::ApiKey];
 }
 
 /// Tokens, with their value; and admins, with HTTP Basic.
@@ -77,7 +78,7 @@ impl Who for TokenOrAdmin {
         credentials::of_anyone(headers)
     }
 
-    const CHALLENGE: Challenge = Challenge::ApiKey;
+    const CHALLENGES: &[Challenge] = &[Challenge::Basic, Challenge::ApiKey];
 }
 
 impl<W: Who + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
@@ -101,14 +102,24 @@ impl<W: Who + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
 async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
     let service = &state(request)?.service;
     let origin = origin(request)?;
-    let credentials =
-        W::credentials(request.headers())?.ok_or_else(|| Failure::unauthorized(Refusal::Missing, W::CHALLENGE))?;
+    let credentials = W::credentials(request.headers())?.ok_or_else(|| missing::<W>(request.headers()))?;
     let caller = match credentials {
         Credentials::Value(value) => service.authenticate_value(value, origin).await,
-        Credentials::Password { name, password } => service.authenticate_admin(&name, password, origin).await,
+        Credentials::Password { name, password } => {
+            site::refuse_cross_site(request)?;
+            service.authenticate_admin(&name, password, origin).await
+        }
     }?;
     request.extensions_mut().insert(CalledBy::of(&caller));
     Ok(Call { caller, origin })
+}
+
+fn missing<W: Who>(headers: &HeaderMap) -> Failure {
+    let challenges = match W::CHALLENGES {
+        [Challenge::Basic, others @ ..] if !others.is_empty() && site::is_from_script(headers) => others,
+        all => all,
+    };
+    Failure::missing_credentials(Refusal::Missing, challenges)
 }
 
 /// Where a request comes from.

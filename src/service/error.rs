@@ -57,6 +57,12 @@ pub enum Refusal {
     /// They are not of a form that can be read.
     #[error("the Authorization header cannot be read")]
     Malformed,
+    /// There are several API keys.
+    #[error("the X-API-Key headers differ: send one")]
+    DifferentKeys,
+    /// There are several Authorization headers.
+    #[error("the Authorization headers differ: send one")]
+    DifferentAuthorizations,
     /// No such admin, or not their password.
     #[error("the user name or the password is wrong")]
     Password,

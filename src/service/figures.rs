@@ -163,7 +163,14 @@ impl Figures {
     pub fn authenticated(&self, kind: Kind, outcome: Outcome) {
         let outcome = match outcome {
             Outcome::Accepted => 0,
-            Outcome::Refused(Refusal::Missing | Refusal::Malformed | Refusal::Password | Refusal::Value) => 1,
+            Outcome::Refused(
+                Refusal::Missing
+                | Refusal::Malformed
+                | Refusal::DifferentKeys
+                | Refusal::DifferentAuthorizations
+                | Refusal::Password
+                | Refusal::Value,
+            ) => 1,
             Outcome::Refused(Refusal::Expired) => 2,
             Outcome::Refused(Refusal::Address) => 3,
             Outcome::Throttled => 4,

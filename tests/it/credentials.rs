@@ -21,6 +21,7 @@ tests![
     others_failures_lock_nobody_out,
     wrong_values_are_told_alike,
     each_scheme_has_its_challenge,
+    several_keys_must_be_the_same,
     a_value_works_from_its_networks_alone,
     a_client_without_an_address_is_nobody,
     proxies_are_believed_only_if_trusted,
@@ -140,7 +141,6 @@ fn each_scheme_has_its_challenge(lab: &Lab) {
     let app = lab.app();
     let basic = Some("Basic realm=\"tokenbridge\", charset=\"UTF-8\"");
     for (path, who, challenge) in [
-        (TOKENS, As::Nobody, Some("ApiKey")),
         (TOKENS, As::Key("x"), Some("ApiKey")),
         (TOKENS, As::Bearer("x"), Some("ApiKey")),
         (TOKENS, As::Basic("a", "b"), basic),
@@ -153,6 +153,57 @@ fn each_scheme_has_its_challenge(lab: &Lab) {
             "{path} {who:?}"
         );
     }
+}
+
+fn several_keys_must_be_the_same(lab: &Lab) {
+    fn key(value: &str) -> (&str, &str) {
+        ("x-api-key", value)
+    }
+    fn authorization(value: &str) -> (&str, &str) {
+        ("authorization", value)
+    }
+    let app = lab.app();
+    let permissions = ["OrganizationAPITokenRead", "OrganizationAPITokenModify"];
+    let (_, one) = app.new_token(&json!({ "name": "n", "permissions": permissions }));
+    let (_, other) = app.new_token(&json!({ "name": "n", "permissions": permissions }));
+    let (bearer, other_bearer) = (format!("Bearer {one}"), format!("Bearer {other}"));
+    let admin = basic(ADMIN.0, ADMIN.1);
+    let cases: [(&[(&str, &str)], u16); 12] = [
+        (&[key(&one), key(&other)], 401),
+        (&[key(&other), key(&one)], 401),
+        (&[key(&one), key(&one), key("x")], 401),
+        (&[key(&one), key(&one)], 200),
+        (&[key(&one), key("")], 200),
+        (&[key(""), key(&one)], 200),
+        (&[key(" "), authorization(&bearer)], 200),
+        (&[authorization(&bearer), authorization(&bearer)], 200),
+        (&[authorization(&bearer), authorization(&other_bearer)], 401),
+        (&[authorization(&bearer), authorization(&admin)], 401),
+        (&[key("")], 401),
+        (&[key(&one), authorization(&other_bearer), authorization(&admin)], 200),
+    ];
+    for (headers, status) in cases {
+        for path in [TOKENS, "/verify"] {
+            app.send("GET", path, As::Nobody, headers, "").expect(status);
+        }
+    }
+    app.send("GET", TOKENS, As::Nobody, &[key(""), authorization(&admin)], "")
+        .expect(200);
+    app.send(
+        "GET",
+        LEGACY,
+        As::Nobody,
+        &[authorization(&admin), authorization(&admin)],
+        "",
+    )
+    .expect(200);
+    let differing = [authorization(&admin), authorization(&bearer)];
+    let refused = app.send("GET", LEGACY, As::Nobody, &differing, "").expect(401);
+    assert_eq!(refused.message(), "the Authorization headers differ: send one");
+    let refused = app
+        .send("GET", TOKENS, As::Nobody, &[key(&one), key(&other)], "")
+        .expect(401);
+    assert_eq!(refused.message(), "the X-API-Key headers differ: send one");
 }
 
 fn a_value_works_from_its_networks_alone(lab: &Lab) {

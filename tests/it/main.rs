@@ -41,6 +41,7 @@ mod postman;
 mod readme;
 mod replicas;
 mod runbook;
+mod sites;
 mod support;
 mod transfer;
 mod urls;
@@ -108,6 +109,7 @@ const ON_SQLITE: &[&[Test]] = &[
     postman::OF_FILES,
     readme::TESTS,
     urls::TESTS,
+    sites::TESTS,
 ];
 
 /// Run on PostgreSQL: what is about servers.

@@ -16,7 +16,7 @@ use crate::{
     domain::{clock::Timestamp, session::SessionKey},
     http::{
         error::Failure,
-        extract::{query, state},
+        extract::{query, site::is_secure, state},
     },
 };
 
@@ -154,13 +154,4 @@ pub fn cookies<'r>(request: &'r HttpRequest, name: &'r str) -> impl Iterator<Ite
     let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
     pairs.filter(move |(known, _)| *known == name).map(|(_, value)| value)
-}
-
-/// Whether the browser has come by HTTPS: to this server, or to a proxy that is trusted.
-pub fn is_secure(request: &HttpRequest) -> bool {
-    let by_proxy = || {
-        let proxies = &state(request).ok()?.config.proxies;
-        Some(proxies.say_https(request.peer_addr()?.ip(), request.headers()))
-    };
-    request.app_config().secure() || by_proxy().unwrap_or(false)
 }

@@ -10,14 +10,14 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{
     fields::Fields,
-    frame::{Frame, cookies, is_secure, query_of},
+    frame::{Frame, cookies, query_of},
     sign_in::{FIRST_PAGE, SIGN_IN},
 };
 use crate::{
     domain::{caller::Call, session::SessionKey},
     http::{
         error::Failure,
-        extract::{Body, origin, state},
+        extract::{Body, origin, site::is_secure, state},
         observe::CalledBy,
     },
 };

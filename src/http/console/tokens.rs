@@ -12,7 +12,7 @@ use actix_web::{
 use askama::Template;
 
 use super::{
-    frame::{Frame, is_secure},
+    frame::Frame,
     text::{Texts, fill},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         token::{Token, TokenId},
         value::TokenValue,
     },
-    http::error::Failure,
+    http::{error::Failure, extract::site::is_secure},
     service::Error,
 };
 

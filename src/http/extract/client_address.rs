@@ -63,17 +63,31 @@ impl Proxies {
     /// `Forwarded: proto=https` (RFC 7239).
     #[must_use]
     pub fn say_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let scheme = self.nearest(peer, headers, "x-forwarded-proto", "proto");
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+    }
+
+    /// Returns the host and port that the client asked, if the proxy that speaks through `peer` is trusted and says so: `X-Forwarded-Host`,
+    /// or `Forwarded: host=` (RFC 7239).
+    #[must_use]
+    pub fn host<'h>(&self, peer: IpAddr, headers: &'h HeaderMap) -> Option<&'h str> {
+        self.nearest(peer, headers, "x-forwarded-host", "host")
+            .filter(|host| !host.is_empty())
+    }
+
+    /// Returns what the nearest proxy wrote, if it is trusted: the last entry of the header `name`, or this parameter of the last element of
+    /// `Forwarded`.
+    fn nearest<'h>(&self, peer: IpAddr, headers: &'h HeaderMap, name: &str, parameter: &str) -> Option<&'h str> {
         let name = match self.header {
-            ProxyHeader::XForwardedFor => "x-forwarded-proto",
+            ProxyHeader::XForwardedFor => name,
             ProxyHeader::Forwarded => "forwarded",
         };
-        let last = headers.get_all(name).last().and_then(|line| line.to_str().ok());
-        let entry = last.and_then(|line| line.rsplit(',').next()).unwrap_or_default();
-        let scheme = match self.header {
+        let last = headers.get_all(name).last()?.to_str().ok()?;
+        let entry = last.rsplit(',').next().filter(|_| self.trusts(peer.to_canonical()))?;
+        match self.header {
             ProxyHeader::XForwardedFor => Some(entry.trim()),
-            ProxyHeader::Forwarded => forwarded("proto", entry),
-        };
-        self.trusts(peer.to_canonical()) && scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+            ProxyHeader::Forwarded => forwarded(parameter, entry),
+        }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

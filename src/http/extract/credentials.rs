@@ -24,7 +24,8 @@ pub enum Credentials<'r> {
     },
 }
 
-/// A token's value or an admin's name and password, if the request carries either. An API key goes before an Authorization header.
+/// A token's value or an admin's name and password, if the request carries either. An API key goes before an Authorization header. An
+/// empty header counts as absent, and repetitions of the same as one.
 ///
 /// # Errors
 /// 401 when they cannot be read.
@@ -32,7 +33,7 @@ pub fn of_anyone(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure
     if let Some(value) = of_token(headers)? {
         return Ok(Some(Credentials::Value(value)));
     }
-    if !headers.contains_key(AUTHORIZATION) {
+    if authorization(headers)?.is_none() {
         return Ok(None);
     }
     of_admin(headers)?.map(Some).ok_or_else(malformed)
@@ -43,16 +44,33 @@ pub fn of_anyone(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure
 /// # Errors
 /// 401 when it cannot be read.
 pub fn of_token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
-    if let Some(value) = headers.get(API_KEY) {
+    if let Some(value) = only(headers, API_KEY, Refusal::DifferentKeys)? {
         return Ok(Some(value.to_str().map_err(|_| malformed())?.trim()));
     }
-    let bearer = headers
-        .get(AUTHORIZATION)
-        .and_then(|header| of_scheme("bearer", header));
+    let bearer = authorization(headers)?.and_then(|header| of_scheme("bearer", header));
     if bearer == Some("") {
         return Err(malformed());
     }
     Ok(bearer)
+}
+
+/// The header of that name that is not empty. A proxy and the service behind it could each take another of several.
+fn only(headers: &HeaderMap, name: HeaderName, differing: Refusal) -> Result<Option<&HeaderValue>, Failure> {
+    let mut values = headers
+        .get_all(name)
+        .filter(|value| !value.as_bytes().trim_ascii().is_empty());
+    let first = values.next();
+    let is_first =
+        |other: &HeaderValue| first.is_some_and(|first| first.as_bytes().trim_ascii() == other.as_bytes().trim_ascii());
+    if values.all(is_first) {
+        Ok(first)
+    } else {
+        Err(Failure::unauthorized(differing, Challenge::ApiKey))
+    }
+}
+
+fn authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Failure> {
+    only(headers, AUTHORIZATION, Refusal::DifferentAuthorizations)
 }
 
 fn malformed() -> Failure {
@@ -64,7 +82,7 @@ fn malformed() -> Failure {
 /// # Errors
 /// 401 when they cannot be read.
 pub fn of_admin(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
-    let Some(pair) = headers.get(AUTHORIZATION).and_then(|header| of_scheme("basic", header)) else {
+    let Some(pair) = authorization(headers)?.and_then(|header| of_scheme("basic", header)) else {
         return Ok(None);
     };
     let basic = HeaderValue::from_str(&format!("Basic {pair}"));
@@ -90,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
 
-    fn authorization(text: &str) -> HeaderMap {
+    fn authorized(text: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes(text.as_bytes()).unwrap());
         headers
@@ -116,7 +134,7 @@ mod tests {
             "Bearer",
             "Basic /w==",
         ] {
-            assert!(of_anyone(&authorization(text)).is_err(), "{text:?}");
+            assert!(of_anyone(&authorized(text)).is_err(), "{text:?}");
         }
     }
 
@@ -124,7 +142,7 @@ mod tests {
         #[test]
         fn names_and_passwords_of_any_text_arrive(scheme in "(Basic|basic|BASIC)", name in "[^:]{0,40}", password in ".{0,40}") {
             let text = format!("{scheme} {}", BASE64_STANDARD.encode(format!("{name}:{password}")));
-            let headers = authorization(&text);
+            let headers = authorized(&text);
             let Ok(Some(Credentials::Password { name: got_name, password: got })) = of_anyone(&headers) else {
                 return Err(TestCaseError::fail("no password"));
             };
@@ -134,7 +152,7 @@ mod tests {
 
         #[test]
         fn no_header_makes_it_fall_over(text in "[^\\x00-\\x1f\\x7f]{0,80}") {
-            let _ = of_anyone(&authorization(&text));
+            let _ = of_anyone(&authorized(&text));
         }
     }
 }

@@ -4,7 +4,10 @@ use actix_web::{HttpMessage, HttpRequest, dev::Payload, http::header};
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use super::body::{Body, collect, is_encoded};
+use super::{
+    body::{Body, collect, is_encoded},
+    site::is_from_browser,
+};
 use crate::{domain::invalid::closest, http::error::Failure};
 
 /// The fields of a JSON object.
@@ -40,26 +43,27 @@ impl<T: Fields> Body for Json<T> {
     fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
         Box::pin(async move {
             let body = collect(request, payload).await?;
+            if !body.is_empty() && (!says_json(request) || is_encoded(request)) {
+                return Err(Failure::unsupported_media_type("application/json"));
+            }
             if [&b""[..], b"null"].contains(&body.trim_ascii())
                 && let Some(absent) = T::absent()
             {
                 return Ok(Self(absent));
-            }
-            if !body.is_empty() && (!says_json(request) || is_encoded(request)) {
-                return Err(Failure::unsupported_media_type("application/json"));
             }
             parse(&body).map(Self)
         })
     }
 }
 
-/// Whether a body is said to be JSON, or nothing is said.
+/// Whether a body is said to be JSON, or nothing is said and no browser sent it: a page of another site can send a body without a type.
 fn says_json(request: &HttpRequest) -> bool {
     let content_type = request.content_type();
     let subtype = content_type
         .split_once('/')
         .map(|(_, subtype)| subtype.to_ascii_lowercase());
-    !request.headers().contains_key(header::CONTENT_TYPE)
+    let headers = request.headers();
+    (!headers.contains_key(header::CONTENT_TYPE) && !is_from_browser(headers))
         || content_type.eq_ignore_ascii_case("application/json")
         || subtype.is_some_and(|subtype| subtype.ends_with("+json"))
 }

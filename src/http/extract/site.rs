@@ -1,0 +1,120 @@
+//! Which site a request comes from: browsers attach the Basic credentials that they remember to requests of every page.
+
+use actix_web::{
+    HttpRequest,
+    http::{
+        header::{self, HeaderMap, HeaderName},
+        uri::Authority,
+    },
+};
+
+use super::state;
+use crate::http::error::Failure;
+
+/// How the site of the page that sends a request relates to this server's (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Whether a request is a navigation or comes from a script (Fetch Metadata).
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Refuses a request that changes something and comes from a page of another site. Programs send neither header that is looked at.
+///
+/// # Errors
+/// 403 when `Sec-Fetch-Site` is neither `same-origin` nor `none`, or, without it, when `Origin` is not this server's own.
+pub fn refuse_cross_site(request: &HttpRequest) -> Result<(), Failure> {
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    let headers = request.headers();
+    let is_trusted = if headers.contains_key(FETCH_SITE) {
+        headers
+            .get_all(FETCH_SITE)
+            .all(|site| site == "same-origin" || site == "none")
+    } else {
+        headers.get_all(header::ORIGIN).all(|origin| {
+            let origin = origin.to_str().unwrap_or_default();
+            own_host(request).is_some_and(|host| is_own(origin, scheme(request), &host))
+        })
+    };
+    if is_trusted {
+        Ok(())
+    } else {
+        Err(Failure::forbidden(
+            "this request comes from a page of another site, which must not use the credentials that a browser remembers",
+        ))
+    }
+}
+
+/// Returns `true` if a browser sent the request.
+pub fn is_from_browser(headers: &HeaderMap) -> bool {
+    [FETCH_SITE, FETCH_MODE, header::ORIGIN]
+        .iter()
+        .any(|name| headers.contains_key(name))
+}
+
+/// Returns `true` if a script in a browser sent the request: a Basic challenge would open a login dialog for its user.
+pub fn is_from_script(headers: &HeaderMap) -> bool {
+    headers.get(FETCH_MODE).is_some_and(|mode| mode != "navigate")
+}
+
+/// Returns `true` if the browser uses HTTPS, to this server or to a trusted proxy.
+pub fn is_secure(request: &HttpRequest) -> bool {
+    let by_proxy = || {
+        let proxies = &state(request).ok()?.config.proxies;
+        Some(proxies.say_https(request.peer_addr()?.ip(), request.headers()))
+    };
+    request.app_config().secure() || by_proxy().unwrap_or(false)
+}
+
+fn scheme(request: &HttpRequest) -> &'static str {
+    if is_secure(request) { "https" } else { "http" }
+}
+
+/// The host and port that the browser asked, as a trusted proxy or else the request says.
+fn own_host(request: &HttpRequest) -> Option<String> {
+    let headers = request.headers();
+    let proxies = &state(request).ok()?.config.proxies;
+    let by_proxy = request.peer_addr().and_then(|peer| proxies.host(peer.ip(), headers));
+    let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = by_proxy.or(asked).or(request.uri().authority().map(Authority::as_str));
+    host.map(ToOwned::to_owned)
+}
+
+/// Returns `true` if `origin` is that of this scheme and host (RFC 6454, section 5). `null` is nobody's.
+fn is_own(origin: &str, scheme: &str, host: &str) -> bool {
+    origin.split_once("://").is_some_and(|(of_origin, host_of_origin)| {
+        of_origin.eq_ignore_ascii_case(scheme)
+            && without_default_port(scheme, host_of_origin).eq_ignore_ascii_case(without_default_port(scheme, host))
+    })
+}
+
+fn without_default_port<'h>(scheme: &str, host: &'h str) -> &'h str {
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    host.strip_suffix(port).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_compared_by_scheme_host_and_port() {
+        for (origin, scheme, host) in [
+            ("http://localhost:8086", "http", "localhost:8086"),
+            ("http://Tokens.example", "http", "tokens.example:80"),
+            ("https://tokens.example:443", "https", "tokens.example"),
+            ("http://[::1]:8086", "http", "[::1]:8086"),
+        ] {
+            assert!(is_own(origin, scheme, host), "{origin}");
+        }
+        for (origin, scheme, host) in [
+            ("null", "http", "null"),
+            ("", "http", ""),
+            ("http://tokens.example", "https", "tokens.example"),
+            ("https://tokens.example:80", "https", "tokens.example"),
+            ("http://tokens.example.evil.example", "http", "tokens.example"),
+            ("http://localhost:8087", "http", "localhost:8086"),
+        ] {
+            assert!(!is_own(origin, scheme, host), "{origin}");
+        }
+    }
+}
