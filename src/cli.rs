@@ -2,6 +2,8 @@
 
 mod admin;
 mod audit;
+mod backup;
+mod check;
 mod export;
 mod healthcheck;
 mod import;
@@ -10,7 +12,9 @@ mod migrate;
 mod output;
 mod password;
 mod redact;
+mod restore;
 mod serve;
+mod store_file;
 mod token;
 
 use std::{io, process::ExitCode, sync::mpsc, thread, time::Duration};
@@ -31,7 +35,7 @@ use crate::{
     service,
     settings::ServeSettings,
     startup::StartError,
-    store::transfer::TransferError,
+    store::{backup::BackupError, transfer::TransferError},
 };
 
 /// The longest wait for the reader of standard error when the program fails.
@@ -74,6 +78,12 @@ enum Command {
     ///
     /// A missing SQLite file is made. `serve` brings its database up to date itself.
     Migrate(migrate::Migration),
+    /// Copy the SQLite store to a new file, readable by its owner alone, while servers use it
+    Backup(backup::Backup),
+    /// Replace the SQLite store by a copy of a backup; refused while a server or another command uses the store
+    Restore(restore::Restore),
+    /// Check the store for damage, and fail if there is any
+    Check(store_file::StoreFile),
     /// Show who still uses the legacy doors, and whether they can be closed
     LegacyUsage(legacy_usage::Usage),
     /// Ask the server that these settings describe whether it and its store answer; for container health checks
@@ -105,6 +115,9 @@ enum CliError {
     /// Nothing was moved.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// The store was not copied.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// It did not succeed, for a reason that is no defect.
     #[error("{0}")]
     Failed(String),
@@ -217,6 +230,9 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Export(export) => export::run(export).await,
         Command::Audit(audit) => audit::run(audit).await,
         Command::Migrate(migration) => migrate::run(&migration),
+        Command::Backup(backup) => backup::run(&backup),
+        Command::Restore(restore) => restore::run(&restore),
+        Command::Check(store) => check::run(&store),
         Command::LegacyUsage(usage) => legacy_usage::run(usage).await,
         Command::Healthcheck(settings) => healthcheck::run(&settings),
         Command::Openapi => output::json(&openapi::document("")),

@@ -32,7 +32,7 @@ use crate::{
         random::Random,
     },
     store::{
-        Store, admins as admin_rows, audit as event_rows,
+        Store, StoreError, audit as event_rows,
         feed::{self, FeedHandle, Listener},
         legacy_usage as legacy_rows, tokens as token_rows,
         url::DatabaseUrl,
@@ -93,7 +93,7 @@ impl Service {
     pub fn subscribe(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
         let listener = Arc::clone(&self.token_cache) as Arc<dyn Listener>;
         let announcer = announcer.unwrap_or(database);
-        let handle = feed::subscribe(database.clone(), announcer.clone(), &listener);
+        let handle = feed::subscribe(&self.store, database.clone(), announcer.clone(), &listener);
         self.replace_feed(handle.map_err(|error| Error::Internal(error.into()))?);
         Ok(())
     }
@@ -112,12 +112,15 @@ impl Service {
         self.clock.now()
     }
 
-    /// Whether the store answers.
+    /// Whether the store answers, and writes do not fail for a fault of its file.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ready(&self) -> Result<(), Error> {
-        Ok(self.store.read(admin_rows::ping).await?)
+        self.store.ready().await.map_err(|error| match error {
+            StoreError::Unwritable(fault) => Error::Unready(fault.to_string()),
+            other => other.into(),
+        })
     }
 
     /// Writes what is written behind: when tokens were last used, which logins were refused, and who came through the legacy doors. What

@@ -30,7 +30,7 @@ use crate::{
     http::{self, State, Traffic, observe},
     service::{self, Service},
     settings::{ServeSettings, StoreSettings},
-    store::{OpenError, Store},
+    store::{OpenError, Store, exposed},
 };
 
 /// How long what is written behind may stay unwritten.
@@ -97,6 +97,10 @@ pub fn open_service_with(
     let (store, applied) = Store::open(&settings.database_url, create, settings.usage())?;
     for migration in applied {
         log::info!("applied migration {migration} to {}", settings.database_url);
+    }
+    for (path, mode) in exposed(&settings.database_url) {
+        let path = path.display();
+        log::warn!("{path} can be read or written by other users (mode {mode:04o}): run chmod 600 {path}");
     }
     Ok(Service::new(store, clock, random)?)
 }

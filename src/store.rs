@@ -2,9 +2,13 @@
 
 pub mod admins;
 pub mod audit;
+pub mod backup;
+pub mod check;
 mod connection;
 pub mod error;
 pub mod feed;
+mod files;
+mod health;
 pub mod legacy_usage;
 mod migrations;
 mod queue;
@@ -33,8 +37,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::domain::value::ValueHash;
 use connection::Pool;
 pub use connection::{AnyConnection, Usage};
-use error::is_contended;
 pub use error::{OpenError, StoreError};
+use error::{is_contended, one_line};
+pub use files::exposed;
+pub use health::Fault;
 use reader::Reader;
 use url::DatabaseUrl;
 use values::Values;
@@ -96,7 +102,7 @@ impl Store {
         }
         let mut conn = url
             .connect_unlimited(usage)
-            .map_err(|error| OpenError::Connection(url.to_string(), migrations::one_line(&error.to_string())))?;
+            .map_err(|error| OpenError::Connection(url.to_string(), one_line(&error.to_string())))?;
         let applied = migrations::run(url, &mut conn)?;
         drop(conn);
         let pool = Pool::new(url.clone(), usage, CONNECTIONS);
@@ -201,6 +207,23 @@ impl Store {
                 values.find(deadline, Waiting::new(&self.waiting), value).await
             }
         }
+    }
+
+    /// Checks that the store answers. After a write has failed for a fault of the database file, this checks that it is gone.
+    ///
+    /// # Errors
+    /// When the store does not answer, or [`StoreError::Unwritable`].
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        let Some(fault) = self.pool.health().fault() else {
+            return self.read(admins::ping).await;
+        };
+        let recover = async {
+            self.read(check::require_sound_pages).await?;
+            self.write(revision::touch).await
+        };
+        recover.await.map_err(|_| StoreError::Unwritable(fault))?;
+        self.pool.health().set(None);
+        Ok(())
     }
 
     /// How long a call waits for a connection, and then about as long for the answer.
@@ -349,15 +372,22 @@ impl Drop for Waiting {
     }
 }
 
+/// Makes a missing database file, readable by its owner alone. An existing one is not opened here: closing it again would
+/// release the locks that SQLite holds on it in this process.
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
+    if path.exists() {
+        return Ok(());
+    }
+    if !create {
+        return Err(OpenError::Missing(path.display().to_string()));
+    }
     let mut options = std::fs::OpenOptions::new();
-    options.read(true).append(true).create(create);
+    options.append(true).create_new(true);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !create => {
-            Err(OpenError::Missing(path.display().to_string()))
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(OpenError::File(path.display().to_string(), error))
         }
-        Err(error) => Err(OpenError::File(path.display().to_string(), error)),
+        _ => Ok(()),
     }
 }

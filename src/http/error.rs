@@ -218,7 +218,7 @@ impl From<Error> for Failure {
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),
             Error::Conflict(_) | Error::Outdated => Self::new(StatusCode::CONFLICT, message),
-            Error::Unavailable(_) => Self {
+            Error::Unavailable(_) | Error::Unready(_) => Self {
                 source: Some(Box::new(error)),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
                     .with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)

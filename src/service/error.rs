@@ -43,6 +43,9 @@ pub enum Error {
     /// The store is busy or gone.
     #[error("the store is not available")]
     Unavailable(#[source] StoreError),
+    /// Writes fail until an operator acts.
+    #[error("{0}")]
+    Unready(String),
     /// A defect, here or in what is stored.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

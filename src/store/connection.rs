@@ -1,7 +1,6 @@
 //! Connections to either database, and the pool of them.
 
 use std::{
-    os::unix::fs::MetadataExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -13,7 +12,12 @@ use diesel::{
     r2d2::R2D2Connection,
 };
 
-use super::{error::StoreError, url::DatabaseUrl};
+use super::{
+    error::StoreError,
+    files::{Files, Generation},
+    health::{Fault, Health},
+    url::DatabaseUrl,
+};
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(3);
 /// How long after a failed connection the next calls are told so at once.
@@ -142,7 +146,7 @@ impl DatabaseUrl {
     pub fn connect(&self) -> Result<AnyConnection, ConnectionError> {
         match self {
             Self::Sqlite(path) => {
-                let mut conn = SqliteConnection::establish(&existing_file(path))?;
+                let mut conn = SqliteConnection::establish(&existing_file(path, "rw"))?;
                 conn.batch_execute(SQLITE_PRAGMAS)
                     .and_then(|()| turn_to_wal(&mut conn))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
@@ -175,11 +179,11 @@ impl DatabaseUrl {
     }
 }
 
-/// SQLite's URI of a file that must be there.
-fn existing_file(path: &Path) -> String {
+/// Returns SQLite's URI of a file that must exist, to be opened in `mode`: `ro` or `rw`.
+pub(super) fn existing_file(path: &Path, mode: &str) -> String {
     let path = path.to_string_lossy();
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    format!("file:{path}?mode=rw")
+    format!("file:{path}?mode={mode}")
 }
 
 /// Turns the file to the write-ahead log. When two connections to a new file do this at once, SQLite tells one of them that the
@@ -208,6 +212,8 @@ pub struct Usage {
 #[derive(Clone)]
 pub(super) struct Pool {
     connections: r2d2::Pool<Connections>,
+    files: Option<Arc<Files>>,
+    health: Arc<Health>,
     timeout: Duration,
     unreachable_since: Arc<Mutex<Option<Instant>>>,
 }
@@ -215,14 +221,17 @@ pub(super) struct Pool {
 impl Pool {
     /// A pool of `most` connections.
     pub(super) fn new(url: DatabaseUrl, usage: Usage, most: u32) -> Self {
+        let files = Files::new(&url);
         let connections = r2d2::Pool::builder()
             .max_size(most)
             .min_idle(Some(0))
             .connection_timeout(LONGEST_CONNECT)
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Connections::new(url, usage));
+            .build_unchecked(Connections::new(url, usage, files.clone()));
         Self {
             connections,
+            files,
+            health: Arc::default(),
             timeout: usage.patience,
             unreachable_since: Arc::default(),
         }
@@ -260,12 +269,40 @@ impl Pool {
     /// When none can be made, or none could a moment ago.
     pub(super) fn get(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
         let failed_at = || self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed_at().is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE) {
-            return Err(StoreError::StillUnreachable);
-        }
-        let conn = self.connections.get();
-        *failed_at() = conn.is_err().then(Instant::now);
-        Ok(conn?)
+        let conn = if failed_at().is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE) {
+            Err(StoreError::StillUnreachable)
+        } else {
+            let conn = self.connections.get();
+            *failed_at() = conn.is_err().then(Instant::now);
+            conn.map_err(StoreError::from)
+        };
+        conn.map_err(|error| match &self.files {
+            Some(files) if !files.are_in_place() => StoreError::Unwritable(Fault::Replaced),
+            _ => error,
+        })
+    }
+
+    /// Makes sure that what was committed on `pooled` can be found again.
+    ///
+    /// # Errors
+    /// When the file was removed or replaced meanwhile.
+    pub(super) fn secure(&self, Pooled { conn, generation, .. }: &mut Pooled) -> Result<(), StoreError> {
+        let (Some(files), Some(generation)) = (&self.files, generation) else {
+            return Ok(());
+        };
+        files
+            .secure(generation, conn)
+            .map_err(|_| StoreError::Unwritable(Fault::Replaced))
+    }
+
+    /// The files of the database, if it has any.
+    pub(super) fn files(&self) -> Option<Arc<Files>> {
+        self.files.clone()
+    }
+
+    /// The fault that made a write fail.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// How many there are, and how many of them are at rest.
@@ -279,43 +316,45 @@ pub(super) struct Pooled {
     pub(super) conn: AnyConnection,
     /// When work on it has succeeded, if nothing has failed on it since.
     proven_at: Option<Instant>,
+    /// The connections to the same write-ahead log, if there is one.
+    generation: Option<Arc<Generation>>,
 }
 
 /// Makes the connections of a pool.
 pub(super) struct Connections {
     url: DatabaseUrl,
-    file: Option<FileIdentity>,
+    files: Option<Arc<Files>>,
     usage: Usage,
 }
 
-/// The device and the inode of a file.
-type FileIdentity = (u64, u64);
-
 impl Connections {
-    pub(super) fn new(url: DatabaseUrl, usage: Usage) -> Self {
-        let file = identity(&url);
-        Self { url, file, usage }
+    pub(super) fn new(url: DatabaseUrl, usage: Usage, files: Option<Arc<Files>>) -> Self {
+        Self { url, files, usage }
     }
 
     /// Opens a connection.
     ///
     /// # Errors
     /// When the database cannot be opened or reached.
-    pub(super) fn open(&self) -> Result<AnyConnection, PoolError> {
-        self.url.connect_limited(self.usage)
+    pub(super) fn open(&self) -> Result<Pooled, PoolError> {
+        let generation = self.files.as_ref().map(|files| files.admit()).transpose()?;
+        Ok(Pooled {
+            conn: self.url.connect_limited(self.usage)?,
+            proven_at: None,
+            generation,
+        })
     }
 
-    /// Whether the file, if the database is one, is the one that it was.
-    pub(super) fn file_is_in_place(&self) -> bool {
-        identity(&self.url) == self.file
+    /// Returns an error if a connection leads to files that are not in place any more.
+    ///
+    /// # Errors
+    /// When they were removed or replaced.
+    pub(super) fn verify(&self, pooled: &Pooled) -> Result<(), PoolError> {
+        match (&self.files, &pooled.generation) {
+            (Some(files), Some(generation)) => files.verify(generation),
+            _ => Ok(()),
+        }
     }
-}
-
-/// Which file it is that a URL names just now.
-fn identity(url: &DatabaseUrl) -> Option<FileIdentity> {
-    let DatabaseUrl::Sqlite(path) = url else { return None };
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Why a pooled connection could not be made or used.
@@ -330,6 +369,9 @@ pub(super) enum PoolError {
     /// What was written to the open file would be lost with it.
     #[error("the database file was removed or replaced under the running server; put it back, or restart the server")]
     OtherFile,
+    /// Connections to the removed log have to be closed first.
+    #[error("the write-ahead log was removed under the running server, and is being replaced")]
+    LogRemoved,
 }
 
 impl r2d2::ManageConnection for Connections {
@@ -337,15 +379,14 @@ impl r2d2::ManageConnection for Connections {
     type Error = PoolError;
 
     fn connect(&self) -> Result<Pooled, PoolError> {
-        let conn = self.open()?;
-        Ok(Pooled { conn, proven_at: None })
+        self.open()
     }
 
-    fn is_valid(&self, Pooled { conn, proven_at }: &mut Pooled) -> Result<(), PoolError> {
-        match conn {
-            AnyConnection::Sqlite(_) if self.file_is_in_place() => Ok(()),
-            AnyConnection::Sqlite(_) => Err(PoolError::OtherFile),
-            AnyConnection::Postgres(_) if proven_at.is_some_and(|at| at.elapsed() < BELIEVED_FOR) => Ok(()),
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), PoolError> {
+        self.verify(pooled)?;
+        match &mut pooled.conn {
+            AnyConnection::Sqlite(_) => Ok(()),
+            AnyConnection::Postgres(_) if pooled.proven_at.is_some_and(|at| at.elapsed() < BELIEVED_FOR) => Ok(()),
             AnyConnection::Postgres(conn) => Ok(conn.ping()?),
         }
     }

@@ -2,6 +2,8 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+use super::health::Fault;
+
 /// The store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -26,6 +28,9 @@ pub enum StoreError {
     /// PostgreSQL ended the transaction in favor of another one; the same work can succeed if it is repeated.
     #[error("the store ended this transaction in favor of another one")]
     Contended(#[source] DieselError),
+    /// The database file cannot be written.
+    #[error("{0}")]
+    Unwritable(Fault),
     /// What it was to be done together with could not be.
     #[error("the store failed at what was to be done together with this")]
     Undone,
@@ -82,4 +87,9 @@ pub enum OpenError {
         "the database at {0} was written by a newer tokenbridge (it has migration {1}); use that version or a later one"
     )]
     Newer(String, String),
+}
+
+/// Returns a database's message without its line breaks, for one clear line.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -12,8 +12,10 @@ use std::{
 use diesel::RunQueryDsl;
 
 use super::{
-    connection::{AnyConnection, Connections, Usage},
+    Store,
+    connection::{AnyConnection, Connections, Pooled, Usage},
     error::StoreError,
+    files::Files,
     revision::{self, CHANNEL, Change, Revision},
     url::DatabaseUrl,
 };
@@ -65,6 +67,7 @@ impl Drop for FeedHandle {
 /// # Errors
 /// When a thread cannot be started.
 pub fn subscribe(
+    store: &Store,
     database: DatabaseUrl,
     announcer: DatabaseUrl,
     listener: &Arc<dyn Listener>,
@@ -72,7 +75,7 @@ pub fn subscribe(
     let mut handle = FeedHandle::default();
     let keeps_sessions = announcer == database;
     if let DatabaseUrl::Postgres(_) = announcer {
-        let mut reconnecting = Reconnecting::new(announcer, true);
+        let mut reconnecting = Reconnecting::new(announcer, true, None);
         let listener = Arc::clone(listener);
         handle.repeat("announcements", LISTEN_INTERVAL, move || {
             reconnecting.with(listen, |conn| hear_announcements(conn, listener.as_ref()));
@@ -82,7 +85,7 @@ pub fn subscribe(
         DatabaseUrl::Sqlite(_) => FILE_POLL_INTERVAL,
         DatabaseUrl::Postgres(_) => SERVER_POLL_INTERVAL,
     };
-    let mut reconnecting = Reconnecting::new(database, keeps_sessions);
+    let mut reconnecting = Reconnecting::new(database, keeps_sessions, store.pool.files());
     let listener = Arc::clone(listener);
     handle.repeat("count of changes", poll_interval, move || {
         let asked_at = Instant::now();
@@ -123,19 +126,19 @@ impl FeedHandle {
 /// A connection that is reopened after a failure, with a pause between attempts.
 struct Reconnecting {
     connections: Connections,
-    conn: Option<AnyConnection>,
+    pooled: Option<Pooled>,
     retry_at: Instant,
 }
 
 impl Reconnecting {
-    fn new(url: DatabaseUrl, keeps_sessions: bool) -> Self {
+    fn new(url: DatabaseUrl, keeps_sessions: bool, files: Option<Arc<Files>>) -> Self {
         let usage = Usage {
             patience: PATIENCE,
             keeps_sessions,
         };
         Self {
-            connections: Connections::new(url, usage),
-            conn: None,
+            connections: Connections::new(url, usage, files),
+            pooled: None,
             retry_at: Instant::now(),
         }
     }
@@ -146,18 +149,16 @@ impl Reconnecting {
         prepare: impl FnOnce(&mut AnyConnection) -> Result<(), StoreError>,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Option<T> {
-        if !self.connections.file_is_in_place() {
-            self.conn = None;
-            return None;
-        }
-        if self.conn.is_none() && Instant::now() >= self.retry_at {
-            let mut conn = self.connections.open().ok();
-            self.conn = conn.take_if(|conn| prepare(conn).is_ok());
+        // Dropped at once: while it is open, a removed log is not replaced.
+        self.pooled.take_if(|pooled| self.connections.verify(pooled).is_err());
+        if self.pooled.is_none() && Instant::now() >= self.retry_at {
+            let mut pooled = self.connections.open().ok();
+            self.pooled = pooled.take_if(|pooled| prepare(&mut pooled.conn).is_ok());
             self.retry_at = Instant::now() + SERVER_POLL_INTERVAL;
         }
-        let done = self.conn.as_mut().map(work)?;
+        let done = self.pooled.as_mut().map(|pooled| work(&mut pooled.conn))?;
         if done.is_err() {
-            self.conn = None;
+            self.pooled = None;
         }
         done.ok()
     }

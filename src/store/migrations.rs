@@ -3,7 +3,11 @@
 use diesel::{connection::SimpleConnection, migration::MigrationSource, pg::Pg, sqlite::Sqlite};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{connection::AnyConnection, error::OpenError, url::DatabaseUrl};
+use super::{
+    connection::AnyConnection,
+    error::{OpenError, one_line},
+    url::DatabaseUrl,
+};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -36,6 +40,15 @@ pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, O
     }
 }
 
+/// Returns the versions of all migrations of this program, which are the same on both databases.
+pub(super) fn known_versions() -> Vec<String> {
+    let known = MigrationSource::<Sqlite>::migrations(&SQLITE).unwrap_or_default();
+    known
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect()
+}
+
 enum Outcome {
     Applied(Vec<String>),
     Newer(String),
@@ -63,9 +76,4 @@ impl From<diesel::result::Error> for Failure {
     fn from(error: diesel::result::Error) -> Self {
         Self(error.into())
     }
-}
-
-/// A database's message without its line ends, for one clear line.
-pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

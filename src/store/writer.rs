@@ -15,6 +15,7 @@ use super::{
     Waiting,
     connection::{AnyConnection, Pool},
     error::StoreError,
+    health::Fault,
     queue::{Jobs, Queue},
 };
 
@@ -53,6 +54,9 @@ trait Work: Send {
     /// Whether anybody still waits for it.
     fn is_awaited(&self) -> bool;
 
+    /// The fault of the database file that made it fail.
+    fn fault(&self) -> Option<Fault>;
+
     /// Gives the result, which is `failure` for what was to be kept and is not.
     fn answer(self: Box<Self>, failure: Option<StoreError>);
 }
@@ -67,7 +71,7 @@ impl<W, T, E> Work for Awaited<W, T, E>
 where
     W: FnOnce(&mut AnyConnection) -> Result<T, E> + Send,
     T: Send,
-    E: From<StoreError> + Send,
+    E: std::error::Error + From<StoreError> + Send + 'static,
 {
     fn run(&mut self, conn: &mut AnyConnection) -> bool {
         self.outcome = self.work.take().map(|work| work(conn));
@@ -76,6 +80,11 @@ where
 
     fn is_awaited(&self) -> bool {
         !self.reply.is_closed()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        let error = self.outcome.as_ref()?.as_ref().err()?;
+        Fault::of(error)
     }
 
     fn answer(self: Box<Self>, failure: Option<StoreError>) {
@@ -108,7 +117,7 @@ impl Writer {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: std::error::Error + From<StoreError> + Send + 'static,
     {
         let (reply, mut answer) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
@@ -162,12 +171,20 @@ fn write_all(jobs: &Jobs<Job>, pool: &Pool) {
 
 fn write_batch(pool: &Pool, mut batch: Vec<Job>) {
     let mut failure = match pool.get() {
-        Ok(mut pooled) => match batch.as_mut_slice() {
-            [job] => commit(&mut pooled.conn, job).err(),
-            batch => commit_together(&mut pooled.conn, batch).err(),
-        },
+        Ok(mut pooled) => {
+            let committed = match batch.as_mut_slice() {
+                [job] => commit(&mut pooled.conn, job),
+                batch => commit_together(&mut pooled.conn, batch),
+            };
+            // Nothing is acknowledged that went to a file without a name.
+            committed.and_then(|()| pool.secure(&mut pooled)).err()
+        }
         Err(error) => Some(error),
     };
+    let fault = batch.iter().find_map(|job| job.work.fault());
+    if let Some(fault) = fault.or_else(|| Fault::of(failure.as_ref()?)) {
+        pool.health().set(Some(fault));
+    }
     let failed = failure.is_some();
     for job in batch {
         let failure = failed.then(|| failure.take().unwrap_or(StoreError::Undone));

@@ -238,7 +238,7 @@ fn health_is_checked(lab: &Lab) {
 }
 
 /// Every command that takes flags.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 19] = [
     &["serve"],
     &["admin", "add"],
     &["admin", "passwd"],
@@ -251,6 +251,9 @@ const COMMANDS: [&[&str]; 16] = [
     &["token", "delete"],
     &["audit"],
     &["migrate"],
+    &["backup"],
+    &["restore"],
+    &["check"],
     &["healthcheck"],
     &["legacy-usage"],
     &["import"],

@@ -26,7 +26,7 @@ tests![
     a_newer_schema_is_refused,
     a_failed_write_leaves_no_half
 ];
-tests![OF_FILES: a_wrong_url_is_refused, a_file_that_another_program_locks, a_file_that_is_taken_away];
+tests![OF_FILES: a_wrong_url_is_refused, a_file_that_another_program_locks, a_file_that_is_taken_away, a_removed_log_loses_nothing];
 tests![OF_SMALL_DISKS: a_full_disk_loses_nothing];
 tests![
     OF_SERVERS: a_store_that_goes_and_comes_back,
@@ -196,6 +196,8 @@ fn a_file_that_is_taken_away(lab: &Lab) {
     ] {
         answer.expect(503);
     }
+    let unready = app.get("/readyz", As::Nobody).expect(503);
+    assert!(unready.message().contains("removed or replaced"), "{unready:?}");
     assert!(!place.join(files[0]).exists());
     for file in files {
         std::fs::rename(away.join(file), place.join(file)).unwrap();
@@ -207,6 +209,45 @@ fn a_file_that_is_taken_away(lab: &Lab) {
         app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200).json()["id"],
         id
     );
+}
+
+/// What SQLite writes to a log without a name is lost with the process.
+fn a_removed_log_loses_nothing(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let path = |suffix: &str| lab.store.directory.path().join(format!("tokenbridge.db{suffix}"));
+    let mut made = Vec::new();
+    for removed in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
+        let serving = program.serve(&[]);
+        let app = &serving.client;
+        let mut create = || {
+            let answer = app.post(TOKENS, As::Admin, &json!({ "name": "n" }));
+            let made_it = answer.status == 200;
+            if made_it {
+                made.push(answer.json()["id"].clone());
+            }
+            made_it.then_some(())
+        };
+        create().expect("nothing has happened yet");
+        for suffix in removed {
+            std::fs::remove_file(path(suffix)).unwrap();
+        }
+        // At most, writes are refused for a moment.
+        eventually("a write is answered", &mut create);
+        eventually("a write is answered", &mut create);
+        assert!(path("-wal").exists() && path("-shm").exists());
+        serving.signal("KILL");
+        serving.wait();
+    }
+    let serving = program.serve(&[]);
+    let listed = serving.client.get(LEGACY, As::Admin).expect(200).json();
+    let kept: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|token| token["uuid"].clone())
+        .collect();
+    assert_eq!(kept, made);
+    assert_eq!(program.run(&["check"]).code, 0);
 }
 
 /// A server that neither answers nor closes its connections, as on a frozen host, holds nobody for long.

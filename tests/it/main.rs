@@ -16,6 +16,7 @@ mod architecture;
 mod audit;
 mod audit_events;
 mod authorization;
+mod backup;
 mod bridge;
 mod bulk;
 mod cli;
@@ -97,6 +98,7 @@ const ON_BOTH: &[&[Test]] = &[
 /// Run on SQLite: what is about files, and what no store plays a part in.
 const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
+    backup::OF_FILES,
     console::ON_SQLITE,
     faults::OF_FILES,
     graphql::OF_PAGES,
@@ -115,6 +117,7 @@ const ON_SQLITE: &[&[Test]] = &[
 /// Run on PostgreSQL: what is about servers.
 const ON_POSTGRES: &[&[Test]] = &[
     audit_events::OF_SERVERS,
+    backup::OF_SERVERS,
     console::ON_POSTGRES,
     faults::OF_SERVERS,
     postgres::TESTS,

@@ -1,0 +1,24 @@
+//! `tokenbridge backup`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CliError, store_file::StoreFile};
+use crate::store::backup;
+
+/// What `backup` takes.
+#[derive(Args)]
+pub struct Backup {
+    /// The file to write, which must not exist
+    file: PathBuf,
+    #[command(flatten)]
+    store: StoreFile,
+}
+
+/// Copies the store to a new file.
+pub fn run(Backup { file, store }: &Backup) -> Result<(), CliError> {
+    let database = store.path("backup")?;
+    let bytes = backup::back_up(database, file)?;
+    store.print_copy(database, file, bytes)
+}

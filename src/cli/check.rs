@@ -1,0 +1,28 @@
+//! `tokenbridge check`.
+
+use serde_json::json;
+
+use super::{
+    CliError,
+    output::{self, Format},
+    store_file::StoreFile,
+};
+use crate::{startup::StartError, store::check};
+
+/// Looks for damage in the store, and fails if there is any.
+pub fn run(store: &StoreFile) -> Result<(), CliError> {
+    let url = store.url();
+    let findings = check::check(url).map_err(StartError::from)?;
+    match store.output {
+        Format::Json => output::json(&json!({ "database": url.to_string(), "findings": findings }))?,
+        Format::Table if findings.is_empty() => output::line(&format!("{url} is sound"))?,
+        Format::Table => findings.iter().try_for_each(|finding| output::line(finding))?,
+    }
+    if findings.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Failed(format!(
+        "{url} failed the check ({} findings)",
+        findings.len()
+    )))
+}

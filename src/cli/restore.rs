@@ -1,0 +1,24 @@
+//! `tokenbridge restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CliError, store_file::StoreFile};
+use crate::store::backup;
+
+/// What `restore` takes.
+#[derive(Args)]
+pub struct Restore {
+    /// The backup to restore
+    file: PathBuf,
+    #[command(flatten)]
+    store: StoreFile,
+}
+
+/// Replaces the store by a copy of a backup.
+pub fn run(Restore { file, store }: &Restore) -> Result<(), CliError> {
+    let database = store.path("restore")?;
+    let bytes = backup::restore(database, file)?;
+    store.print_copy(file, database, bytes)
+}

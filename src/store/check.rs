@@ -1,0 +1,121 @@
+//! Checks a database: its pages, its references, and the version of its schema.
+
+use std::path::Path;
+
+use diesel::{
+    Connection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query,
+    sql_types::{BigInt, Nullable, Text},
+};
+
+use super::{
+    connection::{AnyConnection, existing_file, with_conn},
+    error::{OpenError, StoreError, one_line},
+    health::Fault,
+    migrations,
+    url::DatabaseUrl,
+};
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+/// A row of `PRAGMA foreign_key_check`.
+#[derive(QueryableByName)]
+struct Orphan {
+    #[diesel(sql_type = Text)]
+    table: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    rowid: Option<i64>,
+    #[diesel(sql_type = Text)]
+    parent: String,
+}
+
+/// Returns what is wrong with a database, one line each. It changes nothing, and runs beside a server.
+///
+/// # Errors
+/// When there is no such database, or it does not answer.
+pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
+    let failed = |error: String| OpenError::Connection(url.to_string(), one_line(&error));
+    match url {
+        DatabaseUrl::Sqlite(path) if !path.exists() => Err(OpenError::Missing(path.display().to_string())),
+        DatabaseUrl::Sqlite(path) => check_file(path, "rw").map_err(|error| failed(error.to_string())),
+        DatabaseUrl::Postgres(_) => {
+            let mut conn = url.connect().map_err(|error| failed(error.to_string()))?;
+            check_schema(&mut conn).map_err(|error| failed(error.to_string()))
+        }
+    }
+}
+
+/// As [`check`], for a file that is opened in `mode`, `ro` or `rw`.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(super) fn check_file(path: &Path, mode: &str) -> Result<Vec<String>, diesel::ConnectionError> {
+    let mut conn = SqliteConnection::establish(&existing_file(path, mode))?;
+    // What cannot even be read is a finding, too: "file is not a database".
+    let mut findings = check_pages(&mut conn).unwrap_or_else(|error| vec![one_line(&error.to_string())]);
+    if findings.is_empty() {
+        findings =
+            check_schema(&mut AnyConnection::Sqlite(conn)).unwrap_or_else(|error| vec![one_line(&error.to_string())]);
+    }
+    Ok(findings)
+}
+
+/// Fails if the pages of a SQLite file are damaged.
+///
+/// # Errors
+/// [`StoreError::Unwritable`], or when the store fails.
+pub(super) fn require_sound_pages(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    let AnyConnection::Sqlite(conn) = conn else {
+        return Ok(());
+    };
+    let check = sql_query("SELECT quick_check AS line FROM pragma_quick_check(1)");
+    let found: Vec<Line> = check.load(conn)?;
+    if found.iter().all(|Line { line }| line == "ok") {
+        Ok(())
+    } else {
+        Err(StoreError::Unwritable(Fault::Damaged))
+    }
+}
+
+fn check_pages(conn: &mut SqliteConnection) -> QueryResult<Vec<String>> {
+    let lines: Vec<Line> = sql_query("SELECT integrity_check AS line FROM pragma_integrity_check").load(conn)?;
+    let damage = lines
+        .into_iter()
+        .map(|Line { line }| one_line(&line))
+        .filter(|line| line != "ok");
+    let orphans: Vec<Orphan> = sql_query("SELECT * FROM pragma_foreign_key_check").load(conn)?;
+    let orphans = orphans.into_iter().map(|Orphan { table, rowid, parent }| {
+        let row = rowid.map_or_else(|| "a row".to_owned(), |rowid| format!("row {rowid}"));
+        format!("{row} of {table} refers to a row of {parent} that is missing")
+    });
+    Ok(damage.chain(orphans).collect())
+}
+
+fn check_schema(conn: &mut AnyConnection) -> QueryResult<Vec<String>> {
+    let tables = "SELECT name AS line FROM sqlite_master WHERE type = 'table'";
+    let schemas =
+        "SELECT table_name::text AS line FROM information_schema.tables WHERE table_schema = current_schema()";
+    let tables: Vec<Line> = with_conn!(conn, conn => sql_query(tables).load(conn)?, sql_query(schemas).load(conn)?);
+    if ["__diesel_schema_migrations", "revision", "tokens"]
+        .iter()
+        .any(|table| tables.iter().all(|Line { line }| line != table))
+    {
+        return Ok(vec!["it is not a database of tokenbridge".to_owned()]);
+    }
+    let versions = sql_query("SELECT version AS line FROM __diesel_schema_migrations ORDER BY version");
+    let versions: Vec<Line> = with_conn!(conn, conn => versions.load(conn)?, versions.load(conn)?);
+    let known = migrations::known_versions();
+    let newer = versions
+        .into_iter()
+        .filter(|Line { line }| !known.contains(line))
+        .map(|Line { line }| {
+            format!("it was written by a newer tokenbridge (it has migration {line}); use that version or a later one")
+        });
+    let rows = sql_query("SELECT store_id AS line FROM revision");
+    let rows: Vec<Line> = with_conn!(conn, conn => rows.load(conn)?, rows.load(conn)?);
+    let count = (rows.len() != 1).then(|| format!("table revision has {} rows instead of one", rows.len()));
+    Ok(newer.chain(count).collect())
+}

@@ -1,0 +1,277 @@
+//! The files of a SQLite database, watched while they are open.
+//!
+//! Whoever removes or replaces a file under a running server takes with it what SQLite writes from then on: it goes to a
+//! file without a name. A replaced database is refused. A removed write-ahead log is copied to the database, which is
+//! still in place, and all connections are opened again: connections to the old log and to a new one would not see each
+//! other's writes.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+};
+
+use diesel::{
+    QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection, sql_query, sql_types::Integer,
+};
+
+use super::{
+    connection::{AnyConnection, PoolError},
+    url::DatabaseUrl,
+};
+
+/// Permissions that let somebody other than the owner read or write.
+const OTHERS: u32 = 0o066;
+
+/// The device and the inode of a file.
+pub(super) type FileIdentity = (u64, u64);
+
+/// Returns the identity of the file that a path names now.
+pub(super) fn identity(path: &Path) -> Option<FileIdentity> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Returns the path of a file that SQLite keeps beside a database.
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = OsString::from(database);
+    path.push(suffix);
+    path.into()
+}
+
+/// Returns the files of a database that others than their owner can read or write, with their permissions.
+pub fn exposed(url: &DatabaseUrl) -> Vec<(PathBuf, u32)> {
+    let DatabaseUrl::Sqlite(path) = url else {
+        return Vec::new();
+    };
+    let files = ["", "-wal", "-shm"].map(|suffix| beside(path, suffix));
+    let permissions = |path: &PathBuf| Some(fs::metadata(path).ok()?.permissions().mode() & 0o777);
+    let exposed = files.into_iter().filter_map(|path| Some((permissions(&path)?, path)));
+    exposed
+        .filter(|(mode, _)| mode & OTHERS != 0)
+        .map(|(mode, path)| (path, mode))
+        .collect()
+}
+
+/// The files of one database, shared by all connections that this process has to it.
+pub(super) struct Files {
+    url: DatabaseUrl,
+    path: PathBuf,
+    /// The database file that was opened first.
+    database: Option<FileIdentity>,
+    generation: RwLock<Option<Arc<Generation>>>,
+    /// Stays open, so that SQLite does not remove the log itself while no other connection is open.
+    keeper: Mutex<Keeper>,
+}
+
+#[derive(Default)]
+struct Keeper {
+    conn: Option<SqliteConnection>,
+    previous: Weak<Generation>,
+}
+
+/// Connections that share one write-ahead log. Each holds a reference.
+pub(super) struct Generation {
+    log: [Option<FileIdentity>; 2],
+}
+
+/// A row of `PRAGMA wal_checkpoint`.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = Integer)]
+    busy: i32,
+}
+
+impl Files {
+    /// Returns the files of the database at `url`; `None` if it is not a file.
+    pub(super) fn new(url: &DatabaseUrl) -> Option<Arc<Self>> {
+        let DatabaseUrl::Sqlite(path) = url else { return None };
+        Some(Arc::new(Self {
+            url: url.clone(),
+            path: path.clone(),
+            database: identity(path),
+            generation: RwLock::default(),
+            keeper: Mutex::default(),
+        }))
+    }
+
+    /// Returns the generation that a new connection will belong to. After the log was removed, there is none until all
+    /// connections to the removed one are closed.
+    ///
+    /// # Errors
+    /// When a file was replaced, or the log was removed and is not replaced yet.
+    pub(super) fn admit(&self) -> Result<Arc<Generation>, PoolError> {
+        if let Some(generation) = self.current()
+            && self.is_in_place(&generation)?
+        {
+            return Ok(generation);
+        }
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.current() {
+            // Another thread was faster.
+            Some(generation) if self.is_in_place(&generation)? => return Ok(generation),
+            Some(generation) => {
+                if let Some(conn) = &mut keeper.conn {
+                    checkpoint(conn)?;
+                }
+                keeper.previous = Arc::downgrade(&generation);
+                keeper.conn = None;
+                *self.generation.write().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+            None => {}
+        }
+        if keeper.previous.strong_count() > 0 {
+            return Err(PoolError::LogRemoved);
+        }
+        if identity(&self.path) != self.database {
+            return Err(PoolError::OtherFile);
+        }
+        if let AnyConnection::Sqlite(mut conn) = self.url.connect()? {
+            if self.log().contains(&None) {
+                // A new database has no log before its first transaction.
+                conn.batch_execute("BEGIN IMMEDIATE; COMMIT")?;
+            }
+            keeper.conn = Some(conn);
+        }
+        let generation = Arc::new(Generation { log: self.log() });
+        *self.generation.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&generation));
+        Ok(generation)
+    }
+
+    /// Returns an error if a connection of `generation` must not be used any more.
+    ///
+    /// # Errors
+    /// When the database was replaced, or the log was removed.
+    pub(super) fn verify(&self, generation: &Arc<Generation>) -> Result<(), PoolError> {
+        let is_current = self.current().is_some_and(|current| Arc::ptr_eq(&current, generation));
+        if self.is_in_place(generation)? && is_current {
+            Ok(())
+        } else {
+            Err(PoolError::LogRemoved)
+        }
+    }
+
+    /// Makes sure that what `conn`, a connection of `generation`, has committed can be found by its name.
+    ///
+    /// # Errors
+    /// When it cannot; then the commit may be lost.
+    pub(super) fn secure(&self, generation: &Arc<Generation>, conn: &mut AnyConnection) -> Result<(), PoolError> {
+        match (self.verify(generation), conn) {
+            (Err(PoolError::LogRemoved), AnyConnection::Sqlite(conn)) => checkpoint(conn),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Returns `false` if a file was removed or replaced.
+    pub(super) fn are_in_place(&self) -> bool {
+        match self.current() {
+            Some(generation) => matches!(self.is_in_place(&generation), Ok(true)),
+            None => identity(&self.path) == self.database,
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Generation>> {
+        self.generation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns `false` if the log was removed.
+    fn is_in_place(&self, generation: &Generation) -> Result<bool, PoolError> {
+        if identity(&self.path) == self.database {
+            Ok(self.log() == generation.log)
+        } else {
+            Err(PoolError::OtherFile)
+        }
+    }
+
+    fn log(&self) -> [Option<FileIdentity>; 2] {
+        ["-wal", "-shm"].map(|suffix| identity(&beside(&self.path, suffix)))
+    }
+}
+
+/// Copies all of the log to the database file, and empties it.
+fn checkpoint(conn: &mut SqliteConnection) -> Result<(), PoolError> {
+    let Checkpoint { busy } = sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(conn)?;
+    if busy == 0 { Ok(()) } else { Err(PoolError::LogRemoved) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(directory: &tempfile::TempDir) -> (Arc<Files>, PathBuf) {
+        let path = directory.path().join("f.db");
+        fs::File::create(&path).unwrap();
+        (Files::new(&DatabaseUrl::Sqlite(path.clone())).unwrap(), path)
+    }
+
+    #[derive(QueryableByName)]
+    struct Number {
+        #[diesel(sql_type = Integer)]
+        n: i32,
+    }
+
+    fn numbers(conn: &mut AnyConnection) -> Vec<i32> {
+        let AnyConnection::Sqlite(conn) = conn else {
+            panic!("it is SQLite")
+        };
+        let rows: Vec<Number> = sql_query("SELECT n FROM numbers ORDER BY n").load(conn).unwrap();
+        rows.into_iter().map(|row| row.n).collect()
+    }
+
+    #[test]
+    fn what_a_removed_log_held_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let (files, path) = files(&directory);
+        let generation = files.admit().unwrap();
+        let mut conn = files.url.connect().unwrap();
+        conn.batch_execute("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)")
+            .unwrap();
+        files.secure(&generation, &mut conn).unwrap();
+        for suffix in ["-wal", "-shm"] {
+            fs::remove_file(beside(&path, suffix)).unwrap();
+        }
+        assert!(matches!(files.verify(&generation), Err(PoolError::LogRemoved)));
+        // A transaction that had begun before that.
+        conn.batch_execute("INSERT INTO numbers VALUES (2)").unwrap();
+        files.secure(&generation, &mut conn).unwrap();
+        let copy = directory.path().join("copy.db");
+        fs::copy(&path, &copy).unwrap();
+        let mut copied = DatabaseUrl::Sqlite(copy).connect().unwrap();
+        assert_eq!(numbers(&mut copied), [1, 2], "it is in the database file itself");
+        // No connection to a new log while one to the old log is open.
+        assert!(matches!(files.admit(), Err(PoolError::LogRemoved)));
+        drop((conn, generation));
+        let generation = files.admit().unwrap();
+        let mut conn = files.url.connect().unwrap();
+        files.verify(&generation).unwrap();
+        assert_eq!(numbers(&mut conn), [1, 2]);
+    }
+
+    #[test]
+    fn a_replaced_database_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let (files, path) = files(&directory);
+        let generation = files.admit().unwrap();
+        let away = directory.path().join("away.db");
+        fs::rename(&path, &away).unwrap();
+        fs::File::create(&path).unwrap();
+        assert!(matches!(files.verify(&generation), Err(PoolError::OtherFile)));
+        assert!(matches!(files.admit(), Err(PoolError::OtherFile)));
+        fs::rename(&away, &path).unwrap();
+        files.verify(&generation).unwrap();
+    }
+
+    #[test]
+    fn files_that_others_can_read_are_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.db");
+        let log = beside(&path, "-wal");
+        for (file, mode) in [(&path, 0o640), (&log, 0o600)] {
+            fs::File::create(file).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        assert_eq!(exposed(&DatabaseUrl::Sqlite(path.clone())), [(path, 0o640)]);
+    }
+}

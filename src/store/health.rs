@@ -1,0 +1,63 @@
+//! Faults of a database file that make every write fail until somebody acts.
+
+use std::{
+    error::Error,
+    sync::{Mutex, PoisonError},
+};
+
+use diesel::result::Error as DieselError;
+
+use super::error::StoreError;
+
+/// Why the database file cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A file was removed or replaced under the running server.
+    #[error(
+        "the database file or its write-ahead log was removed or replaced under the running server; put it back, or restart \
+         the server"
+    )]
+    Replaced,
+    /// The file holds what SQLite cannot read.
+    #[error("the database file is damaged; run `tokenbridge check`, and restore a backup with `tokenbridge restore`")]
+    Damaged,
+    /// The system does not let the server write.
+    #[error("the database file cannot be written; check its permissions and its file system")]
+    ReadOnly,
+}
+
+impl Fault {
+    /// Returns the fault that is the cause of a failed write.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+        match error.downcast_ref() {
+            Some(StoreError::Unwritable(fault)) => Some(*fault),
+            Some(StoreError::Failed(DieselError::DatabaseError(_, info))) => Self::of_message(info.message()),
+            _ => Self::of(error.source()?),
+        }
+    }
+
+    /// diesel gives the messages of SQLite, and not its codes.
+    fn of_message(message: &str) -> Option<Self> {
+        if message.contains("malformed") || message == "file is not a database" {
+            Some(Self::Damaged)
+        } else if message == "attempt to write a readonly database" {
+            Some(Self::ReadOnly)
+        } else {
+            None
+        }
+    }
+}
+
+/// The fault of the last write that met one, until a probe finds that it is gone.
+#[derive(Default)]
+pub(super) struct Health(Mutex<Option<Fault>>);
+
+impl Health {
+    pub(super) fn fault(&self) -> Option<Fault> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set(&self, fault: Option<Fault>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
