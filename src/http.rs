@@ -2,6 +2,7 @@
 
 pub(crate) mod api_tokens;
 pub(crate) mod audit_events;
+pub(crate) mod connection;
 mod console;
 pub(crate) mod csv;
 mod error;
@@ -81,7 +82,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most bytes of a request's line and headers.
     pub header_bytes: usize,
-    /// The longest that a request's headers, and then its body, may take to arrive.
+    /// Timeout for a request's headers, then for its body, and for a response of which the client takes nothing.
     pub request_timeout: Duration,
 }
 

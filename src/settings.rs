@@ -129,7 +129,7 @@ pub struct ServeSettings {
     #[arg(long, value_name = "N", default_value = "16384", value_parser = clap::value_parser!(u32).range(256..=131_072))]
     pub max_header_bytes: u32,
 
-    /// The longest that a request's headers, and then its body, may take to arrive
+    /// Timeout in seconds for a request's headers, then for its body, and for a response of which the client takes nothing
     #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub request_timeout_seconds: u16,
 }

@@ -1,25 +1,25 @@
 //! Builds the server, binds it, and runs it until it is told to stop.
 
+mod files;
 pub mod logging;
+mod server;
+pub mod signals;
+mod stream;
 mod tls;
 
 use std::{
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use actix_web::{
-    App, HttpServer,
-    body::BoxBody,
+    App,
     dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
     web::{self, Data},
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::Notify,
-    time::MissedTickBehavior,
-};
+use tokio::{sync::Notify, time::MissedTickBehavior};
 
 use crate::{
     domain::{
@@ -27,11 +27,13 @@ use crate::{
         clock::{Clock, SystemClock},
         random::{OsRandom, Random},
     },
-    http::{self, State, Traffic, observe},
+    http::{self, Limits, State, Traffic, connection::ResponseBody, observe},
     service::{self, Service},
     settings::{ServeSettings, StoreSettings},
     store::{OpenError, Store, exposed},
 };
+use server::Listening;
+use tls::Tls;
 
 /// How long what is written behind may stay unwritten.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
@@ -39,6 +41,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 const TRIM_INTERVAL: Duration = Duration::from_secs(5);
 /// How long requests in flight get to end when the server stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
+/// Maximum number of connections to the metrics' own listener.
+const MAX_METRICS_CONNECTIONS: usize = 64;
 
 /// Why the server could not be started, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,7 @@ pub struct Running {
     server: Server,
     metrics_server: Option<Server>,
     service: Arc<Service>,
+    tls: Option<Arc<Tls>>,
     hurry: Arc<Notify>,
     audit_retention: Option<Duration>,
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
@@ -115,7 +120,7 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
         &settings.store.database_url,
         settings.store.notify_database_url.as_ref(),
     )?;
-    let request_timeout = config.limits.request_timeout;
+    let limits = config.limits;
     let state = Data::new(State {
         service: Arc::clone(&service),
         traffic: Traffic::new(&config.legacy).map_err(|error| service::Error::Internal(error.into()))?,
@@ -125,32 +130,32 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
     });
     let metrics_here = settings.metrics_listen.is_none();
     let of_app = state.clone();
-    let mut http_server = HttpServer::new(move || create_app(of_app.clone(), metrics_here))
-        .disable_signals()
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .client_request_timeout(request_timeout);
-    if let Some(workers) = settings.workers {
-        http_server = http_server.workers(workers.get());
-    }
-    let bound = |error| StartError::Bind(settings.listen, error);
-    let http_server = match tls::acceptor(settings)? {
-        Some(acceptor) => http_server.bind_openssl(settings.listen, acceptor).map_err(bound)?,
-        None => http_server.bind(settings.listen).map_err(bound)?,
+    let tls = Tls::open(settings)?;
+    let open_files = files::raise_limit();
+    let max_connections = files::max_connections(open_files);
+    log::info!("open files: at most {open_files}; connections: at most {max_connections}");
+    let listening = Listening {
+        address: settings.listen,
+        workers: settings.workers,
+        max_connections,
+        limits,
+        tls: tls.clone(),
     };
+    let (server, address) = server::start(listening, move || create_app(of_app.clone(), metrics_here))?;
     service
         .record_legacy_phase(settings.http_config()?.legacy_phase())
         .await?;
-    let address = http_server.addrs().first().copied().unwrap_or(settings.listen);
     let metrics = settings
         .metrics_listen
-        .map(|listen| serve_metrics(listen, state))
+        .map(|listen| serve_metrics(listen, state, limits))
         .transpose()?;
     let (metrics_server, metrics_address) = metrics.unzip();
     Ok(Running {
-        server: http_server.run(),
+        server,
         metrics_server,
         metrics_address,
         service,
+        tls,
         hurry: Arc::default(),
         audit_retention: settings.audit_retention(),
         address,
@@ -158,18 +163,21 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
 }
 
 /// A server of the metrics alone, and its address.
-fn serve_metrics(listen: SocketAddr, state: Data<State>) -> Result<(Server, SocketAddr), StartError> {
-    let app = move || {
+fn serve_metrics(address: SocketAddr, state: Data<State>, limits: Limits) -> Result<(Server, SocketAddr), StartError> {
+    let listening = Listening {
+        address,
+        workers: Some(NonZeroUsize::MIN),
+        max_connections: MAX_METRICS_CONNECTIONS,
+        limits,
+        tls: None,
+    };
+    server::start(listening, move || {
         App::new()
             .app_data(state.clone())
             .service(http::metrics())
             .default_service(web::to(http::not_found))
             .wrap_fn(observe::observe)
-    };
-    let server = HttpServer::new(app).disable_signals().workers(1).bind(listen);
-    let server = server.map_err(|error| StartError::Bind(listen, error))?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
+    })
 }
 
 /// The application: the same for the server and the tests; with the metrics only if they have no listener of their own.
@@ -180,7 +188,7 @@ pub fn create_app(
     impl ServiceFactory<
         ServiceRequest,
         Config = (),
-        Response = ServiceResponse<BoxBody>,
+        Response = ServiceResponse<ResponseBody>,
         Error = actix_web::Error,
         InitError = (),
     >,
@@ -260,29 +268,5 @@ impl Running {
         self.service.unsubscribe();
         flushed?;
         Ok(ended?)
-    }
-
-    /// Stops the server gracefully at SIGTERM and SIGINT, and at once at the second of them.
-    ///
-    /// # Errors
-    /// When the system takes no handlers.
-    pub fn stop_at_signals(&self) -> Result<(), StartError> {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (handle, hurry) = (self.handle(), Arc::clone(&self.hurry));
-        actix_web::rt::spawn(async move {
-            let mut signalled = async || {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            };
-            signalled().await;
-            log::info!("stopping: no new connections, and {SHUTDOWN_SECONDS} s for the requests in flight");
-            actix_web::rt::spawn(handle.stop(true));
-            signalled().await;
-            log::warn!("stopping at once: requests in flight are cut off");
-            hurry.notify_one();
-        });
-        Ok(())
     }
 }

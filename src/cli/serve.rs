@@ -8,7 +8,7 @@ use crate::{
     domain::{Invalid, admin::Password, name::AdminName},
     service::Service,
     settings::{ServeSettings, variable},
-    startup::{StartError, build, logging, open_service},
+    startup::{StartError, build, logging, open_service, signals},
 };
 
 const USERNAME: &str = "TOKENBRIDGE_ADMIN_USERNAME";
@@ -22,6 +22,7 @@ TOKENBRIDGE_ADMIN_PASSWORD_FILE, make one. Without a password a random one is ma
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let _logging = logging::init(settings.log_format)?;
+    let hangups = signals::hangups()?;
     settings.http_config()?;
     let service = Arc::new(open_service(&settings.store, true)?);
     if service.list_admins().await?.is_empty() {
@@ -40,7 +41,7 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
             "this is plain HTTP beyond this machine: passwords and tokens can be read on the way; set --tls-cert and --tls-key, or put a proxy with TLS in front"
         );
     }
-    running.stop_at_signals()?;
+    running.handle_signals(hangups)?;
     running.run_until_stopped().await?;
     log::info!("stopped");
     Ok(())

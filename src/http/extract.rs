@@ -123,32 +123,12 @@ fn missing<W: Who>(headers: &HeaderMap) -> Failure {
 }
 
 /// Where a request comes from.
-///
-/// # Errors
-/// 431 when its headers are too large.
 pub fn origin(request: &HttpRequest) -> Result<Origin, Failure> {
-    check_header_size(request, state(request)?.config.limits.header_bytes)?;
     let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
     Ok(Origin {
         door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
         client: Some(client.ok_or_else(|| misconfigured("the client's address"))?),
     })
-}
-
-fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> {
-    let separators = ": \r\n".len();
-    let uri = request.uri();
-    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
-    let path_and_query = uri.path_and_query().map_or(0, |path| path.as_str().len());
-    let line = request.method().as_str().len() + authority + path_and_query;
-    let headers = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + separators);
-    if line + headers.sum::<usize>() > most {
-        return Err(Failure::headers_too_large(most));
-    }
-    Ok(())
 }
 
 /// What the handlers share.

@@ -29,7 +29,7 @@ use crate::{
         tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
     },
 };
-pub use answer::answer;
+pub use answer::{answer, finish_response};
 pub use phase::{LegacyMode, Phase};
 
 /// The legacy door that a request came through: the prefix that its path begins with, after the context path.

@@ -10,15 +10,19 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderValue},
+    http::{
+        ConnectionType,
+        header::{self, HeaderValue},
+    },
     web::Data,
 };
 
 use super::{
-    State,
+    LEGACY_PREFIXES, State,
+    connection::{Exchange, ResponseBody},
     error::Failure,
     extract::client_address::ClientAddress,
-    legacy::Prefix,
+    legacy::{self, Prefix},
     metrics::method_label,
     path,
     request_id::{self, RequestId},
@@ -106,26 +110,28 @@ impl Pattern {
 pub fn observe<S, B>(
     mut request: ServiceRequest,
     app: &S,
-) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<S, B>
+) -> impl Future<Output = Result<ServiceResponse<ResponseBody>, Error>> + use<S, B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     B: MessageBody + 'static,
 {
     let began = Instant::now();
+    let exchange = Exchange::begin(&request);
     path::normalise(&mut request);
     let id = RequestId::choose(request.headers());
     let answer = match prepare(&request) {
         Ok(()) => Ok(app.call(request)),
-        Err(failure) => Err(request.error_response(failure)),
+        Err(failure) => Err(refuse(request, failure)),
     };
-    request_id::scope(id, observed(answer, id, began))
+    request_id::scope(id, observed(answer, exchange, id, began))
 }
 
 async fn observed<B: MessageBody + 'static>(
     answer: Result<impl Future<Output = Result<ServiceResponse<B>, Error>>, ServiceResponse<BoxBody>>,
+    exchange: Exchange,
     id: RequestId,
     began: Instant,
-) -> Result<ServiceResponse<BoxBody>, Error> {
+) -> Result<ServiceResponse<ResponseBody>, Error> {
     let mut response = match answer {
         Ok(answer) => answer.await?.map_into_boxed_body(),
         Err(response) => response,
@@ -142,14 +148,20 @@ async fn observed<B: MessageBody + 'static>(
         }
     }
     log_response(&response, took);
-    Ok(response)
+    if exchange.has_unread_body() {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
+    Ok(response.map_body(|_, body| ResponseBody::new(body, exchange)))
 }
 
-/// Finds the client's address.
+/// Checks the size of the headers, and finds the client's address.
 fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
+    let request = request.request();
     let Some(state) = request.app_data::<Data<State>>() else {
         return Ok(());
     };
+    check_header_size(request, state.config.limits.header_bytes)?;
     // A client that has reset its connection already has no address any more, and gets no answer anyway.
     let peer = request
         .peer_addr()
@@ -157,6 +169,44 @@ fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
     let client = state.config.proxies.client_address(peer.ip(), request.headers());
     request.extensions_mut().insert(ClientAddress(client));
     Ok(())
+}
+
+/// Checks what the route would be too late for: no route sees a request with headers that are too large.
+fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> {
+    let separators = ": \r\n".len();
+    let uri = request.uri();
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
+    let path_and_query = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = request.method().as_str().len() + authority + path_and_query;
+    let headers = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + separators);
+    if line + headers.sum::<usize>() > most {
+        return Err(Failure::headers_too_large(most));
+    }
+    Ok(())
+}
+
+/// Refuses a request that no route sees, as its API would.
+fn refuse(request: ServiceRequest, failure: Failure) -> ServiceResponse<BoxBody> {
+    let state = request.app_data::<Data<State>>().cloned();
+    let response = request.error_response(failure);
+    match state {
+        Some(state) if is_legacy(response.request().path(), &state.config.base_path) => {
+            legacy::finish_response(response, &state)
+        }
+        _ => response,
+    }
+}
+
+fn is_legacy(path: &str, base_path: &str) -> bool {
+    path.strip_prefix(base_path).is_some_and(|path| {
+        LEGACY_PREFIXES.iter().any(|(prefix, _)| {
+            path.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    })
 }
 
 /// Who has used a legacy door, if one was used.

@@ -1,18 +1,90 @@
 //! HTTPS.
 
-use openssl::ssl::{SslAcceptor, SslAcceptorBuilder, SslFiletype, SslMethod};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use super::StartError;
-use crate::settings::ServeSettings;
+use openssl::{
+    error::ErrorStack,
+    ssl::{AlpnError, Ssl, SslAcceptor, SslFiletype, SslMethod, SslOptions, select_next_proto},
+};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
 
-/// What accepts TLS connections, if there is a certificate. It speaks TLS 1.2 and 1.3 (Mozilla's intermediate profile).
-pub fn acceptor(settings: &ServeSettings) -> Result<Option<SslAcceptorBuilder>, StartError> {
-    let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
-        return Ok(None);
-    };
-    let unusable = |path: &std::path::Path| {
+use super::{StartError, stream::Encrypted};
+use crate::{http::connection::Connection, settings::ServeSettings};
+
+/// Maximum duration of a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The only protocol that is offered, as ALPN writes it (RFC 7301).
+const PROTOCOLS: &[u8] = b"\x08http/1.1";
+
+/// Accepts TLS connections with a certificate that can be exchanged while the server runs.
+pub struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    acceptor: RwLock<SslAcceptor>,
+}
+
+impl Tls {
+    /// Reads the certificate and the key that `settings` name, if they name any.
+    ///
+    /// # Errors
+    /// When the files cannot be read, or do not belong together.
+    pub fn open(settings: &ServeSettings) -> Result<Option<Arc<Self>>, StartError> {
+        let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
+            return Ok(None);
+        };
+        let acceptor = RwLock::new(acceptor(certificate, key)?);
+        Ok(Some(Arc::new(Self {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            acceptor,
+        })))
+    }
+
+    /// Reads the files again, for the connections that begin from now on. Logs whether that worked; if not, the previous
+    /// certificate stays in use.
+    pub fn reload(&self) {
+        let (certificate, key) = (self.certificate.display(), self.key.display());
+        match acceptor(&self.certificate, &self.key) {
+            Ok(acceptor) => {
+                *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+                log::info!("reloaded the certificate {certificate} and the key {key}");
+            }
+            Err(error) => log::error!(
+                "cannot reload the certificate {certificate} and the key {key}, and keeps the previous ones: {error}"
+            ),
+        }
+    }
+
+    /// Completes the handshake of a connection.
+    ///
+    /// # Errors
+    /// When the client speaks no TLS, or takes too long.
+    pub async fn accept(&self, stream: TcpStream, connection: Rc<Connection>) -> io::Result<SslStream<Encrypted>> {
+        let timeout = connection.request_timeout().min(HANDSHAKE_TIMEOUT);
+        let acceptor = self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let ssl = Ssl::new(acceptor.context())?;
+        let mut stream = SslStream::new(ssl, Encrypted::new(stream, connection))?;
+        tokio::time::timeout(timeout, Pin::new(&mut stream).accept())
+            .await?
+            .map_err(io::Error::other)?;
+        Ok(stream)
+    }
+}
+
+/// Builds an acceptor for TLS 1.2 and 1.3 (Mozilla's intermediate profile).
+fn acceptor(certificate: &Path, key: &Path) -> Result<SslAcceptor, StartError> {
+    let unusable = |path: &Path| {
         let path = path.display().to_string();
-        move |error: openssl::error::ErrorStack| {
+        move |error: ErrorStack| {
             let reason = error
                 .errors()
                 .first()
@@ -29,5 +101,8 @@ pub fn acceptor(settings: &ServeSettings) -> Result<Option<SslAcceptorBuilder>, 
         .set_private_key_file(key, SslFiletype::PEM)
         .map_err(unusable(key))?;
     acceptor.check_private_key().map_err(unusable(key))?;
-    Ok(Some(acceptor))
+    // A client could ask for one handshake after the other on one connection, each of which costs the server more than the client.
+    acceptor.set_options(SslOptions::NO_RENEGOTIATION);
+    acceptor.set_alpn_select_callback(|_, offered| select_next_proto(PROTOCOLS, offered).ok_or(AlpnError::ALERT_FATAL));
+    Ok(acceptor.build())
 }

@@ -18,6 +18,7 @@ use crate::{
 tests![
     bodies_have_an_end,
     headers_have_an_end,
+    headers_have_an_end_on_every_route,
     requests_must_arrive_in_time,
     slow_clients_hold_up_nobody,
     limits_are_settings,
@@ -74,6 +75,44 @@ fn headers_have_an_end(lab: &Lab) {
     let answer = app.raw(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000)).as_bytes());
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     app.get(LEGACY, As::Admin).expect(200);
+}
+
+fn headers_have_an_end_on_every_route(lab: &Lab) {
+    let app = lab.app_with(&["--base-path", "/bamboo"]);
+    let one_long = |length| vec![("x-long".to_owned(), "x".repeat(length))];
+    let many_short: Vec<_> = (0..80).map(|n| (format!("x-{n}"), "x".repeat(200))).collect();
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/",
+        "/console/sign-in",
+        "/docs",
+        "/docs/swagger-ui.css",
+        "/openapi.json",
+        "/public/graphql",
+        "/verify",
+        "/audit-events",
+        "/legacy-usage",
+        "/nothing",
+        TOKENS,
+        LEGACY,
+    ] {
+        for headers in [&one_long(16_384), &one_long(40_000), &one_long(120_000), &many_short] {
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            for method in ["GET", "PATCH"] {
+                let refused = app.send(method, path, As::Nobody, &headers, "").expect(431);
+                assert_eq!(
+                    refused.message(),
+                    "the request line and headers have more than 16384 bytes",
+                    "{path}"
+                );
+            }
+        }
+    }
 }
 
 fn requests_must_arrive_in_time(lab: &Lab) {

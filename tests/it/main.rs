@@ -20,6 +20,7 @@ mod backup;
 mod bridge;
 mod bulk;
 mod cli;
+mod connections;
 mod console;
 mod credentials;
 mod durability;
@@ -99,6 +100,7 @@ const ON_BOTH: &[&[Test]] = &[
 const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
     backup::OF_FILES,
+    connections::TESTS,
     console::ON_SQLITE,
     faults::OF_FILES,
     graphql::OF_PAGES,

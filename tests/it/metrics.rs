@@ -168,6 +168,9 @@ fn they_can_have_a_listener_of_their_own(lab: &Lab) {
             .contains("tokenbridge_build_info")
     );
     apart.get(TOKENS, As::Admin).expect(404);
+    apart
+        .send("GET", METRICS, As::Nobody, &[("x-long", &"x".repeat(16_384))], "")
+        .expect(431);
     serving.signal("TERM");
     let (code, log) = serving.wait();
     assert_eq!(code, Some(0), "{log}");

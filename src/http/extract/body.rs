@@ -10,7 +10,7 @@ use actix_web::{
 use futures_util::{StreamExt, TryStreamExt, future::LocalBoxFuture};
 
 use super::state;
-use crate::http::error::Failure;
+use crate::http::{connection, error::Failure};
 
 /// What a handler takes of a request's body.
 pub trait Body: Sized {
@@ -47,6 +47,7 @@ async fn collect_most(request: &HttpRequest, payload: Payload, most: usize) -> R
     if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(Failure::body_too_large(most));
     }
+    connection::read_body(request);
     let mut payload = payload.map_err(|error| unreadable(&error));
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await.transpose()? {
@@ -55,6 +56,7 @@ async fn collect_most(request: &HttpRequest, payload: Payload, most: usize) -> R
         }
         body.extend_from_slice(&chunk);
     }
+    connection::finish_body(request);
     Ok(body.freeze())
 }
 

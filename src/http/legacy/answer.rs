@@ -38,14 +38,19 @@ pub async fn answer(
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(failure) => request.error_response(failure),
     };
+    Ok(finish_response(response, &state))
+}
+
+/// Makes any response one of the legacy API.
+pub fn finish_response(response: ServiceResponse<BoxBody>, state: &State) -> ServiceResponse<BoxBody> {
     let mut response = with_failures_as(response, error_body);
-    let announcements = state.legacy_announcements.get_or_init(|| announcements(config));
+    let announcements = state.legacy_announcements.get_or_init(|| announcements(&state.config));
     for (name, value) in announcements {
         response.headers_mut().insert(name.clone(), value.clone());
     }
     // Scripts look for header names as the old server wrote them.
     response.response_mut().head_mut().set_camel_case_headers(true);
-    Ok(response)
+    response
 }
 
 fn permit(config: &Config, method: &Method, now: Timestamp) -> Result<(), Failure> {

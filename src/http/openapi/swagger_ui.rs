@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
-use utoipa_swagger_ui::{Config, SwaggerFile};
+use utoipa_swagger_ui::Config;
 
 use crate::http::{
     error::Failure,
@@ -16,8 +16,11 @@ use crate::http::{
 
 const PAGE: &str = include_str!("swagger_ui.html");
 const START: [Asset; 1] = [Asset::new("swagger_ui.js", include_bytes!("swagger_ui.js"))];
-/// The files of the library that the page uses.
-const OF_LIBRARY: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
+/// The files of the library that the page uses, once for all responses.
+static LIBRARY: LazyLock<Vec<LibraryFile>> = LazyLock::new(|| {
+    let names = ["swagger-ui.css", "swagger-ui-bundle.js"];
+    names.into_iter().filter_map(LibraryFile::open).collect()
+});
 /// Swagger UI styles its elements one by one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
@@ -30,23 +33,39 @@ pub async fn page(request: HttpRequest) -> Result<HttpResponse, Failure> {
 /// `GET /docs/{file}`.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, Failure> {
     let wanted = request.match_info().get("file");
-    let of_library = OF_LIBRARY.into_iter().find(|name| wanted == Some(*name));
-    match of_library.and_then(from_library) {
+    match LIBRARY.iter().find(|file| wanted == Some(file.name)) {
         Some(file) => {
             let mut response = HttpResponse::Ok();
-            if file.gzpipped {
+            if file.is_compressed {
                 response.insert_header((header::CONTENT_ENCODING, "gzip"));
             }
-            Ok(response.content_type(file.content_type).body(match file.bytes {
-                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-                Cow::Owned(bytes) => bytes.into(),
-            }))
+            Ok(response
+                .content_type(file.content_type.as_str())
+                .body(file.content.clone()))
         }
         None => Asset::find(&START, &request),
     }
 }
 
-fn from_library(name: &str) -> Option<SwaggerFile<'static>> {
-    static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(Arc::default);
-    utoipa_swagger_ui::serve(name, Arc::clone(&CONFIG)).ok().flatten()
+/// A file of the library.
+struct LibraryFile {
+    name: &'static str,
+    content_type: String,
+    is_compressed: bool,
+    content: Bytes,
+}
+
+impl LibraryFile {
+    fn open(name: &'static str) -> Option<Self> {
+        let file = utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok()??;
+        Some(Self {
+            name,
+            content_type: file.content_type,
+            is_compressed: file.gzpipped,
+            content: match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            },
+        })
+    }
 }

@@ -1,0 +1,188 @@
+//! Servers: sockets, workers, and the way from a connection to the application.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    rc::Rc,
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use actix_http::{HttpService, KeepAlive, Protocol, Request, error::DispatchError};
+use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::{
+    App, Error,
+    dev::{AppConfig, ServiceRequest, ServiceResponse},
+};
+use socket2::{Domain, Protocol as Transmission, Socket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+use super::{
+    SHUTDOWN_SECONDS, StartError,
+    stream::{Refusals, TimedStream, Transport},
+    tls::Tls,
+};
+use crate::http::{
+    Limits,
+    connection::{Connection, LINGER, MAX_PIECE, ResponseBody},
+};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Size of the kernel's buffer for what a client has not read. Left to itself, the kernel keeps megabytes for each.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Maximum number of workers that actix-server starts.
+const MAX_WORKERS: usize = 512;
+
+/// How a server listens.
+pub struct Listening {
+    /// The address; port 0 lets the system choose one.
+    pub address: SocketAddr,
+    /// The number of threads; by default one for each core.
+    pub workers: Option<NonZeroUsize>,
+    /// Maximum number of connections. More wait in the backlog.
+    pub max_connections: usize,
+    /// What a client may cost.
+    pub limits: Limits,
+    /// Serves HTTPS.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// Starts a server of an application, and returns it with the address that it listens on.
+///
+/// # Errors
+/// When the address is taken.
+pub fn start<A, E>(listening: Listening, app: A) -> Result<(Server, SocketAddr), StartError>
+where
+    A: Fn() -> App<E> + Clone + Send + 'static,
+    E: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<ResponseBody>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+{
+    let Listening {
+        address,
+        workers,
+        max_connections,
+        limits,
+        tls,
+    } = listening;
+    let bound = |error| StartError::Bind(address, error);
+    let listener = listen(address).map_err(bound)?;
+    let address = listener.local_addr().map_err(bound)?;
+    let workers = workers
+        .or_else(|| available_parallelism().ok())
+        .map_or(1, NonZeroUsize::get)
+        .min(MAX_WORKERS);
+    let builder = Server::build()
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .workers(workers)
+        .max_concurrent_connections((max_connections / workers).max(1));
+    let stopping = builder.graceful_shutdown_signal();
+    let connections = move || {
+        let tls = tls.clone();
+        let is_secure = tls.is_some();
+        let (accept_stopping, http_stopping) = (stopping.clone(), stopping.clone());
+        let refusals = Refusals::new(limits.header_bytes);
+        let accept = fn_service(move |tcp: TcpStream| {
+            let (tls, stopping, refusals) = (tls.clone(), accept_stopping.clone(), refusals.clone());
+            async move {
+                // A client that is gone already has no address, and its requests are refused.
+                let peer = tcp.peer_addr().ok();
+                let connection = Rc::new(Connection::new(limits.request_timeout));
+                let transport = transport(tcp, tls.as_deref(), Rc::clone(&connection), stopping).await?;
+                Ok((TimedStream::new(transport, connection, refusals), Protocol::Http1, peer))
+            }
+        });
+        accept.and_then(http_service(&app, address, is_secure, http_stopping))
+    };
+    let builder = builder.listen("http", listener, connections).map_err(bound)?;
+    Ok((builder.run(), address))
+}
+
+/// Binds a socket. Its options are those of every connection that it accepts.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Transmission::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Completes the TLS handshake, if there is TLS. One that is not complete when the server stops is given up.
+async fn transport(
+    tcp: TcpStream,
+    tls: Option<&Tls>,
+    connection: Rc<Connection>,
+    stopping: GracefulShutdownSignal,
+) -> Result<Transport, DispatchError> {
+    let Some(tls) = tls else {
+        return Ok(Transport::Plain(tcp));
+    };
+    tokio::select! {
+        stream = tls.accept(tcp, connection) => Ok(Transport::Tls(stream.map_err(DispatchError::Io)?)),
+        () = stopping.notified() => Err(DispatchError::DisconnectTimeout),
+    }
+}
+
+/// HTTP/1 over streams of any kind.
+fn http_service<S, A, E>(
+    app: &A,
+    address: SocketAddr,
+    is_secure: bool,
+    stopping: GracefulShutdownSignal,
+) -> impl ServiceFactory<
+    (TimedStream<S>, Protocol, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+> + use<S, A, E>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    A: Fn() -> App<E>,
+    E: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<ResponseBody>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+{
+    let app = IntoServiceFactory::<_, Request>::into_factory(app());
+    let app = app.map_err(|error: Error| error.error_response());
+    // actix-web has no other public way to say that a server serves HTTPS.
+    let config = AppConfig::__priv_test_new(is_secure, address.to_string(), address);
+    HttpService::build()
+        // The stream has the timers.
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(Duration::ZERO)
+        .client_disconnect_timeout(LINGER)
+        .h1_write_buffer_size(MAX_PIECE)
+        .local_addr(address)
+        .on_connect_ext(|stream: &TimedStream<S>, data| {
+            data.insert(Rc::clone(stream.connection()));
+        })
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .finish(map_config(app, move |()| config.clone()))
+}
+
+#[cfg(test)]
+mod tests;

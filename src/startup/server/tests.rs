@@ -1,0 +1,374 @@
+//! Connections over memory, with a clock that moves on when nothing else does: minutes pass at once, and times are exact.
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{self, Payload},
+};
+use futures_util::{StreamExt, future::select};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    task::LocalSet,
+    time::{Instant, sleep, timeout},
+};
+
+use super::*;
+use crate::http::{
+    connection::{self, KEEP_ALIVE},
+    observe,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_HEADER_BYTES: usize = 16_384;
+const LARGE: usize = 300_000;
+
+/// What the network holds in each direction.
+const NETWORK_BUFFER: usize = 4096;
+
+async fn read(request: HttpRequest, mut payload: Payload) -> HttpResponse {
+    connection::read_body(&request);
+    let mut length = 0;
+    while let Some(Ok(bytes)) = payload.next().await {
+        length += bytes.len();
+    }
+    connection::finish_body(&request);
+    HttpResponse::Ok().body(format!("{length} bytes"))
+}
+
+async fn wait(request: HttpRequest, payload: Payload) -> HttpResponse {
+    sleep(2 * TIMEOUT).await;
+    read(request, payload).await
+}
+
+fn app() -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<ResponseBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .route("/read", web::to(read))
+        .route("/wait", web::to(wait))
+        .route("/ignore", web::to(|| async { HttpResponse::Ok().body("ignored") }))
+        .route(
+            "/large",
+            web::to(|| async { HttpResponse::Ok().body("x".repeat(LARGE)) }),
+        )
+        .wrap_fn(observe::observe)
+}
+
+/// Runs `client` with its end of a connection, and waits until the server has closed its own. Returns how long that took.
+fn connect<F: Future<Output = DuplexStream>>(client: impl FnOnce(DuplexStream) -> F) -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let began = Instant::now();
+        let stopping = Server::build().graceful_shutdown_signal();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let service = http_service(&app, address, false, stopping).new_service(()).await;
+        let service = service.unwrap();
+        let (ours, theirs) = duplex(NETWORK_BUFFER);
+        let connection = Rc::new(Connection::new(TIMEOUT));
+        let stream = TimedStream::new(theirs, connection, Refusals::new(MAX_HEADER_BYTES));
+        let server = actix_service::Service::call(&service, (stream, Protocol::Http1, None));
+        let closed = async {
+            let _ = server.await;
+            Instant::now()
+        };
+        let closed = timeout(Duration::from_hours(1), async {
+            let (client, closed) = (Box::pin(client(ours)), Box::pin(closed));
+            match select(client, closed).await {
+                futures_util::future::Either::Left((_open, closed)) => closed.await,
+                futures_util::future::Either::Right((closed, client)) => {
+                    client.await;
+                    closed
+                }
+            }
+        });
+        closed.await.expect("the server closes the connection") - began
+    })
+}
+
+/// Sends what the server takes of it.
+async fn send(stream: &mut DuplexStream, text: &str) {
+    // The server may have closed the connection.
+    let _ = stream.write_all(text.as_bytes()).await;
+}
+
+/// Reads up to `end`.
+async fn receive(stream: &mut DuplexStream, end: &str) -> String {
+    let mut text = String::new();
+    while !text.ends_with(end) {
+        let byte = stream
+            .read_u8()
+            .await
+            .unwrap_or_else(|_| panic!("closed after {text:?}"));
+        text.push(char::from(byte));
+    }
+    text
+}
+
+async fn receive_all(stream: &mut DuplexStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+fn head(method: &str, path: &str, headers: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")
+}
+
+#[track_caller]
+fn assert_took(took: Duration, expected: Duration) {
+    assert!(
+        took >= expected && took < expected + Duration::from_secs(2),
+        "{took:?} instead of {expected:?}"
+    );
+}
+
+#[test]
+fn a_connection_without_a_request_is_closed() {
+    let took = connect(|mut stream| async {
+        assert_eq!(receive_all(&mut stream).await, "");
+        stream
+    });
+    assert_took(took, TIMEOUT);
+}
+
+#[test]
+fn every_head_must_arrive_in_time() {
+    for answered in 0..3 {
+        let took = connect(|mut stream| async move {
+            for _ in 0..answered {
+                send(&mut stream, &head("GET", "/ignore", "")).await;
+                receive(&mut stream, "ignored").await;
+            }
+            send(&mut stream, "G").await;
+            let refused = receive_all(&mut stream).await;
+            assert!(refused.starts_with("HTTP/1.1 408 "), "{refused}");
+            assert!(
+                refused.ends_with(r#"{"message":"the request did not arrive in time"}"#),
+                "{refused}"
+            );
+            stream
+        });
+        assert_took(took, TIMEOUT + LINGER);
+    }
+}
+
+#[test]
+fn a_head_that_arrives_byte_by_byte_has_no_more_time() {
+    let took = connect(|mut stream| async {
+        while timeout(Duration::from_millis(200), stream.read_u8()).await.is_err() {
+            send(&mut stream, "G").await;
+        }
+        stream
+    });
+    assert_took(took, TIMEOUT + LINGER);
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let took = connect(|mut stream| async {
+        send(&mut stream, &head("GET", "/ignore", "")).await;
+        receive(&mut stream, "ignored").await;
+        assert_eq!(receive_all(&mut stream).await, "");
+        stream
+    });
+    assert_took(took, KEEP_ALIVE);
+}
+
+#[test]
+fn a_connection_in_use_stays_open() {
+    const PAUSE: Duration = Duration::from_secs(4);
+    const { assert!(PAUSE.as_secs() < KEEP_ALIVE.as_secs()) };
+    let took = connect(|mut stream| async {
+        for _ in 0..50 {
+            send(&mut stream, &head("GET", "/ignore", "")).await;
+            receive(&mut stream, "ignored").await;
+            sleep(PAUSE).await;
+        }
+        stream
+    });
+    assert_took(took, 50 * PAUSE);
+}
+
+#[test]
+fn a_body_that_nothing_reads_ends_the_connection() {
+    // An endless one, one that drips, and one that never comes.
+    for (headers, pause) in [
+        ("transfer-encoding: chunked\r\n", Duration::ZERO),
+        ("transfer-encoding: chunked\r\n", Duration::from_millis(300)),
+        ("content-length: 1000000\r\n", Duration::from_millis(300)),
+        ("content-length: 1000000\r\n", TIMEOUT),
+    ] {
+        let took = connect(|mut stream| async move {
+            send(&mut stream, &head("POST", "/ignore", headers)).await;
+            let response = receive(&mut stream, "ignored").await;
+            assert!(response.contains("connection: close"), "{response}");
+            while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
+                if pause.is_zero() {
+                    // Time passes only when nothing can be sent.
+                    sleep(Duration::from_millis(1)).await;
+                }
+                if timeout(pause, stream.read_u8()).await.is_ok_and(|read| read.is_err()) {
+                    break;
+                }
+            }
+            stream
+        });
+        assert_took(took, LINGER);
+    }
+}
+
+#[test]
+fn a_body_that_is_read_keeps_the_connection() {
+    connect(|mut stream| async {
+        for _ in 0..3 {
+            send(&mut stream, &head("POST", "/read", "content-length: 3\r\n")).await;
+            send(&mut stream, "abc").await;
+            receive(&mut stream, "3 bytes").await;
+            send(&mut stream, &head("POST", "/read", "transfer-encoding: chunked\r\n")).await;
+            send(&mut stream, "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await;
+            receive(&mut stream, "5 bytes").await;
+        }
+        stream
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_disconnected() {
+    for (path, count) in [("/large", 1), ("/large", 16), ("/ignore", 1000)] {
+        let took = connect(|mut stream| async move {
+            send(&mut stream, &head("GET", path, "").repeat(count)).await;
+            stream
+        });
+        assert_took(took, TIMEOUT);
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_the_whole_response() {
+    let took = connect(|mut stream| async {
+        send(&mut stream, &head("GET", "/large", "connection: close\r\n")).await;
+        let (mut received, mut buffer) = (0, [0; 1000]);
+        loop {
+            sleep(Duration::from_secs(2)).await;
+            match stream.read(&mut buffer).await.unwrap() {
+                0 => break,
+                length => received += length,
+            }
+        }
+        assert!(received > LARGE, "{received}");
+        stream
+    });
+    assert!(took > 10 * TIMEOUT, "{took:?}");
+}
+
+#[test]
+fn a_handler_may_take_longer_than_a_request() {
+    let took = connect(|mut stream| async {
+        for _ in 0..2 {
+            send(&mut stream, &head("GET", "/wait", "")).await;
+            receive(&mut stream, "0 bytes").await;
+            send(&mut stream, &head("POST", "/wait", "content-length: 60000\r\n")).await;
+            send(&mut stream, &"x".repeat(60_000)).await;
+            receive(&mut stream, "60000 bytes").await;
+        }
+        stream
+    });
+    assert_took(took, 8 * TIMEOUT + KEEP_ALIVE);
+}
+
+#[test]
+fn nothing_is_read_ahead_of_a_handler() {
+    connect(|mut stream| async {
+        send(&mut stream, &head("GET", "/wait", "")).await;
+        let sent = timeout(TIMEOUT, async {
+            let mut sent = 0;
+            while stream.write_all(&[b'x'; 100]).await.is_ok() {
+                sent += 100;
+                assert!(sent <= 2 * NETWORK_BUFFER, "{sent} bytes were taken");
+            }
+        });
+        assert!(sent.await.is_err(), "the client had to wait");
+        stream
+    });
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_turn() {
+    connect(|mut stream| async {
+        let requests = head("GET", "/ignore", "") + &head("POST", "/read", "content-length: 3\r\n") + "abc";
+        send(&mut stream, &requests.repeat(20)).await;
+        for _ in 0..20 {
+            receive(&mut stream, "ignored").await;
+            receive(&mut stream, "3 bytes").await;
+        }
+        stream
+    });
+}
+
+#[test]
+fn a_head_has_a_size_limit_and_its_body_another() {
+    for headers in [format!("x-long: {}\r\n", "x".repeat(40_000)), "x: y\r\n".repeat(10_000)] {
+        connect(|mut stream| async move {
+            let request = head("GET", "/ignore", &headers);
+            let (mut reader, mut writer) = tokio::io::split(stream);
+            let (_, refused) = tokio::join!(writer.write_all(request.as_bytes()), async {
+                let mut text = String::new();
+                reader.read_to_string(&mut text).await.unwrap();
+                text
+            });
+            assert!(refused.starts_with("HTTP/1.1 431 "), "{refused}");
+            stream = reader.unsplit(writer);
+            stream
+        });
+    }
+    connect(|mut stream| async {
+        send(
+            &mut stream,
+            &(head("POST", "/read", "content-length: 60000\r\n") + &"x".repeat(60_000)),
+        )
+        .await;
+        receive(&mut stream, "60000 bytes").await;
+        stream
+    });
+}
+
+#[test]
+fn http_behaves() {
+    connect(|mut stream| async {
+        send(
+            &mut stream,
+            &head("POST", "/read", "expect: 100-continue\r\ncontent-length: 3\r\n"),
+        )
+        .await;
+        receive(&mut stream, "HTTP/1.1 100 Continue\r\n\r\n").await;
+        send(&mut stream, "abc").await;
+        receive(&mut stream, "3 bytes").await;
+        send(&mut stream, &head("HEAD", "/large", "")).await;
+        let response = receive(&mut stream, "\r\n\r\n").await;
+        assert!(response.contains(&format!("content-length: {LARGE}\r\n")), "{response}");
+        send(&mut stream, &head("GET", "/ignore", "connection: close\r\n")).await;
+        let response = receive_all(&mut stream).await;
+        assert!(response.ends_with("ignored"), "{response}");
+        stream
+    });
+    connect(|mut stream| async {
+        send(&mut stream, "GET /ignore HTTP/1.0\r\n\r\n").await;
+        let response = receive_all(&mut stream).await;
+        assert!(
+            response.starts_with("HTTP/1.0 200 ") && response.ends_with("ignored"),
+            "{response}"
+        );
+        stream
+    });
+}

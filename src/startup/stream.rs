@@ -1,0 +1,326 @@
+//! The stream of a connection, with the timeouts that hold for every request on it.
+//!
+//! actix-http limits the time for the first request head alone. It waits forever for the next one once a byte of it is there, reads a
+//! body that nothing wants to its end, and waits forever for a client that does not read. This stream sits below it and ends all
+//! three: to actix-http, a timeout looks like a client that closes the connection.
+
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use actix_web::web::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_openssl::SslStream;
+
+use crate::http::connection::{Connection, Phase};
+
+/// How many bytes a head may have beyond the limit before it is refused unread. What is below that reaches the application, which
+/// refuses it with the route's own kind of response.
+const HEAD_SLACK: usize = 8 * 1024;
+
+/// The responses that the stream itself sends, because the application has no request to answer.
+#[derive(Clone)]
+pub struct Refusals {
+    max_head_bytes: usize,
+    timeout: Bytes,
+    too_large: Bytes,
+}
+
+impl Refusals {
+    /// Refusals of a server that takes so many bytes of a request line and headers.
+    pub fn new(max_header_bytes: usize) -> Self {
+        let response = |status: &str, message: &str| {
+            let body = format!(r#"{{"message":"{message}"}}"#);
+            let length = body.len();
+            Bytes::from(format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            ))
+        };
+        Self {
+            max_head_bytes: max_header_bytes + HEAD_SLACK,
+            timeout: response("408 Request Timeout", "the request did not arrive in time"),
+            too_large: response(
+                "431 Request Header Fields Too Large",
+                &format!("the request line and headers have more than {max_header_bytes} bytes"),
+            ),
+        }
+    }
+}
+
+/// What arrived since the current head began.
+#[derive(Default)]
+struct Head {
+    bytes: usize,
+    is_parsed: bool,
+}
+
+/// A stream that ends when a timeout of its [`Connection`] is over.
+pub struct TimedStream<S> {
+    stream: S,
+    connection: Rc<Connection>,
+    refusals: Refusals,
+    timer: Pin<Box<Sleep>>,
+    /// When the client has taken nothing for too long, while it takes nothing.
+    blocked_until: Option<Instant>,
+    head: Head,
+    has_skipped_read: bool,
+    has_woken: bool,
+    is_refused: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
+    /// Begins the connection.
+    pub fn new(stream: S, connection: Rc<Connection>, refusals: Refusals) -> Self {
+        let deadline = connection.deadline().unwrap_or_else(Instant::now);
+        Self {
+            stream,
+            connection,
+            refusals,
+            timer: Box::pin(sleep_until(deadline)),
+            blocked_until: None,
+            head: Head::default(),
+            has_skipped_read: false,
+            has_woken: false,
+            is_refused: false,
+        }
+    }
+
+    /// Returns the state that the application sees, too.
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// Waits for a time. The timer is only moved when it would ring too late, or has rung: moving it for each request costs more.
+    fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        if self.timer.deadline() > deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Waits until the client has taken nothing for the request timeout.
+    fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let timeout = self.connection.request_timeout();
+            let until = *self.blocked_until.get_or_insert_with(|| {
+                self.connection.take_sent();
+                Instant::now() + timeout
+            });
+            ready!(self.poll_until(until, context));
+            if !self.connection.take_sent() {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            self.blocked_until = None;
+        }
+    }
+
+    fn unblock(&mut self) {
+        if self.blocked_until.take().is_some() {
+            self.connection.finish_sending();
+        }
+    }
+
+    fn can_read(&self) -> bool {
+        self.blocked_until.is_none() && self.connection.wants_input()
+    }
+
+    /// Sends a response without a request, and takes nothing more from the client.
+    fn refuse(&mut self, response: &Bytes, context: &mut Context<'_>) {
+        // The client may be gone, and learns nothing then.
+        let _ = Pin::new(&mut self.stream).poll_write(context, response);
+        self.is_refused = true;
+        self.connection.close_soon();
+    }
+
+    /// Reads, or ends the stream when the time for it is over.
+    fn poll_input(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
+        loop {
+            // A client that sends without a pause must not keep the connection open.
+            if let Phase::Closing { until } = self.connection.phase()
+                && Instant::now() >= until
+            {
+                return Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut self.stream).poll_read(context, buffer) {
+                Poll::Ready(Ok(())) => {
+                    let length = buffer.filled().len() - filled;
+                    if self.is_refused && length > 0 {
+                        buffer.set_filled(filled);
+                        continue;
+                    }
+                    if length > 0 && self.connection.receive() {
+                        self.head = Head::default();
+                    }
+                    self.head.bytes += length;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(error) => return Poll::Ready(error),
+                Poll::Pending => {}
+            }
+            let Some(deadline) = self.connection.deadline() else {
+                return Poll::Pending;
+            };
+            ready!(self.poll_until(deadline, context));
+            if !matches!(self.connection.phase(), Phase::Head { .. }) {
+                return Poll::Ready(Ok(()));
+            }
+            let response = self.refusals.timeout.clone();
+            self.refuse(&response, context);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.has_woken = false;
+        self.has_skipped_read = !self.can_read();
+        if self.has_skipped_read {
+            return Poll::Pending;
+        }
+        let is_head = matches!(self.connection.phase(), Phase::Head { .. });
+        if is_head && self.head.bytes > self.refusals.max_head_bytes {
+            if self.head.is_parsed {
+                let response = self.refusals.too_large.clone();
+                self.refuse(&response, context);
+            } else {
+                // actix-http parses what it has when it is told to wait: a complete head may be among it, with a part of its body.
+                self.head.is_parsed = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        self.poll_input(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Pending => self.poll_blocked(context).map(Err),
+            written @ Poll::Ready(_) => {
+                self.unblock();
+                written
+            }
+        }
+    }
+
+    /// actix-http calls this at the end of each turn, so that timers are set here for what changed in the turn.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_skipped_read && self.can_read() {
+            self.has_skipped_read = false;
+            context.waker().wake_by_ref();
+        }
+        if let Some(deadline) = self.connection.deadline()
+            && !self.has_woken
+            && self.poll_until(deadline, context).is_ready()
+        {
+            self.has_woken = true;
+            context.waker().wake_by_ref();
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Pending => self.poll_blocked(context).map(Err),
+            shut_down @ Poll::Ready(_) => shut_down,
+        }
+    }
+}
+
+/// The bytes of a connection, with or without TLS.
+pub enum Transport {
+    /// HTTP.
+    Plain(TcpStream),
+    /// HTTPS.
+    Tls(SslStream<Encrypted>),
+}
+
+/// The stream below TLS. TLS takes a response in records: one that goes out in part is progress that only this stream sees.
+pub struct Encrypted {
+    stream: TcpStream,
+    connection: Rc<Connection>,
+}
+
+impl Encrypted {
+    /// Begins the connection.
+    pub fn new(stream: TcpStream, connection: Rc<Connection>) -> Self {
+        Self { stream, connection }
+    }
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        self.connection.record_sent();
+        Poll::Ready(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

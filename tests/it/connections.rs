@@ -1,0 +1,269 @@
+//! Connections that hold on to the server: each ends within the request timeout, with and without TLS, and costs others nothing.
+//!
+//! The exact times are tested in `startup::server`, with a clock that tests move. Here sockets are real, and bounds generous.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
+
+use crate::{
+    support::{
+        Lab, TestApp,
+        certificate::Certificate,
+        client::{As, Client},
+        eventually,
+        program::Program,
+    },
+    tests,
+};
+
+tests![
+    every_request_must_arrive_in_time,
+    a_body_that_nothing_reads_ends_the_connection,
+    a_client_that_takes_nothing_is_disconnected,
+    clients_that_take_nothing_cost_little_memory,
+    silent_connections_do_not_delay_handshakes,
+    http_2_is_not_offered,
+    silent_connections_do_not_delay_the_stop,
+    a_hangup_reloads_the_certificate_and_flushes,
+];
+
+trait Stream: Read + Write {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for SslStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref()
+    }
+}
+
+/// Flags for HTTPS, and the certificate that they name.
+fn tls_flags(lab: &Lab) -> ([String; 4], Certificate) {
+    let certificate = Certificate::write(lab.store.directory.path());
+    let flags = [
+        "--tls-cert".to_owned(),
+        certificate.chain.display().to_string(),
+        "--tls-key".to_owned(),
+        certificate.key.display().to_string(),
+    ];
+    (flags, certificate)
+}
+
+fn shake_hands(tcp: TcpStream, protocols: &[u8]) -> Option<SslStream<TcpStream>> {
+    let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
+    connector.set_verify(SslVerifyMode::NONE);
+    connector.set_alpn_protos(protocols).unwrap();
+    connector.build().connect("localhost", tcp).ok()
+}
+
+fn connect(client: &Client, is_secure: bool) -> Box<dyn Stream> {
+    let tcp = client.connect();
+    tcp.set_write_timeout(Some(Duration::from_mins(1))).unwrap();
+    if is_secure {
+        Box::new(shake_hands(tcp, b"\x08http/1.1").unwrap())
+    } else {
+        Box::new(tcp)
+    }
+}
+
+/// Runs a test over HTTP, and again over HTTPS, with a short request timeout.
+fn over_http_and_https(lab: &Lab, test: impl Fn(&TestApp, &dyn Fn() -> Box<dyn Stream>)) {
+    let (tls, _) = tls_flags(lab);
+    for is_secure in [false, true] {
+        let mut flags = vec!["--request-timeout-seconds", "3"];
+        if is_secure {
+            flags.extend(tls.iter().map(String::as_str));
+        }
+        let app = lab.app_with(&flags);
+        test(&app, &|| connect(&app.client, is_secure));
+    }
+}
+
+fn read_to_end(stream: &mut dyn Stream) -> String {
+    let mut text = Vec::new();
+    // The server may close while the client still sends.
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn every_request_must_arrive_in_time(lab: &Lab) {
+    over_http_and_https(lab, |_, connect| {
+        let mut first = connect();
+        first.write_all(b"G").unwrap();
+        assert!(read_to_end(&mut *first).starts_with("HTTP/1.1 408 "));
+        let mut second = connect();
+        second.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut response = Vec::new();
+        while !response.ends_with(br#"{"status":"ok"}"#) {
+            let mut byte = [0];
+            second.read_exact(&mut byte).unwrap();
+            response.extend(byte);
+        }
+        second.write_all(b"G").unwrap();
+        assert!(read_to_end(&mut *second).starts_with("HTTP/1.1 408 "));
+        let silent = read_to_end(&mut *connect());
+        assert_eq!(silent, "");
+    });
+}
+
+fn a_body_that_nothing_reads_ends_the_connection(lab: &Lab) {
+    over_http_and_https(lab, |_, connect| {
+        let mut endless = connect();
+        endless
+            .write_all(b"POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .unwrap();
+        let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
+        // It ends when the server has closed the connection; else the write times out, which is told apart below.
+        let error = loop {
+            if let Err(error) = endless.write_all(chunk.as_bytes()) {
+                break error;
+            }
+        };
+        assert!(
+            ![ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()),
+            "{error}"
+        );
+        let mut dripping = connect();
+        dripping
+            .write_all(b"POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .unwrap();
+        dripping
+            .tcp()
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        eventually("the server closes the connection", || {
+            // A read that only waits is the pause between two drops.
+            let is_open = dripping.read(&mut [0; 1000]).map_or_else(
+                |error| [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()),
+                |length| length > 0,
+            );
+            let is_open = is_open && dripping.write_all(b"1\r\nx\r\n").is_ok();
+            (!is_open).then_some(())
+        });
+    });
+}
+
+fn a_client_that_takes_nothing_is_disconnected(lab: &Lab) {
+    over_http_and_https(lab, |app, connect| {
+        let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut greedy = connect();
+        greedy.write_all(request.repeat(16).as_bytes()).unwrap();
+        eventually("the server disconnects the client", || {
+            greedy.write_all(b"x").is_err().then_some(())
+        });
+        // Others are served all the while.
+        assert!(app.client.connect().write_all(b"x").is_ok());
+    });
+}
+
+fn clients_that_take_nothing_cost_little_memory(lab: &Lab) {
+    const CLIENTS: usize = 300;
+    let serving = Program::new(&lab.store.url()).serve(&[]);
+    let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+    let bundle = serving
+        .client
+        .send("HEAD", "/docs/swagger-ui-bundle.js", As::Nobody, &[], "")
+        .expect(200);
+    let length: usize = bundle.header("content-length").unwrap().parse().unwrap();
+    let before = serving.resident_bytes();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = serving.client.connect();
+            stream.write_all(request.as_bytes()).unwrap();
+            stream.read_exact(&mut [0; 12]).unwrap();
+            stream
+        })
+        .collect();
+    let grown = serving.resident_bytes().saturating_sub(before);
+    assert!(
+        grown < CLIENTS * length / 3,
+        "{grown} bytes for {CLIENTS} responses of {length}"
+    );
+    drop(clients);
+}
+
+fn silent_connections_do_not_delay_handshakes(lab: &Lab) {
+    let (tls, _) = tls_flags(lab);
+    let app = lab.app_with(&tls.each_ref().map(String::as_str));
+    let silent: Vec<TcpStream> = (0..600).map(|_| app.client.connect()).collect();
+    let mut other = connect(&app.client, true);
+    other
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    assert!(read_to_end(&mut *other).starts_with("HTTP/1.1 200 "));
+    // It did not have to wait until one of them was given up.
+    for stream in silent {
+        stream.set_nonblocking(true).unwrap();
+        let error = stream.peek(&mut [0]).expect_err("a silent connection is still open");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+}
+
+fn http_2_is_not_offered(lab: &Lab) {
+    let (tls, _) = tls_flags(lab);
+    let app = lab.app_with(&tls.each_ref().map(String::as_str));
+    let chosen = shake_hands(app.client.connect(), b"\x02h2\x08http/1.1").unwrap();
+    assert_eq!(chosen.ssl().selected_alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(shake_hands(app.client.connect(), b"\x02h2").is_none());
+}
+
+fn silent_connections_do_not_delay_the_stop(lab: &Lab) {
+    let (tls, _) = tls_flags(lab);
+    for flags in [&[][..], &tls] {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let app = lab.app_with(&flags);
+        let mut silent: Vec<TcpStream> = (0..5).map(|_| app.client.connect()).collect();
+        // One connection has begun a request.
+        silent[0].write_all(b"G").unwrap();
+        // The last that is accepted: the others are then, too.
+        drop(connect(&app.client, !flags.is_empty()));
+        let began = std::time::Instant::now();
+        app.stop();
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+}
+
+fn a_hangup_reloads_the_certificate_and_flushes(lab: &Lab) {
+    let (tls, certificate) = tls_flags(lab);
+    let serving = Program::new(&lab.store.url()).serve(&tls.each_ref().map(String::as_str));
+    let shown = || {
+        let stream = shake_hands(serving.client.connect(), b"\x08http/1.1").unwrap();
+        stream.ssl().peer_certificate().unwrap().to_pem().unwrap()
+    };
+    let logs = |line: &str| {
+        eventually(line, || serving.log().contains(line).then_some(()));
+    };
+    let first = shown();
+    Certificate::write(lab.store.directory.path());
+    let second = std::fs::read(&certificate.chain).unwrap();
+    assert_eq!(shown(), first);
+    serving.signal("HUP");
+    logs("reloaded the certificate");
+    logs("flushed at SIGHUP");
+    assert!(shown() != first && shown() == second);
+    std::fs::write(&certificate.chain, "no certificate").unwrap();
+    serving.signal("HUP");
+    logs("cannot reload the certificate");
+    let log = serving.log();
+    let error = log.lines().find(|line| line.contains("cannot reload")).unwrap();
+    for file in [&certificate.chain, &certificate.key] {
+        assert!(error.contains(&file.display().to_string()), "{error}");
+    }
+    assert_eq!(shown(), second);
+    serving.signal("TERM");
+    let (code, log) = serving.wait();
+    assert_eq!(code, Some(0), "{log}");
+    let began = log.lines().find(|line| line.contains("open files: at most ")).unwrap();
+    assert!(began.contains("; connections: at most "), "{began}");
+}
