@@ -142,7 +142,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
                     .then(|| PermissionSet::parse(permissions))
                     .transpose()?,
                 allowed_cidr_blocks: Some(CidrBlocks::parse(cidr_blocks)?),
-                expires_at,
+                expires_at: Some(expires_at),
             };
             let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
             print(common.output, &token, Some(&value))

@@ -3,6 +3,7 @@
 use super::{
     caller::Caller,
     cidr::CidrBlocks,
+    clock::Timestamp,
     permission::{Permission, PermissionSet},
     token::Token,
 };
@@ -16,10 +17,10 @@ pub enum Operation<'a> {
     Create(Grant<'a>),
     /// Give a token this, and perhaps another name or expiry.
     Update(Grant<'a>),
-    /// Give a token a new value.
+    /// Give a token a new value, and perhaps another expiry.
     Rotate {
-        /// Whether the token would live longer than before.
-        prolongs: bool,
+        /// The new expiry, if it is to change; `Some(None)` for never.
+        expires_at: Option<Option<Timestamp>>,
     },
     /// Remove a token.
     Delete,
@@ -34,6 +35,8 @@ pub struct Grant<'a> {
     pub permissions: Option<PermissionSet>,
     /// The blocks it would be limited to.
     pub allowed_cidr_blocks: Option<&'a CidrBlocks>,
+    /// When it would stop working; `Some(None)` for never.
+    pub expires_at: Option<Option<Timestamp>>,
 }
 
 /// Why a caller may not.
@@ -54,6 +57,9 @@ pub enum Denied {
     /// The token would set blocks that are wider than its own.
     #[error("allowedCIDRBlocks must lie within the caller's own: {0}")]
     Widens(CidrBlocks),
+    /// The token would create or prolong one beyond its own expiry.
+    #[error("expiresAt must not be later than the caller's own: {0}")]
+    Outlives(Timestamp),
     /// The token would touch one that may be used from where itself may not.
     #[error("a token changes only tokens whose CIDR blocks lie within its own: {0}")]
     TouchesBlocks(CidrBlocks),
@@ -62,8 +68,8 @@ pub enum Denied {
 /// Decides whether `caller` may do `operation` to `target`: the one place where rights are decided.
 ///
 /// `target` is absent when the operation is on no single token, or on one that does not exist. Admins and the command line are
-/// free. A token reads itself and rotates itself without any permission; otherwise it needs the permission of the operation,
-/// and it never gives or touches more than it has.
+/// free. A token reads itself and rotates itself without any permission, unless it prolongs itself; otherwise it needs the permission of
+/// the operation. It never gives or touches more than it has, and creates or prolongs no token beyond its own expiry.
 ///
 /// # Errors
 /// Says what is missing.
@@ -74,14 +80,21 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
     let itself = target.is_some_and(|target| target.id == caller.id);
     match operation {
         Operation::ReadEvents => Err(Denied::IsNoAdmin),
-        Operation::Read | Operation::Rotate { prolongs: false } if itself => Ok(()),
+        Operation::Read if itself => Ok(()),
+        Operation::Rotate { expires_at } if itself && !prolongs(expires_at, target) => Ok(()),
         Operation::Read => need(caller, Permission::OrganizationAPITokenRead),
         Operation::Create(grant) | Operation::Update(grant) => {
             need(caller, Permission::OrganizationAPITokenModify)?;
             may_touch(caller, target)?;
-            may_grant(caller, grant)
+            may_grant(caller, grant)?;
+            may_prolong(caller, grant.expires_at, target)
         }
-        Operation::Rotate { .. } | Operation::Delete => {
+        Operation::Rotate { expires_at } => {
+            need(caller, Permission::OrganizationAPITokenModify)?;
+            may_touch(caller, target)?;
+            may_prolong(caller, expires_at, target)
+        }
+        Operation::Delete => {
             need(caller, Permission::OrganizationAPITokenModify)?;
             may_touch(caller, target)
         }
@@ -113,6 +126,25 @@ fn may_touch(caller: &Token, target: Option<&Token>) -> Result<(), Denied> {
     Ok(())
 }
 
+/// Returns `true` if a token would live longer with this expiry than it does now; one that does not exist yet does not live at all.
+fn prolongs(expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> bool {
+    match (expires_at, target.map(|target| target.expires_at)) {
+        (None, _) | (Some(_), Some(None)) => false,
+        (Some(None), _) | (Some(Some(_)), None) => true,
+        (Some(Some(new)), Some(Some(current))) => new > current,
+    }
+}
+
+fn may_prolong(caller: &Token, expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> Result<(), Denied> {
+    let Some(own) = caller.expires_at else { return Ok(()) };
+    let is_within = expires_at.flatten().is_some_and(|end| end <= own);
+    if is_within || !prolongs(expires_at, target) {
+        Ok(())
+    } else {
+        Err(Denied::Outlives(own))
+    }
+}
+
 fn may_grant(caller: &Token, grant: Grant<'_>) -> Result<(), Denied> {
     let beyond = grant.permissions.unwrap_or_default().minus(caller.permissions);
     if !beyond.is_empty() {
@@ -123,5 +155,67 @@ fn may_grant(caller: &Token, grant: Grant<'_>) -> Result<(), Denied> {
             Err(Denied::Widens(caller.allowed_cidr_blocks.clone()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::value::ValueHash;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_micros(1_800_000_000_000_000 + hour * 3_600_000_000).unwrap()
+    }
+
+    fn token(expires_at: Option<Timestamp>) -> Token {
+        Token {
+            permissions: PermissionSet::of_token_api(),
+            expires_at,
+            ..Token::sample(at(0))
+        }
+    }
+
+    #[test]
+    fn a_token_creates_and_prolongs_none_beyond_its_own_expiry() {
+        let own = Some(at(5));
+        let caller = token(own);
+        let by_caller = Caller::Token(Arc::new(caller.clone()), ValueHash::from_bytes(&[1; 32]).unwrap());
+        let grant = |expires_at| Grant {
+            expires_at,
+            ..Grant::default()
+        };
+        let (ends_before, ends_after, endless) = (token(Some(at(4))), token(Some(at(9))), token(None));
+        // What is asked for, of whom, and whether it is allowed.
+        for (expires_at, target, allowed) in [
+            (Some(own), None, true),
+            (Some(Some(at(4))), None, true),
+            (Some(Some(at(6))), None, false),
+            (Some(None), None, false),
+            (None, Some(&endless), true),
+            (None, Some(&ends_after), true),
+            (Some(own), Some(&ends_before), true),
+            (Some(Some(at(6))), Some(&ends_before), false),
+            (Some(None), Some(&ends_before), false),
+            (Some(Some(at(10))), Some(&ends_after), false),
+            // These do not live longer than before.
+            (Some(Some(at(8))), Some(&ends_after), true),
+            (Some(Some(at(9))), Some(&ends_after), true),
+            (Some(None), Some(&endless), true),
+            (Some(Some(at(6))), Some(&caller), false),
+        ] {
+            let update = target.map_or_else(
+                || Operation::Create(grant(expires_at)),
+                |_| Operation::Update(grant(expires_at)),
+            );
+            let expected = if allowed { Ok(()) } else { Err(Denied::Outlives(at(5))) };
+            assert_eq!(authorize(&by_caller, update, target), expected, "{update:?}");
+            if target.is_some() {
+                let rotate = Operation::Rotate { expires_at };
+                assert_eq!(authorize(&by_caller, rotate, target), expected, "{rotate:?}");
+            }
+            assert_eq!(authorize(&Caller::CommandLine, update, target), Ok(()));
+        }
     }
 }

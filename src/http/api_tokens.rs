@@ -102,7 +102,7 @@ pub struct ModifyApiToken {
     #[serde(rename = "allowedCIDRBlocks", default, deserialize_with = "not_null")]
     #[schema(required = false, schema_with = schemas::cidr_blocks)]
     allowed_cidr_blocks: Option<Vec<String>>,
-    /// When the token stops working, in the future; null for never
+    /// When the token stops working, in the future and not after the token of the call; null for never
     #[serde(default, deserialize_with = "nullable")]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Option<String>>,
@@ -212,7 +212,7 @@ pub async fn create(
         name: body.name()?.ok_or_else(|| Invalid::new("name", "it is required"))?,
         permissions: body.permissions()?,
         allowed_cidr_blocks: body.blocks()?,
-        expires_at: expiry(body.expires_at)?.flatten(),
+        expires_at: expiry(body.expires_at)?,
     };
     let (token, value) = state(&request)?.service.create(call, new).await?;
     Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))

@@ -49,8 +49,8 @@ pub struct NewToken {
     pub permissions: Option<PermissionSet>,
     /// Its blocks; the caller's own if absent.
     pub allowed_cidr_blocks: Option<CidrBlocks>,
-    /// When it stops working.
-    pub expires_at: Option<Timestamp>,
+    /// When it stops working, `Some(None)` for never; with its caller if absent.
+    pub expires_at: Option<Option<Timestamp>>,
 }
 
 /// What is to change of a token; the rest stays as it is.
@@ -157,9 +157,9 @@ impl Service {
         let made_up = TokenId::generate(self.random.as_ref())?;
         let id = new.id.unwrap_or(made_up);
         self.change(call, None, move |change, _| {
-            let (own_permissions, own_blocks) = match &change.caller {
-                Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone()),
-                _ => (PermissionSet::of_token_api(), CidrBlocks::default()),
+            let (own_permissions, own_blocks, own_expiry) = match &change.caller {
+                Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
+                _ => (PermissionSet::of_token_api(), CidrBlocks::default(), None),
             };
             let token = Token {
                 id,
@@ -174,11 +174,12 @@ impl Service {
                 updated: None,
                 rotated_at: None,
                 last_used_at: None,
-                expires_at: future_expiry(new.expires_at, change.now)?,
+                expires_at: future_expiry(new.expires_at.unwrap_or(own_expiry), change.now)?,
             };
             let grant = Grant {
                 permissions: Some(token.permissions),
                 allowed_cidr_blocks: Some(&token.allowed_cidr_blocks),
+                expires_at: Some(token.expires_at),
             };
             authorize(&change.caller, Operation::Create(grant), None)?;
             let inserted = tokens::insert(change.conn, &token, value.map(|value| value.hash()).as_ref());
@@ -205,6 +206,7 @@ impl Service {
             let grant = Grant {
                 permissions,
                 allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
+                expires_at: changes.expires_at,
             };
             authorize(&change.caller, Operation::Update(grant), found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
@@ -244,9 +246,8 @@ impl Service {
         let value = TokenValue::generate(self.random.as_ref())?;
         let hash = value.hash();
         let rotate = move |change: &mut Transaction<'_>, found: Option<Token>| {
-            let current = found.as_ref().and_then(|token| token.expires_at);
-            let prolongs = found.is_some() && ends_later(rotation.expires_at, current);
-            authorize(&change.caller, Operation::Rotate { prolongs }, found.as_ref())?;
+            let expires_at = rotation.expires_at;
+            authorize(&change.caller, Operation::Rotate { expires_at }, found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
             unchanged(rotation.seen, before.rotated_at)?;
             let expires_at = rotation.expires_at.map(|end| future_expiry(end, change.now));
@@ -316,14 +317,6 @@ fn unchanged(seen: Option<Option<Timestamp>>, is: Option<Timestamp>) -> Result<(
     match seen {
         Some(seen) if seen != is => Err(Error::Outdated),
         _ => Ok(()),
-    }
-}
-
-fn ends_later(new: Option<Option<Timestamp>>, current: Option<Timestamp>) -> bool {
-    match (new, current) {
-        (Some(None), Some(_)) => true,
-        (Some(Some(new)), Some(current)) => new > current,
-        _ => false,
     }
 }
 

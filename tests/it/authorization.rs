@@ -16,6 +16,7 @@ tests![
     the_matrix,
     nobody_gives_more_than_they_have,
     nobody_leaves_their_network,
+    nobody_outlives_their_own_expiry,
     what_was_revoked_meanwhile_does_nothing,
     a_value_rotates_itself_once,
     tokens_that_touch_each_other_do_not_deadlock,
@@ -23,6 +24,57 @@ tests![
 
 const READ: &str = "OrganizationAPITokenRead";
 const MODIFY: &str = "OrganizationAPITokenModify";
+
+fn nobody_outlives_their_own_expiry(lab: &Lab) {
+    let app = lab.app();
+    let both = [READ, MODIFY];
+    let own = lab.clock.in_seconds(100);
+    let (id, value) = app.new_token(&json!({ "name": "n", "permissions": both, "expiresAt": own }));
+    let who = As::Key(&value);
+    let (endless, _) = app.new_token(&json!({ "name": "n", "permissions": [] }));
+    let later = lab.clock.in_seconds(101);
+    let made = app.post(TOKENS, who, &json!({ "name": "made" })).expect(200).json();
+    assert_eq!(made["expiresAt"], own);
+    let short = app.post(
+        TOKENS,
+        who,
+        &json!({ "name": "short", "expiresAt": lab.clock.in_seconds(50) }),
+    );
+    let short = string(&short.expect(200).json()["id"]);
+    for expiry in [json!(null), json!(later)] {
+        let body = json!({ "name": "n", "expiresAt": expiry });
+        let refused = app.post(TOKENS, who, &body).expect(403);
+        assert_eq!(
+            refused.message(),
+            format!("expiresAt must not be later than the caller's own: {own}")
+        );
+        for target in [&short, &id] {
+            let place = format!("{TOKENS}/{target}");
+            app.post(&place, who, &body).expect(403);
+            app.post(&format!("{place}/rotate"), who, &json!({ "expiresAt": expiry }))
+                .expect(403);
+        }
+    }
+    for target in [&short, &endless] {
+        let place = format!("{TOKENS}/{target}");
+        app.post(&place, who, &json!({ "name": "renamed" })).expect(200);
+        app.post(&format!("{place}/rotate"), who, &json!({})).expect(200);
+        app.post(&place, who, &json!({ "expiresAt": own })).expect(200);
+    }
+    let rotated = app.post(
+        "/public/graphql",
+        who,
+        &json!({ "query": "mutation { rotateAPIToken { token { value expiresAt } } }" }),
+    );
+    let rotated = &rotated.expect(200).json()["data"]["rotateAPIToken"]["token"];
+    assert_eq!(rotated["expiresAt"], own);
+    let who = string(&rotated["value"]);
+    app.post(TOKENS, As::Key(&who), &json!({ "name": "n", "expiresAt": null }))
+        .expect(403);
+    // Admins are free.
+    app.post(TOKENS, As::Admin, &json!({ "name": "n", "expiresAt": null }))
+        .expect(200);
+}
 
 /// Makes a fresh token of these permissions and blocks.
 fn token(app: &TestApp, permissions: &[&str], blocks: &[&str]) -> (String, String) {

@@ -19,6 +19,7 @@ tests![
     what_filters_match_is_deleted_if_it_was_expected,
     wrong_removals_are_told_and_remove_nothing,
     a_token_deletes_only_what_it_may_delete_one_by_one,
+    a_token_that_may_not_read_counts_nothing,
     what_was_used_a_second_ago_is_not_unused,
     removals_at_once_end_one_after_the_other,
     a_hundred_thousand_are_deleted,
@@ -131,7 +132,7 @@ fn a_token_deletes_only_what_it_may_delete_one_by_one(lab: &Lab) {
         app.new_token(&json!({ "name": name, "permissions": permissions, "allowedCIDRBlocks": blocks }))
     };
     let (_, reader) = token("reader", &[READ], &[]);
-    let (_, maker) = token("maker", &[MODIFY, "AlertRead"], &["127.0.0.0/8"]);
+    let (_, maker) = token("maker", &[READ, MODIFY, "AlertRead"], &["127.0.0.0/8"]);
     token("job 1", &["AlertRead"], &["127.0.0.1/32"]);
     token("job 2", &[], &["127.0.0.0/8"]);
     let refused = remove(&app, "name=job&expected=2", As::Key(&reader)).expect(403);
@@ -152,6 +153,30 @@ fn a_token_deletes_only_what_it_may_delete_one_by_one(lab: &Lab) {
     token("maker's", &[], &["127.0.0.0/8"]);
     remove(&app, "name=maker&expected=2", As::Key(&maker)).expect(200);
     remove(&app, "name=maker&expected=0", As::Key(&maker)).expect(401);
+}
+
+/// The number of tokens that a filter matches tells their names, letter by letter.
+fn a_token_that_may_not_read_counts_nothing(lab: &Lab) {
+    let app = lab.app();
+    app.new_token(&json!({ "name": "secret project", "permissions": [] }));
+    let (_, modify) = app.new_token(&json!({ "name": "n", "permissions": [MODIFY] }));
+    for query in [
+        "name=secret",
+        "name=other",
+        "name=secret&expected=1",
+        "name=secret&expected=7",
+    ] {
+        let refused = remove(&app, query, As::Key(&modify)).expect(403);
+        assert!(refused.message().contains(READ), "{refused:?}");
+    }
+    let (_, both) = app.new_token(&json!({ "name": "n", "permissions": [READ, MODIFY] }));
+    remove(&app, "name=secret", As::Key(&both)).expect(400);
+    assert_eq!(
+        remove(&app, "name=secret&expected=1", As::Key(&both))
+            .expect(200)
+            .json()["deleted"],
+        1
+    );
 }
 
 fn what_was_used_a_second_ago_is_not_unused(lab: &Lab) {
@@ -192,7 +217,7 @@ fn removals_at_once_end_one_after_the_other(lab: &Lab) {
     let apps = [lab.app(), lab.app()];
     for round in 0..3 {
         let ids: Vec<(String, String)> = (0..30)
-            .map(|n| apps[0].new_token(&json!({ "name": format!("round {round} {n}"), "permissions": [MODIFY] })))
+            .map(|n| apps[0].new_token(&json!({ "name": format!("round {round} {n}"), "permissions": [READ, MODIFY] })))
             .collect();
         let deleted: u64 = std::thread::scope(|scope| {
             let (apps, ids) = (&apps, &ids);

@@ -219,7 +219,7 @@ pub async fn create(request: HttpRequest, Posted { who, fields }: Posted) -> Res
         name: wanted.name,
         permissions: Some(wanted.permissions),
         allowed_cidr_blocks: Some(wanted.blocks),
-        expires_at: wanted.expires_at,
+        expires_at: Some(wanted.expires_at),
     };
     let texts = frame.texts;
     match state(&request)?.service.create(call, new).await {
