@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use crate::{
-    domain::{Invalid, brownout::Brownout, clock::Timestamp},
+    domain::{Invalid, brownout::Brownout, cidr::canonical, clock::Timestamp},
     http::{Config, LegacyMode, Limits, Phase, Proxies, ProxyHeader},
     store::{Usage, url::DatabaseUrl},
 };
@@ -225,6 +225,7 @@ fn base_path(text: &str) -> Result<String, String> {
 fn block(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map(canonical)
         .map_err(|_| "it must be an address or a CIDR block, like 10.0.0.1 or 10.0.0.0/8".to_owned())
 }
 

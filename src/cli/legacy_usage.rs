@@ -5,10 +5,7 @@ use clap::{Args, ValueEnum};
 use super::{CliError, call, output};
 use crate::{
     domain::legacy_report::{CallerUsage, ReportDays},
-    http::legacy_usage::{
-        MOST_CALLERS, csv,
-        view::{LegacyUsageReport, client},
-    },
+    http::legacy_usage::{MOST_CALLERS, csv, view::LegacyUsageReport},
     service::legacy_usage::LegacyUsage,
     settings::StoreSettings,
     startup::open_service,
@@ -79,7 +76,7 @@ fn row(usage: &CallerUsage) -> [String; 7] {
         usage.last_seen.to_string(),
         usage.total.to_string(),
         who.map_or_else(|| "-".to_owned(), |actor| format!("{} {}", actor.kind.name(), actor.id)),
-        client(caller.client),
+        caller.client.to_string(),
         caller.method.clone(),
         caller.prefix.clone(),
         caller.user_agent.clone(),

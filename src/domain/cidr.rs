@@ -107,7 +107,13 @@ fn parse_block(text: &str) -> Result<IpNet, Invalid> {
         };
         Invalid::new(FIELD, format!("{text:?} is not a CIDR block; {right}"))
     })?;
-    Ok(unmapped(block).unwrap_or(block).trunc())
+    Ok(canonical(block))
+}
+
+/// Returns a block with its host bits cleared; an IPv4-mapped IPv6 block is the IPv4 block.
+#[must_use]
+pub fn canonical(block: IpNet) -> IpNet {
+    unmapped(block).unwrap_or(block).trunc()
 }
 
 /// The IPv4 block that an IPv4-mapped IPv6 block stands for.

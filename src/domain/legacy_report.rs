@@ -1,9 +1,6 @@
 //! The answer to the question whether the legacy doors can be closed.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -11,7 +8,7 @@ use super::{
     Invalid,
     actor::{Actor, ActorKind},
     clock::{Day, Timestamp},
-    legacy_usage::{Calls, KEPT_DAYS, LegacyCaller},
+    legacy_usage::{CallerAddress, Calls, KEPT_DAYS, LegacyCaller},
 };
 
 /// How many are named to be talked to.
@@ -130,7 +127,7 @@ pub struct Contact {
     /// Who, if that is known.
     pub actor: Option<Actor>,
     /// From which address; absent for all who are too many to be told apart.
-    pub client: Option<IpAddr>,
+    pub client: CallerAddress,
     /// How often within the days that were looked at.
     pub count: u64,
     /// When last.
@@ -239,7 +236,7 @@ fn sentence(
 }
 
 /// Who that is, in words.
-fn who(actor: Option<&Actor>, client: Option<IpAddr>) -> String {
+fn who(actor: Option<&Actor>, client: CallerAddress) -> String {
     let name = match actor {
         None => "somebody unknown".to_owned(),
         Some(Actor { id, kind }) => match kind {
@@ -249,8 +246,9 @@ fn who(actor: Option<&Actor>, client: Option<IpAddr>) -> String {
         },
     };
     match client {
-        Some(address) => format!("{name} from {address}"),
-        None => "one of those who are too many to be told apart".to_owned(),
+        CallerAddress::Known(address) => format!("{name} from {address}"),
+        CallerAddress::Unknown => format!("{name} from an unknown address"),
+        CallerAddress::Any => "one of those who are too many to be told apart".to_owned(),
     }
 }
 
@@ -279,7 +277,7 @@ mod tests {
                     prefix: "/verify".to_owned(),
                     method: "GET".to_owned(),
                     actor: None,
-                    client: Some(std::net::Ipv4Addr::from_bits(number % 12).into()),
+                    client: CallerAddress::Known(std::net::Ipv4Addr::from_bits(number % 12).into()),
                     user_agent: number.to_string(),
                 },
                 at,

@@ -25,10 +25,49 @@ pub struct LegacyCaller {
     pub method: String,
     /// Who it was; nobody where the call came with no good credentials.
     pub actor: Option<Actor>,
-    /// From which address; absent in the caller that stands for all who are too many to be told apart.
-    pub client: Option<IpAddr>,
+    /// From which address.
+    pub client: CallerAddress,
     /// With which program, as [`user_agent`] gives it; empty if it did not say.
     pub user_agent: String,
+}
+
+/// The address that a legacy caller has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CallerAddress {
+    /// Those of all callers that are too many to be told apart.
+    Any,
+    /// One that no trusted proxy told.
+    Unknown,
+    /// This one.
+    Known(IpAddr),
+}
+
+impl CallerAddress {
+    /// Reads what its `Display` wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "unknown" => Some(Self::Unknown),
+            "other" => Some(Self::Any),
+            address => address.parse().ok().map(Self::Known),
+        }
+    }
+}
+
+impl From<Option<IpAddr>> for CallerAddress {
+    fn from(client: Option<IpAddr>) -> Self {
+        client.map_or(Self::Unknown, Self::Known)
+    }
+}
+
+impl std::fmt::Display for CallerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Known(address) => address.fmt(f),
+            Self::Unknown => f.write_str("unknown"),
+            Self::Any => f.write_str("other"),
+        }
+    }
 }
 
 impl LegacyCaller {
@@ -39,7 +78,7 @@ impl LegacyCaller {
             prefix: self.prefix.clone(),
             method: self.method.clone(),
             actor: None,
-            client: None,
+            client: CallerAddress::Any,
             user_agent: String::new(),
         }
     }
@@ -135,7 +174,7 @@ impl Room {
     /// The caller, who takes a place; or where there is none left, the one that stands for all.
     pub fn admit(&mut self, caller: LegacyCaller) -> LegacyCaller {
         let stranger = caller.actor.is_none();
-        if caller.client.is_none() {
+        if caller.client == CallerAddress::Any {
             return caller;
         }
         if self.callers >= self.bounds.callers || (stranger && self.unauthenticated >= self.bounds.unauthenticated) {
@@ -205,7 +244,7 @@ mod tests {
                 id: name.to_owned(),
                 kind: ActorKind::User,
             }),
-            client: Some(std::net::Ipv4Addr::from_bits(number).into()),
+            client: CallerAddress::Known(std::net::Ipv4Addr::from_bits(number).into()),
             user_agent: "curl/8".to_owned(),
         }
     }

@@ -124,10 +124,10 @@ fn missing<W: Who>(headers: &HeaderMap) -> Failure {
 
 /// Where a request comes from.
 pub fn origin(request: &HttpRequest) -> Result<Origin, Failure> {
-    let client = request.extensions().get::<ClientAddress>().map(|client| client.0);
+    let client = request.extensions().get::<ClientAddress>().copied();
     Ok(Origin {
         door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
-        client: Some(client.ok_or_else(|| misconfigured("the client's address"))?),
+        client: client.ok_or_else(|| misconfigured("the client's address"))?.0,
     })
 }
 

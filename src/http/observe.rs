@@ -218,7 +218,7 @@ fn legacy_caller(request: &HttpRequest) -> Option<LegacyCaller> {
         prefix: (*prefix).to_owned(),
         method: method_label(request.method()).to_owned(),
         actor: extensions.get().map(CalledBy::actor),
-        client: Some(extensions.get::<ClientAddress>()?.0),
+        client: extensions.get::<ClientAddress>()?.0.into(),
         user_agent: program.map(|value| user_agent(value.as_bytes())).unwrap_or_default(),
     })
 }
@@ -234,7 +234,7 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
     }
     let extensions = request.extensions();
     let none: &dyn Display = &"-";
-    let client = extensions.get().map_or(none, |ClientAddress(address)| address);
+    let client = extensions.get().map_or(none, |client: &ClientAddress| client);
     let caller = extensions.get::<CalledBy>().map_or(none, |caller| caller);
     log::info!(
         target: ACCESS,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     clock::{Day, Timestamp},
-    legacy_usage::{Bounds, Calls, LegacyCaller, Room},
+    legacy_usage::{Bounds, CallerAddress, Calls, LegacyCaller, Room},
 };
 
 /// Held by whoever writes these tables in PostgreSQL, where servers would otherwise add the same caller at once: "tokenuse" in ASCII.
@@ -103,7 +103,10 @@ fn key(caller: &LegacyCaller) -> (&str, &str, String) {
     (
         actor.map_or("", |actor| actor.kind.name()),
         actor.map_or("", |actor| &actor.id),
-        caller.client.map(|address| address.to_string()).unwrap_or_default(),
+        match caller.client {
+            CallerAddress::Any => String::new(),
+            client => client.to_string(),
+        },
     )
 }
 
@@ -238,9 +241,10 @@ fn caller_of(row: CallerRow) -> Result<StoredCaller, StoreError> {
     let actor = (!actor_type.is_empty())
         .then(|| actor_of(&actor_type, actor_id))
         .transpose()?;
-    let client = (!client.is_empty())
-        .then(|| client.parse().map_err(|_| StoreError::Corrupt("client address")))
-        .transpose()?;
+    let client = match client.as_str() {
+        "" => CallerAddress::Any,
+        text => CallerAddress::parse(text).ok_or(StoreError::Corrupt("client address"))?,
+    };
     Ok(StoredCaller {
         seq,
         caller: LegacyCaller {

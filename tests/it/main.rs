@@ -40,6 +40,7 @@ mod openapi;
 mod phases;
 mod postgres;
 mod postman;
+mod proxies;
 mod readme;
 mod replicas;
 mod runbook;
@@ -91,6 +92,7 @@ const ON_BOTH: &[&[Test]] = &[
     machine::TESTS,
     metrics::TESTS,
     phases::TESTS,
+    proxies::TESTS,
     replicas::TESTS,
     runbook::TESTS,
     verify::TESTS,

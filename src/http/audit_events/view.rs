@@ -43,7 +43,7 @@ pub struct AuditEventView<'a> {
     /// The way in
     #[schema(schema_with = door)]
     door: &'static str,
-    /// The client's address; absent at the command line
+    /// The client's address; absent at the command line, and where a proxy did not tell it
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, nullable = false)]
     client: Option<IpAddr>,

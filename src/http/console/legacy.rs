@@ -1,7 +1,5 @@
 //! The page that says whether the legacy doors can be closed.
 
-use std::net::IpAddr;
-
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
@@ -17,7 +15,7 @@ use crate::{
     domain::{
         actor::Actor,
         legacy_report::{CallerUsage, Contact, LegacyReport, ReportDays, Verdict},
-        legacy_usage::LegacyCaller,
+        legacy_usage::{CallerAddress, LegacyCaller},
         token::Token,
     },
     http::{error::Failure, extract::state, legacy::LegacyMode},
@@ -108,8 +106,12 @@ fn who(actor: Option<&Actor>, texts: &Texts) -> String {
     actor.map_or_else(|| texts.unknown_caller.to_owned(), |actor| actor.id.clone())
 }
 
-fn from(client: Option<IpAddr>, texts: &Texts) -> String {
-    client.map_or_else(|| texts.others.to_owned(), |client| client.to_string())
+fn from(client: CallerAddress, texts: &Texts) -> String {
+    match client {
+        CallerAddress::Known(address) => address.to_string(),
+        CallerAddress::Unknown => texts.unknown_address.to_owned(),
+        CallerAddress::Any => texts.others.to_owned(),
+    }
 }
 
 impl Row {

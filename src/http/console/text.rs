@@ -304,6 +304,7 @@ texts! {
     without_value_none: "Every token has a value.", "모든 토큰에 값이 있습니다.";
     without_value_all: "Show them all", "모두 보기";
     others: "many others", "그 외 다수";
+    unknown_address: "an unknown address", "알 수 없는 주소";
     unknown_caller: "somebody unknown", "알 수 없는 호출자";
 
     problem: "This did not work", "처리하지 못했습니다";

@@ -5,9 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
 
-/// The client's address, as an extension of its request.
+/// The client's address, if it is known, as an extension of its request.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub IpAddr);
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl std::fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
 
 /// Whose word on the client's address is taken, and where they write it.
 #[derive(Clone, Debug, Default)]
@@ -29,13 +38,13 @@ pub enum ProxyHeader {
 }
 
 impl Proxies {
-    /// The address of the client that speaks through `peer`: the last entry, from the right, that no trusted proxy has written
-    /// about another trusted proxy. An entry that is no address ends the search at the last good one.
+    /// Returns the address of the client that speaks through `peer`: from the right, the first entry that is not the address of a trusted
+    /// proxy. Behind an entry that is no address, an empty one included, the client is unknown.
     #[must_use]
-    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
-            return client;
+            return Some(client);
         }
         let name = match self.header {
             ProxyHeader::XForwardedFor => "x-forwarded-for",
@@ -50,13 +59,12 @@ impl Proxies {
                 ProxyHeader::XForwardedFor => parse_node(entry.trim()),
                 ProxyHeader::Forwarded => forwarded("for", entry).and_then(parse_node),
             };
-            let Some(address) = address else { break };
-            client = address;
+            client = address?;
             if !self.trusts(client) {
                 break;
             }
         }
-        client
+        Some(client)
     }
 
     /// Whether the proxy that speaks through `peer` is trusted, and says that the client has come by HTTPS: `X-Forwarded-Proto: https`, or
@@ -135,7 +143,7 @@ mod tests {
                 headers.append(name.parse().unwrap(), HeaderValue::from_str(line).unwrap());
             }
         }
-        proxies.client_address(peer.parse().unwrap(), &headers).to_string()
+        ClientAddress(proxies.client_address(peer.parse().unwrap(), &headers)).to_string()
     }
 
     #[test]
@@ -179,8 +187,20 @@ mod tests {
                 "198.51.100.1",
             ),
             ("::ffff:10.0.0.1", &["::ffff:198.51.100.1"][..], "198.51.100.1"),
-            ("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.2"][..], "10.0.0.2"),
-            ("10.0.0.1", &["garbage"][..], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1, unknown, 10.0.0.2"][..], "unknown"),
+            ("10.0.0.1", &["198.51.100.1", "unknown", "10.0.0.2"][..], "unknown"),
+            ("10.0.0.1", &["unknown, 198.51.100.1, 10.0.0.2"][..], "198.51.100.1"),
+            ("10.0.0.1", &["garbage"][..], "unknown"),
+            ("10.0.0.1", &[""][..], "unknown"),
+            ("10.0.0.1", &["198.51.100.1,"][..], "unknown"),
+            ("10.0.0.1", &["198.51.100.1,, 10.0.0.2"][..], "unknown"),
+            ("10.0.0.1", &["198.51.100.1", "", "10.0.0.2"][..], "unknown"),
+            ("10.0.0.1", &["010.0.0.2"][..], "unknown"),
+            ("10.0.0.1", &["[198.51.100.1]"][..], "198.51.100.1"),
+            ("10.0.0.1", &["[2001:db8::7]"][..], "2001:db8::7"),
+            ("10.0.0.1", &["[2001:db8::7]:"][..], "unknown"),
+            ("10.0.0.1", &["198.51.100.1:99999"][..], "unknown"),
+            ("192.0.2.1", &["garbage"][..], "192.0.2.1"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"][..], "10.0.0.3"),
             ("::1", &["2001:db8::7"][..], "2001:db8::7"),
             ("10.0.0.1", &["198.51.100.1:4711"][..], "198.51.100.1"),
@@ -199,8 +219,11 @@ mod tests {
         for (lines, found) in [
             (&["for=198.51.100.1;proto=https, for=10.0.0.2"][..], "198.51.100.1"),
             (&["For=\"[2001:db8::7]:4711\""][..], "2001:db8::7"),
-            (&["for=198.51.100.1, for=_hidden"][..], "10.0.0.1"),
-            (&["proto=https;by=10.0.0.9"][..], "10.0.0.1"),
+            (&["for=198.51.100.1, for=_hidden"][..], "unknown"),
+            (&["for=198.51.100.1, for=unknown, for=10.0.0.2"][..], "unknown"),
+            (&["for=\"_hidden:80\""][..], "unknown"),
+            (&["proto=https;by=10.0.0.9"][..], "unknown"),
+            (&["for=198.51.100.1,"][..], "unknown"),
         ] {
             assert_eq!(client(ProxyHeader::Forwarded, "10.0.0.1", lines), found, "{lines:?}");
         }

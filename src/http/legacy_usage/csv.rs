@@ -1,6 +1,5 @@
 //! The callers of the legacy doors as CSV (RFC 4180), for a spreadsheet.
 
-use super::view::client;
 use crate::{
     domain::{
         legacy_report::{CallerUsage, LegacyReport},
@@ -39,7 +38,7 @@ fn line(usage: &CallerUsage) -> String {
         actor.map_or("", |actor| actor.id.as_str()),
         prefix,
         method,
-        &client(*address),
+        &address.to_string(),
         user_agent,
         &usage.first_seen.to_string(),
         &usage.last_seen.to_string(),

@@ -1,6 +1,6 @@
 //! How the use of the legacy doors is shown.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -61,7 +61,7 @@ struct ContactView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = actor, required = false)]
     actor: Option<&'a Actor>,
-    /// From which address; other for all who are too many to be told apart
+    /// From which address; unknown where a proxy did not tell it, other for all who are too many to be told apart
     client: String,
     /// How often within the days that were looked at
     count: u64,
@@ -83,7 +83,7 @@ struct CallerView<'a> {
     prefix: &'a str,
     /// With which method; other for an unusual one
     method: &'a str,
-    /// From which address; other for all who are too many to be told apart
+    /// From which address; unknown where a proxy did not tell it, other for all who are too many to be told apart
     client: String,
     /// With which program, cut to 200 characters; absent if it did not say
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,7 @@ impl<'a> From<&'a Contact> for ContactView<'a> {
     fn from(contact: &'a Contact) -> Self {
         Self {
             actor: contact.actor.as_ref(),
-            client: client(contact.client),
+            client: contact.client.to_string(),
             count: contact.count,
             last_seen: contact.last_seen,
         }
@@ -165,7 +165,7 @@ impl<'a> From<&'a CallerUsage> for CallerView<'a> {
             actor: caller.actor.as_ref(),
             prefix: &caller.prefix,
             method: &caller.method,
-            client: client(caller.client),
+            client: caller.client.to_string(),
             user_agent: Some(caller.user_agent.as_str()).filter(|text| !text.is_empty()),
             first_seen: usage.first_seen,
             last_seen: usage.last_seen,
@@ -183,9 +183,4 @@ impl<'a> From<&'a Token> for TokenView<'a> {
             last_used_at: token.last_used_at,
         }
     }
-}
-
-/// How a client's address is shown.
-pub fn client(address: Option<IpAddr>) -> String {
-    address.map_or_else(|| "other".to_owned(), |address| address.to_string())
 }
