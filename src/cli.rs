@@ -84,7 +84,7 @@ enum Command {
     Restore(restore::Restore),
     /// Check the store for damage, and fail if there is any
     Check(store_file::StoreFile),
-    /// Show who still uses the legacy doors, and whether they can be closed
+    /// Show who still uses the legacy API, and whether it can be switched off
     LegacyUsage(legacy_usage::Usage),
     /// Ask the server that these settings describe whether it and its store answer; for container health checks
     Healthcheck(ServeSettings),

@@ -32,10 +32,12 @@ use actix_web::{
     web::{self, Bytes, ServiceConfig},
 };
 
-use crate::{domain::actor::Door, service::Service};
+use crate::{
+    domain::{actor::Door, legacy_phase::Phase},
+    service::Service,
+};
 use error::Failure;
 pub use extract::client_address::{Proxies, ProxyHeader};
-pub use legacy::{LegacyMode, Phase};
 pub use metrics::Traffic;
 use observe::Pattern;
 

@@ -20,7 +20,7 @@ pub mod tokens;
 mod transaction;
 mod unwritten;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::{Error, Refusal};
 pub use token_cache::VerifiedToken;
@@ -29,12 +29,13 @@ use crate::{
     domain::{
         clock::{Clock, Timestamp},
         legacy_usage::Bounds,
+        legacy_watch::HourWatch,
         random::Random,
     },
     store::{
         Store, StoreError, audit as event_rows,
         feed::{self, FeedHandle, Listener},
-        legacy_usage as legacy_rows, tokens as token_rows,
+        legacy_usage as legacy_rows, legacy_watch, tokens as token_rows,
         url::DatabaseUrl,
     },
 };
@@ -52,6 +53,7 @@ pub struct Service {
     logins: Arc<Logins>,
     unwritten: Arc<Unwritten>,
     forgotten: Forgotten,
+    hour_watch: Mutex<HourWatch>,
     token_cache: Arc<TokenCache>,
     figures: Arc<Figures>,
     feed: Mutex<FeedHandle>,
@@ -76,6 +78,7 @@ impl Service {
             logins: Arc::new(logins),
             unwritten,
             forgotten: Forgotten::default(),
+            hour_watch: Mutex::default(),
             token_cache: Arc::default(),
             feed: Mutex::default(),
             figures,
@@ -123,13 +126,14 @@ impl Service {
         })
     }
 
-    /// Writes what is written behind: when tokens were last used, which logins were refused, and who came through the legacy doors. What
-    /// cannot be written now is kept.
+    /// Writes what is written behind: when tokens were last used, which logins were refused, who came through the legacy doors, and that
+    /// this hour was watched. What cannot be written now is kept.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn flush(&self) -> Result<(), Error> {
         let now = self.clock.now();
+        let due = self.hour_watch().observe(now, self.clock.monotonic());
         self.unwritten
             .flush(|batch| {
                 self.store.write(move |conn| {
@@ -139,6 +143,15 @@ impl Service {
                     Ok::<_, Error>(legacy_rows::record(conn, &batch.legacy_calls, Bounds::STORED)?)
                 })
             })
-            .await
+            .await?;
+        if let Some(hour) = due {
+            self.store.write(move |conn| legacy_watch::record(conn, hour)).await?;
+            self.hour_watch().has_written(hour);
+        }
+        Ok(())
+    }
+
+    fn hour_watch(&self) -> MutexGuard<'_, HourWatch> {
+        self.hour_watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,8 +11,14 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use crate::{
-    domain::{Invalid, brownout::Brownout, cidr::canonical, clock::Timestamp},
-    http::{Config, LegacyMode, Limits, Phase, Proxies, ProxyHeader},
+    domain::{
+        Invalid,
+        brownout::Brownout,
+        cidr::canonical,
+        clock::Timestamp,
+        legacy_phase::{LegacyMode, Phase},
+    },
+    http::{Config, Limits, Proxies, ProxyHeader},
     store::{Usage, url::DatabaseUrl},
 };
 

@@ -10,6 +10,7 @@ pub mod feed;
 mod files;
 mod health;
 pub mod legacy_usage;
+pub mod legacy_watch;
 mod migrations;
 mod queue;
 mod reader;

@@ -8,7 +8,11 @@ use super::{
     output::{self, Format},
     password::PasswordSource,
 };
-use crate::{domain::name::AdminName, settings::StoreSettings, startup::open_service};
+use crate::{
+    domain::{name::AdminName, page::PageSize},
+    settings::StoreSettings,
+    startup::open_service,
+};
 
 #[derive(Subcommand)]
 pub enum AdminCommand {
@@ -71,7 +75,16 @@ pub async fn run(command: AdminCommand) -> Result<(), CliError> {
 }
 
 async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
-    let admins = open_service(store, false)?.list_admins().await?;
+    let service = open_service(store, false)?;
+    let (mut admins, mut after) = (Vec::new(), None);
+    loop {
+        let page = service.list_admins(after, PageSize::MOST).await?;
+        admins.extend(page.admins);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
     match format {
         Format::Json => {
             let entries = admins.iter().map(|admin| {

@@ -35,7 +35,7 @@ enum Format {
     Csv,
 }
 
-/// Prints who still uses the legacy doors. What a running server has not written yet, up to two seconds of calls, is not among it.
+/// Prints who still uses the legacy API. Up to two seconds of calls, which a running server has not written yet, are missing.
 pub async fn run(usage: Usage) -> Result<(), CliError> {
     let most = if usage.output == Format::Csv {
         usize::MAX
@@ -43,7 +43,7 @@ pub async fn run(usage: Usage) -> Result<(), CliError> {
         MOST_CALLERS
     };
     let service = open_service(&usage.store, false)?;
-    let found = service.legacy_usage(&call(), usage.days, most).await?;
+    let found = service.legacy_usage(&call(), usage.days, most, None).await?;
     match usage.output {
         Format::Json => output::json(&LegacyUsageReport::from(&found)),
         Format::Csv => output::bytes(csv::callers(&found.report).as_bytes()),
@@ -61,7 +61,7 @@ fn print(usage: &LegacyUsage) -> Result<(), CliError> {
     if report.more_callers > 0 {
         output::line(&format!("and {} more", report.more_callers))?;
     }
-    output::line(&match usage.without_value {
+    output::line(&match report.without_value {
         0 => "Every token has a value.".to_owned(),
         1 => "1 token has no value yet; rotate it to give it one.".to_owned(),
         count => format!("{count} tokens have no value yet; rotate them to give them one."),

@@ -25,10 +25,10 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let hangups = signals::hangups()?;
     settings.http_config()?;
     let service = Arc::new(open_service(&settings.store, true)?);
-    if service.list_admins().await?.is_empty() {
-        make_first_admin(&service).await?;
-    } else {
+    if service.has_admins().await? {
         report_ignored_password()?;
+    } else {
+        make_first_admin(&service).await?;
     }
     let running = build(settings, service).await?;
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };

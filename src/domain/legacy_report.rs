@@ -1,4 +1,4 @@
-//! The answer to the question whether the legacy doors can be closed.
+//! The report that answers whether the legacy API can be switched off.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,6 +8,7 @@ use super::{
     Invalid,
     actor::{Actor, ActorKind},
     clock::{Day, Timestamp},
+    legacy_phase::LegacyState,
     legacy_usage::{CallerAddress, Calls, KEPT_DAYS, LegacyCaller},
 };
 
@@ -51,13 +52,15 @@ impl Default for ReportDays {
     }
 }
 
-/// Whether the legacy doors are needed still.
+/// Whether the legacy API is still in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Somebody has called within the days that were looked at.
+    /// The server has not watched for long enough to tell, and no recent call is known.
+    NotObservedYet,
+    /// There was a call within the days of the report.
     InUse,
-    /// Somebody has called, but not within those days.
+    /// There were calls, but not within those days.
     Quiet,
     /// No call is known.
     NeverUsed,
@@ -65,12 +68,24 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::InUse, Self::Quiet, Self::NeverUsed];
+    pub const ALL: [Self; 4] = [Self::NotObservedYet, Self::InUse, Self::Quiet, Self::NeverUsed];
+
+    /// The verdict by the last known call, for a window of `days` that begins with `since`, of which `watched_days` were watched.
+    #[must_use]
+    pub fn new(last_call: Option<Timestamp>, since: Day, days: ReportDays, watched_days: u16) -> Self {
+        match last_call {
+            Some(last) if last.day() >= since => Self::InUse,
+            _ if watched_days < days.get() => Self::NotObservedYet,
+            Some(_) => Self::Quiet,
+            None => Self::NeverUsed,
+        }
+    }
 
     /// The name in a report.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::NotObservedYet => "not-observed-yet",
             Self::InUse => "in-use",
             Self::Quiet => "quiet",
             Self::NeverUsed => "never-used",
@@ -134,14 +149,33 @@ pub struct Contact {
     pub last_seen: Timestamp,
 }
 
-/// What is known of the legacy doors' use.
+/// What else than calls a report rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The first day of the window.
+    pub since: Day,
+    /// How many of the days asked about were watched.
+    pub watched_days: u16,
+    /// How many tokens have never had a value.
+    pub without_value: i64,
+    /// What the legacy API does now, if that is known.
+    pub state: Option<LegacyState>,
+}
+
+/// The use of the legacy API.
 #[derive(Clone, Debug)]
 pub struct LegacyReport {
-    /// Whether they are needed still.
+    /// Whether it is still in use.
     pub verdict: Verdict,
-    /// How many days were looked at.
+    /// The length of the window.
     pub days: ReportDays,
-    /// The verdict in a sentence.
+    /// How many of these days were watched.
+    pub watched_days: u16,
+    /// How many tokens have never had a value.
+    pub without_value: i64,
+    /// What the legacy API does now, if that is known.
+    pub state: Option<LegacyState>,
+    /// The verdict in sentences.
     pub message: String,
     /// Who has called within these days, the busiest first.
     pub talk_to: Vec<Contact>,
@@ -156,26 +190,108 @@ pub struct LegacyReport {
 impl LegacyReport {
     /// The report on `callers`, which are sorted, those seen last first; it shows `most` of them.
     #[must_use]
-    pub fn new(days: ReportDays, calls: BTreeMap<Day, u64>, mut callers: Vec<CallerUsage>, most: usize) -> Self {
+    pub fn new(
+        days: ReportDays,
+        circumstances: Circumstances,
+        calls: BTreeMap<Day, u64>,
+        callers: Vec<CallerUsage>,
+        most: usize,
+    ) -> Self {
+        let Circumstances {
+            since,
+            watched_days,
+            without_value,
+            state,
+        } = circumstances;
         let talk_to = contacts(&callers);
-        let verdict = match (callers.is_empty(), talk_to.is_empty()) {
-            (true, _) => Verdict::NeverUsed,
-            (false, true) => Verdict::Quiet,
-            (false, false) => Verdict::InUse,
-        };
-        let message = sentence(verdict, days, &calls, callers.first(), talk_to.first());
+        let last_call = callers.first().map(|caller| caller.last_seen);
         let more_callers = callers.len().saturating_sub(most);
-        callers.truncate(most);
-        Self {
-            verdict,
+        let mut report = Self {
+            verdict: Verdict::new(last_call, since, days, watched_days),
             days,
-            message,
+            watched_days,
+            without_value,
+            state,
+            message: String::new(),
             talk_to,
             callers,
             more_callers,
             calls,
-        }
+        };
+        report.message = report.sentences();
+        report.callers.truncate(most);
+        report
     }
+
+    /// Whether nothing is known that speaks against switching the legacy API off.
+    #[must_use]
+    pub const fn is_safe_to_switch_off(&self) -> bool {
+        matches!(self.verdict, Verdict::Quiet | Verdict::NeverUsed) && self.without_value == 0
+    }
+
+    fn sentences(&self) -> String {
+        let days = self.days.get();
+        let window = match days {
+            1 => "today".to_owned(),
+            days => format!("in the last {days} days"),
+        };
+        let state = self
+            .state
+            .map(|state| format!("The legacy API {state}. "))
+            .unwrap_or_default();
+        let watched = format!(
+            "the server watched on {} of the last {}",
+            self.watched_days,
+            count(days.into(), "day")
+        );
+        let last = self.callers.first().map(|last| {
+            let who = who(last.caller.actor.as_ref(), last.caller.client);
+            format!("at {} by {who}", last.last_seen)
+        });
+        let finding = match (self.verdict, last) {
+            (Verdict::InUse, Some(last)) => {
+                let busiest = self.talk_to.first().map(|busiest| {
+                    let who = who(busiest.actor.as_ref(), busiest.client);
+                    format!(" Contact {who} first.")
+                });
+                let calls = count(self.calls.values().sum(), "call");
+                format!(
+                    "{state}It is in use: {calls} {window}, the last {last}.{}",
+                    busiest.unwrap_or_default()
+                )
+            }
+            (Verdict::NotObservedYet, last) => {
+                let last = last.map(|last| format!(" The last known call was {last}."));
+                format!(
+                    "{state}It has not been observed for long enough: {watched}.{}",
+                    last.unwrap_or_default()
+                )
+            }
+            (_, Some(last)) => {
+                format!("{state}It is quiet: no call {window}, while {watched}; the last call was {last}.")
+            }
+            (_, None) => format!("{state}No call is known, while {watched}."),
+        };
+        let advice = if self.without_value > 0 {
+            let tokens = count(self.without_value.unsigned_abs(), "token");
+            let (have, them) = if self.without_value == 1 {
+                ("has", "it")
+            } else {
+                ("have", "them")
+            };
+            format!(" {tokens} {have} no value yet: rotate {them} before the legacy API is switched off.")
+        } else if self.is_safe_to_switch_off() && !self.state.is_some_and(LegacyState::is_off) {
+            " The legacy API can be switched off.".to_owned()
+        } else {
+            String::new()
+        };
+        finding + &advice
+    }
+}
+
+/// A number of things: `1 call`, `2 calls`.
+fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Those who have called lately, the busiest first.
@@ -201,60 +317,27 @@ fn contacts(callers: &[CallerUsage]) -> Vec<Contact> {
     contacts
 }
 
-fn sentence(
-    verdict: Verdict,
-    days: ReportDays,
-    calls: &BTreeMap<Day, u64>,
-    last: Option<&CallerUsage>,
-    busiest: Option<&Contact>,
-) -> String {
-    let window = match days.get() {
-        1 => "today".to_owned(),
-        days => format!("in the last {days} days"),
-    };
-    let Some(last) = last else {
-        return format!("No call of a legacy door is known, {window} or before: they can be closed.");
-    };
-    let who = who(last.caller.actor.as_ref(), last.caller.client);
-    match (verdict, busiest) {
-        (Verdict::InUse, Some(busiest)) => {
-            let calls = match calls.values().sum() {
-                1_u64 => "1 call".to_owned(),
-                count => format!("{count} calls"),
-            };
-            format!(
-                "The legacy doors are in use: {calls} {window}, the last at {} by {who}; talk to {} first.",
-                last.last_seen,
-                self::who(busiest.actor.as_ref(), busiest.client)
-            )
-        }
-        _ => format!(
-            "The legacy doors are quiet: no call {window}; the last was at {} by {who}.",
-            last.last_seen
-        ),
-    }
-}
-
-/// Who that is, in words.
+/// A caller in words.
 fn who(actor: Option<&Actor>, client: CallerAddress) -> String {
     let name = match actor {
-        None => "somebody unknown".to_owned(),
+        None => "an unauthenticated caller".to_owned(),
         Some(Actor { id, kind }) => match kind {
-            ActorKind::User => format!("the admin {id}"),
-            ActorKind::ApiToken => format!("the token {id}"),
+            ActorKind::User => format!("admin {id}"),
+            ActorKind::ApiToken => format!("token {id}"),
             ActorKind::System => id.clone(),
         },
     };
     match client {
         CallerAddress::Known(address) => format!("{name} from {address}"),
         CallerAddress::Unknown => format!("{name} from an unknown address"),
-        CallerAddress::Any => "one of those who are too many to be told apart".to_owned(),
+        CallerAddress::Any => "one of the callers beyond the limit, who are not told apart".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::legacy_phase::LegacyMode;
 
     #[test]
     fn a_window_ends_today() {
@@ -289,9 +372,118 @@ mod tests {
         let callers = (0..24)
             .map(|number| usage(number, u64::from(number % 12 % 11)))
             .collect();
-        let report = LegacyReport::new(ReportDays::default(), BTreeMap::new(), callers, 5);
+        let report = LegacyReport::new(
+            ReportDays::default(),
+            circumstances(0, 0, None),
+            BTreeMap::new(),
+            callers,
+            5,
+        );
         assert_eq!((report.callers.len(), report.more_callers), (5, 19));
         let counts: Vec<_> = report.talk_to.iter().map(|contact| contact.count).collect();
         assert_eq!(counts, [20, 18, 16, 14, 12, 10, 8, 6, 4, 2]);
+    }
+
+    fn circumstances(watched_days: u16, without_value: i64, state: Option<LegacyState>) -> Circumstances {
+        Circumstances {
+            since: Day::from_number(20_000 - 29),
+            watched_days,
+            without_value,
+            state,
+        }
+    }
+
+    /// The verdict, and what it says; `ago` is how many days ago the last call was.
+    fn told(ago: Option<i64>, circumstances: Circumstances) -> (Verdict, bool, String) {
+        let caller = ago.map(|ago| {
+            let at = Timestamp::from_micros(Day::from_number(20_000 - ago).micros()).unwrap();
+            let recent = u64::from(ago < 30);
+            let caller = LegacyCaller {
+                prefix: "/rest/agent/1.0".to_owned(),
+                method: "GET".to_owned(),
+                actor: None,
+                client: CallerAddress::Known(std::net::Ipv4Addr::LOCALHOST.into()),
+                user_agent: String::new(),
+            };
+            CallerUsage {
+                recent,
+                ..CallerUsage::new(caller, at, at, 1)
+            }
+        });
+        let calls = caller.iter().filter(|caller| caller.recent > 0);
+        let calls = calls.map(|caller| (caller.last_seen.day(), 1)).collect();
+        let report = LegacyReport::new(
+            ReportDays::default(),
+            circumstances,
+            calls,
+            caller.into_iter().collect(),
+            5,
+        );
+        (report.verdict, report.is_safe_to_switch_off(), report.message)
+    }
+
+    #[test]
+    fn the_verdict_waits_for_the_days_asked_about() {
+        let on = Some(LegacyState::Mode(LegacyMode::On));
+        for (ago, watched, verdict) in [
+            (None, 0, Verdict::NotObservedYet),
+            (None, 29, Verdict::NotObservedYet),
+            (None, 30, Verdict::NeverUsed),
+            (Some(0), 0, Verdict::InUse),
+            (Some(29), 30, Verdict::InUse),
+            (Some(30), 29, Verdict::NotObservedYet),
+            (Some(30), 30, Verdict::Quiet),
+        ] {
+            let (found, is_safe, message) = told(ago, circumstances(watched, 0, on));
+            assert_eq!(found, verdict, "{ago:?}, {watched}: {message}");
+            let advises = message.contains("can be switched off");
+            assert_eq!(
+                (is_safe, advises),
+                (watched == 30 && verdict != Verdict::InUse, is_safe),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn switching_off_is_never_advised_while_tokens_have_no_value() {
+        for ago in [None, Some(0), Some(30)] {
+            for watched in [0, 30] {
+                let (_, is_safe, message) = told(ago, circumstances(watched, 1498, None));
+                assert!(!is_safe && !message.contains("can be"), "{message}");
+                assert!(
+                    message.ends_with(
+                        " 1498 tokens have no value yet: rotate them before the legacy API is switched off."
+                    ),
+                    "{message}"
+                );
+            }
+        }
+        let (_, _, message) = told(None, circumstances(30, 1, None));
+        assert!(message.ends_with(" 1 token has no value yet: rotate it before the legacy API is switched off."));
+    }
+
+    #[test]
+    fn the_message_names_the_state_of_the_legacy_api() {
+        let until = Timestamp::parse("time", "2030-01-01T09:15:00Z").unwrap();
+        for (state, message) in [
+            (
+                LegacyState::Brownout(until),
+                "The legacy API is closed by a brownout until 2030-01-01T09:15:00Z. No call is known, while the server watched on 30 \
+                 of the last 30 days. The legacy API can be switched off.",
+            ),
+            (
+                LegacyState::Mode(LegacyMode::Off),
+                "The legacy API is off. No call is known, while the server watched on 30 of the last 30 days.",
+            ),
+        ] {
+            assert_eq!(told(None, circumstances(30, 0, Some(state))).2, message);
+        }
+        let read_only = Some(LegacyState::Mode(LegacyMode::ReadOnly));
+        assert_eq!(
+            told(Some(0), circumstances(2, 0, read_only)).2,
+            "The legacy API is read-only. It is in use: 1 call in the last 30 days, the last at 2024-10-04T00:00:00Z by an \
+             unauthenticated caller from 127.0.0.1. Contact an unauthenticated caller from 127.0.0.1 first."
+        );
     }
 }

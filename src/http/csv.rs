@@ -8,18 +8,18 @@ pub fn line<const N: usize>(cells: [&str; N]) -> String {
     cells.map(cell).join(",") + "\r\n"
 }
 
-/// A cell, quoted where it must be, and with an apostrophe before what a spreadsheet would take for a formula: clients choose their user
-/// agents, and the names of tokens.
+/// What a spreadsheet takes for the start of a formula, or of another cell that may hold one. Full-width signs count as the narrow ones
+/// where Korean, Chinese or Japanese is set.
+const FORMULA_STARTS: [char; 12] = ['=', '+', '-', '@', ';', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+/// A cell, quoted where it must be, with an apostrophe before what would be a formula: clients choose their user agents and the names of
+/// tokens. Semicolons and tabs separate cells in some spreadsheets.
 fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        "'"
-    } else {
-        ""
-    };
-    if text.contains([',', '"', '\r', '\n']) {
+    let guard = if text.starts_with(FORMULA_STARTS) { "'" } else { "" };
+    if !guard.is_empty() || text.contains([',', ';', '\t', '"', '\r', '\n']) {
         format!("\"{guard}{}\"", text.replace('"', "\"\""))
     } else {
-        format!("{guard}{text}")
+        text.to_owned()
     }
 }
 
@@ -36,14 +36,23 @@ mod tests {
             ("a,b", "\"a,b\""),
             ("say \"x\"", "\"say \"\"x\"\"\""),
             ("a\nb", "\"a\nb\""),
-            ("=1+1", "'=1+1"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
+            ("=1+1", "\"'=1+1\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("-", "\"'-\""),
             ("@sum(a,b)", "\"'@sum(a,b)\""),
-            ("\tx", "'\tx"),
+            ("\tx", "\"'\tx\""),
+            ("\rx", "\"'\rx\""),
+            (";=1+1", "\"';=1+1\""),
+            ("a;=1+1", "\"a;=1+1\""),
+            ("a\tb", "\"a\tb\""),
+            ("＝1", "\"'＝1\""),
+            ("＋1", "\"'＋1\""),
+            ("－1", "\"'－1\""),
+            ("＠x", "\"'＠x\""),
         ] {
             assert_eq!(cell(text), written, "{text:?}");
         }
-        assert_eq!(line(["a", "=b", "c,d"]), "a,'=b,\"c,d\"\r\n");
+        assert_eq!(line(["a", "=b", "c,d"]), "a,\"'=b\",\"c,d\"\r\n");
     }
 }

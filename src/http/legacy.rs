@@ -2,7 +2,6 @@
 
 mod answer;
 pub mod list;
-mod phase;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,6 @@ use crate::{
     },
 };
 pub use answer::{answer, finish_response};
-pub use phase::{LegacyMode, Phase};
 
 /// The legacy door that a request came through: the prefix that its path begins with, after the context path.
 #[derive(Clone, Copy, Debug)]

@@ -32,7 +32,7 @@ pub struct ReportQuery {
 
 /// `GET /legacy-usage`: whether the legacy doors can be closed, and who uses them.
 #[utoipa::path(
-    get, path = "/legacy-usage", tag = "Operations", operation_id = "legacyUsage", summary = "Say who still uses the legacy doors",
+    get, path = "/legacy-usage", tag = "Operations", operation_id = "legacyUsage", summary = "Report who still uses the legacy API",
     params(ReportQuery),
     responses((status = 200, description = "Who uses them; as CSV, one line for each caller", content(
         (LegacyUsageReport = "application/json"),
@@ -48,15 +48,17 @@ pub async fn legacy_usage(
     let form = preferred(&request, &["application/json", CSV])?;
     let days = query.days.map(|days| ReportDays::parse(&days)).transpose()?;
     let days = days.unwrap_or_default();
-    let service = &state(&request)?.service;
+    let state = state(&request)?;
+    let service = &state.service;
+    let phase = state.config.legacy.state(service.now());
     let mut response = HttpResponse::Ok();
     response.insert_header((header::VARY, HeaderValue::from_static("accept")));
     if form == CSV {
-        let usage = service.legacy_usage(&call, days, usize::MAX).await?;
+        let usage = service.legacy_usage(&call, days, usize::MAX, Some(phase)).await?;
         return Ok(response
             .content_type(http::csv::CONTENT_TYPE)
             .body(csv::callers(&usage.report)));
     }
-    let usage = service.legacy_usage(&call, days, MOST_CALLERS).await?;
+    let usage = service.legacy_usage(&call, days, MOST_CALLERS, Some(phase)).await?;
     Ok(response.json(LegacyUsageReport::from(&usage)))
 }

@@ -12,13 +12,14 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::{
-    LEGACY_PREFIXES,
-    error::Failure,
-    extract::state,
-    legacy::{LegacyMode, Phase, Prefix},
+use super::{LEGACY_PREFIXES, error::Failure, extract::state, legacy::Prefix};
+use crate::{
+    domain::{
+        actor::Door,
+        legacy_phase::{LegacyMode, Phase},
+    },
+    service::Error,
 };
-use crate::{domain::actor::Door, service::Error};
 
 /// The upper bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 16] = [

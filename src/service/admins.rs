@@ -12,10 +12,11 @@ use crate::{
         audit::Action,
         caller::{Call, Caller},
         name::AdminName,
+        page::PageSize,
     },
     store::{
         AnyConnection, StoreError,
-        admins::{self, AdminEntry},
+        admins::{self, AdminPage},
     },
 };
 
@@ -95,12 +96,34 @@ impl Service {
         self.change_within(self.store.patience(), call, lock, work).await
     }
 
-    /// Every admin, by name.
+    /// Returns the admins whose names come after `after`, at most `size` of them.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn list_admins(&self) -> Result<Vec<AdminEntry>, Error> {
-        Ok(self.store.read(admins::list).await?)
+    /// The store fails.
+    pub async fn list_admins(&self, after: Option<AdminName>, size: PageSize) -> Result<AdminPage, Error> {
+        let page = self.store.read(move |conn| admins::page(conn, after.as_ref(), size));
+        Ok(page.await?)
+    }
+
+    /// Whether there is any admin.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn has_admins(&self) -> Result<bool, Error> {
+        Ok(!self.list_admins(None, PageSize::default()).await?.admins.is_empty())
+    }
+
+    /// Whether this admin is the last one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such admin.
+    pub async fn is_last_admin(&self, name: AdminName) -> Result<bool, Error> {
+        self.store
+            .read(move |conn| {
+                admins::find(conn, &name)?.ok_or(Error::NotFound("admin"))?;
+                Ok(!admins::has_other(conn, &name)?)
+            })
+            .await
     }
 
     /// Makes an admin if there is none: of that name, with that password or a made-up one.
@@ -108,7 +131,7 @@ impl Service {
     /// # Errors
     /// When the store fails.
     pub async fn ensure_admin(&self, name: AdminName, password: Option<Password>) -> Result<Option<FirstAdmin>, Error> {
-        if !self.list_admins().await?.is_empty() {
+        if self.has_admins().await? {
             return Ok(None);
         }
         let (chosen, made_up_password) = if let Some(chosen) = password {

@@ -9,10 +9,11 @@ use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily,
 };
 
-use super::{Error, Refusal, Service};
+use super::{Error, Refusal, Service, legacy_usage::watched_days};
 use crate::{
     domain::{
         clock::Timestamp,
+        legacy_report::{ReportDays, Verdict},
         page::{TokenFilter, TokenState},
     },
     store::{Store, legacy_usage, tokens},
@@ -41,6 +42,8 @@ pub struct Figures {
     most_connections: IntGauge,
     waiting: IntGauge,
     legacy_last: IntGaugeVec,
+    legacy_watched_days: IntGauge,
+    legacy_verdict: IntGaugeVec,
     last_count: Mutex<Option<LastCount>>,
 }
 
@@ -153,6 +156,20 @@ impl Figures {
                     &["prefix"],
                 )?,
             )?,
+            legacy_watched_days: gauge(
+                "tokenbridge_legacy_watched_days",
+                "How many of the last 30 days a server has watched the legacy API",
+            )?,
+            legacy_verdict: registered(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "tokenbridge_legacy_verdict",
+                        "1 for the verdict of the legacy report on the last 30 days, 0 for the others; absent while it is not known",
+                    ),
+                    &["verdict"],
+                )?,
+            )?,
             last_count: Mutex::new(None),
             registry,
         };
@@ -259,9 +276,25 @@ impl Service {
 
 /// Counts the tokens, and looks when the legacy doors were used last, perhaps through another server.
 async fn count(figures: Arc<Figures>, store: Store, now: Timestamp) {
-    let calls = store.read(legacy_usage::last_calls).await;
-    for (prefix, at) in calls.into_iter().flatten() {
-        figures.legacy_called(&prefix, at);
+    let days = ReportDays::default();
+    let known = store
+        .read(move |conn| {
+            let watched = watched_days(conn, days, now)?;
+            Ok::<_, Error>((legacy_usage::last_calls(conn)?, watched))
+        })
+        .await;
+    figures.legacy_verdict.reset();
+    if let Ok((calls, watched)) = known {
+        for (prefix, at) in &calls {
+            figures.legacy_called(prefix, *at);
+        }
+        let last = calls.into_iter().map(|(_, at)| at).max();
+        figures.legacy_watched_days.set(watched.into());
+        let verdict = Verdict::new(last, days.since(now.day()), days, watched);
+        for one in Verdict::ALL {
+            let gauge = figures.legacy_verdict.with_label_values(&[one.name()]);
+            gauge.set((one == verdict).into());
+        }
     }
     let counts = store
         .read(move |conn| {

@@ -13,13 +13,14 @@ use crate::{
         actor::{Actor, ActorKind, Door, Origin},
         audit::{Action, AuditEvent},
         caller::Call,
-        clock::Day,
-        legacy_report::{CallerUsage, LegacyReport, ReportDays},
+        clock::{Day, Timestamp},
+        legacy_phase::LegacyState,
+        legacy_report::{CallerUsage, Circumstances, LegacyReport, ReportDays},
         legacy_usage::{Calls, KEPT_DAYS, LegacyCaller},
         page::{Cursor, PageSize, TokenFilter, TokenState},
         token::Token,
     },
-    store::{AnyConnection, StoreError, audit, legacy_usage, tokens},
+    store::{AnyConnection, StoreError, audit, legacy_usage, legacy_watch, tokens},
 };
 
 /// How many batches of old calls are removed before something else is written.
@@ -30,9 +31,7 @@ const BATCHES_AT_ONCE: usize = 10;
 pub struct LegacyUsage {
     /// Who uses them.
     pub report: LegacyReport,
-    /// How many tokens have never had a value.
-    pub without_value: i64,
-    /// The first 100 of them.
+    /// The first 100 of the tokens that have never had a value.
     pub tokens_without_value: Vec<Token>,
 }
 
@@ -53,11 +52,18 @@ impl Service {
         self.unwritten.called(caller, now);
     }
 
-    /// Who has used the legacy doors, above all on the last `days`, with `most` of the callers; and which tokens have no value yet.
+    /// Reports who has used the legacy API, above all on the last `days`, with `most` of the callers; and which tokens have no value
+    /// yet. Without a `state` it is the one that the server which started last has recorded.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token that may not read tokens.
-    pub async fn legacy_usage(&self, call: &Call, days: ReportDays, most: usize) -> Result<LegacyUsage, Error> {
+    pub async fn legacy_usage(
+        &self,
+        call: &Call,
+        days: ReportDays,
+        most: usize,
+        state: Option<LegacyState>,
+    ) -> Result<LegacyUsage, Error> {
         let filter = TokenFilter {
             state: Some(TokenState::Legacy),
             ..TokenFilter::default()
@@ -69,17 +75,28 @@ impl Service {
         let now = self.clock.now();
         let since = days.since(now.day());
         let (unwritten, _not_written_meanwhile) = self.unwritten.legacy_calls().await;
-        let (report, without_value) = self
+        let report = self
             .store
             .read(move |conn| {
                 let (callers, calls) = usage(conn, unwritten.into_sorted(), since, most)?;
-                let report = LegacyReport::new(days, calls, callers, most);
-                Ok::<_, Error>((report, tokens::count(conn, &filter, now)?))
+                let recorded = |conn: &mut AnyConnection| {
+                    let details = audit::last_details(conn, Action::LegacyPhase)?;
+                    Ok::<_, Error>(details.and_then(|details| LegacyState::of_details(&details, now)))
+                };
+                let circumstances = Circumstances {
+                    since,
+                    watched_days: watched_days(conn, days, now)?,
+                    without_value: tokens::count(conn, &filter, now)?,
+                    state: match state {
+                        Some(state) => Some(state),
+                        None => recorded(conn)?,
+                    },
+                };
+                Ok::<_, Error>(LegacyReport::new(days, circumstances, calls, callers, most))
             })
             .await?;
         Ok(LegacyUsage {
             report,
-            without_value,
             tokens_without_value: page.tokens,
         })
     }
@@ -120,7 +137,10 @@ impl Service {
         for _ in 0..BATCHES_AT_ONCE {
             let more = self
                 .store
-                .write(move |conn| legacy_usage::forget_before(conn, first))
+                .write(move |conn| {
+                    legacy_watch::forget_before(conn, first)?;
+                    legacy_usage::forget_before(conn, first)
+                })
                 .await?;
             if !more {
                 self.forgotten.0.store(first.number(), Ordering::Relaxed);
@@ -129,6 +149,16 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Counts those of the last `days` days on which a server watched.
+///
+/// # Errors
+/// The store fails.
+pub fn watched_days(conn: &mut AnyConnection, days: ReportDays, now: Timestamp) -> Result<u16, StoreError> {
+    // The first of the periods of 24 hours begins within the day before the first day of the window.
+    let first = now.day().before(days.get());
+    Ok(legacy_watch::since(conn, first)?.count_days(days.get(), now))
 }
 
 /// Every caller, those seen last first, and the calls by day since then. Only the first `most` callers have days of their own, so that

@@ -11,6 +11,7 @@ use crate::domain::{
     admin::{Admin, PasswordHash},
     clock::Timestamp,
     name::AdminName,
+    page::PageSize,
 };
 
 /// An admin as a list shows them.
@@ -70,25 +71,53 @@ fn of_row(name: &AdminName, phc: String) -> Admin {
     }
 }
 
-/// Every admin, by name.
+/// A page of admins, by name.
+#[derive(Clone, Debug)]
+pub struct AdminPage {
+    /// The admins.
+    pub admins: Vec<AdminEntry>,
+    /// The name after which the next page starts, if there is one.
+    pub next: Option<AdminName>,
+}
+
+/// Returns the admins whose names come after `after`, at most `size` of them.
 ///
 /// # Errors
-/// When the store fails.
-pub fn list(conn: &mut AnyConnection) -> Result<Vec<AdminEntry>, StoreError> {
+/// The store fails.
+pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize) -> Result<AdminPage, StoreError> {
     let rows: Vec<(String, i64, Option<i64>)> = admins::table
+        .filter(admins::name.gt(after.map_or("", AdminName::as_str)))
         .order(admins::name.asc())
         .select((admins::name, admins::created_at, admins::password_changed_at))
+        .limit(i64::try_from(size.get() + 1).unwrap_or(i64::MAX))
         .load(conn)?;
+    let has_more = rows.len() > size.get();
     let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
-    rows.into_iter()
-        .map(|(name, created_at, password_changed_at)| {
-            Ok(AdminEntry {
-                name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
-                created_at: time(created_at)?,
-                password_changed_at: password_changed_at.map(time).transpose()?,
-            })
+    let entry = |(name, created_at, password_changed_at): (String, _, Option<_>)| {
+        Ok::<_, StoreError>(AdminEntry {
+            name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
+            created_at: time(created_at)?,
+            password_changed_at: password_changed_at.map(time).transpose()?,
         })
-        .collect()
+    };
+    let admins = rows
+        .into_iter()
+        .take(size.get())
+        .map(entry)
+        .collect::<Result<Vec<_>, _>>()?;
+    let next = admins.last().filter(|_| has_more).map(|last| last.name.clone());
+    Ok(AdminPage { admins, next })
+}
+
+/// Whether there is an admin other than this one.
+///
+/// # Errors
+/// The store fails.
+pub fn has_other(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
+    let others = admins::table
+        .filter(admins::name.ne(name.as_str()))
+        .select(admins::name);
+    Ok(others.first::<String>(conn).optional()?.is_some())
 }
 
 /// How many admins there are; no other transaction can change or remove one until this one ends.

@@ -84,17 +84,24 @@ pub fn record_news(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), S
     if let AnyConnection::Postgres(conn) = conn {
         conn.batch_execute(POSTGRES_LOCK)?;
     }
+    if last_details(conn, event.action)?.as_ref() == Some(&event.details) {
+        return Ok(());
+    }
+    record(conn, std::slice::from_ref(event))
+}
+
+/// Returns the details of the last event of an action, by number.
+///
+/// # Errors
+/// The store fails.
+pub fn last_details(conn: &mut AnyConnection, action: Action) -> Result<Option<serde_json::Value>, StoreError> {
     let last: Option<String> = audit_events::table
-        .filter(audit_events::action.eq(event.action.name()))
+        .filter(audit_events::action.eq(action.name()))
         .order(audit_events::seq.desc())
         .select(audit_events::details)
         .first(conn)
         .optional()?;
-    let known = last.and_then(|details| serde_json::from_str(&details).ok());
-    if known.as_ref() == Some(&event.details) {
-        return Ok(());
-    }
-    record(conn, std::slice::from_ref(event))
+    Ok(last.and_then(|details| serde_json::from_str(&details).ok()))
 }
 
 /// The events behind `after` that pass `filter`.

@@ -64,7 +64,7 @@ pub fn record(conn: &mut AnyConnection, calls: &[(LegacyCaller, Calls)], bounds:
 }
 
 /// Waits until no other transaction writes here. SQLite has one writer anyway.
-fn take_turn(conn: &mut AnyConnection) -> Result<(), StoreError> {
+pub(super) fn take_turn(conn: &mut AnyConnection) -> Result<(), StoreError> {
     if let AnyConnection::Postgres(conn) = conn {
         conn.batch_execute(POSTGRES_LOCK)?;
     }

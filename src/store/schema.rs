@@ -55,6 +55,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    legacy_watch (day) {
+        day -> BigInt,
+        hours -> BigInt,
+    }
+}
+
+diesel::table! {
     revision (id) {
         id -> BigInt,
         value -> BigInt,
@@ -101,6 +108,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     grace_values,
     legacy_callers,
     legacy_calls,
+    legacy_watch,
     revision,
     sessions,
     tokens,

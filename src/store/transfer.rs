@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
-    schema::{admins, audit_events, grace_values, legacy_callers, legacy_calls, revision, tokens},
+    schema::{admins, audit_events, grace_values, legacy_callers, legacy_calls, legacy_watch, revision, tokens},
     tokens::TokenRow,
 };
 
@@ -32,6 +32,8 @@ pub struct Contents {
     pub legacy_callers: u64,
     /// Days on which they called.
     pub legacy_calls: u64,
+    /// Days on which servers watched the legacy API.
+    pub legacy_watch: u64,
     /// The SHA-256 of every row, in hexadecimal digits.
     pub digest: String,
 }
@@ -73,7 +75,7 @@ pub fn transfer(
     if let AnyConnection::Postgres(conn) = to {
         // Nobody else writes until the move has ended. Before the first look, or it would be at something that changes.
         conn.batch_execute(
-            "LOCK TABLE tokens, grace_values, admins, audit_events, legacy_callers, legacy_calls, revision IN EXCLUSIVE MODE",
+            "LOCK TABLE tokens, grace_values, admins, audit_events, legacy_callers, legacy_calls, legacy_watch, revision IN EXCLUSIVE MODE",
         )?;
     }
     let outcome = transfer_rows(from, to, &mut moved);
@@ -106,6 +108,7 @@ fn transfer_rows(
         "audit_events",
         "legacy_calls",
         "legacy_callers",
+        "legacy_watch",
     ] {
         to.batch_execute(&format!("DELETE FROM {table}"))?;
     }
@@ -120,6 +123,7 @@ fn transfer_rows(
     AuditEventRow::move_all(from, to, &mut step)?;
     LegacyCallerRow::move_all(from, to, &mut step)?;
     LegacyCallsRow::move_all(from, to, &mut step)?;
+    LegacyWatchRow::move_all(from, to, &mut step)?;
     let contents = contents(to)?;
     if contents != self::contents(from)? {
         return Err(TransferError::Different);
@@ -141,6 +145,7 @@ pub fn contents(conn: &mut AnyConnection) -> Result<Contents, TransferError> {
         audit_events: AuditEventRow::digest_all(conn, &mut digest, u64::MAX)?,
         legacy_callers: LegacyCallerRow::digest_all(conn, &mut digest, u64::MAX)?,
         legacy_calls: LegacyCallsRow::digest_all(conn, &mut digest, u64::MAX)?,
+        legacy_watch: LegacyWatchRow::digest_all(conn, &mut digest, u64::MAX)?,
         digest: String::new(),
     };
     let bytes: [u8; 32] = digest.finalize().into();
@@ -162,6 +167,7 @@ pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
         audit_events::table.count().get_result(conn)?,
         legacy_callers::table.count().get_result(conn)?,
         legacy_calls::table.count().get_result(conn)?,
+        legacy_watch::table.count().get_result(conn)?,
     ];
     Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
 }
@@ -272,6 +278,7 @@ row!(GraceValueRow of grace_values by value_hash);
 row!(AdminRow of admins by name);
 row!(AuditEventRow of audit_events by seq);
 row!(LegacyCallerRow of legacy_callers by seq);
+row!(LegacyWatchRow of legacy_watch by day);
 row!(LegacyCallsRow of legacy_calls in (legacy_calls::caller_seq.asc(), legacy_calls::day.asc()), row =>
     legacy_calls::caller_seq.gt(row.caller_seq)
         .or(legacy_calls::caller_seq.eq(row.caller_seq).and(legacy_calls::day.gt(row.day))));
@@ -328,4 +335,11 @@ struct LegacyCallsRow {
     caller_seq: i64,
     day: i64,
     calls: i64,
+}
+
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = legacy_watch)]
+struct LegacyWatchRow {
+    day: i64,
+    hours: i64,
 }

@@ -43,6 +43,7 @@ tests![
     names_are_shown_as_they_are,
     a_name_confirms_however_many_blanks_a_page_shows,
     admins_are_added_changed_and_removed,
+    admins_are_shown_page_by_page,
     the_audit_page_filters_and_downloads,
     the_legacy_page_gives_a_verdict,
     it_speaks_korean,
@@ -1023,6 +1024,40 @@ fn admins_are_added_changed_and_removed(lab: &Lab) {
     remove_last(&browser, &query);
 }
 
+fn admins_are_shown_page_by_page(lab: &Lab) {
+    let rows: Vec<String> = (0..10_000)
+        .map(|number| format!("('user {number:05}', 'x', 0)"))
+        .collect();
+    lab.store.execute(&format!(
+        "INSERT INTO admins (name, password_hash, created_at) VALUES {}",
+        rows.join(",")
+    ));
+    let app = lab.app();
+    let browser = Browser::signed_in(&app);
+    let (mut path, mut seen, mut pages) = ("/admins".to_owned(), Vec::new(), 0);
+    // Far enough to tell that each page goes on where the last one ended.
+    while pages < 3 {
+        let page = browser.get(&path).expect(200);
+        assert!(page.text.len() < 100_000, "{}", page.text.len());
+        let names = page.text.split("scope=\"row\" class=\"name\">").skip(1);
+        seen.extend(names.map(|rest| rest.split(['<', '\n']).next().unwrap().trim().to_owned()));
+        path = next_page(&page).unwrap();
+        pages += 1;
+    }
+    let expected = ["admin".to_owned()].into_iter();
+    let expected: Vec<_> = expected
+        .chain((0..299).map(|number| format!("user {number:05}")))
+        .collect();
+    assert_eq!(seen, expected);
+    let last = browser.get("/admins?after=user%2009990").expect(200);
+    assert!(last.text.contains("user 09999") && next_page(&last).is_none());
+    // Each of them is found, whatever page it is on.
+    browser.get("/admins/remove?name=user%2009999").expect(200);
+    browser.get("/admins/remove?name=user%20x").expect(404);
+    let listed = Program::new(&lab.store.url()).run(&["admin", "list"]);
+    assert_eq!(listed.out.lines().count(), 10_002);
+}
+
 fn admins_who_change_each_other_do_not_wait_for_each_other(lab: &Lab) {
     let app = lab.app();
     let browser = Browser::signed_in(&app);
@@ -1166,9 +1201,19 @@ fn the_legacy_page_gives_a_verdict(lab: &Lab) {
     let app = lab.app();
     let browser = Browser::signed_in(&app);
     let page = || browser.get("/legacy").expect(200).text;
+    let fresh = page();
+    assert!(fresh.contains("Not observed long enough") && fresh.contains("Days watched: 0 of the last 30."));
+    let watch = |from: i64| {
+        let rows: Vec<String> = (from - 30..=from).map(|day| format!("({day}, 16777215)")).collect();
+        lab.store.execute(&format!(
+            "DELETE FROM legacy_watch; INSERT INTO legacy_watch (day, hours) VALUES {}",
+            rows.join(",")
+        ));
+    };
+    watch(21_915);
     let never = page();
-    assert!(never.contains("Safe to switch off") && never.contains("No call of an old path is known."));
-    assert!(never.contains("Every token has a value.") && never.contains("The old paths are on."));
+    assert!(never.contains("Safe to switch off") && never.contains("No calls on record."));
+    assert!(never.contains("Every token has a value.") && never.contains("The legacy API is on."));
     app.new_legacy_token(&json!({ "name": "agent-1" }));
     for _ in 0..2 {
         app.send("GET", LEGACY, As::Admin, &[("user-agent", "Chef/18")], "")
@@ -1177,13 +1222,13 @@ fn the_legacy_page_gives_a_verdict(lab: &Lab) {
     let in_use = page();
     for part in [
         "Still in use",
-        "Calls in the last 30 days: 3, the last one just now. Talk to these first:",
+        "3 calls in the last 30 days, the last one just now. Contact these callers first:",
         "<li>admin from 127.0.0.1 (3×, the last time just now)</li>",
         "GET /rest/agent-config/1.0",
         "Chef/18",
         "<title>2030-01-01, calls: 3</title>",
         "<title>2029-12-03, calls: 0</title>",
-        "Tokens that only the old paths know: 1.",
+        "Tokens that have no value yet: 1.",
         "agent-1",
     ] {
         assert!(in_use.contains(part), "{part} in {in_use}");
@@ -1191,16 +1236,18 @@ fn the_legacy_page_gives_a_verdict(lab: &Lab) {
     assert_eq!(in_use.matches("<rect class=\"ground\"").count(), 30);
     lab.clock.advance(Duration::from_hours(31 * 24));
     browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
+    assert!(page().contains("Not observed long enough"));
+    watch(21_915 + 31);
     let quiet = page();
-    assert!(quiet.contains("Safe to switch off"));
-    assert!(quiet.contains("No call in the last 30 days. The last one was 1 month ago."));
+    assert!(quiet.contains("Some tokens have no value yet") && !quiet.contains("Safe to switch off"));
+    assert!(quiet.contains("No calls in the last 30 days. The last call was 1 month ago."));
     drop(browser);
     app.stop();
     let app = lab.app_with(&["--legacy", "read-only", "--legacy-sunset", "2031-01-01"]);
     let browser = Browser::signed_in(&app);
     let page = browser.get("/legacy").expect(200).text;
     assert!(
-        page.contains("The old paths are read-only. Their announced end is 2031-01-01 00:00:00 UTC."),
+        page.contains("The legacy API is read-only. Its announced end is 2031-01-01 00:00:00 UTC."),
         "{page}"
     );
 }

@@ -19,6 +19,9 @@ tests![
     refused_calls_are_counted_too,
     uuids_at_the_gate_are_counted,
     verdicts_before_between_and_after,
+    watched_hours_are_counted_over_restarts_and_servers,
+    the_state_is_that_of_the_moment_everywhere,
+    switching_off_is_not_advised_while_tokens_have_no_value,
     what_is_unwritten_is_shown_once,
     a_restart_and_a_second_server_lose_nothing,
     a_failed_flush_loses_nothing,
@@ -123,7 +126,7 @@ fn refused_calls_are_counted_too(lab: &Lab) {
     // Nobody has looked at their credentials.
     assert!(callers.iter().all(|caller| caller.get("actor").is_none()));
     assert!(string(&report["message"]).contains("5 calls in the last 30 days"));
-    assert!(string(&report["message"]).contains("somebody unknown from 127.0.0.1"));
+    assert!(string(&report["message"]).contains("an unauthenticated caller from 127.0.0.1"));
 }
 
 fn uuids_at_the_gate_are_counted(lab: &Lab) {
@@ -156,29 +159,50 @@ fn uuids_at_the_gate_are_counted(lab: &Lab) {
 fn verdicts_before_between_and_after(lab: &Lab) {
     let app = lab.app();
     let report = usage(&app);
-    assert_eq!(report["verdict"], "never-used");
+    assert_eq!(
+        (&report["verdict"], &report["watchedDays"]),
+        (&json!("not-observed-yet"), &json!(0))
+    );
     assert_eq!((&report["callers"], &report["calls"]), (&json!([]), &json!({})));
     assert_eq!(
         report["message"],
-        "No call of a legacy door is known, in the last 30 days or before: they can be closed."
+        "The legacy API is on. It has not been observed for long enough: the server watched on 0 of the last 30 days."
+    );
+    watch(lab, 30);
+    let report = usage(&app);
+    assert_eq!(
+        (&report["verdict"], &report["watchedDays"]),
+        (&json!("never-used"), &json!(30))
+    );
+    assert_eq!(
+        report["message"],
+        "The legacy API is on. No call is known, while the server watched on 30 of the last 30 days. The legacy API can be switched off."
+    );
+    let long = app.get(&format!("{USAGE}?days=31"), As::Admin).expect(200).json();
+    assert_eq!(
+        (&long["verdict"], &long["watchedDays"]),
+        (&json!("not-observed-yet"), &json!(30))
     );
     app.get(LEGACY, As::Admin).expect(200);
     let report = usage(&app);
     assert_eq!(report["verdict"], "in-use");
     assert_eq!(
         report["message"],
-        "The legacy doors are in use: 1 call in the last 30 days, the last at 2030-01-01T00:00:00Z by the admin admin from 127.0.0.1; \
-         talk to the admin admin from 127.0.0.1 first."
+        "The legacy API is on. It is in use: 1 call in the last 30 days, the last at 2030-01-01T00:00:00Z by admin admin from \
+         127.0.0.1. Contact admin admin from 127.0.0.1 first."
     );
     // The last day of the window, and the day after.
     lab.clock.advance(DAY * 29);
     assert_eq!(usage(&app)["verdict"], "in-use");
     lab.clock.advance(DAY);
+    assert_eq!(usage(&app)["verdict"], "not-observed-yet");
+    watch(lab, 31);
     let report = usage(&app);
     assert_eq!(report["verdict"], "quiet");
     assert_eq!(
         report["message"],
-        "The legacy doors are quiet: no call in the last 30 days; the last was at 2030-01-01T00:00:00Z by the admin admin from 127.0.0.1."
+        "The legacy API is on. It is quiet: no call in the last 30 days, while the server watched on 30 of the last 30 days; the last \
+         call was at 2030-01-01T00:00:00Z by admin admin from 127.0.0.1. The legacy API can be switched off."
     );
     assert_eq!((&report["talkTo"], &report["calls"]), (&json!([]), &json!({})));
     assert_eq!(
@@ -193,6 +217,112 @@ fn verdicts_before_between_and_after(lab: &Lab) {
         let answer = app.get(&format!("{USAGE}?{wrong}"), As::Admin).expect(400);
         assert!(answer.message().contains("day"), "{wrong}: {answer:?}");
     }
+}
+
+/// Makes servers have watched all the time for so many days.
+fn watch(lab: &Lab, days: i64) {
+    let today = tokenbridge::domain::clock::Clock::now(&*lab.clock).day().number();
+    let rows: Vec<String> = (today - days..=today)
+        .map(|day| format!("({day}, {})", (1 << 24) - 1))
+        .collect();
+    lab.store.execute(&format!(
+        "DELETE FROM legacy_watch; INSERT INTO legacy_watch (day, hours) VALUES {}",
+        rows.join(",")
+    ));
+}
+
+/// The watched days, and how many hours of each.
+fn watched(lab: &Lab) -> Vec<String> {
+    lab.store
+        .texts("SELECT CAST(day AS TEXT) || ' ' || CAST(hours AS TEXT) AS found FROM legacy_watch ORDER BY day")
+}
+
+fn watched_hours_are_counted_over_restarts_and_servers(lab: &Lab) {
+    let minute = Duration::from_mins(1);
+    let app = lab.app();
+    // Stops write, as flushes do: nothing is watched before both clocks have agreed for a minute.
+    app.stop();
+    assert_eq!(watched(lab), [""; 0]);
+    let apps = [lab.app(), lab.app()];
+    // The first flush of each takes the time.
+    for app in &apps {
+        app.get(LEGACY, As::Admin).expect(200);
+    }
+    eventually("both have flushed", || (stored_calls(lab) == ["2"]).then_some(()));
+    lab.clock.advance(minute);
+    for app in apps {
+        app.stop();
+    }
+    assert_eq!(watched(lab), ["21915 1"]);
+    // Another hour, another server, and a wall clock that jumps ten days ahead and back.
+    let app = lab.app();
+    app.get(LEGACY, As::Admin).expect(200);
+    eventually("it has flushed", || (stored_calls(lab) == ["3"]).then_some(()));
+    lab.clock.advance(Duration::from_hours(2));
+    eventually("the hour is written", || (watched(lab) == ["21915 5"]).then_some(()));
+    lab.clock.step_forward(DAY * 10);
+    app.get(LEGACY, As::Admin).expect(200);
+    eventually("it has flushed again", || (stored_calls(lab) == ["4"]).then_some(()));
+    app.stop();
+    assert_eq!(watched(lab), ["21915 5"]);
+}
+
+fn the_state_is_that_of_the_moment_everywhere(lab: &Lab) {
+    let program = Program::new(&lab.store.url());
+    let line = || program.run(&["legacy-usage"]).out.lines().last().unwrap().to_owned();
+    for (flags, phase, told) in [
+        (&[][..], json!({ "state": "on" }), "The legacy API is on. "),
+        (
+            &["--legacy", "read-only"],
+            json!({ "state": "read-only" }),
+            "The legacy API is read-only. ",
+        ),
+        (
+            &["--legacy", "off"],
+            json!({ "state": "off" }),
+            "The legacy API is off. ",
+        ),
+    ] {
+        let app = lab.app_with(flags);
+        let report = usage(&app);
+        assert_eq!(report["phase"], phase);
+        assert!(string(&report["message"]).starts_with(told), "{report}");
+        // The command line knows what the server that started last has recorded.
+        assert!(line().starts_with(told), "{}", line());
+        app.stop();
+    }
+    // Around the real time, which the command line has.
+    let brownouts = "2020-01-01T00:00Z/PT1H,2029-12-31T23:00Z/PT2H";
+    let app = lab.app_with(&["--legacy-brownout", brownouts]);
+    let report = usage(&app);
+    assert_eq!(
+        report["phase"],
+        json!({ "state": "brownout", "until": "2030-01-01T01:00:00Z" })
+    );
+    let told = "The legacy API is closed by a brownout until 2030-01-01T01:00:00Z. ";
+    assert!(string(&report["message"]).starts_with(told), "{report}");
+    lab.clock.advance(Duration::from_hours(1));
+    assert_eq!(usage(&app)["phase"], json!({ "state": "on" }));
+}
+
+fn switching_off_is_not_advised_while_tokens_have_no_value(lab: &Lab) {
+    let app = lab.app();
+    watch(lab, 30);
+    let program = Program::new(&lab.store.url());
+    let file = lab.store.directory.path().join("tokens.json");
+    let tokens: Vec<Value> = (0..15)
+        .map(|number| json!({ "uuid": format!("d0ea6653-05e2-4d51-9d89-6650000000{number:02}"), "name": "n", "read": true, "change": false }))
+        .collect();
+    std::fs::write(&file, json!(tokens).to_string()).unwrap();
+    assert_eq!(program.run(&["import", file.to_str().unwrap()]).code, 0);
+    let report = usage(&app);
+    assert_eq!(report["verdict"], "never-used");
+    let message = string(&report["message"]);
+    assert!(
+        message.ends_with(" 15 tokens have no value yet: rotate them before the legacy API is switched off."),
+        "{message}"
+    );
+    assert!(!message.contains("can be switched off"), "{message}");
 }
 
 /// While calls are counted and written all the time, each of them is in every report made after it, once.
@@ -373,8 +503,8 @@ fn only_admins_may_ask(lab: &Lab) {
     app.send("HEAD", USAGE, As::Admin, &[], "").expect(200);
     let refused = app.post(USAGE, As::Admin, &json!({})).expect(405);
     assert_eq!(refused.header("allow"), Some("GET, HEAD"));
-    // Asking is no use of a legacy door.
-    assert_eq!(usage(&app)["verdict"], "never-used");
+    // Asking is no use of the legacy API.
+    assert_eq!(usage(&app)["callers"], json!([]));
 }
 
 fn csv_is_for_spreadsheets(lab: &Lab) {
@@ -407,9 +537,9 @@ fn csv_is_for_spreadsheets(lab: &Lab) {
     lines.sort_unstable();
     let mut expected = [
         "\"'=HYPERLINK(\"\"http://x\"\",1)\"",
-        "'+1",
-        "'@SUM",
-        "'-1",
+        "\"'+1\"",
+        "\"'@SUM\"",
+        "\"'-1\"",
         "\"plain, \"\"quoted\"\"\"",
     ]
     .map(line);
@@ -457,7 +587,7 @@ fn the_command_line_shows_the_same(lab: &Lab) {
         (table.code, table.out.as_str()),
         (
             0,
-            "Every token has a value.\nNo call of a legacy door is known, in the last 30 days or before: they can be closed.\n"
+            "Every token has a value.\nIt has not been observed for long enough: the server watched on 0 of the last 30 days.\n"
         ),
         "{table:?}"
     );
@@ -479,7 +609,7 @@ fn the_command_line_shows_the_same(lab: &Lab) {
     );
     assert!(lines[3].starts_with("1 token has no value yet"), "{table:?}");
     assert!(
-        lines[4].starts_with("The legacy doors are in use: 2 calls in the last 7 days, "),
+        lines[4].starts_with("The legacy API is on. It is in use: 2 calls in the last 7 days, "),
         "{table:?}"
     );
     let json: Value = serde_json::from_str(&program.run(&["legacy-usage", "--output", "json"]).out).unwrap();
@@ -488,7 +618,10 @@ fn the_command_line_shows_the_same(lab: &Lab) {
         (&json!("in-use"), 2)
     );
     let csv = program.run(&["legacy-usage", "--output", "csv"]);
-    assert!(csv.out.contains(",'=curl,") && csv.out.lines().count() == 3, "{csv:?}");
+    assert!(
+        csv.out.contains(",\"'=curl\",") && csv.out.lines().count() == 3,
+        "{csv:?}"
+    );
     let wrong = program.run(&["legacy-usage", "--days", "401"]);
     assert!(wrong.code == 2 && wrong.err.contains("from 1 to 400"), "{wrong:?}");
 }
@@ -503,6 +636,14 @@ fn the_last_call_is_a_metric_that_survives_a_restart(lab: &Lab) {
     let app = lab.app();
     let prefix = "/rest/agent/1.0";
     assert_eq!(last(&app, prefix), None);
+    let metrics = app.get("/metrics", As::Nobody).expect(200).text;
+    for line in [
+        "tokenbridge_legacy_watched_days 0",
+        "tokenbridge_legacy_verdict{verdict=\"not-observed-yet\"} 1",
+        "tokenbridge_legacy_verdict{verdict=\"in-use\"} 0",
+    ] {
+        assert!(metrics.contains(&format!("{line}\n")), "{line} in {metrics}");
+    }
     app.get(LEGACY_PRE_15, As::Basic(ADMIN.0, "wrong")).expect(401);
     assert_eq!(last(&app, prefix).as_deref(), Some("1893456000"));
     lab.clock.advance(Duration::from_mins(1));
@@ -513,4 +654,9 @@ fn the_last_call_is_a_metric_that_survives_a_restart(lab: &Lab) {
     let app = lab.app();
     assert_eq!(last(&app, prefix).as_deref(), Some("1893456060"));
     assert_eq!(last(&app, "/rest/agent-config/1.0"), None);
+    let metrics = app.get("/metrics", As::Nobody).expect(200).text;
+    assert!(
+        metrics.contains("tokenbridge_legacy_verdict{verdict=\"in-use\"} 1\n"),
+        "{metrics}"
+    );
 }

@@ -103,6 +103,7 @@ const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
     backup::OF_FILES,
     connections::TESTS,
+    audit_events::OF_INDEXES,
     console::ON_SQLITE,
     faults::OF_FILES,
     graphql::OF_PAGES,

@@ -12,7 +12,7 @@ use super::{
     when::When,
 };
 use crate::{
-    domain::{admin::Password, name::AdminName},
+    domain::{admin::Password, name::AdminName, page::PageSize},
     http::{
         error::Failure,
         extract::{query::read_query, state},
@@ -34,6 +34,8 @@ struct ListPage {
     frame: Frame,
     notice: Option<&'static str>,
     rows: Vec<Row>,
+    first: Option<String>,
+    next: Option<String>,
     name: String,
     refusals: Vec<&'static str>,
 }
@@ -57,13 +59,14 @@ struct RemovalPage {
 }
 
 #[derive(Deserialize)]
-struct DoneQuery {
+struct ListQuery {
     done: Option<String>,
+    after: Option<String>,
 }
 
 /// `GET /console/admins`.
 pub async fn list(request: HttpRequest, SignedIn { frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
-    let query: DoneQuery = read_query(&request, &[&["done"]])?;
+    let query: ListQuery = read_query(&request, &[&["done", "after"]])?;
     let notice = match query.done.as_deref() {
         Some("added") => Some(frame.texts.done_admin_added),
         Some("password-changed") => Some(frame.texts.done_password_changed),
@@ -71,18 +74,24 @@ pub async fn list(request: HttpRequest, SignedIn { frame, .. }: SignedIn) -> Res
         _ => None,
     };
     let service = &state(&request)?.service;
-    page(&list_page(service, frame, notice, String::new(), Vec::new()).await?)
+    let after = query.after.map(AdminName::parse).transpose()?;
+    page(&list_page(service, frame, after, notice, String::new(), Vec::new()).await?)
 }
 
 async fn list_page(
     service: &Service,
     frame: Frame,
+    after: Option<AdminName>,
     notice: Option<&'static str>,
     name: String,
     refusals: Vec<&'static str>,
 ) -> Result<ListPage, Failure> {
-    let admins = service.list_admins().await?.into_iter();
-    let rows = admins.map(|admin| Row {
+    let first = after.as_ref().map(|_| format!("{}/admins", frame.base));
+    let admins = service.list_admins(after, PageSize::default()).await?;
+    let next = admins
+        .next
+        .map(|next| format!("{}/admins{}", frame.base, query_of(&[("after", next.as_str())])));
+    let rows = admins.admins.into_iter().map(|admin| Row {
         name: admin.name.as_str().to_owned(),
         added: frame.when(admin.created_at),
         password_changed: admin.password_changed_at.map(|time| frame.when(time)),
@@ -91,6 +100,8 @@ async fn list_page(
     });
     Ok(ListPage {
         rows: rows.collect(),
+        first,
+        next,
         notice,
         name,
         refusals,
@@ -127,7 +138,7 @@ pub async fn add(request: HttpRequest, Posted { who, mut fields }: Posted) -> Re
             (wrong.collect(), StatusCode::BAD_REQUEST)
         }
     };
-    page_with(status, &list_page(service, frame, None, written, refusals).await?)
+    page_with(status, &list_page(service, frame, None, None, written, refusals).await?)
 }
 
 #[derive(Deserialize)]
@@ -135,14 +146,12 @@ struct NameQuery {
     name: String,
 }
 
-/// The admin that a request names, if there is one.
-async fn named(request: &HttpRequest) -> Result<(AdminName, usize), Failure> {
+/// The admin that a request names, if there is one, and whether it is the last one.
+async fn named(request: &HttpRequest) -> Result<(AdminName, bool), Failure> {
     let query: NameQuery = read_query(request, &[&["name"]])?;
-    let admins = state(request)?.service.list_admins().await?;
-    let number = admins.len();
-    let found = admins.into_iter().find(|admin| admin.name.as_str() == query.name);
-    let found = found.ok_or(Error::NotFound("admin"))?;
-    Ok((found.name, number))
+    let name = AdminName::parse(query.name).map_err(|_| Error::NotFound("admin"))?;
+    let is_last = state(request)?.service.is_last_admin(name.clone()).await?;
+    Ok((name, is_last))
 }
 
 fn password_page(frame: Frame, name: &AdminName, refusals: Vec<&'static str>) -> PasswordPage {
@@ -179,8 +188,8 @@ pub async fn change_password(
 
 /// `GET /console/admins/remove?name=…`: asks whether an admin is to be removed.
 pub async fn removal_form(request: HttpRequest, SignedIn { frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
-    let (name, number) = named(&request).await?;
-    page(&removal_page(frame, &name, number == 1))
+    let (name, is_last) = named(&request).await?;
+    page(&removal_page(frame, &name, is_last))
 }
 
 fn removal_page(frame: Frame, name: &AdminName, is_last: bool) -> RemovalPage {

@@ -1,4 +1,4 @@
-//! The page that says whether the legacy doors can be closed.
+//! The page that tells whether the legacy API can be switched off.
 
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -14,11 +14,12 @@ use super::{
 use crate::{
     domain::{
         actor::Actor,
+        legacy_phase::{LegacyMode, LegacyState},
         legacy_report::{CallerUsage, Contact, LegacyReport, ReportDays, Verdict},
         legacy_usage::{CallerAddress, LegacyCaller},
         token::Token,
     },
-    http::{error::Failure, extract::state, legacy::LegacyMode},
+    http::{error::Failure, extract::state},
 };
 
 /// How many callers are shown.
@@ -29,9 +30,11 @@ const MOST_CALLERS: usize = 100;
 struct LegacyPage {
     frame: Frame,
     safe: bool,
+    heading: &'static str,
     verdict: String,
+    watched: String,
     contacts: Vec<String>,
-    mode: &'static str,
+    mode: String,
     sunset: Option<String>,
     chart: Chart,
     rows: Vec<Row>,
@@ -58,25 +61,40 @@ struct TokenRow {
 pub async fn page(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
     let state = state(&request)?;
     let days = ReportDays::default();
-    let usage = state.service.legacy_usage(&call, days, MOST_CALLERS).await?;
-    let (report, texts, phase) = (&usage.report, frame.texts, &state.config.legacy);
+    let (texts, phase) = (frame.texts, &state.config.legacy);
+    let now = phase.state(state.service.now());
+    let usage = state.service.legacy_usage(&call, days, MOST_CALLERS, Some(now)).await?;
+    let report = &usage.report;
     answer_page(&LegacyPage {
-        safe: report.verdict != Verdict::InUse,
+        safe: report.is_safe_to_switch_off(),
+        heading: heading(report, now, texts),
+        watched: fill(texts.watched, [&report.watched_days, &days.get()]),
         verdict: verdict(report, &frame),
         contacts: report.talk_to.iter().map(|one| contact(one, &frame)).collect(),
-        mode: match phase.mode {
-            LegacyMode::On => texts.mode_on,
-            LegacyMode::ReadOnly => texts.mode_read_only,
-            LegacyMode::Off => texts.mode_off,
+        mode: match now {
+            LegacyState::Mode(LegacyMode::On) => texts.mode_on.to_owned(),
+            LegacyState::Mode(LegacyMode::ReadOnly) => texts.mode_read_only.to_owned(),
+            LegacyState::Mode(LegacyMode::Off) => texts.mode_off.to_owned(),
+            LegacyState::Brownout(end) => fill(texts.mode_brownout, [&super::when::exact(end)]),
         },
         sunset: phase.sunset.map(|time| fill(texts.sunset, [&super::when::exact(time)])),
         chart: Chart::new(&report.calls, frame.now.day(), days.get(), texts),
         rows: report.callers.iter().map(|caller| Row::new(caller, &frame)).collect(),
         more_callers: report.more_callers,
-        without_value: usage.without_value,
+        without_value: report.without_value,
         tokens: usage.tokens_without_value.iter().map(TokenRow::from).collect(),
         frame,
     })
+}
+
+fn heading(report: &LegacyReport, state: LegacyState, texts: &Texts) -> &'static str {
+    match report.verdict {
+        Verdict::InUse => texts.verdict_in_use,
+        Verdict::NotObservedYet => texts.verdict_unobserved,
+        Verdict::Quiet | Verdict::NeverUsed if report.without_value > 0 => texts.verdict_not_ready,
+        Verdict::Quiet | Verdict::NeverUsed if state.is_off() => texts.verdict_off,
+        Verdict::Quiet | Verdict::NeverUsed => texts.verdict_safe,
+    }
 }
 
 fn verdict(report: &LegacyReport, frame: &Frame) -> String {
@@ -90,7 +108,7 @@ fn verdict(report: &LegacyReport, frame: &Frame) -> String {
     };
     match report.verdict {
         Verdict::NeverUsed => texts.verdict_never.to_owned(),
-        Verdict::Quiet => fill(texts.verdict_quiet, [&last]),
+        Verdict::Quiet | Verdict::NotObservedYet => fill(texts.verdict_quiet, [&last]),
         Verdict::InUse => fill(texts.verdict_talk, [&report.calls.values().sum::<u64>(), &last]),
     }
 }

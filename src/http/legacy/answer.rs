@@ -13,9 +13,8 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::phase::LegacyMode;
 use crate::{
-    domain::clock::Timestamp,
+    domain::{clock::Timestamp, legacy_phase::LegacyMode},
     http::{
         Config, State,
         error::{Failure, with_failures_as},

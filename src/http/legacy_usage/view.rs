@@ -9,20 +9,21 @@ use crate::{
     domain::{
         actor::Actor,
         clock::{Day, Timestamp},
+        legacy_phase::LegacyState,
         legacy_report::{CallerUsage, Contact, Verdict},
         token::Token,
     },
-    http::openapi::schemas::{actor, verdict},
+    http::openapi::schemas::{actor, legacy_state, verdict},
     service::legacy_usage::LegacyUsage,
 };
 
-/// Who uses the legacy doors, and whether they can be closed
+/// Who uses the legacy API, and whether it can be switched off
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LegacyUsage, example = json!({
-    "verdict": "in-use", "days": 30,
-    "message": "The legacy doors are in use: 5 calls in the last 30 days, the last at 2026-11-20T12:00:00Z by the admin ops from 10.0.0.7; \
-        talk to the admin ops from 10.0.0.7 first.",
+    "verdict": "in-use", "days": 30, "watchedDays": 30, "phase": { "state": "read-only" },
+    "message": "The legacy API is read-only. It is in use: 5 calls in the last 30 days, the last at 2026-11-20T12:00:00Z by admin ops from \
+        10.0.0.7. Contact admin ops from 10.0.0.7 first.",
     "talkTo": [{ "actor": { "id": "ops", "type": "user" }, "client": "10.0.0.7", "count": 5, "lastSeen": "2026-11-20T12:00:00Z" }],
     "callers": [{
         "actor": { "id": "ops", "type": "user" }, "prefix": "/rest/agent-config/1.0", "method": "GET", "client": "10.0.0.7",
@@ -32,12 +33,19 @@ use crate::{
     "moreCallers": 0, "calls": { "2026-11-01": 1, "2026-11-20": 4 }, "tokensWithoutValue": { "count": 0, "tokens": [] },
 }))]
 pub struct LegacyUsageReport<'a> {
-    /// Whether there was a call within the days that were looked at (in-use), only before (quiet), or none that is known (never-used)
+    /// Whether there was a call within the days of the report (in-use), only before (quiet), or none that is known (never-used); until
+    /// servers have watched for that many days, and while no recent call is known, not-observed-yet
     #[schema(schema_with = verdict)]
     verdict: Verdict,
     /// How many days were looked at, today included
     days: u16,
-    /// The verdict in a sentence
+    /// How many of these days a server has watched: for at least 20 of their 24 hours
+    watched_days: u16,
+    /// What the legacy API does now; absent on the command line while no server has ever run on the store
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    phase: Option<PhaseView>,
+    /// The verdict in sentences
     message: &'a str,
     /// Who called within these days, the busiest first, at most 10
     talk_to: Vec<ContactView<'a>>,
@@ -50,6 +58,19 @@ pub struct LegacyUsageReport<'a> {
     calls: &'a BTreeMap<Day, u64>,
     /// The tokens that have never had a value, and need one before they can be used without the legacy doors
     tokens_without_value: TokensWithoutValue<'a>,
+}
+
+/// What the legacy API does now
+#[derive(Serialize, ToSchema)]
+#[schema(as = LegacyPhase)]
+struct PhaseView {
+    /// on, read-only, off, or brownout
+    #[schema(schema_with = legacy_state)]
+    state: &'static str,
+    /// The end of the brownout
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    until: Option<Timestamp>,
 }
 
 /// Somebody to talk to
@@ -134,15 +155,26 @@ impl<'a> From<&'a LegacyUsage> for LegacyUsageReport<'a> {
         Self {
             verdict: report.verdict,
             days: report.days.get(),
+            watched_days: report.watched_days,
+            phase: report.state.map(PhaseView::from),
             message: &report.message,
             talk_to: report.talk_to.iter().map(ContactView::from).collect(),
             callers: report.callers.iter().map(CallerView::from).collect(),
             more_callers: report.more_callers,
             calls: &report.calls,
             tokens_without_value: TokensWithoutValue {
-                count: usage.without_value,
+                count: report.without_value,
                 tokens: usage.tokens_without_value.iter().map(TokenView::from).collect(),
             },
+        }
+    }
+}
+
+impl From<LegacyState> for PhaseView {
+    fn from(state: LegacyState) -> Self {
+        Self {
+            state: state.name(),
+            until: state.until(),
         }
     }
 }

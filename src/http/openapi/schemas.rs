@@ -14,6 +14,7 @@ use utoipa::{
 use crate::domain::{
     actor::{ActorKind, Door},
     audit::Action,
+    legacy_phase::LegacyMode,
     legacy_report::Verdict,
     page::TokenState,
     permission::Permission,
@@ -133,7 +134,13 @@ pub fn token_state() -> Object {
         .build()
 }
 
-/// The schema of a verdict on the legacy doors.
+/// The schema of what the legacy API does now.
+pub fn legacy_state() -> Object {
+    let names = LegacyMode::ALL.map(LegacyMode::name).into_iter().chain(["brownout"]);
+    string().enum_values(Some(names)).build()
+}
+
+/// The schema of a verdict on the legacy API.
 pub fn verdict() -> Object {
     string().enum_values(Some(Verdict::ALL.map(Verdict::name))).build()
 }

@@ -1,0 +1,7 @@
+DROP INDEX audit_events_by_token_and_actor;
+DROP INDEX audit_events_by_token_and_door;
+DROP INDEX audit_events_by_token_and_action;
+DROP INDEX audit_events_by_action_and_door;
+DROP INDEX audit_events_by_actor_and_door;
+DROP INDEX audit_events_by_actor_and_action;
+DROP TABLE legacy_watch;

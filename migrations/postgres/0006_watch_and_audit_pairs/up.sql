@@ -1,0 +1,13 @@
+-- The hours in which a server watched the legacy API, by day: the number of days since the Unix epoch, UTC, and a bit for each hour.
+CREATE TABLE legacy_watch (
+    day BIGINT PRIMARY KEY,
+    hours BIGINT NOT NULL
+);
+
+-- One index for each pair of filters of the audit events, so that two common ones with few events in common are quick, too.
+CREATE INDEX audit_events_by_actor_and_action ON audit_events (actor_id, action, at, seq) WHERE actor_id IS NOT NULL;
+CREATE INDEX audit_events_by_actor_and_door ON audit_events (actor_id, door, at, seq) WHERE actor_id IS NOT NULL;
+CREATE INDEX audit_events_by_action_and_door ON audit_events (action, door, at, seq);
+CREATE INDEX audit_events_by_token_and_action ON audit_events (token_id, action, at, seq) WHERE token_id IS NOT NULL;
+CREATE INDEX audit_events_by_token_and_door ON audit_events (token_id, door, at, seq) WHERE token_id IS NOT NULL;
+CREATE INDEX audit_events_by_token_and_actor ON audit_events (token_id, actor_id, at, seq) WHERE token_id IS NOT NULL AND actor_id IS NOT NULL;

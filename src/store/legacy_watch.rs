@@ -1,0 +1,49 @@
+//! The hours in which servers watched the legacy API.
+
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+
+use super::{connection::AnyConnection, error::StoreError, legacy_usage::take_turn, schema::legacy_watch};
+use crate::domain::{
+    clock::Day,
+    legacy_watch::{Hour, WatchedHours},
+};
+
+/// Records that a server watched in this hour.
+///
+/// # Errors
+/// The store fails.
+pub fn record(conn: &mut AnyConnection, hour: Hour) -> Result<(), StoreError> {
+    take_turn(conn)?;
+    let day = hour.day().number();
+    let of_day = legacy_watch::table.filter(legacy_watch::day.eq(day));
+    let known: Option<i64> = of_day.select(legacy_watch::hours).first(conn).optional()?;
+    if let Some(hours) = known {
+        let hours = legacy_watch::hours.eq(hours | hour.bit());
+        diesel::update(of_day).set(hours).execute(conn)?;
+    } else {
+        let row = (legacy_watch::day.eq(day), legacy_watch::hours.eq(hour.bit()));
+        diesel::insert_into(legacy_watch::table).values(row).execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Returns the watched hours from `since` on.
+///
+/// # Errors
+/// The store fails.
+pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, StoreError> {
+    let rows: Vec<(i64, i64)> = legacy_watch::table
+        .filter(legacy_watch::day.ge(since.number()))
+        .load(conn)?;
+    let days = rows.into_iter().map(|(day, hours)| (Day::from_number(day), hours));
+    Ok(days.collect())
+}
+
+/// Removes what was before `first`.
+///
+/// # Errors
+/// The store fails.
+pub fn forget_before(conn: &mut AnyConnection, first: Day) -> Result<(), StoreError> {
+    diesel::delete(legacy_watch::table.filter(legacy_watch::day.lt(first.number()))).execute(conn)?;
+    Ok(())
+}
