@@ -13,6 +13,7 @@ mod keyed_hash;
 pub mod legacy_usage;
 mod logins;
 mod passwords;
+mod retention;
 pub mod sessions;
 mod throttle;
 mod token_cache;
@@ -23,6 +24,7 @@ mod unwritten;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::{Error, Refusal};
+pub use figures::Kind;
 pub use token_cache::VerifiedToken;
 
 use crate::{
@@ -40,10 +42,10 @@ use crate::{
     },
 };
 use figures::Figures;
-use legacy_usage::Forgotten;
 use logins::Logins;
+use retention::Retention;
 use token_cache::TokenCache;
-use unwritten::Unwritten;
+use unwritten::{Due, Unwritten};
 
 /// The use cases, over one store.
 pub struct Service {
@@ -52,8 +54,8 @@ pub struct Service {
     random: Arc<dyn Random>,
     logins: Arc<Logins>,
     unwritten: Arc<Unwritten>,
-    forgotten: Forgotten,
     hour_watch: Mutex<HourWatch>,
+    retention: Retention,
     token_cache: Arc<TokenCache>,
     figures: Arc<Figures>,
     feed: Mutex<FeedHandle>,
@@ -77,8 +79,8 @@ impl Service {
         Ok(Self {
             logins: Arc::new(logins),
             unwritten,
-            forgotten: Forgotten::default(),
             hour_watch: Mutex::default(),
+            retention: Retention::default(),
             token_cache: Arc::default(),
             feed: Mutex::default(),
             figures,
@@ -132,10 +134,22 @@ impl Service {
     /// # Errors
     /// When the store fails.
     pub async fn flush(&self) -> Result<(), Error> {
+        self.flush_what_is(Due::All).await
+    }
+
+    /// As [`Service::flush`], but counts refused logins that are like written ones a while longer, so that a flood takes few events.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn flush_due(&self) -> Result<(), Error> {
+        self.flush_what_is(Due::At(self.clock.monotonic())).await
+    }
+
+    async fn flush_what_is(&self, due: Due) -> Result<(), Error> {
         let now = self.clock.now();
-        let due = self.hour_watch().observe(now, self.clock.monotonic());
+        let hour = self.hour_watch().observe(now, self.clock.monotonic());
         self.unwritten
-            .flush(|batch| {
+            .flush(due, |batch| {
                 self.store.write(move |conn| {
                     token_rows::record_use(conn, &batch.uses)?;
                     let events: Vec<_> = batch.refusals.iter().map(|refusal| refusal.event(now)).collect();
@@ -144,7 +158,7 @@ impl Service {
                 })
             })
             .await?;
-        if let Some(hour) = due {
+        if let Some(hour) = hour {
             self.store.write(move |conn| legacy_watch::record(conn, hour)).await?;
             self.hour_watch().has_written(hour);
         }

@@ -127,6 +127,10 @@ pub struct ServeSettings {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub audit_retention_days: Option<u32>,
 
+    /// Days to keep audit events of refused logins, of which a stranger can cause many
+    #[arg(long, value_name = "N", default_value = "90", value_parser = clap::value_parser!(u32).range(1..))]
+    pub refused_login_retention_days: u32,
+
     /// The most bytes of a request's body
     #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
     pub max_body_bytes: u32,
@@ -153,8 +157,13 @@ impl ServeSettings {
     /// How long audit events are kept, if not for ever.
     #[must_use]
     pub fn audit_retention(&self) -> Option<Duration> {
-        let days = |days: u32| Duration::from_hours(24 * u64::from(days));
         self.audit_retention_days.map(days)
+    }
+
+    /// How long audit events of refused logins are kept, unless all events are kept for less.
+    #[must_use]
+    pub fn refused_login_retention(&self) -> Duration {
+        days(self.refused_login_retention_days)
     }
 
     /// How requests are to be read and answered.
@@ -205,6 +214,10 @@ pub fn variable(name: &'static str) -> Result<Option<String>, Invalid> {
 /// Returns a parser of one item of a list, which ignores blanks around the item.
 pub fn list_item<T, E>(parse: impl Fn(&str) -> Result<T, E> + Clone) -> impl Fn(&str) -> Result<T, E> + Clone {
     move |text| parse(text.trim())
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_hours(24 * u64::from(days))
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {

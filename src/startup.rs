@@ -24,6 +24,7 @@ use tokio::{sync::Notify, time::MissedTickBehavior};
 use crate::{
     domain::{
         Invalid,
+        audit::Action,
         clock::{Clock, SystemClock},
         random::{OsRandom, Random},
     },
@@ -75,6 +76,7 @@ pub struct Running {
     tls: Option<Arc<Tls>>,
     hurry: Arc<Notify>,
     audit_retention: Option<Duration>,
+    refused_login_retention: Duration,
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
     pub address: SocketAddr,
     /// The address of the metrics' own listener, if they have one.
@@ -141,6 +143,7 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
         limits,
         tls: tls.clone(),
     };
+    service.begin_retention().await?;
     let (server, address) = server::start(listening, move || create_app(of_app.clone(), metrics_here))?;
     service
         .record_legacy_phase(settings.http_config()?.legacy_phase())
@@ -158,8 +161,17 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
         tls,
         hurry: Arc::default(),
         audit_retention: settings.audit_retention(),
+        refused_login_retention: settings.refused_login_retention(),
         address,
     })
+}
+
+async fn remove_old_events(service: &Service, age: Duration, action: Option<Action>) {
+    match service.remove_events_older_than(age, action).await {
+        Ok(0) => {}
+        Ok(removed) => log::info!("removed {removed} audit events that had been kept long enough"),
+        Err(error) => log::error!("old audit events stay: {}", observe::with_sources(&error)),
+    }
 }
 
 /// A server of the metrics alone, and its address.
@@ -221,7 +233,7 @@ impl Running {
                     _ = ticks.tick() => {}
                     () = ended.notified() => break,
                 }
-                if let Err(error) = service.flush().await {
+                if let Err(error) = service.flush_due().await {
                     log::error!("what is written behind has to wait: {}", observe::with_sources(&error));
                 } else if let Err(error) = service.forget_old_calls().await {
                     log::error!(
@@ -231,20 +243,18 @@ impl Running {
                 }
             }
         });
-        let trimming = self.audit_retention.map(|age| {
-            let service = Arc::clone(&self.service);
-            actix_web::rt::spawn(async move {
-                let mut ticks = tokio::time::interval(TRIM_INTERVAL);
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                loop {
-                    ticks.tick().await;
-                    match service.remove_events_older_than(age).await {
-                        Ok(0) => {}
-                        Ok(removed) => log::info!("removed {removed} audit events that had been kept long enough"),
-                        Err(error) => log::error!("old audit events stay: {}", observe::with_sources(&error)),
-                    }
+        let trimmed = Arc::clone(&self.service);
+        let (refused_logins, all) = (self.refused_login_retention, self.audit_retention);
+        let trimming = actix_web::rt::spawn(async move {
+            let mut ticks = tokio::time::interval(TRIM_INTERVAL);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                remove_old_events(&trimmed, refused_logins, Some(Action::LoginRefused)).await;
+                if let Some(all) = all {
+                    remove_old_events(&trimmed, all, None).await;
                 }
-            })
+            }
         });
         let metrics = self.metrics_server.map(|server| {
             let handle = server.handle();
@@ -258,9 +268,7 @@ impl Running {
         if let Some(metrics) = metrics {
             metrics.stop(false).await;
         }
-        if let Some(trimming) = trimming {
-            trimming.abort();
-        }
+        trimming.abort();
         // A flush that has begun is let end: cut off, it would take with it what it was about to write.
         ending.notify_one();
         flushing.await.map_err(std::io::Error::other)?;

@@ -45,6 +45,8 @@ pub struct Failure {
     message: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     has_body: bool,
+    /// Why credentials could not be read, and their scheme.
+    unreadable: Option<(Refusal, Challenge)>,
     /// What went wrong here, for the log.
     #[source]
     source: Option<Box<Error>>,
@@ -57,6 +59,7 @@ impl Failure {
             message: message.into(),
             headers: Vec::new(),
             has_body: true,
+            unreadable: None,
             source: None,
         }
     }
@@ -93,7 +96,15 @@ impl Failure {
 
     /// 401, asking for credentials of one of these schemes.
     pub fn missing_credentials(refusal: Refusal, challenges: &[Challenge]) -> Self {
-        let failure = Self::new(StatusCode::UNAUTHORIZED, refusal.to_string());
+        let failure = Self {
+            unreadable: match refusal {
+                Refusal::Malformed | Refusal::DifferentKeys | Refusal::DifferentAuthorizations => {
+                    challenges.first().map(|challenge| (refusal, *challenge))
+                }
+                _ => None,
+            },
+            ..Self::new(StatusCode::UNAUTHORIZED, refusal.to_string())
+        };
         challenges.iter().fold(failure, |failure, challenge| {
             failure.with_header(header::WWW_AUTHENTICATE, challenge.header())
         })
@@ -171,6 +182,11 @@ impl Failure {
     pub fn code(&self) -> String {
         let reason = self.status.canonical_reason().unwrap_or("error");
         reason.to_ascii_uppercase().replace([' ', '-'], "_")
+    }
+
+    /// Returns why the credentials could not be read, and their scheme, if that is why the request was refused.
+    pub fn unreadable(&self) -> Option<(Refusal, Challenge)> {
+        self.unreadable
     }
 
     /// What went wrong here, if it was not the client's doing.

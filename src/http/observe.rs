@@ -20,19 +20,22 @@ use actix_web::{
 use super::{
     LEGACY_PREFIXES, State,
     connection::{Exchange, ResponseBody},
-    error::Failure,
+    error::{Challenge, Failure},
     extract::client_address::ClientAddress,
     legacy::{self, Prefix},
     metrics::method_label,
     path,
     request_id::{self, RequestId},
 };
-use crate::domain::{
-    actor::{Actor, ActorKind},
-    caller::Caller,
-    legacy_usage::{LegacyCaller, user_agent},
-    name::AdminName,
-    token::TokenId,
+use crate::{
+    domain::{
+        actor::{Actor, ActorKind, Door, Origin},
+        caller::Caller,
+        legacy_usage::{LegacyCaller, user_agent},
+        name::AdminName,
+        token::TokenId,
+    },
+    service::Kind,
 };
 
 /// The target of the line that each request has in the log.
@@ -146,6 +149,7 @@ async fn observed<B: MessageBody + 'static>(
         if let Some(caller) = legacy_caller(response.request()) {
             state.service.legacy_called(caller);
         }
+        record_unreadable(&response, state);
     }
     log_response(&response, took);
     if exchange.has_unread_body() {
@@ -153,6 +157,26 @@ async fn observed<B: MessageBody + 'static>(
         head.set_connection_type(ConnectionType::Close);
     }
     Ok(response.map_body(|_, body| ResponseBody::new(body, exchange)))
+}
+
+/// Counts credentials that could not be read: the service has never seen them.
+fn record_unreadable(response: &ServiceResponse<BoxBody>, state: &State) {
+    let request = response.request();
+    let failure = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<Failure>());
+    let unreadable = failure.and_then(Failure::unreadable);
+    if let (Some((reason, challenge)), Some(door)) = (unreadable, request.app_data::<Door>()) {
+        let kind = match challenge {
+            Challenge::Basic => Kind::Password,
+            Challenge::ApiKey => Kind::Value,
+        };
+        let client = request.extensions().get().and_then(|ClientAddress(address)| *address);
+        state
+            .service
+            .refuse_unreadable(kind, reason, Origin { door: *door, client });
+    }
 }
 
 /// Checks the size of the headers, and finds the client's address.

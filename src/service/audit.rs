@@ -1,6 +1,6 @@
-//! What is done with audit events: they are read, followed, and at last removed.
+//! Audit events: how they are read and followed.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{Error, Service, transaction::still_valid};
 use crate::{
@@ -125,23 +125,6 @@ impl Service {
                 read(conn)
             })
             .await
-    }
-
-    /// Removes events that are older than `age`, in transactions that are short each; answers how many.
-    ///
-    /// # Errors
-    /// When the store fails; what has been removed is.
-    pub async fn remove_events_older_than(&self, age: Duration) -> Result<usize, Error> {
-        let end = self.clock.now().saturating_sub(age);
-        let mut removed = 0;
-        while self.store.read(move |conn| audit::reach_behind(conn, end)).await? {
-            match self.store.write(move |conn| audit::remove_before(conn, end)).await? {
-                // Another server is at it.
-                0 => break,
-                some => removed += some,
-            }
-        }
-        Ok(removed)
     }
 }
 

@@ -217,9 +217,14 @@ impl Service {
         Ok((Caller::Admin(admin), None))
     }
 
+    /// Counts credentials of a request that was refused because they could not be read.
+    pub fn refuse_unreadable(&self, kind: Kind, reason: Refusal, origin: Origin) {
+        self.refuse(kind, origin, reason, Subject::Unknown);
+    }
+
     fn refuse(&self, kind: Kind, origin: Origin, reason: Refusal, subject: Subject) -> Error {
         self.figures.authenticated(kind, Outcome::Refused(reason));
-        self.unwritten.refused(origin, reason, subject);
+        self.unwritten.refused(origin, reason, subject, self.clock.monotonic());
         Error::Unauthenticated(reason)
     }
 }

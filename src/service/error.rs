@@ -58,7 +58,7 @@ pub enum Refusal {
     #[error("this needs credentials")]
     Missing,
     /// They are not of a form that can be read.
-    #[error("the Authorization header cannot be read")]
+    #[error("the credentials cannot be read")]
     Malformed,
     /// There are several API keys.
     #[error("the X-API-Key headers differ: send one")]

@@ -1,9 +1,6 @@
 //! Who still uses the legacy doors.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::atomic::{AtomicI64, Ordering},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
@@ -16,15 +13,12 @@ use crate::{
         clock::{Day, Timestamp},
         legacy_phase::LegacyState,
         legacy_report::{CallerUsage, Circumstances, LegacyReport, ReportDays},
-        legacy_usage::{Calls, KEPT_DAYS, LegacyCaller},
+        legacy_usage::{Calls, LegacyCaller},
         page::{Cursor, PageSize, TokenFilter, TokenState},
         token::Token,
     },
     store::{AnyConnection, StoreError, audit, legacy_usage, legacy_watch, tokens},
 };
-
-/// How many batches of old calls are removed before something else is written.
-const BATCHES_AT_ONCE: usize = 10;
 
 /// What is to be known before the legacy doors are closed.
 #[derive(Clone, Debug)]
@@ -33,15 +27,6 @@ pub struct LegacyUsage {
     pub report: LegacyReport,
     /// The first 100 of the tokens that have never had a value.
     pub tokens_without_value: Vec<Token>,
-}
-
-/// Up to which day the calls of long ago are known to be forgotten.
-pub struct Forgotten(AtomicI64);
-
-impl Default for Forgotten {
-    fn default() -> Self {
-        Self(AtomicI64::new(i64::MIN))
-    }
 }
 
 impl Service {
@@ -123,31 +108,6 @@ impl Service {
         self.store
             .write(move |conn| Ok(audit::record_news(conn, &event)?))
             .await
-    }
-
-    /// Forgets some of the calls that are older than they are kept, if there are any.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn forget_old_calls(&self) -> Result<(), Error> {
-        let first = self.clock.now().day().before(KEPT_DAYS);
-        if self.forgotten.0.load(Ordering::Relaxed) == first.number() {
-            return Ok(());
-        }
-        for _ in 0..BATCHES_AT_ONCE {
-            let more = self
-                .store
-                .write(move |conn| {
-                    legacy_watch::forget_before(conn, first)?;
-                    legacy_usage::forget_before(conn, first)
-                })
-                .await?;
-            if !more {
-                self.forgotten.0.store(first.number(), Ordering::Relaxed);
-                break;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -132,7 +132,8 @@ impl Logins {
             .map_or(Subject::Unknown, |admin| Subject::Admin(admin.name.clone()));
         self.figures
             .authenticated(Kind::Password, Outcome::Refused(Refusal::Password));
-        self.unwritten.refused(origin, Refusal::Password, subject);
+        self.unwritten
+            .refused(origin, Refusal::Password, subject, self.clock.monotonic());
         Error::Unauthenticated(Refusal::Password)
     }
 }

@@ -1,26 +1,23 @@
 //! What is written behind, in batches: when tokens were last used, which logins were refused, and who came through the legacy doors.
 
+mod refusals;
+
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
-
-use serde_json::json;
 
 use super::{Error, Refusal};
 use crate::domain::{
-    actor::{Door, Origin},
-    audit::{Action, AuditEvent},
+    actor::Origin,
     clock::Timestamp,
     legacy_usage::{Bounds, Calls, LegacyCaller, LegacyCalls},
-    name::AdminName,
     page::TokenFilter,
     token::{Token, TokenId},
 };
-
-/// How many kinds of refused logins are told apart between two flushes; the rest is counted without addresses and names.
-const MOST_REFUSALS: usize = 1000;
+use refusals::Refusals;
+pub use refusals::{Due, RefusedLogins, Subject};
 
 /// What has happened and is not written yet.
 #[derive(Default)]
@@ -33,7 +30,7 @@ struct State {
     uses: HashMap<TokenId, Timestamp>,
     /// Those that a flush is writing, or the last one has written: who read the store before that looks here afterwards.
     flushed: HashMap<TokenId, Timestamp>,
-    refusals: HashMap<RefusalKey, u64>,
+    refusals: Refusals,
     legacy_calls: LegacyCalls,
 }
 
@@ -42,7 +39,7 @@ impl Default for State {
         Self {
             uses: HashMap::new(),
             flushed: HashMap::new(),
-            refusals: HashMap::new(),
+            refusals: Refusals::default(),
             legacy_calls: LegacyCalls::within(Bounds::UNWRITTEN),
         }
     }
@@ -57,54 +54,6 @@ pub struct Batch {
     pub refusals: Vec<RefusedLogins>,
     /// Who came through the legacy doors.
     pub legacy_calls: Vec<(LegacyCaller, Calls)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct RefusalKey {
-    door: Door,
-    client: Option<IpAddr>,
-    reason: Refusal,
-    subject: Subject,
-}
-
-/// Whose credentials were refused, as far as they are known: what a stranger typed as a name is kept nowhere, for it may be a password.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// Nobody that is known.
-    Unknown,
-    /// An admin.
-    Admin(AdminName),
-    /// A token.
-    Token(TokenId),
-}
-
-/// Refused logins that are alike.
-#[derive(Clone, Debug)]
-pub struct RefusedLogins {
-    key: RefusalKey,
-    count: u64,
-}
-
-impl RefusedLogins {
-    /// The audit event that tells of them.
-    pub fn event(&self, at: Timestamp) -> AuditEvent {
-        let (admin, token_id) = match &self.key.subject {
-            Subject::Unknown => (None, None),
-            Subject::Admin(name) => (Some(name.as_str()), None),
-            Subject::Token(id) => (None, Some(*id)),
-        };
-        AuditEvent {
-            at,
-            actor: None,
-            origin: Origin {
-                door: self.key.door,
-                client: self.key.client,
-            },
-            action: Action::LoginRefused,
-            token_id,
-            details: json!({ "reason": self.key.reason.to_string(), "admin": admin, "count": self.count }),
-        }
-    }
 }
 
 impl State {
@@ -122,22 +71,8 @@ impl Unwritten {
     }
 
     /// Remembers that a login was refused.
-    pub fn refused(&self, origin: Origin, reason: Refusal, subject: Subject) {
-        let mut state = self.state();
-        let mut key = RefusalKey {
-            door: origin.door,
-            client: origin.client,
-            reason,
-            subject,
-        };
-        if state.refusals.len() >= MOST_REFUSALS && !state.refusals.contains_key(&key) {
-            key = RefusalKey {
-                client: None,
-                subject: Subject::Unknown,
-                ..key
-            };
-        }
-        *state.refusals.entry(key).or_default() += 1;
+    pub fn refused(&self, origin: Origin, reason: Refusal, subject: Subject, now: Instant) {
+        self.state().refusals.record(origin, reason, subject, now);
     }
 
     /// Remembers a call of a legacy door.
@@ -162,13 +97,13 @@ impl Unwritten {
         ids.retain(|id| filter.admits_use(state.last_use(*id)));
     }
 
-    /// Gives everything to `write`; what it cannot write is kept for the next time.
-    pub async fn flush<W>(&self, write: impl FnOnce(Batch) -> W) -> Result<(), Error>
+    /// Gives what is due at `now` to `write`; what it cannot write is kept for the next time.
+    pub async fn flush<W>(&self, due: Due, write: impl FnOnce(Batch) -> W) -> Result<(), Error>
     where
         W: Future<Output = Result<(), Error>>,
     {
         let _alone = self.flushing.lock().await;
-        let Some(batch) = self.state().take() else {
+        let Some(batch) = self.state().take(due) else {
             return Ok(());
         };
         let outcome = write(batch.clone()).await;
@@ -185,19 +120,19 @@ impl Unwritten {
 
 impl State {
     /// What is to be written, if there is anything.
-    fn take(&mut self) -> Option<Batch> {
-        if self.uses.is_empty() && self.refusals.is_empty() && self.legacy_calls.is_empty() {
+    fn take(&mut self, due: Due) -> Option<Batch> {
+        let refusals = self.refusals.take(due);
+        if self.uses.is_empty() && refusals.is_empty() && self.legacy_calls.is_empty() {
             return None;
         }
         self.flushed = std::mem::take(&mut self.uses);
         // In one order everywhere, so that two servers never wait for each other's rows.
         let mut uses: Vec<_> = self.flushed.iter().map(|(id, at)| (*id, *at)).collect();
         uses.sort_unstable();
-        let refusals = std::mem::take(&mut self.refusals).into_iter();
         let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::within(Bounds::UNWRITTEN));
         Some(Batch {
             uses,
-            refusals: refusals.map(|(key, count)| RefusedLogins { key, count }).collect(),
+            refusals,
             legacy_calls: legacy_calls.into_sorted(),
         })
     }
@@ -207,9 +142,7 @@ impl State {
             let last = self.uses.entry(id).or_insert(at);
             *last = at.max(*last);
         }
-        for RefusedLogins { key, count } in batch.refusals {
-            *self.refusals.entry(key).or_default() += count;
-        }
+        self.refusals.put_back(batch.refusals);
         for (caller, calls) in batch.legacy_calls {
             self.legacy_calls.add(caller, &calls);
         }
@@ -232,10 +165,13 @@ mod tests {
             ..TokenFilter::default()
         };
         unwritten.used(id, at);
-        unwritten.flush(async |_| Ok(())).await.unwrap();
+        unwritten.flush(Due::All, async |_| Ok(())).await.unwrap();
         let mut read_before = vec![id];
         unwritten.retain_admitted(&mut read_before, &filter);
         assert!(read_before.is_empty());
-        unwritten.flush(async |_| panic!("it was written")).await.unwrap();
+        unwritten
+            .flush(Due::All, async |_| panic!("it was written"))
+            .await
+            .unwrap();
     }
 }

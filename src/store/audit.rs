@@ -232,31 +232,54 @@ pub fn deleted_of(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet<T
         .collect()
 }
 
-/// Whether there are events from before `time`.
+/// Returns the time of the newest event.
 ///
 /// # Errors
 /// When the store fails.
-pub fn reach_behind(conn: &mut AnyConnection, time: Timestamp) -> Result<bool, StoreError> {
-    let older = audit_events::table.filter(audit_events::at.lt(time.micros()));
+pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError> {
+    let newest: Option<i64> = audit_events::table.select(max(audit_events::at)).first(conn)?;
+    Ok(newest.and_then(Timestamp::from_micros))
+}
+
+/// Returns `true` if there are events from before `time`, with that action if one is given.
+///
+/// # Errors
+/// When the store fails.
+pub fn reach_behind(conn: &mut AnyConnection, time: Timestamp, action: Option<Action>) -> Result<bool, StoreError> {
+    let mut older = audit_events::table
+        .filter(audit_events::at.lt(time.micros()))
+        .into_boxed();
+    if let Some(action) = action {
+        older = older.filter(audit_events::action.eq(action.name()));
+    }
     let found = older.select(audit_events::seq).first::<i64>(conn).optional()?;
     Ok(found.is_some())
 }
 
-/// Removes some of the events from before `time`, the oldest at first; answers how many. There may be more of them.
+/// Removes some of the events from before `time`, with that action if one is given, the oldest at first; returns how many. There may be more.
 ///
 /// # Errors
 /// When the store fails.
-pub fn remove_before(conn: &mut AnyConnection, time: Timestamp) -> Result<usize, StoreError> {
+pub fn remove_before(conn: &mut AnyConnection, time: Timestamp, action: Option<Action>) -> Result<usize, StoreError> {
     let oldest = audit_events::table
         .filter(audit_events::at.lt(time.micros()))
         .order((audit_events::at.asc(), audit_events::seq.asc()))
         .select(audit_events::seq)
         .limit(REMOVED_AT_ONCE);
     // Two servers that do this at once take different ones, and do not wait for each other.
-    let seqs: Vec<i64> = with_conn!(conn, conn =>
-        oldest.load(conn)?,
-        oldest.for_update().skip_locked().load(conn)?,
-    );
+    let seqs: Vec<i64> = match action.map(Action::name) {
+        None => with_conn!(conn, conn =>
+            oldest.load(conn)?,
+            oldest.for_update().skip_locked().load(conn)?,
+        ),
+        Some(action) => {
+            let oldest = oldest.filter(audit_events::action.eq(action));
+            with_conn!(conn, conn =>
+                oldest.load(conn)?,
+                oldest.for_update().skip_locked().load(conn)?,
+            )
+        }
+    };
     let these = audit_events::table.filter(audit_events::seq.eq_any(seqs));
     Ok(diesel::delete(these).execute(conn)?)
 }

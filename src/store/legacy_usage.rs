@@ -206,6 +206,17 @@ pub fn last_calls(conn: &mut AnyConnection) -> Result<Vec<(String, Timestamp)>, 
     Ok(rows.into_iter().filter_map(at).collect())
 }
 
+/// Returns when the legacy API was used last.
+///
+/// # Errors
+/// When the store fails.
+pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError> {
+    let newest: Option<i64> = legacy_callers::table
+        .select(max(legacy_callers::last_seen))
+        .first(conn)?;
+    Ok(newest.and_then(Timestamp::from_micros))
+}
+
 /// Removes some of what was before `first`, the oldest first; answers whether there may be more of it.
 ///
 /// # Errors

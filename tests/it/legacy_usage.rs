@@ -479,6 +479,9 @@ fn calls_are_forgotten_after_400_days(lab: &Lab) {
     eventually("what is old is gone, batch by batch", || {
         (count() == ["1 1"]).then_some(())
     });
+    // What is older than the newest record at its start is all that a server believes without having seen time pass.
+    app.stop();
+    let app = lab.app();
     lab.clock.advance(DAY * 400);
     app.get(LEGACY, As::Nobody).expect(401);
     eventually("the new call is written", || (count() == ["2 2"]).then_some(()));

@@ -3,28 +3,26 @@
 use std::{
     net::IpAddr,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
     task::{Context, Waker},
     time::Duration,
 };
 
-use clap::Parser;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
 use tokenbridge::{
     domain::{
         actor::{Door, Origin},
-        clock::Clock,
+        audit::Action,
     },
     service::Error,
-    startup,
 };
 
 use crate::{
     support::{
-        ADMIN, Flags, Lab, TestApp, TestRandom,
+        ADMIN, Lab, TestApp,
         client::{As, LEGACY, TOKENS},
+        program::Program,
     },
     tests,
 };
@@ -36,6 +34,10 @@ tests![
     a_first_login_is_held_up_by_failures_of_other_names_but_not_refused,
     a_changed_password_is_not_taken_for_the_wrong_one_that_it_was,
     a_login_counts_when_its_client_has_left,
+    credentials_in_latin_1_are_accepted,
+    unreadable_credentials_are_counted_and_audited,
+    a_flood_of_refused_logins_takes_few_audit_events,
+    refused_logins_have_a_retention_of_their_own,
 ];
 
 /// Fails a login of that name with another password each time, none of which is hashed: no password is this long.
@@ -43,6 +45,18 @@ fn fail(app: &TestApp, name: &str) -> u16 {
     static FAILED: AtomicU32 = AtomicU32::new(0);
     let password = format!("{:1025}", FAILED.fetch_add(1, Ordering::SeqCst));
     app.get(TOKENS, As::Basic(name, &password)).status
+}
+
+/// The details of the audit events of refused logins.
+fn refused(lab: &Lab) -> Vec<Value> {
+    let details = lab
+        .store
+        .texts("SELECT details AS found FROM audit_events WHERE action = 'login.refused' ORDER BY seq");
+    details.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+}
+
+fn count(details: &Value) -> u64 {
+    details["count"].as_u64().unwrap()
 }
 
 fn the_same_wrong_password_counts_once(lab: &Lab) {
@@ -101,7 +115,7 @@ fn a_first_login_is_held_up_by_failures_of_other_names_but_not_refused(lab: &Lab
 fn a_changed_password_is_not_taken_for_the_wrong_one_that_it_was(lab: &Lab) {
     let app = lab.app();
     app.get(LEGACY, As::Basic(ADMIN.0, "the next one")).expect(401);
-    let program = crate::support::program::Program::new(&lab.store.url());
+    let program = Program::new(&lab.store.url());
     let changed = program.run_with_input(&["admin", "passwd", ADMIN.0, "--password-stdin"], "the next one\n");
     assert_eq!(changed.code, 0, "{changed:?}");
     app.get(LEGACY, As::Basic(ADMIN.0, "the next one")).expect(200);
@@ -109,9 +123,7 @@ fn a_changed_password_is_not_taken_for_the_wrong_one_that_it_was(lab: &Lab) {
 }
 
 fn a_login_counts_when_its_client_has_left(lab: &Lab) {
-    let flags = Flags::parse_from(["tokenbridge", "--database-url", &lab.store.url()]);
-    let clock = Arc::clone(&lab.clock) as Arc<dyn Clock>;
-    let service = startup::open_service_with(&flags.serve.store, false, clock, Arc::new(TestRandom)).unwrap();
+    let service = lab.service();
     let origin = Origin {
         door: Door::ApiTokens,
         client: Some(IpAddr::from([192, 0, 2, 1])),
@@ -145,4 +157,109 @@ fn a_login_counts_when_its_client_has_left(lab: &Lab) {
         let refused = service.authenticate_admin(ADMIN.0, ADMIN.1.into(), origin).await;
         assert!(matches!(refused, Err(Error::Throttled { .. })));
     });
+}
+
+fn credentials_in_latin_1_are_accepted(lab: &Lab) {
+    let (name, password) = ("J\u{fc}rgen", "p\u{e4}ssw\u{f6}rd \u{a3}\u{ff}");
+    let program = Program::new(&lab.store.url());
+    let added = program.run_with_input(&["admin", "add", name, "--password-stdin"], password);
+    assert_eq!(added.code, 0, "{added:?}");
+    let app = lab.app();
+    let latin_1 = |password: &str| {
+        let pair = format!("{name}:{password}");
+        let bytes: Vec<u8> = pair.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
+        format!("Basic {}", BASE64_STANDARD.encode(bytes))
+    };
+    for path in [LEGACY, TOKENS, "/audit-events"] {
+        for (authorization, status) in [(latin_1(password), 200), (latin_1("p\u{e4}ssword"), 401)] {
+            let headers = [("authorization", authorization.as_str())];
+            app.send("GET", path, As::Nobody, &headers, "").expect(status);
+        }
+        app.get(path, As::Basic(name, password)).expect(200);
+    }
+}
+
+fn unreadable_credentials_are_counted_and_audited(lab: &Lab) {
+    let app = lab.app();
+    let no_colon = format!("Basic {}", BASE64_STANDARD.encode("no colon"));
+    let control = format!("Basic {}", BASE64_STANDARD.encode("admin:\u{7}"));
+    let one_token = format!("{LEGACY}/7ba167aa-631c-4771-b197-fcb459cc7fd7");
+    let mut sent = 0;
+    for path in [LEGACY, &one_token, TOKENS, "/audit-events"] {
+        for authorization in ["Basic", "Basic %%%", &no_colon, &control] {
+            let headers = [("authorization", authorization)];
+            let refused = app.send("GET", path, As::Nobody, &headers, "").expect(401);
+            assert_eq!(
+                refused.message(),
+                "the credentials cannot be read",
+                "{path} {authorization}"
+            );
+            sent += 1;
+        }
+    }
+    let headers = [("authorization", "Bearer")];
+    app.send("GET", "/verify", As::Nobody, &headers, "").expect(401);
+    app.send("GET", TOKENS, As::Nobody, &headers, "").expect(401);
+    let metrics = app.get("/metrics", As::Nobody).expect(200).text;
+    for (kind, number) in [("password", sent), ("value", 2)] {
+        let series = format!("tokenbridge_authentications_total{{kind=\"{kind}\",outcome=\"wrong\"}} {number}\n");
+        assert!(metrics.contains(&series), "{series}: {metrics}");
+    }
+    app.stop();
+    let refused = refused(lab);
+    assert_eq!(refused.iter().map(count).sum::<u64>(), sent + 2, "{refused:?}");
+    assert!(
+        refused
+            .iter()
+            .all(|details| details["reason"] == "the credentials cannot be read"),
+        "{refused:?}"
+    );
+}
+
+fn a_flood_of_refused_logins_takes_few_audit_events(lab: &Lab) {
+    let app = lab.app_with(&["--trusted-proxy", "127.0.0.1"]);
+    for n in 0..400_u32 {
+        let address = IpAddr::from((0xc612_0000 + n).to_be_bytes()).to_string();
+        let of_one_network = format!("2001:db8::{n:x}");
+        for client in [&address, &of_one_network] {
+            let headers = [("x-forwarded-for", client.as_str())];
+            app.send("GET", TOKENS, As::Key("wrong"), &headers, "").expect(401);
+        }
+    }
+    app.get(TOKENS, As::Basic(ADMIN.0, "wrong")).expect(401);
+    app.stop();
+    let refused = refused(lab);
+    assert_eq!(refused.iter().map(count).sum::<u64>(), 801, "{refused:?}");
+    let beyond: Vec<_> = refused
+        .iter()
+        .filter(|details| details["reason"].as_str().unwrap().starts_with("more refused logins"))
+        .collect();
+    // At most two: one that was due, and one at the end.
+    assert!((1..=2).contains(&beyond.len()) && refused.len() <= 303, "{refused:?}");
+    assert!(refused.iter().any(|details| details["admin"] == ADMIN.0));
+}
+
+fn refused_logins_have_a_retention_of_their_own(lab: &Lab) {
+    let app = lab.app();
+    app.new_token(&json!({ "name": "n" }));
+    app.get(TOKENS, As::Key("wrong")).expect(401);
+    app.stop();
+    let service = lab.service();
+    actix_web::rt::System::new().block_on(async {
+        service.begin_retention().await.unwrap();
+        let age = Duration::from_hours(24);
+        let remove = async || {
+            service
+                .remove_events_older_than(age, Some(Action::LoginRefused))
+                .await
+                .unwrap()
+        };
+        lab.clock.advance(age);
+        assert_eq!(remove().await, 0, "one day is not more than one day");
+        lab.clock.advance(Duration::from_secs(1));
+        assert_eq!(remove().await, 1);
+    });
+    assert!(refused(lab).is_empty());
+    let rest = lab.store.texts("SELECT action AS found FROM audit_events ORDER BY seq");
+    assert!(rest.contains(&"token.created".to_owned()), "{rest:?}");
 }

@@ -20,6 +20,7 @@ mod backup;
 mod bridge;
 mod bulk;
 mod cli;
+mod clock;
 mod connections;
 mod console;
 mod credentials;
@@ -79,6 +80,7 @@ const ON_BOTH: &[&[Test]] = &[
     bridge::TESTS,
     bulk::TESTS,
     cli::TESTS,
+    clock::TESTS,
     console::TESTS,
     credentials::TESTS,
     durability::TESTS,

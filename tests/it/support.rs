@@ -25,6 +25,7 @@ use tokenbridge::{
         clock::{Clock, Timestamp},
         random::{Random, RandomError},
     },
+    service::Service,
     settings::ServeSettings,
     startup,
 };
@@ -62,6 +63,13 @@ impl Lab {
     /// A server on the lab's store, with flags.
     pub fn app_with(&self, flags: &[&str]) -> TestApp {
         self.app_on(&self.store.url(), flags)
+    }
+
+    /// The use cases over the lab's store, without a server.
+    pub fn service(&self) -> Service {
+        let flags = Flags::parse_from(["tokenbridge", "--database-url", &self.store.url()]);
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        startup::open_service_with(&flags.serve.store, false, clock, Arc::new(TestRandom)).unwrap()
     }
 
     /// A server on any store, with flags.

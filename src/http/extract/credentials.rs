@@ -1,7 +1,7 @@
 //! The credentials that a request carries.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use actix_web_httpauth::headers::authorization::{Basic, Scheme};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::SecretString;
 
 use crate::{
@@ -48,10 +48,8 @@ pub fn of_token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
         return Ok(Some(value.to_str().map_err(|_| malformed())?.trim()));
     }
     let bearer = authorization(headers)?.and_then(|header| of_scheme("bearer", header));
-    if bearer == Some("") {
-        return Err(malformed());
-    }
-    Ok(bearer)
+    let value = bearer.map(|value| std::str::from_utf8(value).ok().filter(|value| !value.is_empty()));
+    value.map(|value| value.ok_or_else(malformed)).transpose()
 }
 
 /// The header of that name that is not empty. A proxy and the service behind it could each take another of several.
@@ -85,26 +83,34 @@ pub fn of_admin(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure>
     let Some(pair) = authorization(headers)?.and_then(|header| of_scheme("basic", header)) else {
         return Ok(None);
     };
-    let basic = HeaderValue::from_str(&format!("Basic {pair}"));
-    let basic = basic.ok().and_then(|header| Basic::parse(&header).ok());
-    let basic = basic.ok_or_else(|| Failure::unauthorized(Refusal::Malformed, Challenge::Basic))?;
+    let pair = decode(pair).filter(|(name, password)| !name.chars().chain(password.chars()).any(char::is_control));
+    let (name, password) = pair.ok_or_else(|| Failure::unauthorized(Refusal::Malformed, Challenge::Basic))?;
     Ok(Some(Credentials::Password {
-        name: basic.user_id().to_owned(),
-        password: basic.password().unwrap_or_default().into(),
+        name,
+        password: password.into(),
     }))
 }
 
-/// What follows the scheme, if it is this one: schemes are written in any case (RFC 9110, section 11.1), and the parser knows one.
-fn of_scheme<'a>(scheme: &str, header: &'a HeaderValue) -> Option<&'a str> {
-    let text = header.to_str().ok()?.trim();
-    let (given, rest) = text.split_once(' ').unwrap_or((text, ""));
-    given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+/// Decodes a name and a password in UTF-8 or, when they are not UTF-8, in Latin-1, which older clients send.
+fn decode(pair: &[u8]) -> Option<(String, String)> {
+    let bytes = BASE64_STANDARD.decode(pair).ok()?;
+    let text =
+        String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+/// What follows the scheme, if it is this one: schemes are written in any case (RFC 9110, section 11.1).
+fn of_scheme<'a>(scheme: &str, header: &'a HeaderValue) -> Option<&'a [u8]> {
+    let bytes = header.as_bytes().trim_ascii();
+    let (given, rest) = bytes.split_at_checked(scheme.len())?;
+    let is_scheme = given.eq_ignore_ascii_case(scheme.as_bytes()) && rest.first().is_none_or(|next| *next == b' ');
+    is_scheme.then(|| rest.trim_ascii())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::{Engine, prelude::BASE64_STANDARD};
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
 
@@ -133,6 +139,9 @@ mod tests {
             "Digest a=b",
             "Bearer",
             "Basic /w==",
+            "Basic YToH",
+            "Basic B2E6YQ==",
+            "Basic \u{e4}",
         ] {
             assert!(of_anyone(&authorized(text)).is_err(), "{text:?}");
         }
@@ -140,7 +149,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_and_passwords_of_any_text_arrive(scheme in "(Basic|basic|BASIC)", name in "[^:]{0,40}", password in ".{0,40}") {
+        fn names_and_passwords_of_any_text_arrive(scheme in "(Basic|basic|BASIC)", name in "[^:\\p{Cc}]{0,40}", password in "\\PC{0,40}") {
             let text = format!("{scheme} {}", BASE64_STANDARD.encode(format!("{name}:{password}")));
             let headers = authorized(&text);
             let Ok(Some(Credentials::Password { name: got_name, password: got })) = of_anyone(&headers) else {
@@ -148,6 +157,18 @@ mod tests {
             };
             prop_assert_eq!(got_name, name);
             prop_assert_eq!(got.expose_secret(), password);
+        }
+
+        #[test]
+        fn what_is_not_utf_8_is_latin_1(name in "[a-z\u{a0}-\u{ff}]{1,20}", password in "[ -~\u{a0}-\u{ff}]{1,20}") {
+            let text = format!("{name}:{password}");
+            let bytes: Vec<u8> = text.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
+            prop_assume!(std::str::from_utf8(&bytes).is_err());
+            let headers = authorized(&format!("Basic {}", BASE64_STANDARD.encode(bytes)));
+            let Ok(Some(Credentials::Password { name: got_name, password: got })) = of_anyone(&headers) else {
+                return Err(TestCaseError::fail("no password"));
+            };
+            prop_assert_eq!((got_name.as_str(), got.expose_secret()), (name.as_str(), password.as_str()));
         }
 
         #[test]
