@@ -11,7 +11,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, BytesMut};
+use memchr::memmem;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -24,6 +25,8 @@ use crate::http::connection::{Connection, Phase};
 /// How many bytes a head may have beyond the limit before it is refused unread. What is below that reaches the application, which
 /// refuses it with the route's own kind of response.
 const HEAD_SLACK: usize = 8 * 1024;
+
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// The responses that the stream itself sends, because the application has no request to answer.
 #[derive(Clone)]
@@ -58,6 +61,7 @@ impl Refusals {
 #[derive(Default)]
 struct Head {
     bytes: usize,
+    is_complete: bool,
     is_parsed: bool,
 }
 
@@ -70,6 +74,9 @@ pub struct TimedStream<S> {
     /// When the client has taken nothing for too long, while it takes nothing.
     blocked_until: Option<Instant>,
     head: Head,
+    /// Bytes that arrived together with the head before them. actix-http would parse all requests in its buffer at once, each of which
+    /// takes kilobytes, so it gets one head at a time.
+    rest: BytesMut,
     has_skipped_read: bool,
     has_woken: bool,
     is_refused: bool,
@@ -86,6 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
             timer: Box::pin(sleep_until(deadline)),
             blocked_until: None,
             head: Head::default(),
+            rest: BytesMut::new(),
             has_skipped_read: false,
             has_woken: false,
             is_refused: false,
@@ -145,6 +153,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         self.connection.close_soon();
     }
 
+    /// Reads what was kept, or else from the network.
+    fn poll_bytes(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.rest.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let length = self.rest.len().min(buffer.remaining());
+        buffer.put_slice(&self.rest.split_to(length));
+        if self.rest.is_empty() {
+            // An idle connection holds no memory for it.
+            self.rest = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Keeps what follows a complete head in the bytes that were just read.
+    fn split_head(&mut self, buffer: &mut ReadBuf<'_>, filled: usize) {
+        if !matches!(self.connection.phase(), Phase::Head { .. }) {
+            return;
+        }
+        let (_, read) = buffer.filled().split_at(filled);
+        let Some(end) = memmem::find(read, HEAD_END).map(|start| start + HEAD_END.len()) else {
+            return;
+        };
+        if end < read.len() {
+            let (_, rest) = read.split_at(end);
+            let mut kept = BytesMut::with_capacity(rest.len() + self.rest.len());
+            kept.extend_from_slice(rest);
+            kept.extend_from_slice(&self.rest);
+            self.rest = kept;
+            self.head.is_complete = true;
+            buffer.set_filled(filled + end);
+        }
+    }
+
     /// Reads, or ends the stream when the time for it is over.
     fn poll_input(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
@@ -155,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
             {
                 return Poll::Ready(Ok(()));
             }
-            match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            match self.poll_bytes(context, buffer) {
                 Poll::Ready(Ok(())) => {
                     let length = buffer.filled().len() - filled;
                     if self.is_refused && length > 0 {
@@ -166,6 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
                         self.head = Head::default();
                     }
                     self.head.bytes += length;
+                    self.split_head(buffer, filled);
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(error) => return Poll::Ready(error),
@@ -195,16 +238,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
         if self.has_skipped_read {
             return Poll::Pending;
         }
-        let is_head = matches!(self.connection.phase(), Phase::Head { .. });
-        if is_head && self.head.bytes > self.refusals.max_head_bytes {
-            if self.head.is_parsed {
-                let response = self.refusals.too_large.clone();
-                self.refuse(&response, context);
-            } else {
-                // actix-http parses what it has when it is told to wait: a complete head may be among it, with a part of its body.
+        if matches!(self.connection.phase(), Phase::Head { .. }) {
+            let is_too_large = self.head.bytes > self.refusals.max_head_bytes;
+            if (is_too_large || self.head.is_complete) && !self.head.is_parsed {
+                // actix-http parses what it has when it is told to wait, and the head may be complete.
                 self.head.is_parsed = true;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
+            }
+            if is_too_large {
+                let response = self.refusals.too_large.clone();
+                self.refuse(&response, context);
             }
         }
         self.poll_input(context, buffer)

@@ -316,6 +316,18 @@ fn pipelined_requests_are_answered_in_turn() {
     });
 }
 
+#[tokio::test]
+async fn a_head_is_handed_on_alone() {
+    let (mut client, server) = duplex(NETWORK_BUFFER);
+    let requests = head("GET", "/ignore", "");
+    send(&mut client, &requests.repeat(3)).await;
+    let connection = Rc::new(Connection::new(TIMEOUT));
+    let mut stream = TimedStream::new(server, connection, Refusals::new(MAX_HEADER_BYTES));
+    let mut buffer = [0; NETWORK_BUFFER];
+    let length = stream.read(&mut buffer).await.unwrap();
+    assert_eq!(&buffer[..length], requests.as_bytes());
+}
+
 #[test]
 fn a_head_has_a_size_limit_and_its_body_another() {
     for headers in [format!("x-long: {}\r\n", "x".repeat(40_000)), "x: y\r\n".repeat(10_000)] {
