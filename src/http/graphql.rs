@@ -130,9 +130,13 @@ pub async fn answer(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let response = next.call(request).await?;
-    Ok(with_failures_as(response, |failure| {
+    Ok(finish_response(next.call(request).await?))
+}
+
+/// Makes an error response one of GraphQL.
+pub fn finish_response(response: ServiceResponse<impl MessageBody + 'static>) -> ServiceResponse<BoxBody> {
+    with_failures_as(response, |failure| {
         let extensions = json!({ "code": failure.code() });
         json!({ "errors": [{ "message": failure.message(), "extensions": extensions }] }).to_string()
-    }))
+    })
 }

@@ -22,6 +22,7 @@ use super::{
     connection::{Exchange, ResponseBody},
     error::{Challenge, Failure},
     extract::client_address::ClientAddress,
+    graphql,
     legacy::{self, Prefix},
     metrics::method_label,
     path,
@@ -212,25 +213,25 @@ fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Refuses a request that no route sees, as its API would.
+/// Refuses a request that no route sees, in the form of its API.
 fn refuse(request: ServiceRequest, failure: Failure) -> ServiceResponse<BoxBody> {
-    let state = request.app_data::<Data<State>>().cloned();
-    let response = request.error_response(failure);
-    match state {
-        Some(state) if is_legacy(response.request().path(), &state.config.base_path) => {
-            legacy::finish_response(response, &state)
-        }
-        _ => response,
+    let Some(state) = request.app_data::<Data<State>>().cloned() else {
+        return request.error_response(failure);
+    };
+    let path = request.path().strip_prefix(&state.config.base_path).unwrap_or_default();
+    let is_below = |prefix: &str| {
+        path.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if is_below("/verify") {
+        request.error_response(failure.without_body())
+    } else if is_below("/public/graphql") {
+        graphql::finish_response(request.error_response(failure))
+    } else if LEGACY_PREFIXES.iter().any(|(prefix, _)| is_below(prefix)) {
+        legacy::finish_response(request.error_response(failure), &state)
+    } else {
+        request.error_response(failure)
     }
-}
-
-fn is_legacy(path: &str, base_path: &str) -> bool {
-    path.strip_prefix(base_path).is_some_and(|path| {
-        LEGACY_PREFIXES.iter().any(|(prefix, _)| {
-            path.strip_prefix(prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-    })
 }
 
 /// Who has used a legacy door, if one was used.
