@@ -22,7 +22,7 @@ pub fn run(store: &StoreFile) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::Failed(format!(
-        "{url} failed the check ({} findings)",
+        "{url} failed the check, findings: {}",
         findings.len()
     )))
 }

@@ -27,7 +27,7 @@ tests![
     a_failed_write_leaves_no_half
 ];
 tests![OF_FILES: a_wrong_url_is_refused, a_file_that_another_program_locks, a_file_that_is_taken_away, a_removed_log_loses_nothing];
-tests![OF_SMALL_DISKS: a_full_disk_loses_nothing];
+tests![OF_SMALL_DISKS: a_full_disk_loses_nothing, a_backup_to_a_full_disk_leaves_nothing];
 tests![
     OF_SERVERS: a_store_that_goes_and_comes_back,
     a_store_that_hangs,
@@ -375,6 +375,21 @@ fn a_full_disk_loses_nothing(lab: &Lab) {
     let serving = program.serve(&[]);
     let listed = serving.client.get(LEGACY, As::Admin).expect(200).json();
     assert_eq!(listed.as_array().unwrap().len(), made);
+}
+
+fn a_backup_to_a_full_disk_leaves_nothing(lab: &Lab) {
+    let small = SmallDisk::mount(lab.store.directory.path()).expect("it can be mounted");
+    // It leaves room for a part of the backup.
+    std::fs::write(format!("{}/other", small.place), vec![0; 2 * 1024 * 1024 - 64 * 1024]).unwrap();
+    let copy = format!("{}/copy.db", small.place);
+    let ended = Program::new(&lab.store.url()).run(&["backup", &copy]);
+    assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
+    assert!(ended.err.contains("full"), "{ended:?}");
+    let left: Vec<_> = std::fs::read_dir(&small.place)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["other"]);
 }
 
 /// A disk of two megabytes, in memory.
