@@ -44,6 +44,7 @@ use crate::{
 use figures::Figures;
 use logins::Logins;
 use retention::Retention;
+use sessions::SessionAges;
 use token_cache::TokenCache;
 use unwritten::{Due, Unwritten};
 
@@ -56,6 +57,7 @@ pub struct Service {
     unwritten: Arc<Unwritten>,
     hour_watch: Mutex<HourWatch>,
     retention: Retention,
+    session_ages: Arc<SessionAges>,
     token_cache: Arc<TokenCache>,
     figures: Arc<Figures>,
     feed: Mutex<FeedHandle>,
@@ -81,6 +83,7 @@ impl Service {
             unwritten,
             hour_watch: Mutex::default(),
             retention: Retention::default(),
+            session_ages: Arc::new(SessionAges::new(clock.as_ref())),
             token_cache: Arc::default(),
             feed: Mutex::default(),
             figures,
@@ -151,10 +154,10 @@ impl Service {
         self.unwritten
             .flush(due, |batch| {
                 self.store.write(move |conn| {
-                    token_rows::record_use(conn, &batch.uses)?;
+                    token_rows::record_use(conn, &batch.uses, now)?;
                     let events: Vec<_> = batch.refusals.iter().map(|refusal| refusal.event(now)).collect();
                     event_rows::record(conn, &events)?;
-                    Ok::<_, Error>(legacy_rows::record(conn, &batch.legacy_calls, Bounds::STORED)?)
+                    Ok::<_, Error>(legacy_rows::record(conn, &batch.legacy_calls, Bounds::STORED, now)?)
                 })
             })
             .await?;

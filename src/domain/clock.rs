@@ -9,6 +9,8 @@ use super::Invalid;
 
 const DAY_SECONDS: i64 = 86_400;
 const SECOND_MICROS: i64 = 1_000_000;
+/// The most that the wall clocks of servers differ, unless one of them is wrong.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// A point in time in UTC, in whole microseconds since the Unix epoch: the finest step that both stores keep. It is in the years 0 to 9999,
 /// for RFC 3339 writes no other.
@@ -77,6 +79,24 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or_default())
+    }
+
+    /// Returns `true` if a clock that was ahead has written this time, for it has not come yet.
+    #[must_use]
+    pub fn is_impossible(self, now: Self) -> bool {
+        self.since(now) > MAX_CLOCK_SKEW
+    }
+
+    /// Returns this time, or `now` if a clock that was ahead has written it.
+    #[must_use]
+    pub fn bounded_by(self, now: Self) -> Self {
+        if self.is_impossible(now) { now } else { self }
+    }
+
+    /// Returns the later time of the two, or `now` if a clock that was ahead has written this one.
+    #[must_use]
+    pub fn advanced_to(self, now: Self) -> Self {
+        self.bounded_by(now).max(now)
     }
 
     /// The date of RFC 9110, as `Sunset` (RFC 8594) wants it: `Sat, 31 Dec 2033 00:00:00 GMT`.
@@ -213,6 +233,15 @@ mod tests {
             let time = Timestamp::from_micros(seconds * SECOND_MICROS + micros).unwrap();
             prop_assert_eq!(time.to_string(), time.calendar().to_rfc3339_opts(SecondsFormat::AutoSi, true));
             prop_assert_eq!(Timestamp::parse("t", &time.to_string()), Ok(time));
+        }
+    }
+
+    #[test]
+    fn a_time_of_a_clock_that_was_ahead_is_bounded() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * SECOND_MICROS).unwrap();
+        for (written, bounded, advanced) in [(0, 0, 1000), (1000, 1000, 1000), (1300, 1300, 1300), (1301, 1000, 1000)] {
+            assert_eq!(at(written).bounded_by(at(1000)), at(bounded), "{written}");
+            assert_eq!(at(written).advanced_to(at(1000)), at(advanced), "{written}");
         }
     }
 

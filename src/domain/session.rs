@@ -1,6 +1,6 @@
 //! Sessions: that an admin has signed in with a browser.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -104,6 +104,15 @@ pub struct SessionTimes {
 }
 
 impl SessionTimes {
+    /// The times of a session that begins at `now`.
+    #[must_use]
+    pub fn begun(now: Timestamp) -> Self {
+        Self {
+            begun_at: now,
+            seen_at: now,
+        }
+    }
+
     /// The latest times that a session can have which has ended by `now`: it began so long ago, or was last seen so long ago.
     #[must_use]
     pub fn ended_by(now: Timestamp) -> Self {
@@ -113,17 +122,77 @@ impl SessionTimes {
         }
     }
 
-    /// Whether the session has ended by `now`.
-    #[must_use]
-    pub fn is_over(self, now: Timestamp) -> bool {
-        let ended = Self::ended_by(now);
-        self.begun_at <= ended.begun_at || self.seen_at <= ended.seen_at
-    }
-
-    /// Whether it is to be written down that the session is used at `now`.
+    /// Returns `true` if the session must be written as used at `now`: the last time is a minute away, before it or after.
     #[must_use]
     pub fn is_to_be_seen(self, now: Timestamp) -> bool {
-        now.since(self.seen_at) >= SEEN_EVERY
+        now.since(self.seen_at).max(self.seen_at.since(now)) >= SEEN_EVERY
+    }
+}
+
+/// How long a session has lasted, and how long it has not been used, by the monotonic clock of a server that knows it.
+///
+/// The times in the store are compared with the wall clock once, when a server sees the session for the first time: afterwards a wall clock
+/// that is set ends no session, and prolongs none.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionAge {
+    lasted: Duration,
+    unused: Duration,
+    /// When that was so.
+    measured_at: Instant,
+    /// The last use that was stored then.
+    seen_at: Timestamp,
+}
+
+impl SessionAge {
+    /// Returns the age of a session that is seen for the first time; `None` if a clock that was ahead has written its beginning.
+    #[must_use]
+    pub fn of(times: SessionTimes, now: Timestamp, instant: Instant) -> Option<Self> {
+        (!times.begun_at.is_impossible(now)).then(|| Self {
+            lasted: now.since(times.begun_at),
+            unused: now.since(times.seen_at),
+            measured_at: instant,
+            seen_at: times.seen_at,
+        })
+    }
+
+    /// Returns the age at a later time, at which `seen_at` is stored as the last use. If another server has stored it meanwhile, the
+    /// session has been used since it was measured.
+    #[must_use]
+    pub fn at(self, seen_at: Timestamp, now: Timestamp, instant: Instant) -> Self {
+        let passed = instant.saturating_duration_since(self.measured_at);
+        let unused = if seen_at == self.seen_at {
+            self.unused + passed
+        } else {
+            now.since(seen_at).min(passed)
+        };
+        Self {
+            lasted: self.lasted + passed,
+            unused,
+            measured_at: instant,
+            seen_at,
+        }
+    }
+
+    /// Returns the age at a later time, as far as this server knows.
+    #[must_use]
+    pub fn unseen(self, instant: Instant) -> Self {
+        self.at(self.seen_at, self.seen_at, instant)
+    }
+
+    /// Returns `true` if the session has ended.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        self.lasted >= LONGEST || self.unused >= LONGEST_PAUSE
+    }
+
+    /// Returns the age of the session now that it is used, with the last use that is stored from now on.
+    #[must_use]
+    pub fn used(self, seen_at: Timestamp) -> Self {
+        Self {
+            unused: Duration::ZERO,
+            seen_at,
+            ..self
+        }
     }
 }
 
@@ -166,11 +235,36 @@ mod tests {
             begun_at: at(begun),
             seen_at: at(seen),
         };
-        assert!(!times(0, 0).is_over(at(1799)));
-        assert!(times(0, 0).is_over(at(1800)));
-        assert!(!times(0, 43_000).is_over(at(43_199)));
-        assert!(times(0, 43_199).is_over(at(43_200)));
+        let start = Instant::now();
+        let is_over =
+            |begun, seen, now| SessionAge::of(times(begun, seen), at(now), start).is_none_or(SessionAge::is_over);
+        assert!(!is_over(0, 0, 1799));
+        assert!(is_over(0, 0, 1800));
+        assert!(!is_over(0, 43_000, 43_199));
+        assert!(is_over(0, 43_199, 43_200));
+        assert!(is_over(400, 400, 0), "it cannot have begun yet");
         assert!(!times(0, 0).is_to_be_seen(at(59)));
         assert!(times(0, 0).is_to_be_seen(at(60)));
+        assert!(times(0, 60).is_to_be_seen(at(0)));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_changes_no_age() {
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let times = SessionTimes {
+            begun_at: at(0),
+            seen_at: at(0),
+        };
+        let age = SessionAge::of(times, at(0), start).unwrap();
+        for wall in [-100_000, 0, 100_000] {
+            assert!(!age.at(at(0), at(wall), later(1799)).is_over());
+            assert!(age.at(at(0), at(wall), later(1800)).is_over());
+            let used = age.at(at(0), at(wall), later(1799)).used(at(wall));
+            assert!(!used.at(at(wall), at(wall + 1700), later(3500)).is_over());
+            assert!(used.at(at(wall), at(wall), later(43_200)).is_over());
+            // Another server has seen it meanwhile.
+            assert!(!age.at(at(wall + 1), at(wall + 2), later(5000)).is_over());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The one token that both APIs show.
 
+use std::time::Duration;
+
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
@@ -12,6 +14,9 @@ use super::{
     permission::PermissionSet,
     random::{Random, RandomError},
 };
+
+/// The longest that an earlier value stays valid after a rotation.
+pub const MAX_GRACE_PERIOD: Duration = Duration::from_hours(7 * 24);
 
 /// What a token is known by: `uuid` in the legacy view, `id` in the other. It identifies, and authenticates nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +119,15 @@ pub struct Change {
 }
 
 impl Token {
+    /// Returns when an earlier value ends whose grace period is stored to end at `until`. A clock that was ahead at the rotation may have
+    /// written that, so the rest of the period is never longer than it was granted.
+    #[must_use]
+    pub fn grace_end(&self, until: Timestamp, now: Timestamp) -> Timestamp {
+        let rotated_ahead = self.rotated_at.filter(|at| at.is_impossible(now) && *at < until);
+        let granted = rotated_ahead.map_or(MAX_GRACE_PERIOD, |at| until.since(at).min(MAX_GRACE_PERIOD));
+        until.min(now.saturating_add(granted))
+    }
+
     /// Whether it has stopped working by `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {

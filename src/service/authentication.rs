@@ -144,6 +144,22 @@ impl Service {
             }
         };
         let now = self.clock.now();
+        let found = match found {
+            Some((token, Some(until))) => {
+                let end = token.grace_end(until, now);
+                if let Credential::Value(value) = credential
+                    && end < until
+                {
+                    // Where nothing can be written, the next look-up bounds it.
+                    let _ = self
+                        .store
+                        .write(move |conn| tokens::end_grace_at(conn, &value, end))
+                        .await;
+                }
+                Some((token, Some(end)))
+            }
+            other => other,
+        };
         let works = found.filter(|(_, works_until)| works_until.is_none_or(|end| end > now));
         Ok(works.map(|(token, works_until)| {
             let recognised = VerifiedToken::new(token, works_until);

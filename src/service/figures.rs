@@ -201,6 +201,13 @@ impl Figures {
     /// Remembers that a legacy door was used.
     pub fn legacy_called(&self, prefix: &str, at: Timestamp) {
         let last = self.legacy_last.with_label_values(&[prefix]);
+        let known = Timestamp::from_micros(last.get().saturating_mul(1_000_000));
+        last.set(known.map_or(at, |known| known.advanced_to(at)).seconds());
+    }
+
+    /// Remembers that a legacy endpoint was used at that time, perhaps through another server.
+    fn legacy_called_before(&self, prefix: &str, at: Timestamp) {
+        let last = self.legacy_last.with_label_values(&[prefix]);
         last.set(last.get().max(at.seconds()));
     }
 
@@ -286,9 +293,9 @@ async fn count(figures: Arc<Figures>, store: Store, now: Timestamp) {
     figures.legacy_verdict.reset();
     if let Ok((calls, watched)) = known {
         for (prefix, at) in &calls {
-            figures.legacy_called(prefix, *at);
+            figures.legacy_called_before(prefix, at.bounded_by(now));
         }
-        let last = calls.into_iter().map(|(_, at)| at).max();
+        let last = calls.into_iter().map(|(_, at)| at.bounded_by(now)).max();
         figures.legacy_watched_days.set(watched.into());
         let verdict = Verdict::new(last, days.since(now.day()), days, watched);
         for one in Verdict::ALL {

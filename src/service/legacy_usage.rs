@@ -63,7 +63,7 @@ impl Service {
         let report = self
             .store
             .read(move |conn| {
-                let (callers, calls) = usage(conn, unwritten.into_sorted(), since, most)?;
+                let (callers, calls) = usage(conn, unwritten.into_sorted(), now, since, most)?;
                 let recorded = |conn: &mut AnyConnection| {
                     let details = audit::last_details(conn, Action::LegacyPhase)?;
                     Ok::<_, Error>(details.and_then(|details| LegacyState::of_details(&details, now)))
@@ -126,11 +126,13 @@ pub fn watched_days(conn: &mut AnyConnection, days: ReportDays, now: Timestamp) 
 fn usage(
     conn: &mut AnyConnection,
     unwritten: Vec<(LegacyCaller, Calls)>,
+    now: Timestamp,
     since: Day,
     most: usize,
 ) -> Result<(Vec<CallerUsage>, BTreeMap<Day, u64>), StoreError> {
     let stored = legacy_usage::callers(conn)?.into_iter().map(|stored| {
-        let usage = CallerUsage::new(stored.caller, stored.first_seen, stored.last_seen, stored.total);
+        let [first_seen, last_seen] = [stored.first_seen, stored.last_seen].map(|seen| seen.bounded_by(now));
+        let usage = CallerUsage::new(stored.caller, first_seen, last_seen, stored.total);
         (usage.caller.clone(), (Some(stored.seq), usage))
     });
     let mut known: HashMap<LegacyCaller, (Option<i64>, CallerUsage)> = stored.collect();

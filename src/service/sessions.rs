@@ -1,13 +1,80 @@
 //! Sessions of admins who have signed in with a browser.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
 use super::{Error, Refusal, Service};
 use crate::{
     domain::{
         caller::{Call, Caller},
-        session::SessionKey,
+        clock::{Clock, Timestamp},
+        session::{SessionAge, SessionHash, SessionKey, SessionTimes},
     },
     store::sessions,
 };
+
+/// The most sessions whose age is known; others are judged by the wall clock.
+const MAX_KNOWN: usize = 10_000;
+
+/// The ages of the sessions that this server has seen.
+pub struct SessionAges {
+    known: Mutex<HashMap<[u8; 32], SessionAge>>,
+    started: (Timestamp, Instant),
+}
+
+impl SessionAges {
+    /// Creates an empty set at the present time.
+    pub fn new(clock: &dyn Clock) -> Self {
+        Self {
+            known: Mutex::default(),
+            started: (clock.now(), clock.monotonic()),
+        }
+    }
+
+    /// Returns the latest times of sessions that have certainly ended: a wall clock that was set forward ends none.
+    fn ended(&self, clock: &dyn Clock) -> SessionTimes {
+        let (wall, instant) = self.started;
+        let passed = wall.saturating_add(clock.monotonic().saturating_duration_since(instant));
+        SessionTimes::ended_by(clock.now().min(passed))
+    }
+
+    /// Returns the age of a session with those times, unless it is over.
+    fn age(&self, key: &SessionHash, times: SessionTimes, now: Timestamp, instant: Instant) -> Option<SessionAge> {
+        let mut known = self.known();
+        let age = match known.get(key.as_bytes()) {
+            Some(age) => Some(age.at(times.seen_at, now, instant)),
+            None => SessionAge::of(times, now, instant),
+        };
+        let age = age.filter(|age| !age.is_over());
+        if age.is_none() {
+            known.remove(key.as_bytes());
+        }
+        age
+    }
+
+    /// Returns `true` if this server knows that the session has not ended.
+    fn lasts(&self, key: &[u8], instant: Instant) -> bool {
+        let known = self.known();
+        known.get(key).is_some_and(|age| !age.unseen(instant).is_over())
+    }
+
+    fn remember(&self, key: &SessionHash, age: SessionAge, instant: Instant) {
+        let mut known = self.known();
+        if known.len() >= MAX_KNOWN {
+            known.retain(|_, age| !age.unseen(instant).is_over());
+        }
+        if known.len() < MAX_KNOWN || known.contains_key(key.as_bytes()) {
+            known.insert(*key.as_bytes(), age);
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], SessionAge>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Service {
     /// A key that nobody has yet: that of a browser in which nobody has signed in.
@@ -26,16 +93,24 @@ impl Service {
     pub async fn begin_session(&self, call: Call, before: Option<SessionKey>) -> Result<SessionKey, Error> {
         let key = self.new_session_key()?;
         let hash = key.hash();
-        self.change(call, None, move |change, _| {
-            let Caller::Admin(admin) = &change.caller else {
-                return Err(Refusal::Password.into());
-            };
-            if let Some(before) = before {
-                sessions::delete(change.conn, &before.hash())?;
-            }
-            Ok(sessions::insert(change.conn, &hash, &admin.name, change.now)?)
-        })
-        .await?;
+        let (ages, instant) = (Arc::clone(&self.session_ages), self.clock.monotonic());
+        let ended = ages.ended(self.clock.as_ref());
+        let begun_at = self
+            .change(call, None, move |change, _| {
+                let Caller::Admin(admin) = &change.caller else {
+                    return Err(Refusal::Password.into());
+                };
+                if let Some(before) = before {
+                    sessions::delete(change.conn, &before.hash())?;
+                }
+                sessions::remove_ended(change.conn, ended, |key| ages.lasts(key, instant))?;
+                sessions::insert(change.conn, &hash, &admin.name, change.now)?;
+                Ok(change.now)
+            })
+            .await?;
+        if let Some(age) = SessionAge::of(SessionTimes::begun(begun_at), begun_at, instant) {
+            self.session_ages.remember(&hash, age, instant);
+        }
         Ok(key)
     }
 
@@ -46,10 +121,18 @@ impl Service {
     pub async fn resume_session(&self, key: &SessionKey) -> Result<Option<Caller>, Error> {
         let (hash, now) = (key.hash(), self.clock.now());
         let found = self.store.read_briefly(move |conn| sessions::find(conn, &hash)).await?;
-        let Some((admin, times)) = found.filter(|(_, times)| !times.is_over(now)) else {
+        let instant = self.clock.monotonic();
+        let aged = found.and_then(|(admin, times)| {
+            let age = self.session_ages.age(&hash, times, now, instant)?;
+            Some((admin, times, age))
+        });
+        let Some((admin, times, age)) = aged else {
             return Ok(None);
         };
-        if times.is_to_be_seen(now) {
+        let is_to_be_seen = times.is_to_be_seen(now);
+        let seen_at = if is_to_be_seen { now } else { times.seen_at };
+        self.session_ages.remember(&hash, age.used(seen_at), instant);
+        if is_to_be_seen {
             // Where nothing can be written, pages can be read still; the session then ends sooner.
             let _ = self.store.write(move |conn| sessions::see(conn, &hash, now)).await;
         }

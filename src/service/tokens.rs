@@ -290,7 +290,7 @@ impl Service {
     }
 
     fn shown(&self, mut token: Token) -> Token {
-        self.unwritten.show_in(&mut token);
+        self.unwritten.show_in(&mut token, self.clock.now());
         token
     }
 }

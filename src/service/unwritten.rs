@@ -67,7 +67,7 @@ impl Unwritten {
     pub fn used(&self, id: TokenId, at: Timestamp) {
         let mut state = self.state();
         let last = state.uses.entry(id).or_insert(at);
-        *last = at.max(*last);
+        *last = last.advanced_to(at);
     }
 
     /// Remembers that a login was refused.
@@ -86,9 +86,10 @@ impl Unwritten {
         (self.state().legacy_calls.clone(), guard)
     }
 
-    /// Shows in `token` the uses that are not written yet.
-    pub fn show_in(&self, token: &mut Token) {
-        token.last_used_at = token.last_used_at.max(self.state().last_use(token.id));
+    /// Shows in `token` the uses that are not written yet. A use that a clock has written that was ahead is shown as if it were `now`.
+    pub fn show_in(&self, token: &mut Token, now: Timestamp) {
+        let last = token.last_used_at.max(self.state().last_use(token.id));
+        token.last_used_at = last.map(|last| last.bounded_by(now));
     }
 
     /// Keeps those of the tokens that pass `filter` still, with the uses that are not written yet.

@@ -43,7 +43,12 @@ type CallerRow = (i64, String, String, String, String, String, String, i64, i64,
 ///
 /// # Errors
 /// When the store fails.
-pub fn record(conn: &mut AnyConnection, calls: &[(LegacyCaller, Calls)], bounds: Bounds) -> Result<(), StoreError> {
+pub fn record(
+    conn: &mut AnyConnection,
+    calls: &[(LegacyCaller, Calls)],
+    bounds: Bounds,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     if calls.is_empty() {
         return Ok(());
     }
@@ -51,12 +56,12 @@ pub fn record(conn: &mut AnyConnection, calls: &[(LegacyCaller, Calls)], bounds:
     let mut room = room(conn, bounds)?;
     for (caller, calls) in calls {
         if let Some(known) = find(conn, caller)? {
-            add(conn, &known, calls)?;
+            add(conn, &known, calls, now)?;
             continue;
         }
         let admitted = room.admit(caller.clone());
         match find(conn, &admitted)? {
-            Some(known) => add(conn, &known, calls)?,
+            Some(known) => add(conn, &known, calls, now)?,
             None => insert(conn, &admitted, calls)?,
         }
     }
@@ -110,11 +115,17 @@ fn key(caller: &LegacyCaller) -> (&str, &str, String) {
     )
 }
 
-fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls) -> Result<(), StoreError> {
+fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls, now: Timestamp) -> Result<(), StoreError> {
+    // A clock that was ahead may have written a time that has not come yet.
+    let last_seen = if known.last_seen.is_impossible(now) {
+        calls.last_seen
+    } else {
+        known.last_seen.max(calls.last_seen)
+    };
     diesel::update(legacy_callers::table.filter(legacy_callers::seq.eq(known.seq)))
         .set((
             legacy_callers::first_seen.eq(known.first_seen.min(calls.first_seen).micros()),
-            legacy_callers::last_seen.eq(known.last_seen.max(calls.last_seen).micros()),
+            legacy_callers::last_seen.eq(last_seen.micros()),
             legacy_callers::total.eq(stored(known.total.saturating_add(calls.count()))),
         ))
         .execute(conn)?;

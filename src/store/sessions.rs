@@ -14,7 +14,10 @@ use crate::domain::{
     session::{SessionHash, SessionTimes},
 };
 
-/// Adds a session of that admin, which begins at `now`, and removes all that have ended by then.
+/// The most sessions that are removed at once.
+const MAX_REMOVED: i64 = 500;
+
+/// Adds a session of that admin, which begins at `now`.
 ///
 /// # Errors
 /// When the store fails.
@@ -24,10 +27,6 @@ pub fn insert(
     admin: &AdminName,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let ended = SessionTimes::ended_by(now);
-    let begun_long_ago = sessions::begun_at.le(ended.begun_at.micros());
-    let idle = sessions::seen_at.le(ended.seen_at.micros());
-    diesel::delete(sessions::table.filter(begun_long_ago.or(idle))).execute(conn)?;
     diesel::insert_into(sessions::table)
         .values((
             sessions::key_hash.eq(key.as_bytes().as_slice()),
@@ -36,6 +35,27 @@ pub fn insert(
             sessions::seen_at.eq(now.micros()),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Removes sessions whose times are not later than `ended`, save those that `lasts` knows better.
+///
+/// # Errors
+/// When the store fails.
+pub fn remove_ended(
+    conn: &mut AnyConnection,
+    ended: SessionTimes,
+    lasts: impl Fn(&[u8]) -> bool,
+) -> Result<(), StoreError> {
+    let begun_long_ago = sessions::begun_at.le(ended.begun_at.micros());
+    let idle = sessions::seen_at.le(ended.seen_at.micros());
+    let mut keys: Vec<Vec<u8>> = sessions::table
+        .filter(begun_long_ago.or(idle))
+        .select(sessions::key_hash)
+        .limit(MAX_REMOVED)
+        .load(conn)?;
+    keys.retain(|key| !lasts(key));
+    diesel::delete(sessions::table.filter(sessions::key_hash.eq_any(keys))).execute(conn)?;
     Ok(())
 }
 
@@ -70,13 +90,13 @@ pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin
     .transpose()
 }
 
-/// Writes down that a session was used; a time never moves backwards.
+/// Writes when a session was used.
 ///
 /// # Errors
 /// When the store fails.
 pub fn see(conn: &mut AnyConnection, key: &SessionHash, now: Timestamp) -> Result<(), StoreError> {
     let this = sessions::key_hash.eq(key.as_bytes().as_slice());
-    diesel::update(sessions::table.filter(this.and(sessions::seen_at.lt(now.micros()))))
+    diesel::update(sessions::table.filter(this))
         .set(sessions::seen_at.eq(now.micros()))
         .execute(conn)?;
     Ok(())

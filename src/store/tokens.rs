@@ -20,10 +20,10 @@ use super::{
 use crate::domain::{
     actor::{Actor, ActorKind},
     cidr::CidrBlocks,
-    clock::Timestamp,
+    clock::{MAX_CLOCK_SKEW, Timestamp},
     name::TokenName,
     permission::PermissionSet,
-    token::{Change, Token, TokenId},
+    token::{Change, MAX_GRACE_PERIOD, Token, TokenId},
     value::ValueHash,
 };
 pub use list::{count, ids, page, summaries};
@@ -261,6 +261,19 @@ pub fn replace_value(
     Ok(changed == 1)
 }
 
+/// Ends the grace period of an earlier value at `end`, if it would end later.
+///
+/// # Errors
+/// When the store fails.
+pub fn end_grace_at(conn: &mut AnyConnection, value: &ValueHash, end: Timestamp) -> Result<(), StoreError> {
+    let this = grace_values::value_hash.eq(value.as_bytes().as_slice());
+    let later = grace_values::valid_until.gt(end.micros());
+    diesel::update(grace_values::table.filter(this.and(later)))
+        .set(grace_values::valid_until.eq(end.micros()))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Forgets the token's earlier values whose grace period is over at `now`, and counts those that still work.
 ///
 /// # Errors
@@ -271,8 +284,10 @@ pub fn working_grace_values(conn: &mut AnyConnection, id: TokenId, now: Timestam
         return Ok(0);
     };
     let of_token = grace_values::token_seq.eq(seq);
-    diesel::delete(grace_values::table.filter(of_token.and(grace_values::valid_until.le(now.micros()))))
-        .execute(conn)?;
+    // Ends that are too far away are those of a clock that was ahead. Values in use have been bounded when they were looked up.
+    let is_over = grace_values::valid_until.le(now.micros());
+    let is_impossible = grace_values::valid_until.gt(now.saturating_add(MAX_GRACE_PERIOD).micros());
+    diesel::delete(grace_values::table.filter(of_token.and(is_over.or(is_impossible)))).execute(conn)?;
     Ok(grace_values::table.filter(of_token).count().get_result(conn)?)
 }
 
@@ -322,16 +337,19 @@ fn texts(ids: &[TokenId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// Writes when tokens were last used; a time never moves backwards, and tokens that are gone are passed over.
+/// Writes when tokens were last used; a time never moves backwards, unless a clock that was ahead has written it. Tokens that are gone are
+/// passed over.
 ///
 /// # Errors
 /// When the store fails.
-pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)]) -> Result<(), StoreError> {
+pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)], now: Timestamp) -> Result<(), StoreError> {
+    let impossible = now.saturating_add(MAX_CLOCK_SKEW).micros();
     // One statement for all: diesel has none that gives each row a value of its own, and prepares an update anew each time.
     let update = |used: &str| {
         sql_query(format!(
             "UPDATE tokens SET last_used_at = used.at FROM {used}
-             WHERE tokens.id = used.id AND (tokens.last_used_at IS NULL OR tokens.last_used_at < used.at)"
+             WHERE tokens.id = used.id
+               AND (tokens.last_used_at IS NULL OR tokens.last_used_at < used.at OR tokens.last_used_at > {impossible})"
         ))
     };
     let uses = uses.iter().map(|(id, at)| (id.to_string(), at.micros()));

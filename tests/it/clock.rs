@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokenbridge::domain::{
+    actor::{Door, Origin},
+    caller::Call,
+};
 
 use crate::{
     support::{
-        ADMIN, Lab,
-        client::{As, LEGACY, TOKENS},
+        ADMIN, Lab, TestApp,
+        client::{As, LEGACY, TOKENS, string},
+        time,
     },
     tests,
 };
@@ -18,6 +23,12 @@ tests![
     a_throttled_login_waits_as_long_as_it_was_told,
     a_jump_forward_removes_nothing,
     a_start_with_a_clock_that_is_ahead_removes_nothing,
+    a_last_use_of_a_clock_that_was_ahead_is_bounded,
+    a_last_legacy_call_of_a_clock_that_was_ahead_is_bounded,
+    a_grace_period_of_a_clock_that_was_ahead_ends,
+    a_grace_period_before_a_clock_was_set_back_ends,
+    grace_periods_of_a_clock_that_was_ahead_do_not_stop_rotations,
+    a_session_lasts_as_long_as_it_may,
 ];
 
 fn a_throttled_login_waits_as_long_as_it_was_told(lab: &Lab) {
@@ -93,5 +104,144 @@ fn a_start_with_a_clock_that_is_ahead_removes_nothing(lab: &Lab) {
         let all = kept(lab);
         service.forget_old_calls().await.unwrap();
         assert_eq!(kept(lab), all);
+    });
+}
+
+fn a_last_use_of_a_clock_that_was_ahead_is_bounded(lab: &Lab) {
+    let app = lab.app();
+    let (id, value) = app.new_token(&json!({ "name": "n" }));
+    let last_use =
+        |app: &TestApp| app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(200).json()["lastUsedAt"].clone();
+    let use_it = |app: &TestApp| app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    lab.clock.step_forward(DAY * 365);
+    use_it(&app);
+    lab.clock.step_back(DAY * 365);
+    assert_eq!(last_use(&app), lab.clock.in_seconds(0));
+    app.stop();
+    let app = lab.app();
+    assert_eq!(last_use(&app), lab.clock.in_seconds(0));
+    assert_eq!(
+        app.get(TOKENS, As::Admin).json()["results"][0]["lastUsedAt"],
+        lab.clock.in_seconds(0)
+    );
+    lab.clock.advance(Duration::from_secs(1));
+    use_it(&app);
+    app.stop();
+    let stored = lab.store.texts("SELECT last_used_at || '' AS found FROM tokens");
+    assert_eq!(stored, [time(&lab.clock.in_seconds(0)).micros().to_string()]);
+}
+
+fn a_last_legacy_call_of_a_clock_that_was_ahead_is_bounded(lab: &Lab) {
+    let metric = |app: &TestApp| {
+        let now = time(&lab.clock.in_seconds(0)).seconds();
+        let prefix = "prefix=\"/rest/agent-config/1.0\"";
+        let series = format!("tokenbridge_legacy_last_request_timestamp_seconds{{{prefix}}} {now}\n");
+        let text = app.get("/metrics", As::Nobody).expect(200).text;
+        assert!(text.contains(&series), "{series}: {text}");
+    };
+    let app = lab.app();
+    lab.clock.step_forward(DAY * 365);
+    app.get(LEGACY, As::Admin).expect(200);
+    metric(&app);
+    app.stop();
+    lab.clock.step_back(DAY * 365);
+    let app = lab.app();
+    metric(&app);
+    let shown = app.get("/legacy-usage", As::Admin).expect(200).json();
+    assert_eq!(shown["callers"][0]["lastSeen"], lab.clock.in_seconds(0), "{shown}");
+    lab.clock.advance(Duration::from_secs(1));
+    app.get(LEGACY, As::Admin).expect(200);
+    metric(&app);
+    app.stop();
+    let stored = lab.store.texts("SELECT last_seen || '' AS found FROM legacy_callers");
+    assert_eq!(stored, [time(&lab.clock.in_seconds(0)).micros().to_string()]);
+}
+
+fn rotate(app: &TestApp, id: &str, seconds: u32) -> String {
+    let body = json!({ "gracePeriodSeconds": seconds });
+    let rotated = app.post(&format!("{TOKENS}/{id}/rotate"), As::Admin, &body).expect(200);
+    string(&rotated.json()["value"])
+}
+
+fn a_grace_period_of_a_clock_that_was_ahead_ends(lab: &Lab) {
+    let app = lab.app();
+    let (id, old) = app.new_token(&json!({ "name": "n" }));
+    lab.clock.step_forward(DAY * 365);
+    let new = rotate(&app, &id, 60);
+    lab.clock.step_back(DAY * 365);
+    let status = |value: &str| app.get(&format!("{TOKENS}/self"), As::Key(value)).status;
+    assert_eq!((status(&old), status(&new)), (200, 200));
+    lab.clock.advance(Duration::from_secs(59));
+    assert_eq!(status(&old), 200);
+    lab.clock.advance(Duration::from_secs(1));
+    assert_eq!((status(&old), status(&new)), (401, 200));
+}
+
+fn a_grace_period_before_a_clock_was_set_back_ends(lab: &Lab) {
+    let app = lab.app();
+    let (id, old) = app.new_token(&json!({ "name": "n" }));
+    rotate(&app, &id, 3600);
+    lab.clock.step_back(DAY * 365);
+    let status = || app.get(&format!("{TOKENS}/self"), As::Key(&old)).status;
+    assert_eq!(status(), 200);
+    lab.clock.advance(Duration::from_hours(1));
+    assert_eq!(status(), 401);
+}
+
+fn grace_periods_of_a_clock_that_was_ahead_do_not_stop_rotations(lab: &Lab) {
+    let app = lab.app();
+    let (id, _) = app.new_token(&json!({ "name": "n" }));
+    lab.clock.step_forward(DAY * 365);
+    for _ in 0..10 {
+        rotate(&app, &id, 60);
+    }
+    lab.clock.step_back(DAY * 365);
+    let body = json!({ "gracePeriodSeconds": 60 });
+    let path = format!("{TOKENS}/{id}/rotate");
+    app.post(&path, As::Admin, &body).expect(200);
+}
+
+fn a_session_lasts_as_long_as_it_may(lab: &Lab) {
+    let service = lab.service();
+    let origin = Origin {
+        door: Door::Console,
+        client: None,
+    };
+    actix_web::rt::System::new().block_on(async {
+        let begin = async || {
+            let caller = service
+                .authenticate_admin(ADMIN.0, ADMIN.1.into(), origin)
+                .await
+                .unwrap();
+            service.begin_session(Call { caller, origin }, None).await.unwrap()
+        };
+        let (key, idle) = (begin().await, begin().await);
+        let lasts = async |key| service.resume_session(key).await.unwrap().is_some();
+        for _ in 0..2 {
+            lab.clock.step_forward(DAY * 2);
+            // Whoever signs in now removes the sessions that have ended.
+            begin().await;
+            assert!(lasts(&key).await);
+            lab.clock.step_back(DAY * 4);
+            assert!(lasts(&key).await);
+        }
+        lab.clock.advance(Duration::from_mins(30));
+        assert!(!lasts(&idle).await);
+        assert!(!lasts(&key).await);
+        // The wall clock stands still, and the session ends all the same.
+        let key = begin().await;
+        for _ in 0..35 {
+            lab.clock.advance(Duration::from_mins(20));
+            lab.clock.step_back(Duration::from_mins(20));
+            assert!(lasts(&key).await);
+        }
+        lab.clock.advance(Duration::from_mins(20));
+        assert!(!lasts(&key).await);
+        // A start judges by the wall clock: a session cannot begin in the future.
+        let key = begin().await;
+        lab.clock.step_back(DAY);
+        let restarted = lab.service();
+        assert!(restarted.resume_session(&key).await.unwrap().is_none());
+        assert!(lasts(&key).await);
     });
 }

@@ -59,7 +59,10 @@ impl Service {
                 Ok::<_, Error>(page(conn, &asked, now)?)
             })
             .await?;
-        page.tokens.iter_mut().for_each(|token| self.unwritten.show_in(token));
+        let now = self.clock.now();
+        page.tokens
+            .iter_mut()
+            .for_each(|token| self.unwritten.show_in(token, now));
         page.tokens.retain(|token| filter.admits_use(token.last_used_at));
         Ok(page)
     }
