@@ -32,6 +32,10 @@ const MAX_ENTRIES: usize = 20_000;
 const KNOWN_FOR: Duration = Duration::from_hours(24);
 const MAX_KNOWN: usize = 20_000;
 
+/// How long a network is suspect after a failure, and how many are.
+const SUSPECT_FOR: Duration = Duration::from_hours(1);
+const MAX_SUSPECT: usize = 20_000;
+
 /// The address of a client, or its /64 in IPv6; none where it is not known.
 type Network = Option<IpAddr>;
 
@@ -47,6 +51,8 @@ struct State {
     debts: HashMap<KeyedHash, Instant>,
     /// The names that have signed in from a network.
     known: RecentHashes,
+    /// The networks that have failed, whether that is paid off or not: a guesser who waits is no newcomer.
+    suspect: RecentHashes,
 }
 
 struct Allowance {
@@ -81,6 +87,7 @@ impl Throttle {
             state: Mutex::new(State {
                 debts: HashMap::new(),
                 known: RecentHashes::new(MAX_KNOWN, KNOWN_FOR),
+                suspect: RecentHashes::new(MAX_SUSPECT, SUSPECT_FOR),
             }),
         })
     }
@@ -109,8 +116,7 @@ impl Throttle {
     pub fn admit(&self, network: Network, name: &str, now: Instant) -> Admission {
         let (of_name, of_network) = (self.of_name(network, name), self.of_network(network));
         let mut state = self.state();
-        let debt = state.debt(of_network, now);
-        let delay = FOR_NETWORK.excess(debt);
+        let delay = FOR_NETWORK.excess(state.debt(of_network, now));
         if state.known.contains(of_name, now) {
             return Admission {
                 delay: Duration::ZERO,
@@ -120,10 +126,10 @@ impl Throttle {
         if !delay.is_zero() {
             state.add(of_network, &FOR_NETWORK, now);
         }
-        let priority = if debt.is_zero() {
-            Priority::Clean
-        } else {
+        let priority = if state.suspect.contains(of_network, now) {
             Priority::Suspect
+        } else {
+            Priority::Clean
         };
         Admission { delay, priority }
     }
@@ -132,8 +138,10 @@ impl Throttle {
     pub fn failed(&self, network: Network, name: &str, admission: Admission, now: Instant) {
         let mut state = self.state();
         state.add(self.of_name(network, name), &FOR_NAME, now);
+        let of_network = self.of_network(network);
+        state.suspect.insert(of_network, now);
         if admission.delay.is_zero() {
-            state.add(self.of_network(network), &FOR_NETWORK, now);
+            state.add(of_network, &FOR_NETWORK, now);
         }
     }
 
@@ -304,6 +312,14 @@ mod tests {
             lab.throttle.admit(client("192.0.2.2"), "admin", lab.start).priority,
             Priority::Known
         );
+    }
+
+    #[test]
+    fn a_network_stays_suspect_when_its_failures_are_paid_off() {
+        let (lab, here) = (Lab::new(), client("192.0.2.1"));
+        lab.fail(here, "admin");
+        let priority = |seconds| lab.throttle.admit(here, "other", lab.at(seconds)).priority;
+        assert_eq!((priority(60), priority(3600)), (Priority::Suspect, Priority::Clean));
     }
 
     #[test]
