@@ -59,7 +59,7 @@ impl Tls {
                 log::info!("reloaded the certificate {certificate} and the key {key}");
             }
             Err(error) => log::error!(
-                "cannot reload the certificate {certificate} and the key {key}, and keeps the previous ones: {error}"
+                "cannot reload the certificate {certificate} and the key {key}; the previous ones stay in use: {error}"
             ),
         }
     }
