@@ -1,6 +1,6 @@
 //! Who calls.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use secrecy::SecretString;
 
@@ -125,7 +125,7 @@ impl Service {
 
     /// The token of that credential: remembered, or asked for.
     async fn recognise(&self, credential: Credential, now: Timestamp) -> Result<Option<VerifiedToken>, Error> {
-        let remembered = self.token_cache.get(&credential, now);
+        let remembered = self.token_cache.get(&credential, now, Instant::now());
         self.figures.looked_up(remembered.is_some());
         if remembered.is_some() {
             return Ok(remembered);
@@ -163,7 +163,8 @@ impl Service {
         let works = found.filter(|(_, works_until)| works_until.is_none_or(|end| end > now));
         Ok(works.map(|(token, works_until)| {
             let recognised = VerifiedToken::new(token, works_until);
-            self.token_cache.insert(generation, credential, recognised.clone());
+            self.token_cache
+                .insert(generation, credential, recognised.clone(), Instant::now());
             recognised
         }))
     }

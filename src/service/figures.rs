@@ -258,7 +258,7 @@ impl Service {
             // Whether it has ended or not is seen in the figures.
             let _ = tokio::time::timeout(WAIT, counting).await;
         }
-        let stats = self.token_cache.stats();
+        let stats = self.token_cache.stats(Instant::now());
         figures
             .remembered
             .set(i64::try_from(stats.credentials).unwrap_or(i64::MAX));

@@ -4,7 +4,7 @@ pub mod rows;
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -151,6 +151,7 @@ impl Service {
         progress: impl Fn(usize) + Clone + Send + 'static,
     ) -> Result<Report, Error> {
         let now = self.clock.now();
+        let step = revision::Step::random(self.random.as_ref())?;
         let work = move |conn: &mut AnyConnection| {
             let mut import = Import {
                 by: Change {
@@ -179,14 +180,14 @@ impl Service {
             }
             report.written = true;
             let change = outdates
-                .then(|| revision::advance(conn, revision::Invalidation::More))
+                .then(|| revision::advance(conn, step, revision::Invalidation::More))
                 .transpose()?;
             Ok((report, change))
         };
         match self.store.write_within(Duration::MAX, work).await {
             Ok((report, change)) => {
                 if let Some(change) = change {
-                    self.token_cache.apply_change(&change);
+                    self.token_cache.apply_change(&change, Instant::now());
                 }
                 Ok(report)
             }

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
@@ -26,6 +26,8 @@ const SURE_FOR: Duration = Duration::from_millis(800);
 const MAX_ENTRY_AGE: Duration = Duration::from_secs(5);
 /// The capacity of the cache.
 const MAX_CREDENTIALS: usize = 100_000;
+/// How many superseded revisions are kept between two polls. An answer that names an older one costs the entries, not the promise.
+const MAX_SUPERSEDED: usize = 1024;
 
 /// The key of a cache entry. It has no `Debug`: either variant can be a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,25 +42,30 @@ pub enum Credential {
 #[derive(Default)]
 pub struct TokenCache(RwLock<State>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     /// Two generations of entries: once `latest` holds half of [`MAX_CREDENTIALS`], it replaces `earlier`.
     latest: Tokens,
     earlier: Tokens,
-    /// The last revision that is accounted for, and since when; `None` until the feed has reported one.
-    revision: Option<(Revision, Instant)>,
+    /// The last revision that is accounted for; `None` until the feed has reported one.
+    revision: Option<Revision>,
+    /// The numbers that announced changes have superseded, oldest first, and when. Each was accounted for until then.
+    superseded: VecDeque<(i64, Instant)>,
+    /// When all entries were last discarded: everything that is cached was read later.
+    cleared_at: Option<Instant>,
     /// When the latest poll was sent whose answer was accounted for.
     sure_at: Option<Instant>,
     /// Grows with every invalidation, so that a token read before one is not inserted after it.
     generation: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tokens {
     by_credential: HashMap<Credential, Entry>,
     credentials_of: HashMap<TokenId, Vec<Credential>>,
 }
 
+#[derive(Clone)]
 struct Entry {
     verified: VerifiedToken,
     read_at: Instant,
@@ -101,23 +108,23 @@ pub struct CacheStats {
 pub struct Generation(u64);
 
 impl TokenCache {
-    /// Returns the token of this credential, if it is cached and cannot have been invalidated since.
-    pub fn get(&self, credential: &Credential, now: Timestamp) -> Option<VerifiedToken> {
+    /// Returns the token of this credential, if it is cached and cannot have been invalidated since. `now` is the time of the wall clock,
+    /// by which grace periods end; everything else is measured from `at`.
+    pub fn get(&self, credential: &Credential, now: Timestamp, at: Instant) -> Option<VerifiedToken> {
         let state = self.read();
         let entry = state.latest.get(credential).or_else(|| state.earlier.get(credential))?;
-        let at = Instant::now();
         let sure = at.duration_since(state.sure_at?) < SURE_FOR && at.duration_since(entry.read_at) < MAX_ENTRY_AGE;
         let works = entry.verified.works_until.is_none_or(|until| until > now);
         (sure && works).then(|| entry.verified.clone())
     }
 
     /// Returns the figures that the metrics show.
-    pub fn stats(&self) -> CacheStats {
+    pub fn stats(&self, at: Instant) -> CacheStats {
         let state = self.read();
         CacheStats {
             credentials: state.latest.by_credential.len() + state.earlier.by_credential.len(),
-            revision: state.revision.as_ref().map(|(known, _)| known.number),
-            age: state.sure_at.map(|at| at.elapsed()),
+            revision: state.revision.as_ref().map(|known| known.number),
+            age: state.sure_at.map(|sure_at| at.duration_since(sure_at)),
         }
     }
 
@@ -127,7 +134,7 @@ impl TokenCache {
     }
 
     /// Caches what was read from the store, unless anything was invalidated since that read began.
-    pub fn insert(&self, generation: Generation, credential: Credential, verified: VerifiedToken) {
+    pub fn insert(&self, generation: Generation, credential: Credential, verified: VerifiedToken, at: Instant) {
         let mut state = self.write();
         if state.generation != generation.0 || state.revision.is_none() {
             return;
@@ -135,7 +142,8 @@ impl TokenCache {
         if state.latest.by_credential.len() >= MAX_CREDENTIALS / 2 {
             state.earlier = std::mem::take(&mut state.latest);
         }
-        state.latest.insert(credential, verified);
+        let entry = Entry { verified, read_at: at };
+        state.latest.insert(credential, entry);
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -148,49 +156,69 @@ impl TokenCache {
 }
 
 impl Listener for TokenCache {
-    fn reset(&self) {
+    fn reset(&self, at: Instant) {
         let mut state = self.write();
-        state.forget_all();
+        state.clear(at);
         state.revision = None;
         state.sure_at = None;
     }
 
-    fn observe_revision(&self, revision: Revision, asked_at: Instant) {
+    fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant) {
         let mut state = self.write();
-        let accounted_for = state.revision.as_ref().is_some_and(|(known, since)| {
-            // A smaller number is an answer that a change has overtaken, unless the poll was sent after that change: then the store has
-            // lost changes, and may count others by the same numbers.
-            let overtaken = known.number > revision.number && asked_at < *since;
-            known.store_id == revision.store_id && (known.number == revision.number || overtaken)
-        });
-        if !accounted_for {
-            state.forget_all();
-            state.revision = Some((revision, Instant::now()));
+        if !state.accounts_for(&revision, asked_at) {
+            state.clear(at);
+            state.revision = Some(revision);
         }
+        state.superseded.retain(|(_, until)| *until > asked_at);
         state.sure_at = state.sure_at.max(Some(asked_at));
     }
 
-    fn apply_change(&self, change: &Change) {
+    fn apply_change(&self, change: &Change, at: Instant) {
         let mut state = self.write();
         // Whatever its number, and whether the feed has reported yet or not: this token is no longer served.
-        state.forget(change.token);
-        let heard = &change.revision;
+        state.invalidate(change.token);
+        let next = &change.revision;
         let known = match &state.revision {
-            Some((known, _)) if known.store_id == heard.store_id => known.number,
+            Some(known) if known.store_id == next.store_id => known.number,
             _ => return,
         };
-        if heard.number <= known {
-            return;
+        match change.predecessor {
+            Some(predecessor) if predecessor == known => state.supersede(known, at),
+            // A smaller number was counted already, or belongs to a store that has lost changes: then the next poll tells.
+            Some(_) if next.number <= known => return,
+            // A change was missed, or this one invalidates more than one token.
+            _ => state.clear(at),
         }
-        if heard.number > known + 1 {
-            state.forget_all();
+        if next.number > known {
+            state.revision = Some(next.clone());
         }
-        state.revision = Some((heard.clone(), Instant::now()));
     }
 }
 
 impl State {
-    fn forget(&mut self, token: Option<TokenId>) {
+    /// Returns whether all changes up to `revision`, the answer to a poll that was sent at `asked_at`, are accounted for.
+    fn accounts_for(&self, revision: &Revision, asked_at: Instant) -> bool {
+        let same_store = |known: &&Revision| known.store_id == revision.store_id;
+        self.revision.as_ref().filter(same_store).is_some_and(|known| {
+            // The answer may be older than a change that was announced meanwhile. Then its number is one that was superseded after the
+            // poll was sent. Being smaller is not enough: a store that has lost changes counts others by smaller numbers, too.
+            known.number == revision.number
+                || self.cleared_at.is_some_and(|cleared_at| asked_at < cleared_at)
+                || self
+                    .superseded
+                    .iter()
+                    .any(|(number, until)| *number == revision.number && asked_at < *until)
+        })
+    }
+
+    fn supersede(&mut self, number: i64, at: Instant) {
+        if self.superseded.len() >= MAX_SUPERSEDED {
+            self.superseded.pop_front();
+        }
+        self.superseded.push_back((number, at));
+    }
+
+    fn invalidate(&mut self, token: Option<TokenId>) {
         self.generation += 1;
         if let Some(id) = token {
             self.latest.remove(id);
@@ -198,10 +226,12 @@ impl State {
         }
     }
 
-    fn forget_all(&mut self) {
+    fn clear(&mut self, at: Instant) {
         self.generation += 1;
         self.latest = Tokens::default();
         self.earlier = Tokens::default();
+        self.superseded.clear();
+        self.cleared_at = Some(at);
     }
 }
 
@@ -210,12 +240,8 @@ impl Tokens {
         self.by_credential.get(credential)
     }
 
-    fn insert(&mut self, credential: Credential, verified: VerifiedToken) {
-        let id = verified.token.id;
-        let entry = Entry {
-            verified,
-            read_at: Instant::now(),
-        };
+    fn insert(&mut self, credential: Credential, entry: Entry) {
+        let id = entry.verified.token.id;
         if self.by_credential.insert(credential, entry).is_none() {
             self.credentials_of.entry(id).or_default().push(credential);
         }
@@ -229,178 +255,6 @@ impl Tokens {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{random::OsRandom, value::TokenValue};
-
-    const NOW: i64 = 1_800_000_000_000_000;
-
-    fn time(micros: i64) -> Timestamp {
-        Timestamp::from_micros(micros).unwrap()
-    }
-
-    fn token() -> (Credential, Token) {
-        (new_value(), Token::sample(time(NOW)))
-    }
-
-    fn new_value() -> Credential {
-        Credential::Value(TokenValue::generate(&OsRandom).unwrap().hash())
-    }
-
-    fn insert(
-        cache: &TokenCache,
-        generation: Generation,
-        value: Credential,
-        token: &Token,
-        works_until: Option<Timestamp>,
-    ) {
-        cache.insert(generation, value, VerifiedToken::new(token.clone(), works_until));
-    }
-
-    fn remembering() -> (TokenCache, Credential, Token) {
-        let cache = TokenCache::default();
-        cache.observe_revision(revision(7), Instant::now());
-        let (value, token) = token();
-        insert(&cache, cache.generation(), value, &token, None);
-        assert!(cache.get(&value, time(NOW)).is_some());
-        (cache, value, token)
-    }
-
-    fn revision(number: i64) -> Revision {
-        Revision {
-            store_id: "ours".to_owned(),
-            number,
-        }
-    }
-
-    fn change(number: i64, token: Option<TokenId>) -> Change {
-        Change {
-            revision: revision(number),
-            token,
-        }
-    }
-
-    #[test]
-    fn nothing_is_believed_before_the_feed_is_heard() {
-        let cache = TokenCache::default();
-        let (value, token) = token();
-        insert(&cache, cache.generation(), value, &token, None);
-        assert!(cache.get(&value, time(NOW)).is_none());
-    }
-
-    fn long_ago() -> Instant {
-        Instant::now().checked_sub(SURE_FOR).unwrap()
-    }
-
-    #[test]
-    fn nothing_is_believed_when_it_was_asked_too_long_ago() {
-        let cache = TokenCache::default();
-        cache.observe_revision(revision(7), long_ago());
-        let (value, token) = token();
-        insert(&cache, cache.generation(), value, &token, None);
-        assert!(cache.get(&value, time(NOW)).is_none());
-        cache.observe_revision(revision(7), Instant::now());
-        assert!(cache.get(&value, time(NOW)).is_some());
-    }
-
-    #[test]
-    fn a_change_forgets_its_token_alone() {
-        let (cache, value, token) = remembering();
-        cache.apply_change(&change(8, Some(TokenId::generate(&OsRandom).unwrap())));
-        cache.apply_change(&change(9, None));
-        assert!(cache.get(&value, time(NOW)).is_some());
-        cache.apply_change(&change(10, Some(token.id)));
-        assert!(cache.get(&value, time(NOW)).is_none());
-    }
-
-    #[test]
-    fn a_missed_change_forgets_everything() {
-        let (cache, value, _) = remembering();
-        cache.apply_change(&change(9, None));
-        assert!(cache.get(&value, time(NOW)).is_none());
-        let (cache, value, _) = remembering();
-        cache.observe_revision(revision(8), Instant::now());
-        assert!(cache.get(&value, time(NOW)).is_none());
-    }
-
-    #[test]
-    fn what_was_read_before_a_change_is_not_remembered_after_it() {
-        let (cache, value, token) = remembering();
-        let generation = cache.generation();
-        cache.apply_change(&change(8, Some(token.id)));
-        insert(&cache, generation, value, &token, None);
-        assert!(cache.get(&value, time(NOW)).is_none());
-    }
-
-    #[test]
-    fn an_answer_that_was_overtaken_is_as_good_as_its_question_was_late() {
-        let cache = TokenCache::default();
-        cache.observe_revision(revision(7), long_ago());
-        let asked_at = Instant::now();
-        cache.apply_change(&change(8, None));
-        let (value, token) = token();
-        insert(&cache, cache.generation(), value, &token, None);
-        assert!(cache.get(&value, time(NOW)).is_none());
-        cache.observe_revision(revision(7), asked_at);
-        assert!(cache.get(&value, time(NOW)).is_some());
-    }
-
-    #[test]
-    fn a_store_that_has_lost_changes_is_believed_anew() {
-        let (cache, value, _) = remembering();
-        cache.apply_change(&change(8, None));
-        cache.observe_revision(revision(7), Instant::now());
-        assert!(cache.get(&value, time(NOW)).is_none());
-    }
-
-    #[test]
-    fn another_stores_changes_do_not_count() {
-        let (cache, value, _) = remembering();
-        let mut foreign = change(8, None);
-        foreign.revision.store_id = "theirs".to_owned();
-        cache.apply_change(&foreign);
-        assert!(cache.get(&value, time(NOW)).is_some());
-        cache.observe_revision(revision(8), Instant::now());
-        assert!(cache.get(&value, time(NOW)).is_none(), "our own change 8 was missed");
-    }
-
-    #[test]
-    fn a_change_that_is_counted_already_forgets_its_token_all_the_same() {
-        let (cache, value, token) = remembering();
-        cache.apply_change(&change(7, Some(token.id)));
-        assert!(cache.get(&value, time(NOW)).is_none());
-    }
-
-    #[test]
-    fn a_new_connection_begins_with_nothing() {
-        let (cache, value, _) = remembering();
-        cache.reset();
-        cache.observe_revision(revision(7), Instant::now());
-        assert!(cache.get(&value, time(NOW)).is_none());
-    }
-
-    #[test]
-    fn a_grace_period_ends_on_time() {
-        let (cache, _, token) = remembering();
-        let value = new_value();
-        insert(&cache, cache.generation(), value, &token, Some(time(NOW + 1)));
-        assert!(cache.get(&value, time(NOW)).is_some());
-        assert!(cache.get(&value, time(NOW + 1)).is_none());
-    }
-
-    #[test]
-    fn memory_is_bounded_and_what_came_last_is_remembered() {
-        let (cache, _, token) = remembering();
-        let values: Vec<_> = (0..2 * MAX_CREDENTIALS).map(|_| new_value()).collect();
-        for value in &values {
-            insert(&cache, cache.generation(), *value, &token, None);
-        }
-        assert!(cache.stats().credentials <= MAX_CREDENTIALS);
-        cache.observe_revision(revision(7), Instant::now());
-        for value in values.iter().rev().take(1000) {
-            assert!(cache.get(value, time(NOW)).is_some());
-        }
-        cache.apply_change(&change(8, Some(token.id)));
-        assert_eq!(cache.stats().credentials, 0);
-    }
-}
+mod model;
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! A change in one transaction, by a caller who is looked at again in it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -18,7 +21,7 @@ use crate::{
     store::{
         AnyConnection, StoreError, admins, audit,
         feed::Listener,
-        revision::{self, Invalidation},
+        revision::{self, Invalidation, Step},
         tokens,
     },
 };
@@ -97,6 +100,7 @@ impl Service {
         work: impl FnOnce(&mut Transaction<'_>, L) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let clock = Arc::clone(&self.clock);
+        let step = Step::random(self.random.as_ref())?;
         let (done, change) = self
             .store
             .write_within(longest, move |conn| {
@@ -114,14 +118,14 @@ impl Service {
                 let done = work(&mut transaction, locked)?;
                 let invalidation = transaction.invalidation;
                 let change = invalidation
-                    .map(|invalidation| revision::advance(conn, invalidation))
+                    .map(|invalidation| revision::advance(conn, step, invalidation))
                     .transpose()?;
                 Ok::<_, Error>((done, change))
             })
             .await?;
         // Others hear of it by the feed; this server has forgotten before it answers.
         if let Some(change) = change {
-            self.token_cache.apply_change(&change);
+            self.token_cache.apply_change(&change, Instant::now());
         }
         Ok(done)
     }

@@ -29,16 +29,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often PostgreSQL's announcements are looked at: this asks nobody, and only reads what has arrived.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A subscriber of the feed.
+/// A subscriber of the feed. All times come from the caller, so that a model checker can drive the subscriber.
 pub trait Listener: Send + Sync + 'static {
     /// Discards all state: the feed has a new connection, which may lead to another store, or to one that has lost changes.
-    fn reset(&self);
+    fn reset(&self, at: Instant);
 
-    /// Takes the answer to a poll that was sent at `asked_at`.
-    fn observe_revision(&self, revision: Revision, asked_at: Instant);
+    /// Takes the answer to a poll that was sent at `asked_at` and answered by `at`.
+    fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant);
 
     /// Takes a change that was announced, of this store or of another one in the same database.
-    fn apply_change(&self, change: &Change);
+    fn apply_change(&self, change: &Change, at: Instant);
 }
 
 /// The threads of the feed. Dropping the handle stops them and waits for them: a thread that is still inside libpq or OpenSSL when the
@@ -90,11 +90,11 @@ pub fn subscribe(
     handle.repeat("count of changes", poll_interval, move || {
         let asked_at = Instant::now();
         let begin = |_: &mut AnyConnection| {
-            listener.reset();
+            listener.reset(Instant::now());
             Ok(())
         };
         if let Some(revision) = reconnecting.with(begin, |conn| conn.read(PATIENCE, revision::current)) {
-            listener.observe_revision(revision, asked_at);
+            listener.observe_revision(revision, asked_at, Instant::now());
         }
     })?;
     Ok(handle)
@@ -175,7 +175,7 @@ fn hear_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> Resu
     if let AnyConnection::Postgres(conn) = conn {
         for announcement in conn.notifications_iter() {
             if let Some(change) = Change::parse(&announcement?.payload) {
-                listener.apply_change(&change);
+                listener.apply_change(&change, Instant::now());
             }
         }
     }

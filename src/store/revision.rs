@@ -1,9 +1,12 @@
-//! The count of changes, by which servers hear of each other's.
+//! The revision of a store, by which servers learn of each other's changes.
 
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, select, sql_types::Text};
 
 use super::{connection::AnyConnection, error::StoreError, schema::revision};
-use crate::domain::token::TokenId;
+use crate::domain::{
+    random::{Random, RandomError},
+    token::TokenId,
+};
 
 /// The channel of PostgreSQL that changes are announced on.
 pub const CHANNEL: &str = "tokenbridge";
@@ -13,21 +16,50 @@ diesel::define_sql_function! {
     fn pg_notify(channel: Text, payload: Text) -> Text;
 }
 
-/// How far a store has come: which store it is, and how many changes it has seen.
+/// The state of a store: which store it is, and the number of its last change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
     /// Chosen at random when the store was made.
     pub store_id: String,
-    /// Each change advances it by one, or by two when nobody is to believe anything any more.
+    /// Grows with each change by a random [`Step`].
     pub number: i64,
 }
 
-/// A change that can make what a server remembers wrong.
+/// By how much a change advances the number of a revision: 1 to 2^24, at random.
+///
+/// A failover can lose changes that servers have heard of. If the numbers then went on by ones, the same numbers would come to mean other
+/// changes, and no server could tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step(i64);
+
+impl Step {
+    /// Draws a step.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn random(random: &dyn Random) -> Result<Self, RandomError> {
+        let mut bytes = [0; 3];
+        random.fill(&mut bytes)?;
+        let [high, middle, low] = bytes;
+        Ok(Self(i64::from(u32::from_be_bytes([0, high, middle, low])) + 1))
+    }
+
+    /// The step of this length.
+    #[cfg(test)]
+    pub const fn of(length: i64) -> Self {
+        Self(length)
+    }
+}
+
+/// A change that can make cached tokens wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What it made the revision of its store.
+    /// The revision that it made.
     pub revision: Revision,
-    /// The token that was changed; nothing when it was an admin, or many tokens.
+    /// The number of the revision before it. `None` when it invalidates more than one token, and when an earlier version of this program
+    /// announced it: either way a server that hears of it clears its cache.
+    pub predecessor: Option<i64>,
+    /// The token that it invalidates, if it is one.
     pub token: Option<TokenId>,
 }
 
@@ -43,55 +75,74 @@ pub enum Invalidation {
 }
 
 impl Change {
-    /// What is announced of it.
-    fn payload(&self) -> String {
-        let Revision { store_id, number } = &self.revision;
-        let token = self.token.map(|id| id.to_string()).unwrap_or_default();
-        format!("{store_id} {number} {token}")
+    /// The change that advanced a store by `step` to `revision`.
+    pub fn new(revision: Revision, step: Step, invalidation: Invalidation) -> Self {
+        let predecessor = Some(revision.number - step.0);
+        let (predecessor, token) = match invalidation {
+            Invalidation::Admin => (predecessor, None),
+            Invalidation::Token(id) => (predecessor, Some(id)),
+            Invalidation::More => (None, None),
+        };
+        Self {
+            revision,
+            predecessor,
+            token,
+        }
     }
 
-    /// Reads what was announced; nothing if no version of this program has written it.
+    /// Writes the announcement: the store's ID, the number, the predecessor and the token, with spaces between them.
+    fn payload(&self) -> String {
+        let Revision { store_id, number } = &self.revision;
+        let predecessor = self.predecessor.map(|number| number.to_string()).unwrap_or_default();
+        let token = self.token.map(|id| id.to_string()).unwrap_or_default();
+        format!("{store_id} {number} {predecessor} {token}")
+    }
+
+    /// Reads an announcement, also one of an earlier version, which names no predecessor. Returns `None` if no version of this program
+    /// has written it.
     #[must_use]
     pub fn parse(payload: &str) -> Option<Self> {
-        let (store_id, rest) = payload.split_once(' ')?;
-        let (number, token) = rest.split_once(' ')?;
-        let token = match token {
-            "" => None,
-            id => Some(TokenId::parse(id)?),
-        };
+        let mut fields = payload.splitn(4, ' ');
+        let (store_id, number, third) = (fields.next()?, fields.next()?, fields.next()?);
+        let (predecessor, token) = fields.next().map_or(("", third), |fourth| (third, fourth));
         let revision = Revision {
             store_id: store_id.to_owned(),
             number: number.parse().ok()?,
         };
-        Some(Self { revision, token })
+        Some(Self {
+            revision,
+            predecessor: optional(predecessor, |number| number.parse().ok())?,
+            token: optional(token, TokenId::parse)?,
+        })
     }
 }
 
-/// Counts a change, once however much it outdates: a number that is skipped makes every server forget everything. This must be the last
-/// step of its transaction: the row is locked until it commits, so that revisions come in the order of commits, and nobody who holds it may
-/// wait for another lock.
+/// Reads a field that may be empty.
+fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    match text {
+        "" => Some(None),
+        text => parse(text).map(Some),
+    }
+}
+
+/// Counts a change, once however much it invalidates. This must be the last step of its transaction: the row is locked until it commits,
+/// so that revisions come in the order of commits, and a transaction that holds the lock must not wait for another.
 ///
 /// # Errors
 /// When the store fails.
-pub fn advance(conn: &mut AnyConnection, invalidation: Invalidation) -> Result<Change, StoreError> {
-    let (token, steps) = match invalidation {
-        Invalidation::Admin => (None, 1),
-        Invalidation::Token(id) => (Some(id), 1),
-        Invalidation::More => (None, 2),
-    };
+pub fn advance(conn: &mut AnyConnection, step: Step, invalidation: Invalidation) -> Result<Change, StoreError> {
     let (store_id, number) = diesel::update(revision::table)
-        .set(revision::value.eq(revision::value + steps))
+        .set(revision::value.eq(revision::value + step.0))
         .returning((revision::store_id, revision::value))
         .get_result(conn)?;
-    let revision = Revision { store_id, number };
-    let change = Change { revision, token };
+    let change = Change::new(Revision { store_id, number }, step, invalidation);
     if let AnyConnection::Postgres(conn) = conn {
         select(pg_notify(CHANNEL, change.payload())).execute(conn)?;
     }
     Ok(change)
 }
 
-/// How far the store has come.
+/// Returns the current revision of the store.
 ///
 /// # Errors
 /// When the store fails.
@@ -117,14 +168,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_announced_is_understood() {
+    fn announcements_read_back_the_same() {
         let token = TokenId::parse("d0ea6653-05e2-4d51-9d89-665cdfe86be6");
-        for token in [None, token] {
-            let revision = Revision {
-                store_id: "0a1b".to_owned(),
-                number: 42,
-            };
-            let change = Change { revision, token };
+        for (predecessor, token) in [(None, None), (Some(41), None), (Some(41), token), (Some(-7), token)] {
+            let change = change(42, predecessor, token);
             assert_eq!(Change::parse(&change.payload()), Some(change));
         }
         for other in [
@@ -133,8 +180,44 @@ mod tests {
             "a 42",
             "a x d0ea6653-05e2-4d51-9d89-665cdfe86be6",
             "a 42 nonsense",
+            "a 42 x d0ea6653-05e2-4d51-9d89-665cdfe86be6",
+            "a 42 41 nonsense",
+            "a 42 41 d0ea6653-05e2-4d51-9d89-665cdfe86be6 41",
         ] {
             assert_eq!(Change::parse(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn announcements_of_earlier_versions_have_no_predecessor() {
+        let id = "d0ea6653-05e2-4d51-9d89-665cdfe86be6";
+        assert_eq!(Change::parse("a 42 "), Some(change(42, None, None)));
+        let expected = change(42, None, TokenId::parse(id));
+        assert_eq!(Change::parse(&format!("a 42 {id}")), Some(expected));
+    }
+
+    #[test]
+    fn steps_are_random_and_positive() {
+        struct Fixed(u8);
+        impl Random for Fixed {
+            fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+                bytes.fill(self.0);
+                Ok(())
+            }
+        }
+        assert_eq!(Step::random(&Fixed(0)).unwrap(), Step(1));
+        assert_eq!(Step::random(&Fixed(255)).unwrap(), Step(1 << 24));
+    }
+
+    fn change(number: i64, predecessor: Option<i64>, token: Option<TokenId>) -> Change {
+        let revision = Revision {
+            store_id: "a".to_owned(),
+            number,
+        };
+        Change {
+            revision,
+            predecessor,
+            token,
         }
     }
 }

@@ -1,0 +1,412 @@
+//! Model-checks the promise that a revoked token is refused by the server that revoked it at once, and everywhere within a second.
+//!
+//! The checker explores every interleaving of a store, its failovers, and servers whose caches are the real [`TokenCache`]. The network is as
+//! bad as it can be: an announcement may arrive any number of times, in any order and arbitrarily late, or never; reads and polls take as
+//! long as they like. Replica 0 also makes changes; changes that others make count as acknowledged as soon as they are committed.
+//! A failover may lose any number of the last commits, and connections may survive it, as behind a pooler.
+//!
+//! `MODEL_BOUNDS='replicas=2 changes=3 failovers=1' cargo test --lib after_a_failover -- --nocapture` explores more than CI has time for.
+
+mod flaws;
+mod world;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use stateright::{Checker, Model, Property};
+
+use super::{Credential, TokenCache, VerifiedToken};
+use crate::{
+    domain::{clock::Timestamp, random::OsRandom, token::Token, value::TokenValue},
+    store::{
+        feed::Listener,
+        revision::{Change, Revision, Step},
+    },
+};
+use flaws::Flaw;
+use world::{Kind, Poll, Read, Replica, World};
+
+/// The length of a step in time.
+const TICK: Duration = Duration::from_millis(200);
+/// How long after its acknowledgment a revocation may remain unnoticed by other servers.
+const PROMISE: Duration = Duration::from_secs(1);
+/// A time of the wall clock; no value of the model is in a grace period.
+const NOW: i64 = 1_800_000_000_000_000;
+
+/// The credentials of the model: two successive values of token X, and the value of token Y.
+const CREDENTIALS: [usize; 3] = [X0, X1, Y];
+const X0: usize = 0;
+const X1: usize = 1;
+const Y: usize = 2;
+
+/// What the caches hold for each credential.
+type Cached = Arc<[(Credential, VerifiedToken); 3]>;
+
+/// How much is explored.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    replicas: usize,
+    kinds: &'static [Kind],
+    changes: usize,
+    failovers: usize,
+}
+
+impl Bounds {
+    /// These bounds, or those that `MODEL_BOUNDS` sets.
+    fn or_from_environment(mut self) -> Self {
+        let text = std::env::var("MODEL_BOUNDS").unwrap_or_default();
+        for (name, number) in text.split_whitespace().filter_map(|pair| pair.split_once('=')) {
+            let number = number.parse().expect("a number");
+            match name {
+                "replicas" => self.replicas = number,
+                "changes" => self.changes = number,
+                "failovers" => self.failovers = number,
+                _ => panic!("MODEL_BOUNDS: {name} is none of replicas, changes and failovers"),
+            }
+        }
+        self
+    }
+}
+
+/// The protocol, or a broken variant of it.
+struct Protocol {
+    bounds: Bounds,
+    flaw: Option<Flaw>,
+    start: Instant,
+    cached: Cached,
+}
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Action {
+    /// Time passes.
+    Pass,
+    /// A change is committed: by replica 0, which has yet to acknowledge it, or by another process.
+    Commit { kind: Kind, here: bool, step: i64 },
+    /// Replica 0 applies the change that it has committed, and answers its client.
+    Acknowledge,
+    /// Another primary takes over that has only the first changes.
+    FailOver { kept: usize },
+    /// A replica does something.
+    Replica(usize, Do),
+}
+
+/// What a replica can do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Do {
+    SendPoll,
+    /// The store answers the poll; the answer is still under way.
+    AnswerPoll,
+    ReceivePoll,
+    /// The connection that polls breaks, and is opened again.
+    Reconnect,
+    /// A client presents a credential that is not cached.
+    BeginRead(usize),
+    /// The store answers the read; the answer is still under way.
+    AnswerRead,
+    EndRead,
+    /// An announcement arrives.
+    Hear(usize),
+    Restart,
+}
+
+impl Protocol {
+    fn new(bounds: Bounds, flaw: Option<Flaw>) -> Self {
+        let now = Timestamp::from_micros(NOW).unwrap();
+        let [x, y] = [Token::sample(now), Token::sample(now)];
+        let cached = [&x, &x, &y].map(|token| {
+            let value = TokenValue::generate(&OsRandom).unwrap().hash();
+            (Credential::Value(value), VerifiedToken::new(token.clone(), None))
+        });
+        assert!(cached[X0].1.token.id != cached[Y].1.token.id);
+        Self {
+            bounds,
+            flaw,
+            // Flaws may look back.
+            start: Instant::now() + Duration::from_mins(1),
+            cached: Arc::new(cached),
+        }
+    }
+
+    fn is(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    /// By how much a change may advance the revision. After a failover the new numbers lie below, between and above those that were lost,
+    /// and are never the same: that is what random steps are for.
+    fn steps(&self, world: &World) -> &'static [i64] {
+        match world.failovers_left == self.bounds.failovers {
+            _ if self.is(Flaw::CountsByOne) => &[1],
+            true => &[1000],
+            // A number between those that were lost takes two of them.
+            false if self.bounds.changes < 3 => &[10, 10_000],
+            false => &[10, 1550, 10_000],
+        }
+    }
+
+    fn commit(&self, world: &mut World, kind: Kind, here: bool, step: i64) {
+        world.history.push(world.store.clone());
+        let before = world.store.valid;
+        let Some(invalidation) = world.store.apply(kind, &self.cached) else {
+            return;
+        };
+        world.store.number += step;
+        let change = Change::new(revision(world.store.number), Step::of(step), invalidation);
+        let change = Arc::new(change);
+        world.announced.push(Arc::clone(&change));
+        let revoked = CREDENTIALS.map(|at| before[at] && !world.store.valid[at]);
+        if here {
+            world.unacknowledged = Some((change, revoked));
+        } else {
+            world.acknowledge(revoked, false);
+        }
+    }
+
+    fn acknowledge(&self, world: &mut World) {
+        let Some((change, revoked)) = world.unacknowledged.take() else {
+            return;
+        };
+        if !self.is(Flaw::ForgetsLocalChanges) {
+            world.replicas[0].cache.apply_change(&change, world.at);
+        }
+        world.acknowledge(revoked, true);
+    }
+
+    fn replica_does(&self, world: &mut World, index: usize, what: Do) {
+        let (at, store) = (world.at, world.store.clone());
+        let replica = &mut world.replicas[index];
+        match what {
+            Do::SendPoll => {
+                replica.poll = Some(Poll {
+                    asked_at: at,
+                    answer: None,
+                });
+            }
+            Do::AnswerPoll => {
+                let poll = replica.poll.as_mut();
+                poll.unwrap().answer = Some(store.number);
+            }
+            Do::ReceivePoll => {
+                let poll = replica.poll.take().unwrap();
+                let (asked_at, number) = flaws::poll(self.flaw, replica, &poll, at);
+                replica.cache.observe_revision(revision(number), asked_at, at);
+            }
+            Do::Reconnect => {
+                replica.poll = None;
+                replica.cache.reset(at);
+            }
+            Do::BeginRead(credential) => {
+                replica.read = Some(Read {
+                    credential,
+                    generation: replica.cache.generation(),
+                    is_answered: false,
+                });
+            }
+            Do::AnswerRead => {
+                let read = replica.read.as_mut().unwrap();
+                read.is_answered = true;
+                if !store.valid[read.credential] {
+                    replica.read = None;
+                }
+            }
+            Do::EndRead => {
+                let read = replica.read.take().unwrap();
+                let generation = if self.is(Flaw::IgnoresGeneration) {
+                    replica.cache.generation()
+                } else {
+                    read.generation
+                };
+                let (credential, verified) = self.cached[read.credential].clone();
+                replica.cache.insert(generation, credential, verified, at);
+            }
+            Do::Hear(change) => {
+                let change = flaws::announcement(self.flaw, replica, &world.announced[change]);
+                replica.cache.apply_change(&change, at);
+            }
+            Do::Restart => {
+                *replica = Replica::default();
+                if index == 0 {
+                    world.unacknowledged = None;
+                }
+            }
+        }
+    }
+
+    /// Returns whether a replica serves a credential from its cache.
+    fn serves(&self, world: &World, replica: usize, credential: usize) -> bool {
+        let at = if self.is(Flaw::TrustsTooLong) {
+            world.at.checked_sub(2 * TICK).unwrap()
+        } else {
+            world.at
+        };
+        let cache = &world.replicas[replica].cache;
+        let now = Timestamp::from_micros(NOW).unwrap();
+        cache.get(&self.cached[credential].0, now, at).is_some()
+    }
+
+    fn replica_actions(&self, world: &World, index: usize, actions: &mut Vec<Action>) {
+        let replica = &world.replicas[index];
+        let mut can = |what| actions.push(Action::Replica(index, what));
+        match &replica.poll {
+            None => can(Do::SendPoll),
+            Some(Poll { answer: None, .. }) => can(Do::AnswerPoll),
+            Some(_) => can(Do::ReceivePoll),
+        }
+        match &replica.read {
+            None => {
+                for credential in CREDENTIALS {
+                    if world.store.valid[credential] && !replica.has(&self.cached[credential].0) {
+                        can(Do::BeginRead(credential));
+                    }
+                }
+            }
+            Some(read) if read.is_answered => can(Do::EndRead),
+            Some(_) => can(Do::AnswerRead),
+        }
+        if replica.is_connected() {
+            can(Do::Reconnect);
+            (0..world.announced.len()).for_each(|change| can(Do::Hear(change)));
+        }
+        // Otherwise a restart is no more than a reconnection.
+        if replica.read.is_some() || (index == 0 && world.unacknowledged.is_some()) {
+            can(Do::Restart);
+        }
+    }
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(self.start, Arc::clone(&self.cached), self.bounds)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        actions.push(Action::Pass);
+        if world.changes_left > 0 {
+            for &kind in self.bounds.kinds {
+                if !world.allows(kind) {
+                    continue;
+                }
+                for &step in self.steps(world) {
+                    actions.push(Action::Commit {
+                        kind,
+                        here: false,
+                        step,
+                    });
+                    if world.unacknowledged.is_none() {
+                        actions.push(Action::Commit { kind, here: true, step });
+                    }
+                }
+            }
+        }
+        if world.unacknowledged.is_some() {
+            actions.push(Action::Acknowledge);
+        }
+        if world.failovers_left > 0 {
+            actions.extend((0..world.history.len()).map(|kept| Action::FailOver { kept }));
+        }
+        for index in 0..world.replicas.len() {
+            self.replica_actions(world, index, actions);
+        }
+    }
+
+    fn next_state(&self, last: &World, action: Action) -> Option<World> {
+        let mut world = last.clone();
+        // Nothing happens at the same instant.
+        world.at += Duration::from_nanos(1);
+        match action {
+            Action::Pass => world.pass(TICK),
+            Action::Commit { kind, here, step } => {
+                world.changes_left -= 1;
+                self.commit(&mut world, kind, here, step);
+            }
+            Action::Acknowledge => self.acknowledge(&mut world),
+            Action::FailOver { kept } => world.fail_over(kept),
+            Action::Replica(index, what) => self.replica_does(&mut world, index, what),
+        }
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("revoked tokens are refused", |protocol: &Self, world: &World| {
+                (0..world.replicas.len()).all(|replica| {
+                    CREDENTIALS.into_iter().all(|credential| {
+                        let revocation = world.revocations[credential];
+                        revocation.is_none_or(|revocation| {
+                            let at_once = replica == 0 && revocation.here;
+                            let due = at_once || world.at.duration_since(revocation.acknowledged_at) >= PROMISE;
+                            !(due && protocol.serves(world, replica, credential))
+                        })
+                    })
+                })
+            }),
+            Property::sometimes(
+                "a cache serves a token that was just revoked",
+                |protocol: &Self, world: &World| {
+                    let last = world.replicas.len() - 1;
+                    let mut credentials = CREDENTIALS.into_iter();
+                    credentials.any(|at| world.revocations[at].is_some() && protocol.serves(world, last, at))
+                },
+            ),
+        ]
+    }
+}
+
+fn revision(number: i64) -> Revision {
+    Revision {
+        store_id: "store".to_owned(),
+        number,
+    }
+}
+
+/// Explores the protocol within these bounds, and returns an example that breaks the promise.
+fn counterexample(bounds: Bounds, flaw: Option<Flaw>) -> Option<Vec<Action>> {
+    let began = Instant::now();
+    let checker = Protocol::new(bounds, flaw).checker().threads(2).spawn_bfs().join();
+    let states = checker.unique_state_count();
+    println!("{bounds:?} {flaw:?}: {states} states in {:.1?}", began.elapsed());
+    if flaw.is_none() {
+        assert!(
+            checker
+                .discovery("a cache serves a token that was just revoked")
+                .is_some()
+        );
+    }
+    let found = checker.discovery("revoked tokens are refused")?;
+    Some(found.into_actions())
+}
+
+#[test]
+fn revoked_tokens_are_refused_within_a_second() {
+    let bounds = Bounds {
+        replicas: 1,
+        kinds: Kind::ALL,
+        changes: 3,
+        failovers: 0,
+    };
+    assert_eq!(counterexample(bounds.or_from_environment(), None), None);
+}
+
+#[test]
+fn after_a_failover_revoked_tokens_are_refused_within_a_second() {
+    let bounds = Bounds {
+        replicas: 1,
+        kinds: Kind::ALL,
+        changes: 2,
+        failovers: 1,
+    };
+    assert_eq!(counterexample(bounds.or_from_environment(), None), None);
+}
+
+#[test]
+fn every_broken_variant_is_found() {
+    for flaw in Flaw::ALL {
+        let found = counterexample(flaw.bounds(), Some(flaw));
+        assert!(found.is_some(), "{flaw:?}");
+    }
+}

@@ -1,0 +1,271 @@
+//! The state that the model checker explores.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use super::{
+    super::{SURE_FOR, State},
+    Bounds, CREDENTIALS, Cached, Change, Credential, Duration, Instant, PROMISE, TICK, TokenCache, X0, X1, Y,
+};
+use crate::{service::token_cache::Generation, store::revision::Invalidation};
+
+/// A kind of change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    CreateY,
+    RotateX,
+    RevokeX,
+    RevokeY,
+    RevokeAll,
+}
+
+impl Kind {
+    pub const ALL: &'static [Self] = &[
+        Self::CreateY,
+        Self::RotateX,
+        Self::RevokeX,
+        Self::RevokeY,
+        Self::RevokeAll,
+    ];
+}
+
+/// A store, or what a standby has of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Store {
+    pub number: i64,
+    /// Whether each credential authenticates.
+    pub valid: [bool; 3],
+}
+
+impl Store {
+    /// Makes a change. Returns what it invalidates; a create invalidates nothing.
+    pub fn apply(&mut self, kind: Kind, cached: &Cached) -> Option<Invalidation> {
+        let token = |credential: usize| Invalidation::Token(cached[credential].1.token.id);
+        match kind {
+            Kind::CreateY => {
+                self.valid[Y] = true;
+                None
+            }
+            Kind::RotateX => {
+                (self.valid[X0], self.valid[X1]) = (false, true);
+                Some(token(X0))
+            }
+            Kind::RevokeX => {
+                (self.valid[X0], self.valid[X1]) = (false, false);
+                Some(token(X0))
+            }
+            Kind::RevokeY => {
+                self.valid[Y] = false;
+                Some(token(Y))
+            }
+            Kind::RevokeAll => {
+                self.valid = [false; 3];
+                Some(Invalidation::More)
+            }
+        }
+    }
+}
+
+/// A revocation that was acknowledged and that the store has not lost.
+#[derive(Clone, Copy)]
+pub struct Revocation {
+    pub acknowledged_at: Instant,
+    /// Replica 0 acknowledged it.
+    pub here: bool,
+}
+
+/// A poll that was sent, and the answer that is under way.
+#[derive(Clone)]
+pub struct Poll {
+    pub asked_at: Instant,
+    pub answer: Option<i64>,
+}
+
+/// A read of a valid credential.
+#[derive(Clone)]
+pub struct Read {
+    pub credential: usize,
+    pub generation: Generation,
+    pub is_answered: bool,
+}
+
+/// A server.
+#[derive(Clone, Default)]
+pub struct Replica {
+    pub cache: TokenCache,
+    pub poll: Option<Poll>,
+    pub read: Option<Read>,
+}
+
+impl Clone for TokenCache {
+    fn clone(&self) -> Self {
+        Self(self.read().clone().into())
+    }
+}
+
+impl Replica {
+    pub fn has(&self, credential: &Credential) -> bool {
+        self.cache.read().latest.get(credential).is_some()
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.cache.read().revision.is_some()
+    }
+
+    /// When the last change was heard of.
+    pub fn changed_at(&self) -> Option<Instant> {
+        let state = self.cache.read();
+        let superseded_at = state.superseded.back().map(|(_, at)| *at);
+        superseded_at.max(state.cleared_at)
+    }
+
+    /// The number of the revision that the cache accounts for.
+    pub fn known(&self) -> Option<i64> {
+        self.cache.read().revision.as_ref().map(|known| known.number)
+    }
+}
+
+/// Everything.
+#[derive(Clone)]
+pub struct World {
+    pub at: Instant,
+    pub cached: Cached,
+    pub store: Store,
+    /// The store before each of its changes.
+    pub history: Vec<Store>,
+    /// All changes that were ever announced, also those that were lost.
+    pub announced: Vec<Arc<Change>>,
+    pub changes_left: usize,
+    pub failovers_left: usize,
+    /// The change that replica 0 has committed but not acknowledged, and the credentials that it revoked.
+    pub unacknowledged: Option<(Arc<Change>, [bool; 3])>,
+    pub revocations: [Option<Revocation>; 3],
+    pub replicas: Vec<Replica>,
+}
+
+impl World {
+    pub fn new(at: Instant, cached: Cached, bounds: Bounds) -> Self {
+        Self {
+            at,
+            cached,
+            store: Store {
+                number: 0,
+                valid: [true, false, false],
+            },
+            history: Vec::new(),
+            announced: Vec::new(),
+            changes_left: bounds.changes,
+            failovers_left: bounds.failovers,
+            unacknowledged: None,
+            revocations: [None; 3],
+            replicas: vec![Replica::default(); bounds.replicas],
+        }
+    }
+
+    pub fn allows(&self, kind: Kind) -> bool {
+        let [x0, x1, y] = self.store.valid;
+        match kind {
+            // A token that was removed never comes back.
+            Kind::CreateY => !y && !self.history.iter().any(|store| store.valid[Y]),
+            Kind::RotateX => x0,
+            Kind::RevokeX => x0 || x1,
+            Kind::RevokeY => y,
+            Kind::RevokeAll => (x0 || x1) && y,
+        }
+    }
+
+    pub fn pass(&mut self, duration: Duration) {
+        self.at += duration;
+        for replica in &self.replicas {
+            // Entries do not expire by age here, so that nothing rests on that.
+            let mut state = replica.cache.write();
+            let entries = state.latest.by_credential.values_mut();
+            entries.for_each(|entry| entry.read_at = self.at);
+        }
+    }
+
+    pub fn acknowledge(&mut self, revoked: [bool; 3], here: bool) {
+        for credential in CREDENTIALS {
+            if revoked[credential] && !self.store.valid[credential] {
+                self.revocations[credential] = Some(Revocation {
+                    acknowledged_at: self.at,
+                    here,
+                });
+            }
+        }
+    }
+
+    pub fn fail_over(&mut self, kept: usize) {
+        self.failovers_left -= 1;
+        self.store = self.history[kept].clone();
+        self.history.truncate(kept);
+        for credential in CREDENTIALS {
+            let was_valid = self.history.iter().any(|store| store.valid[credential]);
+            if self.store.valid[credential] || !was_valid {
+                // The revocation was lost.
+                self.revocations[credential] = None;
+            }
+        }
+    }
+
+    /// Ticks since `then`, as far as they make a difference.
+    fn age(&self, then: Option<Instant>, limit: Duration) -> u128 {
+        let age = then.map_or(limit, |then| self.at.duration_since(then).min(limit));
+        age.as_nanos() / TICK.as_nanos()
+    }
+
+    /// Hashes what the future of a cache depends on: no absolute times, and no order of what nobody compares any more.
+    fn hash_cache(&self, state: &State, poll: Option<&Poll>, hasher: &mut impl Hasher) {
+        state.revision.as_ref().map(|known| known.number).hash(hasher);
+        self.age(state.sure_at, SURE_FOR).hash(hasher);
+        if let Some(Poll { asked_at, answer }) = poll {
+            answer.hash(hasher);
+            self.age(Some(*asked_at), SURE_FOR).hash(hasher);
+            state.cleared_at.is_some_and(|at| *asked_at < at).hash(hasher);
+            for (number, until) in &state.superseded {
+                (asked_at < until).then_some(number).hash(hasher);
+            }
+        }
+    }
+}
+
+impl Hash for World {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.store, &self.history, self.changes_left, self.failovers_left).hash(hasher);
+        for change in &self.announced {
+            (change.revision.number, change.predecessor, change.token).hash(hasher);
+        }
+        let unacknowledged = self.unacknowledged.as_ref();
+        unacknowledged
+            .map(|(change, revoked)| (change.revision.number, revoked))
+            .hash(hasher);
+        for revocation in self.revocations {
+            let view =
+                revocation.map(|revocation| (self.age(Some(revocation.acknowledged_at), PROMISE), revocation.here));
+            view.hash(hasher);
+        }
+        for replica in &self.replicas {
+            let state = replica.cache.read();
+            self.hash_cache(&state, replica.poll.as_ref(), hasher);
+            let read = replica.read.as_ref();
+            read.map(|read| (read.credential, read.is_answered, read.generation.0 == state.generation))
+                .hash(hasher);
+            CREDENTIALS
+                .map(|at| state.latest.by_credential.contains_key(&self.cached[at].0))
+                .hash(hasher);
+        }
+    }
+}
+
+impl PartialEq for World {
+    fn eq(&self, other: &Self) -> bool {
+        let hash = |world: &Self| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            world.hash(&mut hasher);
+            hasher.finish()
+        };
+        hash(self) == hash(other)
+    }
+}
