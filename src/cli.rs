@@ -30,6 +30,7 @@ use crate::{
         Invalid,
         actor::{Door, Origin},
         caller::{Call, Caller},
+        printable::printable,
     },
     http::{observe::with_sources, openapi},
     service,
@@ -152,7 +153,10 @@ pub fn run() -> ExitCode {
             definition().error(ErrorKind::ValueValidation, invalid).exit()
         }
         Err(error) => {
-            print_error(format!("tokenbridge: {}", with_sources(&error)));
+            let message = with_sources(&error);
+            // Only our own line feeds pass.
+            let lines: Vec<_> = message.split('\n').map(printable).collect();
+            print_error(format!("tokenbridge: {}", lines.join("\n")));
             ExitCode::FAILURE
         }
     }

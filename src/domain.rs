@@ -17,6 +17,7 @@ pub mod legacy_watch;
 pub mod name;
 pub mod page;
 pub mod permission;
+pub mod printable;
 pub mod random;
 pub mod record;
 pub mod session;

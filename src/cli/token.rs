@@ -220,7 +220,7 @@ async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<
         after = page.next;
     }
     match format {
-        Format::Json => output::line(if first { "[]" } else { "\n]" }),
+        Format::Json => output::bytes(if first { b"[]\n" } else { b"\n]\n" }),
         Format::Table => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! What is wrong with something that a caller sent.
 
+use super::printable::printable;
+
 /// A field that was sent, and what would be right in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -9,11 +11,11 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// `message` says what is wrong with `field` and what would be right.
+    /// `message` says what is wrong with `field` and what would be right. It may quote what was sent: control characters are escaped.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
-            message: message.into(),
+            message: printable(&message.into()).into_owned(),
         }
     }
 }

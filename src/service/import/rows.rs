@@ -9,6 +9,7 @@ use crate::{
     domain::{
         Invalid,
         name::TokenName,
+        printable::printable,
         record::{AdminRecord, TokenRecord},
         token::TokenId,
         value::ValueHash,
@@ -132,9 +133,12 @@ fn read_list(text: &[u8]) -> Result<Vec<Row>, Invalid> {
 }
 
 fn legacy_row(number: usize, value: &Value) -> Row {
-    let id = value.get("uuid").map_or_else(String::new, |uuid| match uuid {
-        Value::String(text) => text.chars().take(64).filter(|letter| !letter.is_control()).collect(),
-        other => other.to_string().chars().take(64).collect(),
+    let id = value.get("uuid").map_or_else(String::new, |uuid| {
+        let text = match uuid {
+            Value::String(text) => printable(text).into_owned(),
+            other => printable(&other.to_string()).into_owned(),
+        };
+        text.chars().take(64).collect()
     });
     Row {
         number,
@@ -183,20 +187,20 @@ fn read_export(text: &[u8]) -> Result<Vec<Row>, Invalid> {
         let line = line.map_err(|error| source(format!("row {number} of the export cannot be read: {error}")))?;
         let (id, content) = match line {
             Line::Token(line) => {
-                let id = line.id().to_owned();
+                let id = printable(line.id()).into_owned();
                 (
                     id,
                     TokenRecord::try_from(*line).map(|record| Content::Token(Box::new(record))),
                 )
             }
             Line::Admin(line) => {
-                let id = line.name().to_owned();
+                let id = printable(line.name()).into_owned();
                 (
                     id,
                     AdminRecord::try_from(line).map(|record| Content::Admin(Box::new(record))),
                 )
             }
-            Line::End { tokens, admins } if tokens + admins == rows.len() as u64 => return Ok(rows),
+            Line::End { tokens, admins } if tokens.checked_add(admins) == Some(rows.len() as u64) => return Ok(rows),
             Line::End { .. } | Line::Format { .. } => break,
         };
         rows.push(Row {
@@ -206,4 +210,46 @@ fn read_export(text: &[u8]) -> Result<Vec<Row>, Invalid> {
         });
     }
     Err(source("the export breaks off, or is put together from more than one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn export(lines: &[Value]) -> Result<Vec<Row>, Invalid> {
+        let format = json!({ "format": { "name": FORMAT, "version": VERSION } });
+        let lines: Vec<String> = [&format].into_iter().chain(lines).map(Value::to_string).collect();
+        read(lines.join("\n").as_bytes(), From::Operator)
+    }
+
+    #[test]
+    fn counts_that_overflow_are_wrong_counts() {
+        let end = json!({ "end": { "tokens": u64::MAX, "admins": 1 } });
+        assert!(export(&[end]).is_err());
+    }
+
+    #[test]
+    fn text_of_a_file_cannot_drive_a_terminal() {
+        let id = "\u{1b}]0;owned\u{7}\u{9b}2J\n\u{202e}";
+        let admin = json!({ "admin": { "name": id, "passwordHash": id, "createdAt": id, "passwordChangedAt": null } });
+        let rows = export(&[admin, json!({ "end": { "tokens": 0, "admins": 1 } })]).unwrap();
+        let unknown = export(&[json!({ "admin": { id: 1 } })]).err().unwrap().to_string();
+        let list = json!([{ "uuid": id, "name": id }, { "uuid": { id: id } }]).to_string();
+        let legacy = read(list.as_bytes(), From::LegacyServer).unwrap();
+        let broken = read(format!("[{{}}, {id}").as_bytes(), From::LegacyServer)
+            .err()
+            .unwrap()
+            .to_string();
+        let mut shown = vec![unknown, broken];
+        for row in rows.into_iter().chain(legacy) {
+            shown.extend([row.id, row.content.err().unwrap()]);
+        }
+        for text in shown {
+            assert!(
+                !text.chars().any(char::is_control) && !text.contains('\u{202e}'),
+                "{text:?}"
+            );
+        }
+    }
 }

@@ -1,0 +1,48 @@
+//! Text from outside in messages that people read.
+
+use std::{borrow::Cow, fmt::Write};
+
+/// Escapes what could drive a terminal, forge a line or reorder a text: control characters, line and paragraph separators, and
+/// bidirectional controls. Everything else stays as it is.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text
+        .chars()
+        .fold(String::with_capacity(text.len() + 8), |mut escaped, letter| {
+            if is_unprintable(letter) {
+                // Writing to a string never fails.
+                let _ = write!(escaped, "{}", letter.escape_unicode());
+            } else {
+                escaped.push(letter);
+            }
+            escaped
+        });
+    Cow::Owned(escaped)
+}
+
+fn is_unprintable(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_unprintable_characters_are_escaped() {
+        assert_eq!(printable("빌드 \"a\\b\""), "빌드 \"a\\b\"");
+        assert_eq!(printable("\u{1b}[2J\r\n\u{202e}x"), r"\u{1b}[2J\u{d}\u{a}\u{202e}x");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unprintable_is_left(text in any::<String>()) {
+            prop_assert!(!printable(&text).contains(is_unprintable));
+        }
+    }
+}
