@@ -7,6 +7,8 @@ mod console;
 pub(crate) mod csv;
 mod error;
 mod extract;
+#[doc(hidden)]
+pub mod fuzz;
 mod graphql;
 mod introspect;
 mod legacy;

@@ -49,7 +49,7 @@ pub struct ListQuery {
     cursor: Option<String>,
     #[serde(flatten)]
     #[param(ignore)]
-    filters: FilterQuery,
+    pub(super) filters: FilterQuery,
 }
 
 /// What `DELETE /api-tokens` takes in its query.
@@ -298,10 +298,10 @@ pub async fn delete(request: HttpRequest, Authenticated { call, .. }: Call) -> R
 }
 
 /// The names of [`FilterQuery`].
-const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBefore"];
+pub(super) const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBefore"];
 
 impl FilterQuery {
-    fn filter(self) -> Result<TokenFilter, Invalid> {
+    pub(super) fn filter(self) -> Result<TokenFilter, Invalid> {
         Ok(TokenFilter {
             name: self.name.filter(|name| !name.is_empty()).map(searchable).transpose()?,
             state: self.state.map(|state| TokenState::parse(&state)).transpose()?,

@@ -66,12 +66,12 @@ pub struct EventQuery {
     cursor: Option<String>,
 }
 
-const PARAMETERS: &[&str] = &[
+pub(super) const PARAMETERS: &[&str] = &[
     "since", "until", "actor", "tokenId", "action", "door", "limit", "cursor",
 ];
 
 impl EventQuery {
-    fn filter(&self) -> Result<EventFilter, Invalid> {
+    pub(super) fn filter(&self) -> Result<EventFilter, Invalid> {
         let token_id = |text: &String| {
             TokenId::parse(text).ok_or_else(|| Invalid::new("tokenId", format!("{text:?} is not a UUID")))
         };

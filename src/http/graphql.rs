@@ -2,7 +2,7 @@
 
 mod budget;
 mod cost;
-mod nesting;
+pub(super) mod nesting;
 pub mod playground;
 mod schema;
 
@@ -111,7 +111,7 @@ fn too_much() -> Failure {
 ///
 /// # Errors
 /// 400 when its response would be too large.
-fn refusal(request: &mut Request) -> Result<Option<ServerError>, Failure> {
+pub(super) fn refusal(request: &mut Request) -> Result<Option<ServerError>, Failure> {
     let (variables, operation) = (std::mem::take(&mut request.variables), request.operation_name.clone());
     let checked = match request.parsed_query() {
         Err(error) => Some(error),

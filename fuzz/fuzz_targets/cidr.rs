@@ -1,0 +1,19 @@
+//! Parsing, printing and nesting of CIDR blocks, one a line.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tokenbridge::domain::cidr::CidrBlocks;
+
+fuzz_target!(|text: &str| {
+    let Ok(blocks) = CidrBlocks::parse(text.lines()) else {
+        return;
+    };
+    let printed = blocks.to_string();
+    let read = CidrBlocks::parse(printed.split(' ').filter(|text| !text.is_empty()));
+    assert_eq!(read.as_ref(), Ok(&blocks));
+    assert!(blocks.iter().count() <= 100);
+    assert!(blocks.lie_within(&blocks));
+    for block in blocks.iter() {
+        assert!(blocks.admit(block.network()) && blocks.admit(block.broadcast()));
+    }
+});

@@ -1,0 +1,26 @@
+//! Files that `import` reads: a legacy list or an export.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tokenbridge::service::import::rows::{self, From};
+
+/// No text of the file may reach a terminal with control characters.
+fn assert_printable(text: &str) {
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+}
+
+fuzz_target!(|data: &[u8]| {
+    for from in [From::LegacyServer, From::Operator] {
+        match rows::read(data, from) {
+            Err(invalid) => assert_printable(&invalid.to_string()),
+            Ok(rows) => {
+                for row in rows {
+                    assert_printable(&row.id);
+                    if let Err(reason) = row.content {
+                        assert_printable(&reason);
+                    }
+                }
+            }
+        }
+    }
+});

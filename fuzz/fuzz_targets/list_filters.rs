@@ -1,0 +1,9 @@
+//! The query of `GET /api-tokens`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tokenbridge::http::fuzz;
+
+fuzz_target!(|query: &str| {
+    let _ = fuzz::list_filter(query);
+});

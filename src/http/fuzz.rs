@@ -1,0 +1,71 @@
+//! Entry points of the fuzz targets in `fuzz/` into what is private here. Not part of the library's interface.
+
+use std::net::IpAddr;
+
+use actix_web::{
+    http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    test::TestRequest,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use secrecy::ExposeSecret;
+
+use super::{
+    Proxies, ProxyHeader, api_tokens, audit_events,
+    extract::{
+        credentials::{self, Credentials},
+        query::read_query,
+    },
+    graphql,
+};
+use crate::domain::{audit::EventFilter, page::TokenFilter};
+
+/// Returns the client's address behind `peer`, which sent these fields of the proxies' header.
+pub fn client_address(proxies: &Proxies, peer: IpAddr, lines: &[&[u8]]) -> Option<IpAddr> {
+    let name = match proxies.header {
+        ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+        ProxyHeader::Forwarded => HeaderName::from_static("forwarded"),
+    };
+    let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
+    let headers: HeaderMap = values.map(|value| (name.clone(), value)).collect();
+    Some(proxies.client_address(peer, &headers))
+}
+
+/// Returns the name and password of an `Authorization` header.
+pub fn basic(header: &[u8]) -> Option<(String, String)> {
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header).ok()?);
+    match credentials::of_admin(&headers).ok()?? {
+        Credentials::Value(_) => None,
+        Credentials::Password { name, password } => Some((name, password.expose_secret().to_owned())),
+    }
+}
+
+/// Returns the `Authorization` header of `name:password`.
+pub fn basic_header(pair: &[u8]) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(pair))
+}
+
+/// Returns whether a GraphQL document would be executed.
+pub fn check_graphql(document: &str) -> bool {
+    let mut request = async_graphql::Request::new(document);
+    !graphql::nesting::nests_too_deeply(document) && matches!(graphql::refusal(&mut request), Ok(None))
+}
+
+/// Reads the query of `GET /audit-events`.
+pub fn audit_filter(query: &str) -> Option<EventFilter> {
+    let request = request("/audit-events", query)?;
+    let query: audit_events::EventQuery = read_query(&request, &[audit_events::PARAMETERS]).ok()?;
+    query.filter().ok()
+}
+
+/// Reads the query of `GET /api-tokens`.
+pub fn list_filter(query: &str) -> Option<TokenFilter> {
+    let request = request("/api-tokens", query)?;
+    let query: api_tokens::ListQuery = read_query(&request, &[&["limit", "cursor"], api_tokens::FILTERS]).ok()?;
+    query.filters.filter().ok()
+}
+
+fn request(path: &str, query: &str) -> Option<actix_web::HttpRequest> {
+    let uri: actix_web::http::Uri = format!("{path}?{query}").parse().ok()?;
+    Some(TestRequest::default().uri(&uri.to_string()).to_http_request())
+}
