@@ -1,7 +1,7 @@
 //! Broken variants of the protocol. Each differs from the real one in what the cache is told, never in the cache itself.
 
 use super::{
-    Bounds, Change, Instant,
+    Bounds, CI_TICK, Change, Instant,
     world::{Kind, Poll, Replica},
 };
 
@@ -10,7 +10,7 @@ use super::{
 pub enum Flaw {
     /// What was read before an invalidation is cached after it.
     IgnoresGeneration,
-    /// An answer vouches for 1.2 s instead of 0.8 s.
+    /// An answer vouches for two ticks longer than 0.8 s.
     TrustsTooLong,
     /// An answer vouches from when it arrived, not from when its poll was sent.
     VouchesFromArrival,
@@ -53,6 +53,7 @@ impl Flaw {
             kinds,
             changes,
             failovers,
+            tick: CI_TICK,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{SURE_FOR, State},
-    Bounds, CREDENTIALS, Cached, Change, Credential, Duration, Instant, PROMISE, TICK, TokenCache, X0, X1, Y,
+    Bounds, CREDENTIALS, Cached, Change, Credential, Duration, Instant, PROMISE, TokenCache, X0, X1, Y,
 };
 use crate::{service::token_cache::Generation, store::revision::Invalidation};
 
@@ -131,6 +131,8 @@ impl Replica {
 #[derive(Clone)]
 pub struct World {
     pub at: Instant,
+    /// The length of a step in time.
+    pub tick: Duration,
     pub cached: Cached,
     pub store: Store,
     /// The store before each of its changes.
@@ -149,6 +151,7 @@ impl World {
     pub fn new(at: Instant, cached: Cached, bounds: Bounds) -> Self {
         Self {
             at,
+            tick: bounds.tick,
             cached,
             store: Store {
                 number: 0,
@@ -176,8 +179,8 @@ impl World {
         }
     }
 
-    pub fn pass(&mut self, duration: Duration) {
-        self.at += duration;
+    pub fn pass(&mut self) {
+        self.at += self.tick;
         for replica in &self.replicas {
             // Entries do not expire by age here, so that nothing rests on that.
             let mut state = replica.cache.write();
@@ -210,10 +213,11 @@ impl World {
         }
     }
 
-    /// Ticks since `then`, as far as they make a difference.
+    /// Returns the ticks since `then`, up to the first at which `limit` has passed: later ones make no difference.
     fn age(&self, then: Option<Instant>, limit: Duration) -> u128 {
-        let age = then.map_or(limit, |then| self.at.duration_since(then).min(limit));
-        age.as_nanos() / TICK.as_nanos()
+        let tick = self.tick.as_nanos();
+        let limit = limit.as_nanos().div_ceil(tick);
+        then.map_or(limit, |then| limit.min(self.at.duration_since(then).as_nanos() / tick))
     }
 
     /// Hashes what the future of a cache depends on: no absolute times, and no order of what nobody compares any more.
