@@ -27,7 +27,7 @@ pub fn client_address(proxies: &Proxies, peer: IpAddr, lines: &[&[u8]]) -> Optio
     };
     let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
     let headers: HeaderMap = values.map(|value| (name.clone(), value)).collect();
-    Some(proxies.client_address(peer, &headers))
+    proxies.client_address(peer, &headers)
 }
 
 /// Returns the name and password of an `Authorization` header.

@@ -389,7 +389,7 @@ fn revoked_tokens_are_refused_within_a_second() {
     let bounds = Bounds {
         replicas: 1,
         kinds: Kind::ALL,
-        changes: 3,
+        changes: 2,
         failovers: 0,
         tick: CI_TICK,
     };

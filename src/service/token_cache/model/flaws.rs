@@ -44,9 +44,9 @@ impl Flaw {
             Self::IgnoresGeneration | Self::TrustsTooLong | Self::VouchesFromArrival | Self::ForgetsLocalChanges => {
                 (&[Kind::RevokeX], 1, 0)
             }
-            Self::IgnoresGaps => (&[Kind::CreateY, Kind::RotateX, Kind::RevokeY], 3, 0),
+            Self::IgnoresGaps => (&[Kind::RevokeX, Kind::RevokeY], 2, 0),
             Self::AcceptsSmallerNumbers | Self::CountsByOne => (&[Kind::RotateX, Kind::RevokeX], 2, 1),
-            Self::AcceptsOvertakenNumbers => (&[Kind::CreateY, Kind::RevokeY, Kind::RevokeX], 3, 1),
+            Self::AcceptsOvertakenNumbers => (&[Kind::RevokeX, Kind::RevokeY], 2, 1),
         };
         Bounds {
             replicas: 1,

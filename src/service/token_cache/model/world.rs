@@ -155,7 +155,8 @@ impl World {
             cached,
             store: Store {
                 number: 0,
-                valid: [true, false, false],
+                // Y exists unless it is to be created.
+                valid: [true, false, !bounds.kinds.contains(&Kind::CreateY)],
             },
             history: Vec::new(),
             announced: Vec::new(),
