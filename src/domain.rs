@@ -9,6 +9,7 @@ pub mod brownout;
 pub mod caller;
 pub mod cidr;
 pub mod clock;
+pub mod encoding;
 pub mod invalid;
 pub mod legacy_phase;
 pub mod legacy_report;
@@ -22,6 +23,7 @@ pub mod random;
 pub mod record;
 pub mod session;
 pub mod sort;
+pub mod text;
 pub mod token;
 pub mod value;
 

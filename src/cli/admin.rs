@@ -29,7 +29,7 @@ pub enum AdminCommand {
     /// Change an admin's password; the old one is refused at once
     Passwd {
         /// The admin's name
-        #[arg(value_parser = name)]
+        #[arg(value_parser = existing_name)]
         name: AdminName,
         #[command(flatten)]
         password: PasswordSource,
@@ -39,7 +39,7 @@ pub enum AdminCommand {
     /// Remove an admin, but not the last one
     Remove {
         /// The admin's name
-        #[arg(value_parser = name)]
+        #[arg(value_parser = existing_name)]
         name: AdminName,
         #[command(flatten)]
         store: StoreSettings,
@@ -111,4 +111,8 @@ async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
 
 fn name(text: &str) -> Result<AdminName, String> {
     AdminName::parse(text).map_err(|invalid| invalid.to_string())
+}
+
+fn existing_name(text: &str) -> Result<AdminName, String> {
+    AdminName::of_existing(text).ok_or_else(|| "no admin has such a name".to_owned())
 }

@@ -2,11 +2,14 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Invalid, name::AdminName};
+use super::{Invalid, name::AdminName, text::prepare_password};
 
-/// A password that an admin chose: 1 to 1,024 bytes with no control characters (RFC 7617).
+/// A password that an admin chose: 1 to 1,024 bytes with no control characters (RFC 7617), prepared as RFC 8265 asks.
 #[derive(Clone, Debug)]
-pub struct Password(SecretString);
+pub struct Password {
+    prepared: SecretString,
+    typed: SecretString,
+}
 
 impl Password {
     /// Takes `text` as a password.
@@ -21,13 +24,28 @@ impl Password {
         if exposed.chars().any(char::is_control) {
             return Err(Invalid::new("password", "control characters cannot be part of it"));
         }
-        Ok(Self(text))
+        Ok(Self {
+            prepared: prepare_password(exposed).into(),
+            typed: text,
+        })
     }
 
-    /// The secret itself, to be hashed or compared.
+    /// The secret itself, to be hashed.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.prepared.expose_secret()
+    }
+
+    /// The secret as it was typed.
+    #[must_use]
+    pub fn expose_typed(&self) -> &str {
+        self.typed.expose_secret()
+    }
+
+    /// The secrets that a stored hash may be of: earlier versions hashed passwords as they were typed.
+    pub fn candidates(&self) -> impl Iterator<Item = &str> {
+        let typed = Some(self.expose_typed()).filter(|typed| *typed != self.expose());
+        std::iter::once(self.expose()).chain(typed)
     }
 
     /// Whether it is so short that somebody will guess it (NIST SP 800-63B asks for eight characters).

@@ -1,10 +1,14 @@
 //! Names.
 
-use super::Invalid;
+use super::{
+    Invalid,
+    text::{find_invisible, is_visible, to_nfc},
+};
 
 const LONGEST: usize = 255;
 
-/// What people call a token: 1 to 255 characters, no control characters, not only blanks. Names need not be unique.
+/// What people call a token: 1 to 255 characters in NFC, of which one is visible, and no control or format characters. Names need not be
+/// unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenName(String);
 
@@ -14,9 +18,13 @@ impl TokenName {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        let text = text.into();
-        check("name", &text)?;
-        Ok(Self(text))
+        prepare("name", &text.into()).map(Self)
+    }
+
+    /// Takes a name as it is stored: earlier versions allowed more.
+    #[must_use]
+    pub const fn from_stored(text: String) -> Self {
+        Self(text)
     }
 
     /// The name as text.
@@ -37,8 +45,7 @@ impl AdminName {
     /// Says what is wrong with it.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         const FIELD: &str = "admin name";
-        let text = text.into();
-        check(FIELD, &text)?;
+        let text = prepare(FIELD, &text.into())?;
         if text.contains(':') {
             return Err(Invalid::new(
                 FIELD,
@@ -48,6 +55,19 @@ impl AdminName {
         Ok(Self(text))
     }
 
+    /// Takes a name as it is stored: earlier versions allowed more.
+    #[must_use]
+    pub const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Takes a name that somebody typed to name an admin: any that could be stored.
+    #[must_use]
+    pub fn of_existing(text: &str) -> Option<Self> {
+        let possible = text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
+        possible.then(|| Self(text.to_owned()))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -55,10 +75,9 @@ impl AdminName {
     }
 }
 
-fn check(field: &'static str, text: &str) -> Result<(), Invalid> {
-    if text.trim().is_empty() {
-        return Err(Invalid::new(field, "it must not be empty or only blanks"));
-    }
+/// Normalizes a name.
+fn prepare(field: &'static str, text: &str) -> Result<String, Invalid> {
+    let text = to_nfc(text).into_owned();
     let length = text.chars().count();
     if length > LONGEST {
         return Err(Invalid::new(
@@ -66,13 +85,17 @@ fn check(field: &'static str, text: &str) -> Result<(), Invalid> {
             format!("it has {length} characters; {LONGEST} are the most"),
         ));
     }
-    if text.chars().any(char::is_control) {
+    if let Some(letter) = find_invisible(&text) {
+        let code = u32::from(letter);
         return Err(Invalid::new(
             field,
-            "control characters such as line ends cannot be part of it",
+            format!("must not contain U+{code:04X}, a control or format character"),
         ));
     }
-    Ok(())
+    if !is_visible(&text) {
+        return Err(Invalid::new(field, "must have a visible character"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -97,11 +120,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, message) in [
+            ("", "name: must have a visible character"),
+            ("\u{3164}\u{2800}", "name: must have a visible character"),
+            (
+                "a\u{202e}b",
+                "name: must not contain U+202E, a control or format character",
+            ),
+            ("a\nb", "name: must not contain U+000A, a control or format character"),
+            (
+                "\u{feff}",
+                "name: must not contain U+FEFF, a control or format character",
+            ),
+        ] {
+            assert_eq!(TokenName::parse(text).unwrap_err().to_string(), message);
+        }
+        assert_eq!(TokenName::parse("u\u{308}").unwrap().as_str(), "\u{fc}");
+    }
+
     proptest! {
         #[test]
-        fn a_name_is_taken_exactly_when_the_rules_say_so(text in ".{0,300}") {
-            let right = !text.trim().is_empty() && text.chars().count() <= 255 && !text.chars().any(char::is_control);
-            prop_assert_eq!(TokenName::parse(text).is_ok(), right);
+        fn a_name_that_is_taken_stays_as_it_is(text in ".{0,300}|[a\u{300}\u{1100}\u{1161}\u{200d}]{0,20}") {
+            if let Ok(name) = TokenName::parse(text) {
+                prop_assert_eq!(TokenName::parse(name.as_str()), Ok(name.clone()));
+                prop_assert!(!name.as_str().chars().any(char::is_control));
+            }
         }
     }
 }

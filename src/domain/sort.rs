@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Invalid, invalid::parse_name, name::TokenName};
+use super::{Invalid, invalid::parse_name};
 
 /// What a sorted list of tokens is sorted by; tokens that are alike in it are in the order in which they were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl SortedCursor {
             let key = match key.split_at_checked(1) {
                 None => KeyValue::Absent,
                 Some(("@", time)) => KeyValue::Time(time.parse().ok()?),
-                Some(("=", name)) => KeyValue::Name(TokenName::parse(name).ok()?.as_str().to_owned()),
+                Some(("=", name)) => KeyValue::Name(Some(name).filter(|name| !name.contains('\0'))?.to_owned()),
                 Some(_) => return None,
             };
             let row = row.parse().ok().filter(|row| *row > 0)?;

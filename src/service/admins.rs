@@ -56,6 +56,7 @@ impl Service {
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
         self.change_admins(call, move |change, _| {
+            let Admin { name, .. } = admins::find(change.conn, &name)?.ok_or(Error::NotFound("admin"))?;
             let admin = Admin { name, password_hash };
             if !admins::set_password(change.conn, &admin, change.now)? {
                 return Err(Error::NotFound("admin"));
@@ -72,6 +73,7 @@ impl Service {
     /// [`Error::NotFound`] when there is no such admin, [`Error::Conflict`] when there is no other.
     pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
         self.change_admins(call, move |change, admins| {
+            let Admin { name, .. } = admins::find(change.conn, &name)?.ok_or(Error::NotFound("admin"))?;
             if !admins::delete(change.conn, &name)? {
                 return Err(Error::NotFound("admin"));
             }

@@ -213,7 +213,7 @@ impl Service {
         origin: Origin,
         read: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(Caller, Option<T>), Error> {
-        if let (Ok(known), Ok(shown)) = (AdminName::parse(name), Password::parse(password.clone()))
+        if let (Some(known), Ok(shown)) = (AdminName::of_existing(name), Password::parse(password.clone()))
             && self.logins.passwords.was_right(&known, &shown, self.clock.monotonic())
         {
             // Whatever others have failed to do: this credential is not throttled.

@@ -67,9 +67,9 @@ impl Logins {
     }
 
     async fn verify_to_the_end(&self, name: &str, password: &SecretString, origin: Origin) -> Result<Admin, Error> {
-        let admin = match AdminName::parse(name) {
-            Ok(name) => self.store.read_briefly(move |conn| admins::find(conn, &name)).await?,
-            Err(_) => None,
+        let admin = match AdminName::of_existing(name) {
+            Some(name) => self.store.read_briefly(move |conn| admins::find(conn, &name)).await?,
+            None => None,
         };
         let login = Login {
             network: origin.network(),

@@ -152,7 +152,8 @@ impl Passwords {
     }
 
     fn credential(&self, name: &AdminName, password: &Password) -> KeyedHash {
-        self.hasher.hash(&[name.as_str(), password.expose()].map(str::as_bytes))
+        self.hasher
+            .hash(&[name.as_str(), password.expose_typed()].map(str::as_bytes))
     }
 
     fn attempt(&self, login: &Login<'_>) -> KeyedHash {

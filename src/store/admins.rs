@@ -12,6 +12,7 @@ use crate::domain::{
     clock::Timestamp,
     name::AdminName,
     page::PageSize,
+    text::{to_nfc, to_nfd},
 };
 
 /// An admin as a list shows them.
@@ -45,11 +46,9 @@ pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result
 /// # Errors
 /// When the store fails.
 pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
-    let query = admins::table
-        .filter(admins::name.eq(name.as_str()))
-        .select(admins::password_hash);
-    let hash = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
-    Ok(hash.map(|phc| of_row(name, phc)))
+    let query = by_name(name).select((admins::name, admins::password_hash));
+    let found: Option<(String, String)> = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
+    Ok(found.map(|(name, phc)| of_row(name, phc)))
 }
 
 /// The admin of that name, whom nobody can change or remove until the transaction ends.
@@ -57,16 +56,22 @@ pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>,
 /// # Errors
 /// When the store fails.
 pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
-    let query = admins::table
-        .filter(admins::name.eq(name.as_str()))
-        .select(admins::password_hash);
-    let hash = with_conn!(conn, conn => query.first(conn), query.for_share().first(conn)).optional()?;
-    Ok(hash.map(|phc| of_row(name, phc)))
+    let query = by_name(name).select((admins::name, admins::password_hash));
+    let found: Option<(String, String)> =
+        with_conn!(conn, conn => query.first(conn), query.for_share().first(conn)).optional()?;
+    Ok(found.map(|(name, phc)| of_row(name, phc)))
 }
 
-fn of_row(name: &AdminName, phc: String) -> Admin {
+/// The admins of a name in either normal form: earlier versions stored names as they were typed.
+#[diesel::dsl::auto_type]
+fn by_name(name: &AdminName) -> _ {
+    let forms: [String; 2] = [to_nfc(name.as_str()).into_owned(), to_nfd(name.as_str()).into_owned()];
+    admins::table.filter(admins::name.eq_any(forms))
+}
+
+fn of_row(name: String, phc: String) -> Admin {
     Admin {
-        name: name.clone(),
+        name: AdminName::from_stored(name),
         password_hash: PasswordHash::from_phc(phc),
     }
 }
@@ -95,7 +100,7 @@ pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize)
     let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
     let entry = |(name, created_at, password_changed_at): (String, _, Option<_>)| {
         Ok::<_, StoreError>(AdminEntry {
-            name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
+            name: AdminName::from_stored(name),
             created_at: time(created_at)?,
             password_changed_at: password_changed_at.map(time).transpose()?,
         })

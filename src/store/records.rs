@@ -166,7 +166,7 @@ pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> 
         .map(|(name, phc, created_at, password_changed_at)| {
             Ok(AdminRecord {
                 admin: Admin {
-                    name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
+                    name: AdminName::from_stored(name),
                     password_hash: PasswordHash::from_phc(phc),
                 },
                 created_at: time_of(created_at)?,

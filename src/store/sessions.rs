@@ -78,7 +78,7 @@ pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin
     let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
     row.map(|(name, password_hash, begun_at, seen_at)| {
         let admin = Admin {
-            name: AdminName::parse(name).map_err(|_| StoreError::Corrupt("admin"))?,
+            name: AdminName::from_stored(name),
             password_hash: PasswordHash::from_phc(password_hash),
         };
         let times = SessionTimes {

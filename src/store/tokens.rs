@@ -384,7 +384,7 @@ pub(super) fn token_of(row: TokenRow) -> Result<Token, StoreError> {
     };
     Ok(Token {
         id: TokenId::parse(&row.id).ok_or(StoreError::Corrupt("token id"))?,
-        name: TokenName::parse(row.name).map_err(corrupt)?,
+        name: TokenName::from_stored(row.name),
         permissions: PermissionSet::parse(row.permissions.split_ascii_whitespace()).map_err(corrupt)?,
         allowed_cidr_blocks: CidrBlocks::parse(row.allowed_cidr_blocks.split_ascii_whitespace()).map_err(corrupt)?,
         has_value: row.value_hash.is_some(),

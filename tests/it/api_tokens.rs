@@ -521,11 +521,7 @@ fn bad_input_is_told(lab: &Lab) {
             json!({ "id": id }),
             "the body names none of name, permissions, allowedCIDRBlocks and expiresAt",
         ),
-        (
-            &update,
-            json!({ "name": " " }),
-            "name: it must not be empty or only blanks",
-        ),
+        (&update, json!({ "name": " " }), "name: must have a visible character"),
         (
             &format!("{update}/rotate"),
             json!({ "gracePeriodSeconds": 604_801 }),

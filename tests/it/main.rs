@@ -25,6 +25,7 @@ mod connections;
 mod console;
 mod credentials;
 mod durability;
+mod encodings;
 mod faults;
 mod graphql;
 mod import;
@@ -36,6 +37,7 @@ mod logging;
 mod logins;
 mod machine;
 mod metrics;
+mod names;
 mod observe;
 mod openapi;
 mod phases;
@@ -84,6 +86,7 @@ const ON_BOTH: &[&[Test]] = &[
     console::TESTS,
     credentials::TESTS,
     durability::TESTS,
+    encodings::TESTS,
     faults::TESTS,
     graphql::TESTS,
     import::TESTS,
@@ -93,6 +96,7 @@ const ON_BOTH: &[&[Test]] = &[
     logins::TESTS,
     machine::TESTS,
     metrics::TESTS,
+    names::TESTS,
     phases::TESTS,
     proxies::TESTS,
     replicas::TESTS,

@@ -164,7 +164,7 @@ impl Server {
             .build();
         let authorization = import.user.as_ref().map(|user| {
             let password = import.password.read_once(&format!("Password of {user}: "))?;
-            let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
+            let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_typed()));
             Ok::<_, CliError>(format!("Basic {pair}"))
         });
         Ok(Self {

@@ -149,7 +149,7 @@ struct NameQuery {
 /// The admin that a request names, if there is one, and whether it is the last one.
 async fn named(request: &HttpRequest) -> Result<(AdminName, bool), Failure> {
     let query: NameQuery = read_query(request, &[&["name"]])?;
-    let name = AdminName::parse(query.name).map_err(|_| Error::NotFound("admin"))?;
+    let name = AdminName::of_existing(&query.name).ok_or(Error::NotFound("admin"))?;
     let is_last = state(request)?.service.is_last_admin(name.clone()).await?;
     Ok((name, is_last))
 }

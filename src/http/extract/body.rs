@@ -10,6 +10,7 @@ use actix_web::{
 use futures_util::{StreamExt, TryStreamExt, future::LocalBoxFuture};
 
 use super::state;
+use crate::domain::encoding::{is_utf_16, without_mark};
 use crate::http::{connection, error::Failure};
 
 /// What a handler takes of a request's body.
@@ -25,10 +26,10 @@ impl Body for () {
     }
 }
 
-/// The whole body.
+/// The whole body, without a byte order mark.
 ///
 /// # Errors
-/// 408, 413, or 400 when it breaks off.
+/// 408, 413, or 400 when it breaks off or is in UTF-16.
 pub async fn collect(request: &HttpRequest, payload: Payload) -> Result<Bytes, Failure> {
     let limits = state(request)?.config.limits;
     tokio::time::timeout(
@@ -57,7 +58,11 @@ async fn collect_most(request: &HttpRequest, payload: Payload, most: usize) -> R
         body.extend_from_slice(&chunk);
     }
     connection::finish_body(request);
-    Ok(body.freeze())
+    let body = body.freeze();
+    if is_utf_16(&body) {
+        return Err(Failure::bad_request("the body is in UTF-16; send it in UTF-8"));
+    }
+    Ok(body.slice_ref(without_mark(&body)))
 }
 
 fn unreadable(error: &PayloadError) -> Failure {

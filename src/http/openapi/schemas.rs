@@ -95,7 +95,9 @@ pub fn name_or_null() -> Object {
 fn a_name(schema_type: SchemaType) -> Object {
     ObjectBuilder::new()
         .schema_type(schema_type)
-        .description(Some("The name of the token"))
+        .description(Some(
+            "The name of the token, normalized to NFC; it has a visible character, and no format characters save joiners between letters",
+        ))
         .min_length(Some(1))
         .max_length(Some(255))
         .pattern(Some(NAME))

@@ -2,12 +2,16 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{Deserializer as _, SeqAccess, Visitor},
+};
 use serde_json::Value;
 
 use crate::{
     domain::{
         Invalid,
+        encoding::to_utf_8,
         name::TokenName,
         printable::printable,
         record::{AdminRecord, TokenRecord},
@@ -87,14 +91,15 @@ pub enum From {
 /// # Errors
 /// When it is neither, or breaks off. A row that is wrong is told of in its place.
 pub fn read(text: &[u8], from: From) -> Result<Vec<Row>, Invalid> {
-    const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let text = to_utf_8(text).ok_or_else(|| source("it is in UTF-16 and broken"))?;
+    let text = text.as_ref();
     match text.trim_ascii_start().first() {
         None => Err(source("it is empty")),
         Some(b'[') => read_list(text),
         Some(_) if from == From::LegacyServer && !text.trim_ascii_start().starts_with(b"<") => {
             Err(source("it is not the list of a legacy server"))
         }
+        Some(b'{') if is_wrapped(text) => read_wrapped(text),
         Some(b'{') => read_export(text),
         Some(b'<') => Err(source(
             "it is a page of HTML and not the list of tokens: is the address right, and the user one who may see the list?",
@@ -130,6 +135,25 @@ fn read_list(text: &[u8]) -> Result<Vec<Row>, Invalid> {
         .deserialize_seq(List)
         .and_then(|rows| deserializer.end().map(|()| rows))
         .map_err(|error| source(format!("it is not a list in JSON: {error}")))
+}
+
+/// A list as PowerShell 5 writes it: `{"value": […], "Count": 2}`.
+#[derive(Deserialize)]
+struct Wrapped {
+    value: Vec<Value>,
+}
+
+fn is_wrapped(text: &[u8]) -> bool {
+    let object = text.trim_ascii_start();
+    let fields = object.strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
+    fields.starts_with(b"\"value\"") || fields.starts_with(b"\"Count\"")
+}
+
+fn read_wrapped(text: &[u8]) -> Result<Vec<Row>, Invalid> {
+    let Wrapped { value } =
+        serde_json::from_slice(text).map_err(|error| source(format!("it is not a list in JSON: {error}")))?;
+    let rows = value.iter().enumerate();
+    Ok(rows.map(|(index, value)| legacy_row(index + 1, value)).collect())
 }
 
 fn legacy_row(number: usize, value: &Value) -> Row {

@@ -81,16 +81,19 @@ fn internal(error: impl std::fmt::Display) -> Error {
 /// [`StoreError::Corrupt`] when the hash is none.
 pub fn verify(memory: &mut Memory, password: &Password, hash: &PasswordHash) -> Result<bool, Error> {
     let parts = parse(hash).ok_or(StoreError::Corrupt("password hash"))?;
-    let mut output = [0; Output::MAX_LENGTH];
-    let output = output.get_mut(..parts.expected.len()).unwrap_or_default();
-    let hashed = memory.with_blocks(parts.argon2.params().block_count(), |blocks| {
-        let (password, salt) = (password.expose().as_bytes(), parts.salt.as_ref());
-        parts
-            .argon2
-            .hash_password_into_with_memory(password, salt, output, blocks)
-    });
-    // `Output` is compared in constant time.
-    Ok(hashed.is_ok() && Output::new(output).is_ok_and(|output| output == parts.expected))
+    let is_right = |candidate: &str| {
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = output.get_mut(..parts.expected.len()).unwrap_or_default();
+        let hashed = memory.with_blocks(parts.argon2.params().block_count(), |blocks| {
+            let salt = parts.salt.as_ref();
+            parts
+                .argon2
+                .hash_password_into_with_memory(candidate.as_bytes(), salt, output, blocks)
+        });
+        // `Output` is compared in constant time.
+        hashed.is_ok() && Output::new(output).is_ok_and(|output| output == parts.expected)
+    };
+    Ok(password.candidates().any(is_right))
 }
 
 /// Returns `true` for a hash from elsewhere that passwords can be verified against: argon2id, complete, and no burden.

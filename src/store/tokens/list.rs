@@ -12,6 +12,7 @@ use crate::{
         name::TokenName,
         page::{Cursor, Page, PageSize, SummaryPage, TokenFilter, TokenState},
         permission::PermissionSet,
+        text::{to_nfc, to_nfd},
         token::{TokenId, TokenSummary},
     },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
@@ -69,7 +70,7 @@ pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Res
         let corrupt = |_| StoreError::Corrupt("token");
         Ok(TokenSummary {
             id: TokenId::parse(&id).ok_or(StoreError::Corrupt("token id"))?,
-            name: TokenName::parse(name).map_err(corrupt)?,
+            name: TokenName::from_stored(name),
             permissions: PermissionSet::parse(permissions.split_ascii_whitespace()).map_err(corrupt)?,
         })
     });
@@ -114,11 +115,22 @@ pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Re
 
 pub(super) type Filtered<'f> = tokens::BoxedQuery<'f, <AnyConnection as Connection>::Backend>;
 
+/// Returns a text in the form of names, and in that which earlier versions may have stored.
+fn forms(part: &str) -> [String; 2] {
+    [to_nfc(part).into_owned(), to_nfd(part).into_owned()]
+}
+
 /// The tokens that pass `filter`, in any order.
 pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     let mut query = tokens::table.into_boxed();
     if let Some(part) = filter.name.as_deref() {
-        query = query.filter(replace(tokens::name, part, "").ne(tokens::name));
+        let contains = |part: String| replace(tokens::name, part, "").ne(tokens::name);
+        let [composed, decomposed] = forms(part);
+        query = if composed == decomposed {
+            query.filter(contains(composed))
+        } else {
+            query.filter(contains(composed).or(contains(decomposed)))
+        };
     }
     if let Some(part) = filter.name_in_any_case.as_deref() {
         let contains = |part: &str| replace(lower(tokens::name), lower(part.to_owned()), "").ne(lower(tokens::name));
@@ -126,8 +138,10 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
             query.filter(contains(part))
         } else {
             // Where the database knows the case of ASCII letters alone, the others are looked for in each.
-            let in_some_case = contains(&part.to_lowercase()).or(contains(&part.to_uppercase()));
-            query.filter(contains(part).or(in_some_case))
+            let in_some_case =
+                |part: &str| contains(part).or(contains(&part.to_lowercase()).or(contains(&part.to_uppercase())));
+            let [composed, decomposed] = forms(part);
+            query.filter(in_some_case(&composed).or(in_some_case(&decomposed)))
         };
     }
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));

@@ -1,0 +1,66 @@
+//! The encodings of texts that clients and operators send. Windows writes byte order marks, and UTF-16 where nobody asks it to.
+
+use std::borrow::Cow;
+
+const UTF_8_MARK: &[u8] = b"\xEF\xBB\xBF";
+const UTF_16_MARK: char = '\u{FEFF}';
+
+/// Returns UTF-8 text without the byte order mark that it may begin with.
+#[must_use]
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(UTF_8_MARK).unwrap_or(text)
+}
+
+/// Returns `true` for text in UTF-16: with a byte order mark, or with a zero byte in its first character, which is ASCII in every format that
+/// this program reads.
+#[must_use]
+pub fn is_utf_16(text: &[u8]) -> bool {
+    matches!(text, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..])
+}
+
+/// Returns text in UTF-8 without a byte order mark, from UTF-8 or UTF-16; nothing for UTF-16 that is broken.
+#[must_use]
+pub fn to_utf_8(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !is_utf_16(text) {
+        return Some(Cow::Borrowed(without_mark(text)));
+    }
+    let is_big_endian = matches!(text, [0xFE, 0xFF, ..] | [0, _, ..]);
+    let (pairs, rest) = text.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| {
+        if is_big_endian {
+            u16::from_be_bytes(*pair)
+        } else {
+            u16::from_le_bytes(*pair)
+        }
+    });
+    let decoded: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
+    let decoded = decoded.strip_prefix(UTF_16_MARK).unwrap_or(&decoded);
+    rest.is_empty().then(|| Cow::Owned(decoded.as_bytes().to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_encoding_reads_the_same(first in "[ -~]", rest in ".{0,40}", with_mark in any::<bool>(), big_endian in any::<bool>()) {
+            let text = format!("{first}{rest}");
+            let marked = format!("{}{text}", if with_mark { "\u{feff}" } else { "" });
+            let units = marked.encode_utf16();
+            let utf_16: Vec<u8> = if big_endian { units.flat_map(u16::to_be_bytes).collect() } else { units.flat_map(u16::to_le_bytes).collect() };
+            prop_assert!(is_utf_16(&utf_16));
+            prop_assert_eq!(to_utf_8(&utf_16).unwrap(), text.as_bytes());
+            if !rest.starts_with('\0') {
+                prop_assert_eq!(to_utf_8(marked.as_bytes()).unwrap(), text.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn broken_utf_16_is_nothing() {
+        assert_eq!(to_utf_8(b"\xFF\xFE[\0]"), None);
+        assert_eq!(to_utf_8(b"\xFF\xFE\x00\xD8"), None);
+    }
+}

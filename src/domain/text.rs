@@ -1,0 +1,143 @@
+//! Unicode in text that people choose: normalization, and the characters that nobody sees.
+
+use std::borrow::Cow;
+
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+use icu_properties::{
+    CodePointMapData, CodePointSetData,
+    props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup},
+};
+
+/// A blank that is a symbol and neither white space nor ignorable.
+const BRAILLE_BLANK: char = '\u{2800}';
+
+/// Returns a text in NFC, so that the same letters are the same text however a keyboard composes them (Unicode, annex 15).
+#[must_use]
+pub fn to_nfc(text: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
+/// Returns a text in NFD, as names of earlier versions may be stored.
+#[must_use]
+pub fn to_nfd(text: &str) -> Cow<'_, str> {
+    DecomposingNormalizerBorrowed::new_nfd().normalize(text)
+}
+
+/// Prepares a password as `OpaqueString` asks (RFC 8265, section 4.2): each space of another kind becomes U+0020, and the text NFC.
+#[must_use]
+pub fn prepare_password(text: &str) -> String {
+    let is_space = |letter| category(letter) == GeneralCategory::SpaceSeparator;
+    let spaced: String = text
+        .chars()
+        .map(|letter| if is_space(letter) { ' ' } else { letter })
+        .collect();
+    to_nfc(&spaced).into_owned()
+}
+
+/// Returns `true` if a text has a character that people see.
+#[must_use]
+pub fn is_visible(text: &str) -> bool {
+    let shown = GeneralCategoryGroup::Letter
+        .union(GeneralCategoryGroup::Number)
+        .union(GeneralCategoryGroup::Punctuation)
+        .union(GeneralCategoryGroup::Symbol);
+    let is_ignorable = |letter| CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(letter);
+    text.chars()
+        .any(|letter| shown.contains(category(letter)) && !is_ignorable(letter) && letter != BRAILLE_BLANK)
+}
+
+/// Returns the first control character, line or paragraph separator, or format character, bidirectional overrides among them; joiners are
+/// allowed between letters, where scripts need them.
+#[must_use]
+pub fn find_invisible(text: &str) -> Option<char> {
+    let mut before = None;
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let joins = matches!(letter, '\u{200C}' | '\u{200D}')
+            && before.is_some_and(is_letter)
+            && letters.peek().copied().is_some_and(is_letter);
+        let refused = matches!(
+            category(letter),
+            GeneralCategory::Control
+                | GeneralCategory::Format
+                | GeneralCategory::LineSeparator
+                | GeneralCategory::ParagraphSeparator
+        );
+        if refused && !joins {
+            return Some(letter);
+        }
+        before = Some(letter);
+    }
+    None
+}
+
+/// Returns `true` for letters and for the marks that follow them.
+fn is_letter(letter: char) -> bool {
+    let letters = GeneralCategoryGroup::Letter.union(GeneralCategoryGroup::Mark);
+    letters.contains(category(letter))
+}
+
+fn category(letter: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_opaque_strings() {
+        // The examples of RFC 8265, section 4.3.
+        for (typed, prepared) in [
+            ("correct horse battery staple", "correct horse battery staple"),
+            ("\u{3c0}\u{df}\u{e5}", "\u{3c0}\u{df}\u{e5}"),
+            ("Jack of \u{2666}s", "Jack of \u{2666}s"),
+            ("foo\u{1680}bar", "foo bar"),
+            ("a\u{30a}\u{3000}\u{a0}", "\u{e5}  "),
+        ] {
+            assert_eq!(prepare_password(typed), prepared);
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_is_no_text() {
+        for blank in [
+            "",
+            " ",
+            "\u{a0}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{115f}\u{ffa0}",
+            "\u{301}",
+            "\u{fe0f}",
+        ] {
+            assert!(!is_visible(blank), "{blank:?}");
+        }
+        for seen in ["a", "é", "한", "🔑", "1", "-", "\u{3164}x"] {
+            assert!(is_visible(seen), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn joiners_stand_between_letters() {
+        for right in ["\u{0646}\u{200c}\u{0647}", "\u{0915}\u{094d}\u{200d}\u{0937}", "plain"] {
+            assert_eq!(find_invisible(right), None, "{right:?}");
+        }
+        for (wrong, found) in [
+            ("\u{200d}a", '\u{200d}'),
+            ("a\u{200c}", '\u{200c}'),
+            ("a\u{200d} b", '\u{200d}'),
+            ("a\u{202e}b", '\u{202e}'),
+            ("a\u{2066}b", '\u{2066}'),
+            ("a\u{2028}b", '\u{2028}'),
+            ("a\u{2029}b", '\u{2029}'),
+            ("a\u{ad}b", '\u{ad}'),
+            ("a\u{e0041}b", '\u{e0041}'),
+            ("a\nb", '\n'),
+        ] {
+            assert_eq!(find_invisible(wrong), Some(found), "{wrong:?}");
+        }
+    }
+}
