@@ -235,10 +235,10 @@ impl LegacyReport {
             1 => "today".to_owned(),
             days => format!("in the last {days} days"),
         };
-        let state = self
-            .state
-            .map(|state| format!("The legacy API {state}. "))
-            .unwrap_or_default();
+        let (state, subject) = match self.state {
+            Some(state) => (format!("The legacy API {state}. "), "It"),
+            None => (String::new(), "The legacy API"),
+        };
         let watched = format!(
             "the server watched on {} of the last {}",
             self.watched_days,
@@ -256,19 +256,19 @@ impl LegacyReport {
                 });
                 let calls = count(self.calls.values().sum(), "call");
                 format!(
-                    "{state}It is in use: {calls} {window}, the last {last}.{}",
+                    "{state}{subject} is in use: {calls} {window}, the last {last}.{}",
                     busiest.unwrap_or_default()
                 )
             }
             (Verdict::NotObservedYet, last) => {
                 let last = last.map(|last| format!(" The last known call was {last}."));
                 format!(
-                    "{state}It has not been observed for long enough: {watched}.{}",
+                    "{state}{subject} has not been observed for long enough: {watched}.{}",
                     last.unwrap_or_default()
                 )
             }
             (_, Some(last)) => {
-                format!("{state}It is quiet: no call {window}, while {watched}; the last call was {last}.")
+                format!("{state}{subject} is quiet: no call {window}, while {watched}; the last call was {last}.")
             }
             (_, None) => format!("{state}No call is known, while {watched}."),
         };

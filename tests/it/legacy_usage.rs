@@ -590,7 +590,7 @@ fn the_command_line_shows_the_same(lab: &Lab) {
         (table.code, table.out.as_str()),
         (
             0,
-            "Every token has a value.\nIt has not been observed for long enough: the server watched on 0 of the last 30 days.\n"
+            "Every token has a value.\nThe legacy API has not been observed for long enough: the server watched on 0 of the last 30 days.\n"
         ),
         "{table:?}"
     );
