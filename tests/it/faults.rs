@@ -353,7 +353,7 @@ fn a_row_that_another_program_locks(lab: &Lab) {
 }
 
 fn a_full_disk_loses_nothing(lab: &Lab) {
-    let small = SmallDisk::mount(lab.store.directory.path()).expect("it can be mounted");
+    let small = SmallDisk::mount(lab.store.directory.path(), 2).expect("it can be mounted");
     let program = Program::new(&format!("sqlite:{}/t.db", small.place));
     let serving = program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
     let app = &serving.client;
@@ -378,7 +378,7 @@ fn a_full_disk_loses_nothing(lab: &Lab) {
 }
 
 fn a_backup_to_a_full_disk_leaves_nothing(lab: &Lab) {
-    let small = SmallDisk::mount(lab.store.directory.path()).expect("it can be mounted");
+    let small = SmallDisk::mount(lab.store.directory.path(), 2).expect("it can be mounted");
     // It leaves room for a part of the backup.
     std::fs::write(format!("{}/other", small.place), vec![0; 2 * 1024 * 1024 - 64 * 1024]).unwrap();
     let copy = format!("{}/copy.db", small.place);
@@ -392,22 +392,23 @@ fn a_backup_to_a_full_disk_leaves_nothing(lab: &Lab) {
     assert_eq!(left, ["other"]);
 }
 
-/// A disk of two megabytes, in memory.
+/// A disk in memory.
 pub struct SmallDisk {
-    place: String,
+    pub place: String,
 }
 
 impl SmallDisk {
     pub fn can_be_mounted() -> bool {
         let directory = tempfile::TempDir::new().unwrap();
-        Self::mount(directory.path()).is_some()
+        Self::mount(directory.path(), 2).is_some()
     }
 
-    fn mount(parent: &Path) -> Option<Self> {
+    pub fn mount(parent: &Path, megabytes: u32) -> Option<Self> {
         let place = parent.join("small");
         std::fs::create_dir(&place).unwrap();
         let place = place.display().to_string();
-        let mount = ["-t", "tmpfs", "-o", "size=2m", "tmpfs", &place];
+        let size = format!("size={megabytes}m");
+        let mount = ["-t", "tmpfs", "-o", &size, "tmpfs", &place];
         let mounted = Command::new("mount").args(mount).stderr(Stdio::null()).status();
         mounted.is_ok_and(|status| status.success()).then_some(Self { place })
     }

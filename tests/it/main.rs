@@ -26,6 +26,7 @@ mod console;
 mod credentials;
 mod durability;
 mod encodings;
+mod fault_matrix;
 mod faults;
 mod graphql;
 mod import;
@@ -87,6 +88,7 @@ const ON_BOTH: &[&[Test]] = &[
     credentials::TESTS,
     durability::TESTS,
     encodings::TESTS,
+    fault_matrix::TESTS,
     faults::TESTS,
     graphql::TESTS,
     import::TESTS,
@@ -111,6 +113,7 @@ const ON_SQLITE: &[&[Test]] = &[
     connections::TESTS,
     audit_events::OF_INDEXES,
     console::ON_SQLITE,
+    fault_matrix::OF_FILES,
     faults::OF_FILES,
     graphql::OF_PAGES,
     import::OF_SERVERS_OF_OTHERS,
@@ -130,6 +133,7 @@ const ON_POSTGRES: &[&[Test]] = &[
     audit_events::OF_SERVERS,
     backup::OF_SERVERS,
     console::ON_POSTGRES,
+    fault_matrix::OF_SERVERS,
     faults::OF_SERVERS,
     postgres::TESTS,
     replicas::OF_SERVERS,
@@ -137,7 +141,7 @@ const ON_POSTGRES: &[&[Test]] = &[
 ];
 
 /// Run on SQLite where a small disk can be mounted.
-const ON_A_SMALL_DISK: &[&[Test]] = &[faults::OF_SMALL_DISKS];
+const ON_A_SMALL_DISK: &[&[Test]] = &[fault_matrix::OF_SMALL_DISKS, faults::OF_SMALL_DISKS];
 
 /// Run on each store where newman is installed.
 const BY_NEWMAN: &[&[Test]] = &[postman::TESTS];

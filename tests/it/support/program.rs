@@ -4,8 +4,12 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use super::{client::Client, eventually};
@@ -64,7 +68,8 @@ impl Program {
             .stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let reader = read_lines(child.stderr.take().unwrap(), Arc::clone(&log));
+        let paused = Arc::new(AtomicBool::new(false));
+        let reader = read_lines(child.stderr.take().unwrap(), Arc::clone(&log), Arc::clone(&paused));
         let address = eventually("the server listens", || {
             let log = log.lock().unwrap();
             let (_, rest) = log.split_once("listening on http")?;
@@ -81,6 +86,7 @@ impl Program {
             client: Client::new(address, base_path),
             child,
             log,
+            paused,
             reader: Some(reader),
         }
     }
@@ -103,6 +109,7 @@ pub struct Serving {
     pub client: Client,
     child: Child,
     log: Arc<Mutex<String>>,
+    paused: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -136,22 +143,38 @@ impl Serving {
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
+
+    /// Leaves the standard error of the server unread from now on.
+    pub fn stop_reading_log(&self) {
+        self.paused.store(true, Ordering::SeqCst);
+    }
+
+    /// Reads the standard error of the server again.
+    pub fn resume_reading_log(&self) {
+        self.paused.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
+        // The reader ends with the process.
+        self.resume_reading_log();
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn read_lines(pipe: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHandle<()> {
+fn read_lines(pipe: impl Read + Send + 'static, into: Arc<Mutex<String>>, paused: Arc<AtomicBool>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             let mut log = into.lock().unwrap();
             log.push_str(&line);
             log.push('\n');
+            drop(log);
+            while paused.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
     })
 }

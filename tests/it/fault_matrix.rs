@@ -1,0 +1,614 @@
+//! The fault matrix: every operation runs while a fault comes and goes.
+//!
+//! One row is one fault. While it comes and goes, each operation is repeated by a thread of its own. Afterwards nothing that was
+//! acknowledged is lost, nothing that was revoked is accepted, and the server works again without help.
+
+use std::{
+    collections::HashSet,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    faults::SmallDisk,
+    support::{
+        ADMIN, Lab, TestApp,
+        client::{Answer, As, Client, LEGACY, TOKENS, string},
+        cluster::Cluster,
+        eventually,
+        program::{Program, Serving},
+        store::{self, Kind},
+    },
+    tests,
+};
+
+tests![killed, frozen, clock_a_year_forward, clock_a_day_back, log_not_read];
+tests![OF_FILES: file_taken_away, wal_removed];
+tests![OF_SMALL_DISKS: disk_full, file_made_immutable];
+tests![OF_SERVERS: database_killed, database_frozen, connections_cut];
+
+/// Acknowledged repetitions of each operation before the fault, and after it.
+const REPETITIONS: usize = 3;
+/// Pause of a client between two calls.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Time for which a process that cannot answer at all stays frozen.
+const FROZEN_FOR: Duration = Duration::from_secs(2);
+const YEAR: Duration = Duration::from_hours(365 * 24);
+const DAY: Duration = Duration::from_hours(24);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Create,
+    Rotate,
+    Delete,
+    Verify,
+    Import,
+    Backup,
+}
+
+impl Operation {
+    const ALL: [Self; 6] = [
+        Self::Create,
+        Self::Rotate,
+        Self::Delete,
+        Self::Verify,
+        Self::Import,
+        Self::Backup,
+    ];
+
+    /// True for an operation of the command line, which opens the store itself.
+    fn is_command(self) -> bool {
+        matches!(self, Self::Import | Self::Backup)
+    }
+}
+
+/// A token of a test: its ID and its value.
+type Known = (String, String);
+
+/// Everything that the server and the commands have acknowledged.
+#[derive(Default)]
+struct Acknowledged {
+    created: Vec<Known>,
+    /// The token that is rotated again and again, with its latest value.
+    rotated: Option<Known>,
+    /// A token whose deletion has not been acknowledged yet.
+    deleting: Option<Known>,
+    /// Values that must never be accepted again.
+    revoked: Vec<String>,
+    imported: Vec<[String; 3]>,
+    /// Imports without an answer: all of their rows were written, or none.
+    unanswered_imports: Vec<[String; 3]>,
+    backups: Vec<PathBuf>,
+}
+
+/// Counts of one operation.
+#[derive(Default)]
+struct Tally {
+    acknowledged: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Tally {
+    fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::SeqCst)
+    }
+
+    fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
+}
+
+/// One row of the matrix: a server, the operations on it, and their results.
+struct Row<'a> {
+    program: Program,
+    directory: &'a Path,
+    client: RwLock<Arc<Client>>,
+    operations: Vec<Operation>,
+    tallies: [Tally; 6],
+    acknowledged: Mutex<Acknowledged>,
+    kept: Known,
+    stopping: AtomicBool,
+    /// Held while the files of the store are handled, so that no command opens half of them.
+    commands: Mutex<()>,
+    /// The server that took the place of one that was killed.
+    restarted: Mutex<Option<Serving>>,
+    next: AtomicUsize,
+}
+
+impl<'a> Row<'a> {
+    fn new(lab: &'a Lab, url: &str, client: Client) -> Self {
+        let kept = client.new_token(&json!({ "name": "kept" }));
+        let operations = Operation::ALL
+            .into_iter()
+            .filter(|operation| *operation != Operation::Backup || lab.kind == Kind::Sqlite)
+            .collect();
+        Self {
+            program: Program::new(url),
+            directory: lab.store.directory.path(),
+            client: RwLock::new(Arc::new(client)),
+            operations,
+            tallies: Default::default(),
+            acknowledged: Mutex::default(),
+            kept,
+            stopping: AtomicBool::new(false),
+            commands: Mutex::default(),
+            restarted: Mutex::default(),
+            next: AtomicUsize::new(1),
+        }
+    }
+
+    /// Repeats the operations on threads of their own while `fault` comes and goes, and then checks what is left.
+    fn run(&self, name: &str, fault: impl FnOnce()) {
+        thread::scope(|scope| {
+            for operation in &self.operations {
+                scope.spawn(|| {
+                    while !self.stopping.load(Ordering::SeqCst) {
+                        self.perform(*operation);
+                    }
+                });
+            }
+            // Stops the threads also when an assertion fails.
+            let _stop = StopAtEnd(&self.stopping);
+            self.wait_for_acknowledgements("before the fault");
+            fault();
+            self.wait_for_acknowledgements("after the fault");
+        });
+        self.check();
+        self.report(name);
+    }
+
+    /// Kills the server and starts another one.
+    fn restart(&self, serving: &Serving) {
+        serving.signal("KILL");
+        let again = self.program.serve(&FLAGS);
+        *self.client.write().unwrap() = Arc::new(client_of(&again));
+        *self.restarted.lock().unwrap() = Some(again);
+    }
+
+    /// Waits until each operation has been acknowledged some times more.
+    fn wait_for_acknowledgements(&self, when: &str) {
+        let before: Vec<usize> = self.tallies.iter().map(Tally::acknowledged).collect();
+        for operation in &self.operations {
+            let index = *operation as usize;
+            eventually(&format!("{operation:?} is acknowledged {when}"), || {
+                (self.tallies[index].acknowledged() >= before[index] + REPETITIONS).then_some(())
+            });
+        }
+    }
+
+    /// Waits until each operation that goes through the server has either been refused or been acknowledged, after now.
+    fn wait_for_answers(&self) {
+        let before: Vec<_> = self
+            .tallies
+            .iter()
+            .map(|one| (one.acknowledged(), one.refused()))
+            .collect();
+        for operation in self.operations.iter().filter(|operation| !operation.is_command()) {
+            let index = *operation as usize;
+            eventually(&format!("{operation:?} is answered under the fault"), || {
+                let tally = &self.tallies[index];
+                let (acknowledged, refused) = before[index];
+                (tally.refused() > refused || tally.acknowledged() >= acknowledged + REPETITIONS).then_some(())
+            });
+        }
+    }
+
+    /// Waits until an operation is refused, which shows that the fault is there.
+    fn wait_for_refusal(&self, operation: Operation) {
+        let tally = &self.tallies[operation as usize];
+        let before = tally.refused();
+        eventually(&format!("{operation:?} is refused"), || {
+            (tally.refused() > before).then_some(())
+        });
+    }
+
+    fn perform(&self, operation: Operation) {
+        let client = Arc::clone(&self.client.read().unwrap());
+        let acknowledged = match operation {
+            Operation::Create => self.create(&client),
+            Operation::Rotate => self.rotate(&client),
+            Operation::Delete => self.delete(&client),
+            Operation::Verify => self.verify(&client),
+            Operation::Import => self.import(),
+            Operation::Backup => self.back_up(),
+        };
+        let tally = &self.tallies[operation as usize];
+        let counter = if acknowledged {
+            &tally.acknowledged
+        } else {
+            &tally.refused
+        };
+        counter.fetch_add(1, Ordering::SeqCst);
+        // The checks at the end ask about each token: the row stays short.
+        thread::sleep(PAUSE);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Acknowledged> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn create(&self, client: &Client) -> bool {
+        let Some(created) = create(client) else { return false };
+        self.known().created.push(created);
+        true
+    }
+
+    /// Rotates one token again and again. A rotation without an answer may have happened: the next one ends its value, too.
+    fn rotate(&self, client: &Client) -> bool {
+        let rotated = self.known().rotated.clone();
+        let Some((id, value)) = rotated.or_else(|| create(client)) else {
+            return false;
+        };
+        self.known().rotated = Some((id.clone(), value.clone()));
+        let Some(answer) = post(client, &format!("{TOKENS}/{id}/rotate"), "") else {
+            return false;
+        };
+        let mut known = self.known();
+        known.revoked.push(value);
+        known.rotated = Some((id, string(&answer.json()["value"])));
+        true
+    }
+
+    /// Deletes a token that it creates. A deletion without an answer is repeated, and may then find nothing.
+    fn delete(&self, client: &Client) -> bool {
+        let pending = self.known().deleting.clone();
+        let Some((id, value)) = pending.or_else(|| create(client)) else {
+            return false;
+        };
+        self.known().deleting = Some((id.clone(), value.clone()));
+        let answer = client.try_send("DELETE", &format!("{TOKENS}/{id}"), As::Admin, &[], "");
+        if !answer.is_ok_and(|answer| matches!(answer.status, 204 | 404)) {
+            return false;
+        }
+        let mut known = self.known();
+        known.revoked.push(value);
+        known.deleting = None;
+        true
+    }
+
+    /// Passes the gate with the value that is kept; the latest value that was revoked must not pass.
+    fn verify(&self, client: &Client) -> bool {
+        let revoked = self.known().revoked.last().cloned();
+        if let Some(value) = revoked
+            && let Ok(answer) = client.try_send(
+                "GET",
+                "/verify?require=OrganizationAPITokenRead",
+                As::Key(&value),
+                &[],
+                "",
+            )
+        {
+            assert_ne!(answer.status, 200, "a revoked value passes the gate");
+        }
+        let kept = client.try_send(
+            "GET",
+            "/verify?require=OrganizationAPITokenRead",
+            As::Key(&self.kept.1),
+            &[],
+            "",
+        );
+        kept.is_ok_and(|answer| {
+            assert!(
+                [200, 503].contains(&answer.status),
+                "a valid value is refused: {answer:?}"
+            );
+            answer.status == 200
+        })
+    }
+
+    fn import(&self) -> bool {
+        let _commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = self.next.fetch_add(1, Ordering::SeqCst);
+        let ids = [1, 2, 3].map(|row| format!("{batch:08x}-0000-4000-8000-{row:012x}"));
+        let rows: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({ "uuid": id, "name": "imported", "read": true }))
+            .collect();
+        let ended = self
+            .program
+            .run_with_input(&["import", "-"], &Value::Array(rows).to_string());
+        let mut known = self.known();
+        if ended.code == 0 {
+            known.imported.push(ids);
+        } else {
+            known.unanswered_imports.push(ids);
+        }
+        ended.code == 0
+    }
+
+    fn back_up(&self) -> bool {
+        let _commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self
+            .directory
+            .join(format!("backup-{}", self.next.fetch_add(1, Ordering::SeqCst)));
+        let ended = self.program.run(&["backup", &file.display().to_string()]);
+        if ended.code == 0 {
+            self.known().backups.push(file);
+        } else {
+            assert!(!file.exists(), "a failed backup leaves nothing: {ended:?}");
+        }
+        ended.code == 0
+    }
+
+    /// Checks that nothing acknowledged is lost, and nothing revoked is accepted.
+    fn check(&self) {
+        let client = Arc::clone(&self.client.read().unwrap());
+        let known = self.known();
+        let listed: HashSet<String> = client
+            .get(LEGACY, As::Admin)
+            .expect(200)
+            .json()
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|token| string(&token["uuid"]))
+            .collect();
+        let is_self = |(id, value): &Known| {
+            let own = client.get(&format!("{TOKENS}/self"), As::Key(value)).expect(200).json();
+            assert_eq!(own["id"], *id);
+        };
+        for token in known.created.iter().chain(&known.rotated).chain([&self.kept]) {
+            assert!(listed.contains(&token.0), "an acknowledged token is lost");
+            is_self(token);
+        }
+        for value in &known.revoked {
+            client.get(&format!("{TOKENS}/self"), As::Key(value)).expect(401);
+        }
+        let present = |ids: &[String; 3]| ids.iter().filter(|id| listed.contains(*id)).count();
+        assert!(
+            known.imported.iter().all(|ids| present(ids) == 3),
+            "an acknowledged import is lost"
+        );
+        let whole = |ids| [0, 3].contains(&present(ids));
+        assert!(known.unanswered_imports.iter().all(whole), "half of an import is there");
+        for backup in &known.backups {
+            let url = format!("sqlite:{}", backup.display());
+            let kept = format!("SELECT id AS found FROM tokens WHERE id = '{}'", self.kept.0);
+            assert_eq!(store::texts(&url, &kept), std::slice::from_ref(&self.kept.0));
+            assert_eq!(
+                store::texts(&url, "SELECT integrity_check AS found FROM pragma_integrity_check"),
+                ["ok"]
+            );
+        }
+    }
+
+    /// Prints a line for the table: acknowledged and refused, by operation.
+    fn report(&self, name: &str) {
+        let mut line = format!("fault matrix: {name}:");
+        for operation in &self.operations {
+            let tally = &self.tallies[*operation as usize];
+            let (acknowledged, refused) = (tally.acknowledged(), tally.refused());
+            write!(line, " {operation:?} {acknowledged}+{refused}").unwrap();
+        }
+        println!("{line} ok");
+    }
+}
+
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn create(client: &Client) -> Option<Known> {
+    let created = post(client, TOKENS, r#"{"name":"n"}"#)?.json();
+    Some((string(&created["id"]), string(&created["value"])))
+}
+
+/// Posts as the admin; `None` when it was not acknowledged.
+fn post(client: &Client, path: &str, body: &str) -> Option<Answer> {
+    let json_type = [("content-type", "application/json")];
+    let answer = client.try_send("POST", path, As::Admin, &json_type, body).ok()?;
+    if answer.status == 200 {
+        return Some(answer);
+    }
+    assert_eq!(answer.status, 503, "{answer:?}");
+    None
+}
+
+/// Flags that let a store that does not answer be refused soon.
+const FLAGS: [&str; 2] = ["--database-timeout-seconds", "2"];
+const PASSWORD: [(&str, &str); 1] = [("TOKENBRIDGE_ADMIN_PASSWORD", ADMIN.1)];
+
+fn client_of(serving: &Serving) -> Client {
+    Client::new(serving.client.address, "")
+}
+
+fn killed(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
+    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
+    row.run("killed", || row.restart(&serving));
+}
+
+fn frozen(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
+    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
+    row.run("frozen", || {
+        serving.signal("STOP");
+        thread::sleep(FROZEN_FOR);
+        serving.signal("CONT");
+    });
+}
+
+fn in_process(lab: &Lab, name: &str, fault: impl FnOnce(&TestApp)) {
+    let app = lab.app_with(&FLAGS);
+    let row = Row::new(lab, &lab.store.url(), Client::new(app.address, ""));
+    row.run(name, || {
+        fault(&app);
+        row.wait_for_answers();
+    });
+}
+
+fn clock_a_year_forward(lab: &Lab) {
+    in_process(lab, "clock a year forward", |_| lab.clock.step_forward(YEAR));
+}
+
+fn clock_a_day_back(lab: &Lab) {
+    in_process(lab, "clock a day back", |_| lab.clock.step_back(DAY));
+}
+
+/// The standard error of the server is not read, and the pipe is full.
+fn log_not_read(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
+    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
+    row.run("log not read", || {
+        serving.stop_reading_log();
+        // Each call logs a line of about 100 bytes, and a pipe holds 64 KiB.
+        for _ in 0..2000 {
+            serving.client.get("/nowhere", As::Nobody).expect(404);
+        }
+        row.wait_for_answers();
+    });
+}
+
+/// The files of a SQLite store.
+fn files(file: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", file.display())))
+}
+
+/// Another file takes the place of the store for a while.
+fn file_taken_away(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
+    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
+    let file = lab.store.directory.path().join("tokenbridge.db");
+    row.run("file taken away", || {
+        let commands = row.commands.lock().unwrap();
+        let away = |file: &PathBuf| file.with_extension(format!("{}.away", file.extension().unwrap().display()));
+        for one in files(&file) {
+            fs::rename(&one, away(&one)).unwrap();
+        }
+        fs::write(&file, "this is no database").unwrap();
+        eventually("a write is refused", || {
+            post(&serving.client, TOKENS, r#"{"name":"n"}"#).is_none().then_some(())
+        });
+        // The file last: it is complete only with its log.
+        for one in files(&file).iter().rev() {
+            fs::rename(away(one), one).unwrap();
+        }
+        eventually("the server recovers", || create(&serving.client));
+        drop(commands);
+    });
+}
+
+fn wal_removed(lab: &Lab) {
+    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
+    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
+    let [_, wal, shm] = files(&lab.store.directory.path().join("tokenbridge.db"));
+    row.run("WAL removed", || {
+        // A command that opened the store now would start a WAL of its own beside the one of the server.
+        let commands = row.commands.lock().unwrap();
+        fs::remove_file(&wal).unwrap();
+        fs::remove_file(&shm).unwrap();
+        eventually("the server has a WAL again", || {
+            create(&serving.client).filter(|_| wal.exists())
+        });
+        row.restart(&serving);
+        drop(commands);
+    });
+}
+
+/// A store on a disk of its own.
+fn on_a_small_disk(lab: &Lab, name: &str, fault: impl FnOnce(&Row<'_>, &Path)) {
+    let small = SmallDisk::mount(lab.store.directory.path(), 64).expect("it can be mounted");
+    let place = PathBuf::from(&small.place);
+    let url = format!("sqlite:{}/t.db", small.place);
+    let serving = Program::new(&url).serve_with(&FLAGS, &PASSWORD);
+    let row = Row::new(lab, &url, client_of(&serving));
+    row.run(name, || fault(&row, &place));
+}
+
+fn disk_full(lab: &Lab) {
+    on_a_small_disk(lab, "disk full", |row, place| {
+        let filler = place.join("filler");
+        // It ends with an error, because the disk is full.
+        let output = format!("of={}", filler.display());
+        let dd = Command::new("dd")
+            .args(["if=/dev/zero", "bs=64k", &output])
+            .output()
+            .unwrap();
+        assert!(!dd.status.success());
+        row.wait_for_refusal(Operation::Create);
+        fs::remove_file(filler).unwrap();
+    });
+}
+
+/// The file cannot be changed for a while, as after `chattr +i`.
+fn file_made_immutable(lab: &Lab) {
+    on_a_small_disk(lab, "file made immutable", |row, place| {
+        let immutable = Immutable::make(files(&place.join("t.db")));
+        // The server has opened the files already, and may go on where the file system checks only that; a command opens them anew.
+        row.wait_for_refusal(Operation::Import);
+        row.wait_for_answers();
+        drop(immutable);
+    });
+}
+
+struct Immutable([PathBuf; 3]);
+
+impl Immutable {
+    fn make(files: [PathBuf; 3]) -> Self {
+        assert!(
+            Command::new("chattr")
+                .arg("+i")
+                .args(&files)
+                .status()
+                .unwrap()
+                .success()
+        );
+        Self(files)
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").arg("-i").args(&self.0).status();
+    }
+}
+
+/// A server on a cluster of its own, which the fault is about.
+fn on_a_cluster(lab: &Lab, name: &str, fault: impl FnOnce(&Row<'_>, &Cluster)) {
+    let cluster = Cluster::private().expect("the suite has one");
+    let url = cluster.url("postgres");
+    let serving = Program::new(&url).serve_with(&FLAGS, &PASSWORD);
+    let row = Row::new(lab, &url, client_of(&serving));
+    row.run(name, || fault(&row, &cluster));
+}
+
+fn database_killed(lab: &Lab) {
+    on_a_cluster(lab, "database killed", |row, cluster| {
+        cluster.crash();
+        row.wait_for_answers();
+        cluster.resume();
+    });
+}
+
+fn database_frozen(lab: &Lab) {
+    on_a_cluster(lab, "database frozen", |row, cluster| {
+        cluster.signal("STOP");
+        row.wait_for_answers();
+        cluster.signal("CONT");
+    });
+}
+
+fn connections_cut(lab: &Lab) {
+    on_a_cluster(lab, "connections cut", |row, cluster| {
+        for _ in 0..10 {
+            let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+                       AND backend_type = 'client backend'";
+            store::execute(&cluster.url("postgres"), cut);
+            row.wait_for_answers();
+        }
+    });
+}
