@@ -1,6 +1,7 @@
 //! The credentials that a request carries.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use actix_web_httpauth::headers::authorization::{Basic, ParseError, Scheme};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::SecretString;
 
@@ -93,11 +94,19 @@ pub fn of_admin(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure>
 
 /// Decodes a name and a password in UTF-8 or, when they are not UTF-8, in Latin-1, which older clients send.
 fn decode(pair: &[u8]) -> Option<(String, String)> {
-    let bytes = BASE64_STANDARD.decode(pair).ok()?;
-    let text =
-        String::from_utf8(bytes).unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
-    let (name, password) = text.split_once(':')?;
-    Some((name.to_owned(), password.to_owned()))
+    let header = HeaderValue::from_bytes(&[b"Basic ", pair].concat()).ok()?;
+    match Basic::parse(&header) {
+        Ok(basic) => Some((
+            basic.user_id().to_owned(),
+            basic.password().unwrap_or_default().to_owned(),
+        )),
+        Err(ParseError::Utf8Error(_)) => {
+            let text: String = BASE64_STANDARD.decode(pair).ok()?.into_iter().map(char::from).collect();
+            let (name, password) = text.split_once(':')?;
+            Some((name.to_owned(), password.to_owned()))
+        }
+        Err(_) => None,
+    }
 }
 
 /// What follows the scheme, if it is this one: schemes are written in any case (RFC 9110, section 11.1).

@@ -1,0 +1,29 @@
+//! The threat model names the tests that show its promises.
+
+use std::{collections::HashSet, path::Path};
+
+use crate::{support::Lab, tests};
+
+tests![the_tests_that_it_names_exist];
+
+fn the_tests_that_it_names_exist(_: &Lab) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/threat-model.md")).unwrap();
+    let known: HashSet<&str> = crate::all_names().collect();
+    let mut tests = 0;
+    for span in page.split('`').skip(1).step_by(2) {
+        if span.contains("::") {
+            assert!(
+                known.contains(span),
+                "docs/threat-model.md names {span}, which is no test"
+            );
+            tests += 1;
+        } else if span.contains('/') && !span.starts_with(['/', '-']) {
+            assert!(
+                root.join(span).exists(),
+                "docs/threat-model.md names {span}, which is no file"
+            );
+        }
+    }
+    assert!(tests >= 30, "{tests} tests are named");
+}
