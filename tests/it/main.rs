@@ -50,6 +50,7 @@ mod replicas;
 mod runbook;
 mod sites;
 mod support;
+mod threat_model;
 mod transfer;
 mod urls;
 mod verify;
@@ -124,6 +125,7 @@ const ON_SQLITE: &[&[Test]] = &[
     openapi::TESTS,
     postman::OF_FILES,
     readme::TESTS,
+    threat_model::TESTS,
     urls::TESTS,
     sites::TESTS,
 ];
@@ -177,9 +179,20 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// The name of every test, as `module::test`.
+fn all_names() -> impl Iterator<Item = &'static str> {
+    let lists = [ON_BOTH, ON_SQLITE, ON_A_SMALL_DISK, ON_POSTGRES, BY_NEWMAN];
+    let tests = lists.into_iter().flatten().copied().flatten();
+    tests.map(|(name, _)| short(name))
+}
+
+/// A test's name without the name of this program.
+fn short(name: &'static str) -> &'static str {
+    name.strip_prefix("it::").unwrap_or(name)
+}
+
 fn trial(kind: Kind, (name, test): Test, left_out: Option<&'static str>) -> Trial {
-    let name = name.strip_prefix("it::").unwrap_or(name);
-    Trial::ignorable_test(format!("{kind}::{name}"), move || {
+    Trial::ignorable_test(format!("{kind}::{}", short(name)), move || {
         if let Some(reason) = left_out {
             return Ok(Completion::ignored_with(reason));
         }
