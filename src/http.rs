@@ -62,6 +62,8 @@ pub struct State {
 pub struct Config {
     /// The context path of every route: empty, or `/` and a path with no slash at its end.
     pub base_path: String,
+    /// Serves HTTPS itself, without a proxy in front of it.
+    pub serves_https: bool,
     /// Whose word on the client's address is taken.
     pub proxies: Proxies,
     /// How the legacy API is to be phased out.

@@ -177,6 +177,7 @@ impl ServeSettings {
         }
         Ok(Config {
             base_path: self.base_path.clone(),
+            serves_https: self.tls_cert.is_some(),
             proxies: Proxies {
                 trusted: self.trusted_proxy.clone(),
                 header: self.trusted_proxy_header,

@@ -93,7 +93,6 @@ where
     let stopping = builder.graceful_shutdown_signal();
     let connections = move || {
         let tls = tls.clone();
-        let is_secure = tls.is_some();
         let (accept_stopping, http_stopping) = (stopping.clone(), stopping.clone());
         let refusals = Refusals::new(limits.header_bytes);
         let accept = fn_service(move |tcp: TcpStream| {
@@ -106,7 +105,7 @@ where
                 Ok((TimedStream::new(transport, connection, refusals), Protocol::Http1, peer))
             }
         });
-        accept.and_then(http_service(&app, address, is_secure, http_stopping))
+        accept.and_then(http_service(&app, address, http_stopping))
     };
     let builder = builder.listen("http", listener, connections).map_err(bound)?;
     Ok((builder.run(), address))
@@ -143,7 +142,6 @@ async fn transport(
 fn http_service<S, A, E>(
     app: &A,
     address: SocketAddr,
-    is_secure: bool,
     stopping: GracefulShutdownSignal,
 ) -> impl ServiceFactory<
     (TimedStream<S>, Protocol, Option<SocketAddr>),
@@ -165,8 +163,6 @@ where
 {
     let app = IntoServiceFactory::<_, Request>::into_factory(app());
     let app = app.map_err(|error: Error| error.error_response());
-    // actix-web has no other public way to say that a server serves HTTPS.
-    let config = AppConfig::__priv_test_new(is_secure, address.to_string(), address);
     HttpService::build()
         // The stream has the timers.
         .keep_alive(KeepAlive::Os)
@@ -181,7 +177,7 @@ where
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         })
-        .finish(map_config(app, move |()| config.clone()))
+        .finish(map_config(app, |()| AppConfig::default()))
 }
 
 #[cfg(test)]

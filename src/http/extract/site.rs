@@ -1,5 +1,7 @@
 //! Which site a request comes from: browsers attach the Basic credentials that they remember to requests of every page.
 
+use std::net::SocketAddr;
+
 use actix_web::{
     HttpRequest,
     http::{
@@ -9,7 +11,7 @@ use actix_web::{
 };
 
 use super::state;
-use crate::http::error::Failure;
+use crate::http::{Config, error::Failure};
 
 /// How the site of the page that sends a request relates to this server's (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -58,11 +60,12 @@ pub fn is_from_script(headers: &HeaderMap) -> bool {
 
 /// Returns `true` if the browser uses HTTPS, to this server or to a trusted proxy.
 pub fn is_secure(request: &HttpRequest) -> bool {
-    let by_proxy = || {
-        let proxies = &state(request).ok()?.config.proxies;
-        Some(proxies.say_https(request.peer_addr()?.ip(), request.headers()))
-    };
-    request.app_config().secure() || by_proxy().unwrap_or(false)
+    let Ok(state) = state(request) else { return false };
+    let Config {
+        serves_https, proxies, ..
+    } = &state.config;
+    let proxy_says_https = |peer: SocketAddr| proxies.say_https(peer.ip(), request.headers());
+    *serves_https || request.peer_addr().is_some_and(proxy_says_https)
 }
 
 fn scheme(request: &HttpRequest) -> &'static str {
