@@ -124,7 +124,7 @@ fn by_the_legacy_api(walk: &mut Walk<'_>, app: &TestApp) {
 }
 
 fn by_the_new_api(walk: &mut Walk<'_>, app: &TestApp) {
-    let body = json!({ "name": "maker", "permissions": [MODIFY] });
+    let body = json!({ "name": "maker", "permissions": [MODIFY, READ] });
     let made = app.post(TOKENS, As::Admin, &body).expect(200).json();
     let (maker, maker_value) = (string(&made["id"]), walk.value(&made));
     let of_maker = json!([
@@ -133,7 +133,7 @@ fn by_the_new_api(walk: &mut Walk<'_>, app: &TestApp) {
         "user admin",
         HERE,
         maker,
-        described("maker", &[MODIFY])
+        described("maker", &[MODIFY, READ])
     ]);
     walk.left("POST /api-tokens", &of_maker);
     // Each by an admin, and by a token.

@@ -128,7 +128,7 @@ fn wrong_calls_exit_with_2(lab: &Lab) {
     for (arguments, told) in [
         (&["frob"][..], "unrecognized subcommand"),
         (&["token", "show", "x"], "it must be a UUID"),
-        (&["token", "create", ""], "must not be empty"),
+        (&["token", "create", ""], "must have a visible character"),
         (
             &["token", "create", "n", "--permission", "AlertRed"],
             "did you mean \"AlertRead\"?",

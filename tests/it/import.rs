@@ -218,7 +218,7 @@ fn wrong_rows() -> (String, Vec<(usize, &'static str)>) {
     let reasons = vec![
         (2, "uuid: it is not a UUID"),
         (3, "255 are the most"),
-        (4, "only blanks"),
+        (4, "must have a visible character"),
         (5, "has come before"),
         (6, "name: it is missing"),
         (7, "read: it is neither true nor false"),
