@@ -93,8 +93,8 @@ impl Service {
         })
     }
 
-    /// Subscribes to the changes that others make at `database`; from then on verified credentials are cached. `announcer` is where
-    /// PostgreSQL announces changes, if that is another address.
+    /// Subscribes to changes that other processes make at `database`. Verified credentials are cached from then on. `announcer` is the
+    /// address for PostgreSQL announcements, if it differs.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -120,7 +120,7 @@ impl Service {
         self.clock.now()
     }
 
-    /// Whether the store answers, and writes do not fail for a fault of its file.
+    /// Returns an error if the store does not answer, or if writes fail because of a fault in its file.
     ///
     /// # Errors
     /// When it does not.
@@ -131,8 +131,8 @@ impl Service {
         })
     }
 
-    /// Writes what is written behind: when tokens were last used, which logins were refused, who came through the legacy doors, and that
-    /// this hour was watched. What cannot be written now is kept.
+    /// Flushes all write-behind records: token uses, refused logins, legacy calls, and the watched hour. Records that cannot be written
+    /// are kept.
     ///
     /// # Errors
     /// When the store fails.
@@ -140,10 +140,10 @@ impl Service {
         self.flush_what_is(Due::All).await
     }
 
-    /// As [`Service::flush`], but counts refused logins that are like written ones a while longer, so that a flood takes few events.
+    /// As [`Service::flush`], but groups repeated refused logins for longer, so that a flood takes few events.
     ///
     /// # Errors
-    /// When the store fails.
+    /// If the store fails.
     pub async fn flush_due(&self) -> Result<(), Error> {
         self.flush_what_is(Due::At(self.clock.monotonic())).await
     }

@@ -52,7 +52,7 @@ const CONNECTIONS: u32 = 8;
 const MOST_READERS: usize = 4;
 /// How much longer than a statement the work of a call may take, so that it is the database that ends it.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a transaction that PostgreSQL ended in favor of another one lets that one go ahead.
+/// Pause before a transaction that PostgreSQL aborted in favor of another one is retried, so that the other one can finish.
 const PAUSE_BEFORE_RETRY: Duration = Duration::from_millis(10);
 
 /// The store. Its work runs on threads that may block, never more of them at once than there are connections.
@@ -210,10 +210,10 @@ impl Store {
         }
     }
 
-    /// Checks that the store answers. After a write has failed for a fault of the database file, this checks that it is gone.
+    /// Checks that the store answers. After a write has failed because of a fault in the database file, also checks that the fault is gone.
     ///
     /// # Errors
-    /// When the store does not answer, or [`StoreError::Unwritable`].
+    /// If the store does not answer, or [`StoreError::Unwritable`].
     pub async fn ready(&self) -> Result<(), StoreError> {
         let Some(fault) = self.pool.health().fault() else {
             return self.read(admins::ping).await;
@@ -280,7 +280,7 @@ impl Store {
 
     /// Writes, all or nothing: `work` is one transaction, which an error undoes. When this answers, the change is on disk.
     ///
-    /// PostgreSQL can end a transaction in favor of another one; then a copy of `work` is run again.
+    /// PostgreSQL can abort a transaction in favor of another one; then a clone of `work` is retried.
     ///
     /// # Errors
     /// What `work` gives, or that the store is busy or gone.
@@ -373,8 +373,8 @@ impl Drop for Waiting {
     }
 }
 
-/// Makes a missing database file, readable by its owner alone. An existing one is not opened here: closing it again would
-/// release the locks that SQLite holds on it in this process.
+/// Creates a missing database file that only its owner can read. Does not open an existing file: closing it again would release the
+/// locks that SQLite holds on it in this process.
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
     if path.exists() {
         return Ok(());

@@ -36,13 +36,13 @@ impl Password {
         self.prepared.expose_secret()
     }
 
-    /// The secret as it was typed.
+    /// The password as it was typed.
     #[must_use]
     pub fn expose_typed(&self) -> &str {
         self.typed.expose_secret()
     }
 
-    /// The secrets that a stored hash may be of: earlier versions hashed passwords as they were typed.
+    /// Returns the secrets to verify against a stored hash: earlier versions hashed passwords as they were typed.
     pub fn candidates(&self) -> impl Iterator<Item = &str> {
         let typed = Some(self.expose_typed()).filter(|typed| *typed != self.expose());
         std::iter::once(self.expose()).chain(typed)

@@ -17,9 +17,9 @@ pub enum Operation<'a> {
     Create(Grant<'a>),
     /// Give a token this, and perhaps another name or expiry.
     Update(Grant<'a>),
-    /// Give a token a new value, and perhaps another expiry.
+    /// Rotate a token, and optionally change its expiry.
     Rotate {
-        /// The new expiry, if it is to change; `Some(None)` for never.
+        /// The new expiry, if it changes; `Some(None)` for never.
         expires_at: Option<Option<Timestamp>>,
     },
     /// Remove a token.
@@ -35,7 +35,7 @@ pub struct Grant<'a> {
     pub permissions: Option<PermissionSet>,
     /// The blocks it would be limited to.
     pub allowed_cidr_blocks: Option<&'a CidrBlocks>,
-    /// When it would stop working; `Some(None)` for never.
+    /// The expiry; `Some(None)` for never.
     pub expires_at: Option<Option<Timestamp>>,
 }
 
@@ -126,7 +126,7 @@ fn may_touch(caller: &Token, target: Option<&Token>) -> Result<(), Denied> {
     Ok(())
 }
 
-/// Returns `true` if a token would live longer with this expiry than it does now; one that does not exist yet does not live at all.
+/// Returns `true` if this expiry is later than the token's current one. A token that does not exist yet is always prolonged.
 fn prolongs(expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> bool {
     match (expires_at, target.map(|target| target.expires_at)) {
         (None, _) | (Some(_), Some(None)) => false,

@@ -9,7 +9,7 @@ use super::Invalid;
 
 const DAY_SECONDS: i64 = 86_400;
 const SECOND_MICROS: i64 = 1_000_000;
-/// The most that the wall clocks of servers differ, unless one of them is wrong.
+/// Maximum difference between the wall clocks of servers that work correctly.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// A point in time in UTC, in whole microseconds since the Unix epoch: the finest step that both stores keep. It is in the years 0 to 9999,
@@ -81,19 +81,19 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or_default())
     }
 
-    /// Returns `true` if a clock that was ahead has written this time, for it has not come yet.
+    /// Returns `true` if a clock running ahead wrote this time: it is in the future.
     #[must_use]
     pub fn is_impossible(self, now: Self) -> bool {
         self.since(now) > MAX_CLOCK_SKEW
     }
 
-    /// Returns this time, or `now` if a clock that was ahead has written it.
+    /// Returns this time, or `now` if a clock running ahead wrote this time.
     #[must_use]
     pub fn bounded_by(self, now: Self) -> Self {
         if self.is_impossible(now) { now } else { self }
     }
 
-    /// Returns the later time of the two, or `now` if a clock that was ahead has written this one.
+    /// Returns the later time of the two, or `now` if a clock running ahead wrote this one.
     #[must_use]
     pub fn advanced_to(self, now: Self) -> Self {
         self.bounded_by(now).max(now)
@@ -195,13 +195,13 @@ impl Serialize for Day {
 
 /// The source of the time; tests inject their own.
 ///
-/// Points in time that people and other programs see come from the wall clock, [`Clock::now`], which an administrator or NTP may set at any
-/// moment. Durations are measured on [`Clock::monotonic`], which nobody sets.
+/// Timestamps that people and other programs see come from the wall clock, [`Clock::now`], which an administrator or NTP may set at any
+/// moment. Durations are measured on [`Clock::monotonic`], which cannot be set.
 pub trait Clock: Send + Sync {
-    /// Returns the present time of the wall clock.
+    /// Returns the current time of the wall clock.
     fn now(&self) -> Timestamp;
 
-    /// Returns the present instant of the monotonic clock.
+    /// Returns the current instant of the monotonic clock.
     fn monotonic(&self) -> Instant;
 }
 

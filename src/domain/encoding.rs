@@ -1,24 +1,24 @@
-//! The encodings of texts that clients and operators send. Windows writes byte order marks, and UTF-16 where nobody asks it to.
+//! The encodings of text from clients and operators. Windows tools write byte order marks, and often UTF-16 by default.
 
 use std::borrow::Cow;
 
 const UTF_8_MARK: &[u8] = b"\xEF\xBB\xBF";
 const UTF_16_MARK: char = '\u{FEFF}';
 
-/// Returns UTF-8 text without the byte order mark that it may begin with.
+/// Returns UTF-8 text without its byte order mark.
 #[must_use]
 pub fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(UTF_8_MARK).unwrap_or(text)
 }
 
-/// Returns `true` for text in UTF-16: with a byte order mark, or with a zero byte in its first character, which is ASCII in every format that
-/// this program reads.
+/// Returns `true` for UTF-16 text. It starts with a byte order mark or has a zero byte in its first character, which is ASCII in every
+/// format that this program reads.
 #[must_use]
 pub fn is_utf_16(text: &[u8]) -> bool {
     matches!(text, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..])
 }
 
-/// Returns text in UTF-8 without a byte order mark, from UTF-8 or UTF-16; nothing for UTF-16 that is broken.
+/// Converts UTF-8 or UTF-16 text to UTF-8 without a byte order mark. Returns `None` for malformed UTF-16.
 #[must_use]
 pub fn to_utf_8(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !is_utf_16(text) {

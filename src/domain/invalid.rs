@@ -11,7 +11,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// `message` says what is wrong with `field` and what would be right. It may quote what was sent: control characters are escaped.
+    /// `message` says what is wrong with `field` and how to fix it. It may quote the input: control characters are escaped.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,

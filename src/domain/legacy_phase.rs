@@ -1,4 +1,4 @@
-//! How far the legacy API is on its way out.
+//! The phases of the legacy API's retirement.
 
 use std::fmt;
 
@@ -20,17 +20,17 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// The end of the brownout at `now`. What is off is not browned out.
+    /// Returns the end of the brownout at `now`; `None` if there is none, or if the legacy API is off.
     pub fn brownout_end(&self, now: Timestamp) -> Option<Timestamp> {
         brownout_end(self.mode, &self.brownouts, now)
     }
 
-    /// What the legacy API does at `now`.
+    /// Returns the state of the legacy API at `now`.
     pub fn state(&self, now: Timestamp) -> LegacyState {
         LegacyState::new(self.mode, &self.brownouts, now)
     }
 
-    /// The details of the audit event of this phase; `uuid_auth` tells whether the gate accepts uuids.
+    /// Returns the details of this phase's audit event. `uuid_auth` is `true` if the gate accepts UUIDs.
     pub fn details(&self, uuid_auth: bool) -> Value {
         let brownouts = self.brownouts.iter().map(ToString::to_string);
         json!({
@@ -50,23 +50,23 @@ fn brownout_end(mode: LegacyMode, brownouts: &[Brownout], now: Timestamp) -> Opt
     }
 }
 
-/// What the legacy API does outside brownouts.
+/// The behavior of the legacy API outside brownouts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LegacyMode {
-    /// Everything.
+    /// Serves all requests.
     #[default]
     On,
-    /// Shows tokens and refuses to change them, with 403.
+    /// Serves reads, and refuses changes with 403.
     ReadOnly,
-    /// Nothing: 410, which names the successor.
+    /// Refuses all requests with 410, which names the successor.
     Off,
 }
 
 impl LegacyMode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Self; 3] = [Self::On, Self::ReadOnly, Self::Off];
 
-    /// The name that it is set by.
+    /// Returns the name of the mode in the settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::On => "on",
@@ -76,12 +76,12 @@ impl LegacyMode {
     }
 }
 
-/// What the legacy API does at one moment.
+/// The behavior of the legacy API at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegacyState {
-    /// It answers as its mode says.
+    /// It behaves as its mode says.
     Mode(LegacyMode),
-    /// A brownout closes it until then.
+    /// A brownout closes it until this time.
     Brownout(Timestamp),
 }
 
@@ -90,7 +90,7 @@ impl LegacyState {
         brownout_end(mode, brownouts, now).map_or(Self::Mode(mode), Self::Brownout)
     }
 
-    /// The state at `now` by the details of an audit event, as [`Phase::details`] gives them.
+    /// Returns the state at `now` from the details of an audit event, as [`Phase::details`] writes them.
     #[must_use]
     pub fn of_details(details: &Value, now: Timestamp) -> Option<Self> {
         let name = details.get("mode")?.as_str()?;
@@ -102,7 +102,7 @@ impl LegacyState {
         Some(Self::new(mode, &brownouts, now))
     }
 
-    /// The name in a report.
+    /// Returns the name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -111,7 +111,7 @@ impl LegacyState {
         }
     }
 
-    /// The end of the brownout.
+    /// Returns the end of the brownout.
     #[must_use]
     pub const fn until(self) -> Option<Timestamp> {
         match self {
@@ -120,7 +120,7 @@ impl LegacyState {
         }
     }
 
-    /// Whether it is gone for good.
+    /// Returns `true` if the legacy API is off permanently.
     #[must_use]
     pub const fn is_off(self) -> bool {
         matches!(self, Self::Mode(LegacyMode::Off))
@@ -128,7 +128,7 @@ impl LegacyState {
 }
 
 impl fmt::Display for LegacyState {
-    /// The end of a sentence about the legacy API: `is read-only`.
+    /// Writes the end of a sentence about the legacy API: `is read-only`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mode(mode) => write!(f, "is {}", mode.name()),

@@ -1,4 +1,4 @@
-//! The report that answers whether the legacy API can be switched off.
+//! The report on whether the legacy API can be switched off.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -52,13 +52,13 @@ impl Default for ReportDays {
     }
 }
 
-/// Whether the legacy API is still in use.
+/// The verdict on the use of the legacy API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The server has not watched for long enough to tell, and no recent call is known.
+    /// The servers have not watched for long enough, and no recent call is known.
     NotObservedYet,
-    /// There was a call within the days of the report.
+    /// There were calls within the days of the report.
     InUse,
     /// There were calls, but not within those days.
     Quiet,
@@ -70,7 +70,7 @@ impl Verdict {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::NotObservedYet, Self::InUse, Self::Quiet, Self::NeverUsed];
 
-    /// The verdict by the last known call, for a window of `days` that begins with `since`, of which `watched_days` were watched.
+    /// Returns the verdict from the last known call, for a window of `days` that starts at `since` with `watched_days` watched days.
     #[must_use]
     pub fn new(last_call: Option<Timestamp>, since: Day, days: ReportDays, watched_days: u16) -> Self {
         match last_call {
@@ -149,31 +149,31 @@ pub struct Contact {
     pub last_seen: Timestamp,
 }
 
-/// What else than calls a report rests on.
+/// The facts besides calls that a report depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
     /// The first day of the window.
     pub since: Day,
-    /// How many of the days asked about were watched.
+    /// Number of watched days in the window.
     pub watched_days: u16,
-    /// How many tokens have never had a value.
+    /// Number of tokens that have never had a value.
     pub without_value: i64,
-    /// What the legacy API does now, if that is known.
+    /// The current state of the legacy API, if known.
     pub state: Option<LegacyState>,
 }
 
 /// The use of the legacy API.
 #[derive(Clone, Debug)]
 pub struct LegacyReport {
-    /// Whether it is still in use.
+    /// The verdict on its use.
     pub verdict: Verdict,
     /// The length of the window.
     pub days: ReportDays,
-    /// How many of these days were watched.
+    /// Number of watched days in the window.
     pub watched_days: u16,
-    /// How many tokens have never had a value.
+    /// Number of tokens that have never had a value.
     pub without_value: i64,
-    /// What the legacy API does now, if that is known.
+    /// The current state of the legacy API, if known.
     pub state: Option<LegacyState>,
     /// The verdict in sentences.
     pub message: String,
@@ -223,7 +223,7 @@ impl LegacyReport {
         report
     }
 
-    /// Whether nothing is known that speaks against switching the legacy API off.
+    /// Returns `true` if no known fact speaks against switching off the legacy API.
     #[must_use]
     pub const fn is_safe_to_switch_off(&self) -> bool {
         matches!(self.verdict, Verdict::Quiet | Verdict::NeverUsed) && self.without_value == 0
@@ -289,7 +289,7 @@ impl LegacyReport {
     }
 }
 
-/// A number of things: `1 call`, `2 calls`.
+/// Formats a count with its noun: `1 call`, `2 calls`.
 fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
@@ -317,7 +317,7 @@ fn contacts(callers: &[CallerUsage]) -> Vec<Contact> {
     contacts
 }
 
-/// A caller in words.
+/// Describes a caller.
 fn who(actor: Option<&Actor>, client: CallerAddress) -> String {
     let name = match actor {
         None => "an unauthenticated caller".to_owned(),
@@ -393,7 +393,7 @@ mod tests {
         }
     }
 
-    /// The verdict, and what it says; `ago` is how many days ago the last call was.
+    /// Returns the verdict, whether switching off is safe, and the sentences; the last call was `ago` days ago.
     fn told(ago: Option<i64>, circumstances: Circumstances) -> (Verdict, bool, String) {
         let caller = ago.map(|ago| {
             let at = Timestamp::from_micros(Day::from_number(20_000 - ago).micros()).unwrap();

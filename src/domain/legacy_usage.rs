@@ -25,25 +25,25 @@ pub struct LegacyCaller {
     pub method: String,
     /// Who it was; nobody where the call came with no good credentials.
     pub actor: Option<Actor>,
-    /// From which address.
+    /// The client's address.
     pub client: CallerAddress,
     /// With which program, as [`user_agent`] gives it; empty if it did not say.
     pub user_agent: String,
 }
 
-/// The address that a legacy caller has.
+/// The address of a legacy caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallerAddress {
-    /// Those of all callers that are too many to be told apart.
+    /// All callers beyond the limit on distinct callers.
     Any,
-    /// One that no trusted proxy told.
+    /// Unknown: no trusted proxy reported it.
     Unknown,
-    /// This one.
+    /// A known address.
     Known(IpAddr),
 }
 
 impl CallerAddress {
-    /// Reads what its `Display` wrote.
+    /// Parses the output of `Display`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {

@@ -1,4 +1,4 @@
-//! The hours in which a server watched the legacy API: no call in a time that nobody watched means nothing.
+//! The hours in which a server watched the legacy API. Without a watching server, the absence of calls proves nothing.
 
 use std::{
     collections::BTreeMap,
@@ -9,11 +9,11 @@ use super::clock::{Day, Timestamp};
 
 const HOUR_SECONDS: i64 = 3600;
 const DAY_HOURS: i64 = 24;
-/// The hours of a day that must have been watched for the day to count: restarts and short outages do not void it.
+/// Minimum number of watched hours for a day to count. Restarts and short outages do not disqualify a day.
 const MIN_HOURS: usize = 20;
-/// How long both clocks must agree before an hour counts, so that a jump of the wall clock adds nothing far ahead.
+/// How long both clocks must agree before an hour counts, so that a jump of the wall clock adds no hours in the future.
 const MIN_STEADY: Duration = Duration::from_mins(1);
-/// The greatest difference between both clocks that is no jump.
+/// Maximum difference between the clocks that is not a jump.
 const MAX_DRIFT: Duration = Duration::from_mins(1);
 
 /// An hour in UTC, by the number of hours since the Unix epoch.
@@ -21,31 +21,31 @@ const MAX_DRIFT: Duration = Duration::from_mins(1);
 pub struct Hour(i64);
 
 impl Hour {
-    /// The hour of a time.
+    /// Returns the hour that contains a time.
     #[must_use]
     pub const fn of(time: Timestamp) -> Self {
         Self(time.seconds().div_euclid(HOUR_SECONDS))
     }
 
-    /// The day it is in.
+    /// Returns the day that contains this hour.
     #[must_use]
     pub const fn day(self) -> Day {
         Day::from_number(self.0.div_euclid(DAY_HOURS))
     }
 
-    /// The bit that stands for it among the hours of its day.
+    /// Returns the bit for this hour in the mask of its day.
     #[must_use]
     pub const fn bit(self) -> i64 {
         1 << self.0.rem_euclid(DAY_HOURS)
     }
 }
 
-/// The watched hours of each day, a bit for each.
+/// The watched hours of each day, one bit per hour.
 #[derive(Clone, Debug, Default)]
 pub struct WatchedHours(BTreeMap<Day, i64>);
 
 impl WatchedHours {
-    /// Counts those of the last `days` periods of 24 hours that were watched, the last of which ends with the hour of `now`.
+    /// Counts the watched periods among the last `days` periods of 24 hours. The last period ends with the hour of `now`.
     #[must_use]
     pub fn count_days(&self, days: u16, now: Timestamp) -> u16 {
         let Hour(last) = Hour::of(now);
@@ -69,19 +69,19 @@ impl FromIterator<(Day, i64)> for WatchedHours {
     }
 }
 
-/// Decides which hours a running server has watched.
+/// Decides which hours count as watched.
 #[derive(Debug, Default)]
 pub struct HourWatch {
-    /// Both clocks at the last observation.
+    /// The readings of both clocks at the last observation.
     last: Option<(Timestamp, Instant)>,
-    /// Since when they have agreed.
+    /// The instant from which the clocks have agreed.
     steady_since: Option<Instant>,
     /// The last hour that was written.
     written: Option<Hour>,
 }
 
 impl HourWatch {
-    /// Takes both clocks, and returns the present hour if it is watched and not written yet.
+    /// Takes the readings of both clocks. Returns the current hour if it is watched and not written yet.
     pub fn observe(&mut self, now: Timestamp, monotonic: Instant) -> Option<Hour> {
         let agrees = self.last.is_some_and(|(wall, instant)| {
             let expected = wall.saturating_add(monotonic.saturating_duration_since(instant));
@@ -97,7 +97,7 @@ impl HourWatch {
         is_due.then_some(hour)
     }
 
-    /// Remembers that an hour was written.
+    /// Records that an hour was written.
     pub fn has_written(&mut self, hour: Hour) {
         self.written = Some(hour);
     }
@@ -113,7 +113,7 @@ mod tests {
         Timestamp::parse("time", "2030-01-10T12:30:00Z").unwrap()
     }
 
-    /// The hours from `from` hours ago to `to` hours ago.
+    /// Marks the hours that are `ago` hours before the start as watched.
     fn hours(ago: impl Iterator<Item = i64>) -> WatchedHours {
         let Hour(now) = Hour::of(start());
         let mut days = BTreeMap::new();
@@ -132,12 +132,12 @@ mod tests {
             (hours(0..20), 30, 1),
             (hours(0..24 * 30), 30, 30),
             (hours(0..24 * 30), 7, 7),
-            // A short outage voids no day, and a long one does.
+            // A short outage does not disqualify a day; a long one does.
             (hours((0..24 * 30).filter(|ago| !(48..52).contains(ago))), 30, 30),
             (hours((0..24 * 30).filter(|ago| !(48..53).contains(ago))), 30, 29),
-            // A machine that is off at night watches on no day.
+            // A machine that is off at night has no watched days.
             (hours((0..24 * 30).filter(|ago| ago % 24 < 12)), 30, 0),
-            // What the clock says of the future is not watched, nor is what is before the window.
+            // Hours in the future and before the window do not count.
             (hours(-24 * 30..0), 30, 0),
             (hours(24 * 30..24 * 60), 30, 0),
         ] {

@@ -7,8 +7,8 @@ use super::{
 
 const LONGEST: usize = 255;
 
-/// What people call a token: 1 to 255 characters in NFC, of which one is visible, and no control or format characters. Names need not be
-/// unique.
+/// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without control or format characters. Names need
+/// not be unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenName(String);
 
@@ -21,7 +21,7 @@ impl TokenName {
         prepare("name", &text.into()).map(Self)
     }
 
-    /// Takes a name as it is stored: earlier versions allowed more.
+    /// Accepts a stored name without validation: earlier versions allowed more.
     #[must_use]
     pub const fn from_stored(text: String) -> Self {
         Self(text)
@@ -55,13 +55,13 @@ impl AdminName {
         Ok(Self(text))
     }
 
-    /// Takes a name as it is stored: earlier versions allowed more.
+    /// Accepts a stored name without validation: earlier versions allowed more.
     #[must_use]
     pub const fn from_stored(text: String) -> Self {
         Self(text)
     }
 
-    /// Takes a name that somebody typed to name an admin: any that could be stored.
+    /// Parses a name that refers to an existing admin: any name that could have been stored.
     #[must_use]
     pub fn of_existing(text: &str) -> Option<Self> {
         let possible = text.chars().count() <= LONGEST && !text.chars().any(char::is_control);

@@ -1,9 +1,9 @@
-//! Text from outside in messages that people read.
+//! Escapes untrusted text for messages.
 
 use std::{borrow::Cow, fmt::Write};
 
-/// Escapes what could drive a terminal, forge a line or reorder a text: control characters, line and paragraph separators, and
-/// bidirectional controls. Everything else stays as it is.
+/// Escapes characters that could drive a terminal, forge a line, or reorder text: control characters, line and paragraph separators, and
+/// bidirectional controls. All other characters stay unchanged.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {

@@ -104,7 +104,7 @@ pub struct SessionTimes {
 }
 
 impl SessionTimes {
-    /// The times of a session that begins at `now`.
+    /// Returns the timestamps of a session that starts at `now`.
     #[must_use]
     pub fn begun(now: Timestamp) -> Self {
         Self {
@@ -122,29 +122,29 @@ impl SessionTimes {
         }
     }
 
-    /// Returns `true` if the session must be written as used at `now`: the last time is a minute away, before it or after.
+    /// Returns `true` if `now` must be written as the last use: the stored one is at least a minute away, in either direction.
     #[must_use]
     pub fn is_to_be_seen(self, now: Timestamp) -> bool {
         now.since(self.seen_at).max(self.seen_at.since(now)) >= SEEN_EVERY
     }
 }
 
-/// How long a session has lasted, and how long it has not been used, by the monotonic clock of a server that knows it.
+/// The duration and idle time of a session, by the monotonic clock of a server that has seen it.
 ///
-/// The times in the store are compared with the wall clock once, when a server sees the session for the first time: afterwards a wall clock
-/// that is set ends no session, and prolongs none.
+/// A server compares the stored timestamps with the wall clock once, when it first sees the session. After that, setting the wall clock
+/// neither ends nor prolongs a session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionAge {
     lasted: Duration,
     unused: Duration,
-    /// When that was so.
+    /// The instant of the measurement.
     measured_at: Instant,
-    /// The last use that was stored then.
+    /// The stored last use at that instant.
     seen_at: Timestamp,
 }
 
 impl SessionAge {
-    /// Returns the age of a session that is seen for the first time; `None` if a clock that was ahead has written its beginning.
+    /// Returns the age of a session that this server sees for the first time; `None` if a clock running ahead wrote its start.
     #[must_use]
     pub fn of(times: SessionTimes, now: Timestamp, instant: Instant) -> Option<Self> {
         (!times.begun_at.is_impossible(now)).then(|| Self {
@@ -155,8 +155,8 @@ impl SessionAge {
         })
     }
 
-    /// Returns the age at a later time, at which `seen_at` is stored as the last use. If another server has stored it meanwhile, the
-    /// session has been used since it was measured.
+    /// Returns the age at a later instant, where `seen_at` is the stored last use. If that changed, another server recorded a use since
+    /// the measurement.
     #[must_use]
     pub fn at(self, seen_at: Timestamp, now: Timestamp, instant: Instant) -> Self {
         let passed = instant.saturating_duration_since(self.measured_at);
@@ -173,7 +173,7 @@ impl SessionAge {
         }
     }
 
-    /// Returns the age at a later time, as far as this server knows.
+    /// Returns the age at a later instant, without uses through other servers.
     #[must_use]
     pub fn unseen(self, instant: Instant) -> Self {
         self.at(self.seen_at, self.seen_at, instant)
@@ -185,7 +185,7 @@ impl SessionAge {
         self.lasted >= LONGEST || self.unused >= LONGEST_PAUSE
     }
 
-    /// Returns the age of the session now that it is used, with the last use that is stored from now on.
+    /// Returns the age after a use, with the last use that is stored from now on.
     #[must_use]
     pub fn used(self, seen_at: Timestamp) -> Self {
         Self {
@@ -263,7 +263,7 @@ mod tests {
             let used = age.at(at(0), at(wall), later(1799)).used(at(wall));
             assert!(!used.at(at(wall), at(wall + 1700), later(3500)).is_over());
             assert!(used.at(at(wall), at(wall), later(43_200)).is_over());
-            // Another server has seen it meanwhile.
+            // Another server has used the session meanwhile.
             assert!(!age.at(at(wall + 1), at(wall + 2), later(5000)).is_over());
         }
     }

@@ -1,4 +1,4 @@
-//! Unicode in text that people choose: normalization, and the characters that nobody sees.
+//! Unicode in user-provided text: normalization and invisible characters.
 
 use std::borrow::Cow;
 
@@ -8,22 +8,22 @@ use icu_properties::{
     props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup},
 };
 
-/// A blank that is a symbol and neither white space nor ignorable.
+/// A blank symbol that is neither white space nor default-ignorable.
 const BRAILLE_BLANK: char = '\u{2800}';
 
-/// Returns a text in NFC, so that the same letters are the same text however a keyboard composes them (Unicode, annex 15).
+/// Returns text in NFC, so that equal text compares equal regardless of the input method (Unicode Standard Annex #15).
 #[must_use]
 pub fn to_nfc(text: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
 }
 
-/// Returns a text in NFD, as names of earlier versions may be stored.
+/// Returns text in NFD, the form in which earlier versions may have stored names.
 #[must_use]
 pub fn to_nfd(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
-/// Prepares a password as `OpaqueString` asks (RFC 8265, section 4.2): each space of another kind becomes U+0020, and the text NFC.
+/// Prepares a password with the `OpaqueString` profile (RFC 8265, section 4.2): maps non-ASCII spaces to U+0020 and normalizes to NFC.
 #[must_use]
 pub fn prepare_password(text: &str) -> String {
     let is_space = |letter| category(letter) == GeneralCategory::SpaceSeparator;
@@ -34,7 +34,7 @@ pub fn prepare_password(text: &str) -> String {
     to_nfc(&spaced).into_owned()
 }
 
-/// Returns `true` if a text has a character that people see.
+/// Returns `true` if a text has at least one visible character.
 #[must_use]
 pub fn is_visible(text: &str) -> bool {
     let shown = GeneralCategoryGroup::Letter
@@ -46,7 +46,7 @@ pub fn is_visible(text: &str) -> bool {
         .any(|letter| shown.contains(category(letter)) && !is_ignorable(letter) && letter != BRAILLE_BLANK)
 }
 
-/// Returns the first control character, line or paragraph separator, or format character, bidirectional overrides among them; joiners are
+/// Returns the first control character, line or paragraph separator, or format character, including bidirectional overrides. Joiners are
 /// allowed between letters, where scripts need them.
 #[must_use]
 pub fn find_invisible(text: &str) -> Option<char> {

@@ -15,7 +15,7 @@ use super::{
     random::{Random, RandomError},
 };
 
-/// The longest that an earlier value stays valid after a rotation.
+/// Maximum grace period of a rotation.
 pub const MAX_GRACE_PERIOD: Duration = Duration::from_hours(7 * 24);
 
 /// What a token is known by: `uuid` in the legacy view, `id` in the other. It identifies, and authenticates nobody.
@@ -119,8 +119,8 @@ pub struct Change {
 }
 
 impl Token {
-    /// Returns when an earlier value ends whose grace period is stored to end at `until`. A clock that was ahead at the rotation may have
-    /// written that, so the rest of the period is never longer than it was granted.
+    /// Returns the end of a grace period that is stored as `until`. A clock running ahead may have written it, so the remaining time is
+    /// capped at the granted grace period.
     #[must_use]
     pub fn grace_end(&self, until: Timestamp, now: Timestamp) -> Timestamp {
         let rotated_ahead = self.rotated_at.filter(|at| at.is_impossible(now) && *at < until);

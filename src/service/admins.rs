@@ -107,7 +107,7 @@ impl Service {
         Ok(page.await?)
     }
 
-    /// Whether there is any admin.
+    /// Returns `true` if there is an admin.
     ///
     /// # Errors
     /// The store fails.
@@ -115,7 +115,7 @@ impl Service {
         Ok(!self.list_admins(None, PageSize::default()).await?.admins.is_empty())
     }
 
-    /// Whether this admin is the last one.
+    /// Returns `true` if this admin is the only one.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such admin.

@@ -1,4 +1,4 @@
-//! Audit events: how they are read and followed.
+//! Reads and follows audit events.
 
 use std::sync::Arc;
 

@@ -150,7 +150,7 @@ impl Service {
                 if let Credential::Value(value) = credential
                     && end < until
                 {
-                    // Where nothing can be written, the next look-up bounds it.
+                    // Without a write, the next lookup caps the grace period again.
                     let _ = self
                         .store
                         .write(move |conn| tokens::end_grace_at(conn, &value, end))
@@ -204,8 +204,8 @@ impl Service {
         Ok((call, page))
     }
 
-    /// Who signed in; and if they showed their password within the last minute, the result of `read` in the same read of the store that shows
-    /// that it has not changed since.
+    /// Returns the admin who signed in. If the admin used this password within the last minute, also returns the result of `read`, which
+    /// runs in the same read transaction as the check that the password has not changed since.
     async fn sign_in<T: Send + 'static>(
         &self,
         name: &str,
@@ -216,7 +216,7 @@ impl Service {
         if let (Some(known), Ok(shown)) = (AdminName::of_existing(name), Password::parse(password.clone()))
             && self.logins.passwords.was_right(&known, &shown, self.clock.monotonic())
         {
-            // Whatever others have failed to do: this credential is not throttled.
+            // Not throttled: failures of other clients do not affect a credential that is known to be right.
             let (logins, now) = (Arc::clone(&self.logins), self.clock.monotonic());
             let look_up = move |conn: &mut AnyConnection| {
                 let admin = admins::find(conn, &known)?;
@@ -234,7 +234,7 @@ impl Service {
         Ok((Caller::Admin(admin), None))
     }
 
-    /// Counts credentials of a request that was refused because they could not be read.
+    /// Records a request that was refused because its credentials could not be parsed.
     pub fn refuse_unreadable(&self, kind: Kind, reason: Refusal, origin: Origin) {
         self.refuse(kind, origin, reason, Subject::Unknown);
     }

@@ -84,7 +84,7 @@ impl Service {
     }
 }
 
-/// A caller that may not read tokens would learn their names by the numbers that filters match.
+/// Requires permission to read tokens: otherwise the number of tokens that a filter matches would reveal their names.
 fn may_delete_matching(caller: &Caller) -> Result<(), Denied> {
     authorize(caller, Operation::Read, None)?;
     authorize(caller, Operation::Delete, None)

@@ -19,10 +19,10 @@ pub enum Error {
         /// How long to wait.
         retry_after: Duration,
     },
-    /// Too many logins from this address wait to be verified.
+    /// Too many logins from this network are waiting to be verified.
     #[error("too many logins from this address at once; try again later")]
     TooManyLogins {
-        /// How long to wait.
+        /// The delay before the client should retry.
         retry_after: Duration,
     },
     /// The caller is known, and may not.
@@ -43,7 +43,7 @@ pub enum Error {
     /// The store is busy or gone.
     #[error("the store is not available")]
     Unavailable(#[source] StoreError),
-    /// Writes fail until an operator acts.
+    /// Writes fail until an operator fixes the database file.
     #[error("{0}")]
     Unready(String),
     /// A defect, here or in what is stored.
@@ -60,10 +60,10 @@ pub enum Refusal {
     /// They are not of a form that can be read.
     #[error("the credentials cannot be read")]
     Malformed,
-    /// There are several API keys.
+    /// The request carries different API keys.
     #[error("the X-API-Key headers differ: send one")]
     DifferentKeys,
-    /// There are several Authorization headers.
+    /// The request carries different `Authorization` headers.
     #[error("the Authorization headers differ: send one")]
     DifferentAuthorizations,
     /// No such admin, or not their password.

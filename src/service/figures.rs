@@ -205,7 +205,7 @@ impl Figures {
         last.set(known.map_or(at, |known| known.advanced_to(at)).seconds());
     }
 
-    /// Remembers that a legacy endpoint was used at that time, perhaps through another server.
+    /// Records an earlier call of a legacy endpoint, possibly to another server.
     fn legacy_called_before(&self, prefix: &str, at: Timestamp) {
         let last = self.legacy_last.with_label_values(&[prefix]);
         last.set(last.get().max(at.seconds()));

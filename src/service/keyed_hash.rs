@@ -1,4 +1,4 @@
-//! Hashes that only this process can compute: they stand in for names and passwords that must not be kept.
+//! Hashes with a key that only this process has. They replace names and passwords that must not be kept in memory.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use crate::domain::random::{Random, RandomError};
 /// Computes HMAC-SHA-256 with a random key that never leaves the process.
 pub struct KeyedHasher([u8; 32]);
 
-/// A keyed hash: 32 bytes, whatever the length of its input.
+/// A keyed hash: 32 bytes, regardless of the length of its input.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyedHash([u8; 32]);
 
@@ -21,14 +21,14 @@ impl KeyedHasher {
     /// Creates a hasher with a new key.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// When the random source fails.
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         let mut key = [0; 32];
         random.fill(&mut key)?;
         Ok(Self(key))
     }
 
-    /// Hashes `parts`, each with its length, so that no two lists of parts have the same input.
+    /// Hashes `parts`, each prefixed with its length, so that different lists never produce the same input.
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     pub fn hash(&self, parts: &[&[u8]]) -> KeyedHash {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length is taken");
@@ -40,7 +40,7 @@ impl KeyedHasher {
     }
 }
 
-/// Hashes that were added within `lifetime`, at most `max` of them: when there are more, the oldest half is dropped.
+/// Hashes that were added within `lifetime`, at most `max` of them. When the set is full, it drops the oldest half.
 pub struct RecentHashes {
     max: usize,
     lifetime: Duration,
@@ -59,7 +59,7 @@ impl RecentHashes {
         }
     }
 
-    /// Adds a hash, or makes it as recent as `now`.
+    /// Adds a hash, or renews it.
     pub fn insert(&mut self, hash: KeyedHash, now: Instant) {
         if self.latest.len() >= self.max / 2 {
             self.earlier = std::mem::take(&mut self.latest);
@@ -67,7 +67,7 @@ impl RecentHashes {
         self.latest.insert(hash, now);
     }
 
-    /// Returns `true` if the hash was added within the lifetime, and then makes it as recent as `now`.
+    /// Returns `true` and renews the hash if it was added within the lifetime.
     pub fn refresh(&mut self, hash: KeyedHash, now: Instant) -> bool {
         let found = self.contains(hash, now);
         if found {

@@ -25,7 +25,7 @@ use crate::{
 pub struct LegacyUsage {
     /// Who uses them.
     pub report: LegacyReport,
-    /// The first 100 of the tokens that have never had a value.
+    /// The first 100 tokens that have never had a value.
     pub tokens_without_value: Vec<Token>,
 }
 
@@ -37,8 +37,8 @@ impl Service {
         self.unwritten.called(caller, now);
     }
 
-    /// Reports who has used the legacy API, above all on the last `days`, with `most` of the callers; and which tokens have no value
-    /// yet. Without a `state` it is the one that the server which started last has recorded.
+    /// Reports the callers of the legacy API, with calls per day in the last `days` for the first `most` of them, and the tokens without a
+    /// value. Without a `state`, reports the state that the most recently started server recorded.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for a token that may not read tokens.
@@ -111,12 +111,12 @@ impl Service {
     }
 }
 
-/// Counts those of the last `days` days on which a server watched.
+/// Counts the days on which a server watched the legacy API, of the last `days`.
 ///
 /// # Errors
 /// The store fails.
 pub fn watched_days(conn: &mut AnyConnection, days: ReportDays, now: Timestamp) -> Result<u16, StoreError> {
-    // The first of the periods of 24 hours begins within the day before the first day of the window.
+    // The first 24-hour period begins within the day before the first day of the window.
     let first = now.day().before(days.get());
     Ok(legacy_watch::since(conn, first)?.count_days(days.get(), now))
 }

@@ -1,4 +1,4 @@
-//! Logins of admins, from the throttle to the password.
+//! Verifies logins of admins: throttling, queuing, and password verification.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ use crate::{
     store::{Store, StoreError, admins},
 };
 
-/// Verifies logins of admins, and counts those that fail.
+/// Verifies logins of admins and counts failures.
 pub struct Logins {
     store: Store,
     clock: Arc<dyn Clock>,
-    /// The hashes of passwords.
+    /// Hashes and verifies passwords.
     pub passwords: Passwords,
     throttle: Throttle,
     figures: Arc<Figures>,
@@ -34,10 +34,10 @@ pub struct Logins {
 }
 
 impl Logins {
-    /// Creates the state of logins to `store`.
+    /// Creates a verifier for the admins in `store`.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// When the random source fails.
     pub fn new(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -55,10 +55,10 @@ impl Logins {
         })
     }
 
-    /// Verifies a login. A caller that does not wait for the result does not change it: the login is counted all the same.
+    /// Verifies a login. The login is counted even if the caller drops this future.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the name or the password is wrong; [`Error::Throttled`] after too many of those.
+    /// [`Error::Unauthenticated`] if the name or the password is wrong; [`Error::Throttled`] after too many failures.
     pub async fn verify(self: &Arc<Self>, name: &str, password: SecretString, origin: Origin) -> Result<Admin, Error> {
         self.check(name, origin)?;
         let (this, name) = (Arc::clone(self), name.to_owned());
@@ -89,7 +89,7 @@ impl Logins {
                 let acquire = async || {
                     let permit = self.passwords.acquire_permit(login.network, admission.priority).await;
                     let permit = permit.inspect_err(|error| self.count_throttled(error))?;
-                    // Others may have failed for this name while this call waited.
+                    // Other logins may have failed for this name while this one waited.
                     self.check(name, origin)?;
                     Ok(permit)
                 };
@@ -108,7 +108,7 @@ impl Logins {
         Err(self.refuse(&login, origin))
     }
 
-    /// Counts a login that succeeded.
+    /// Records a successful login.
     pub fn accept(&self, name: &AdminName, origin: Origin) {
         self.throttle
             .succeeded(origin.network(), name.as_str(), self.clock.monotonic());

@@ -1,4 +1,4 @@
-//! Passwords: hashed with argon2id, on threads that may block, as many at a time as there are cores.
+//! Hashes and verifies passwords with argon2id on blocking threads, one per core.
 
 mod cache;
 mod hashing;
@@ -33,27 +33,27 @@ pub struct Passwords {
     hasher: KeyedHasher,
     cache: Cache,
     in_flight: InFlight,
-    /// What the password of an unknown admin is compared with: that takes as long, so timing reveals nothing.
+    /// Compared with the password when the admin is unknown. The comparison takes the same time, so timing reveals nothing.
     nobody: PasswordHash,
 }
 
-/// A login that is to be verified: the text that was sent as a name and as a password, and the admin of that name.
+/// A login to verify: the name and password that were sent, and the admin with that name.
 pub struct Login<'l> {
-    /// The client's address, or its /64 in IPv6.
+    /// The client's IPv4 address or IPv6 /64.
     pub network: Option<IpAddr>,
     /// The name as it was sent.
     pub name: &'l str,
     /// The password as it was sent.
     pub password: &'l str,
-    /// The admin, if there is one of that name.
+    /// The admin, if one has this name.
     pub admin: Option<&'l Admin>,
 }
 
 impl Passwords {
-    /// Creates a permit for each core.
+    /// Creates one permit per core.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// When the random source fails.
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let params = argon2::Params::DEFAULT;
@@ -74,15 +74,15 @@ impl Passwords {
         })
     }
 
-    /// Waits for a permit to hash.
+    /// Waits for a permit to hash a password.
     ///
     /// # Errors
-    /// [`Error::TooManyLogins`] when too many logins from this network wait; [`Error::Unavailable`] after ten seconds.
+    /// [`Error::TooManyLogins`] if too many logins from this network are waiting; [`Error::Unavailable`] after ten seconds.
     pub async fn acquire_permit(&self, network: Option<IpAddr>, priority: Priority) -> Result<Permit, Error> {
         self.permits.acquire(network, priority).await
     }
 
-    /// Returns the hash to store for a new password, which somebody who is known at `network` has chosen.
+    /// Hashes a new password that an authenticated admin at `network` chose.
     ///
     /// # Errors
     /// As [`Passwords::acquire_permit`].
@@ -98,10 +98,11 @@ impl Passwords {
         blocking(move || permit.with_memory(|memory| hashing::hash(memory, &password, &salt))).await
     }
 
-    /// Returns `true` if this is the admin's password. Equal calls at the same time are one verification; `acquire` gets the permit for it.
+    /// Returns `true` if this is the admin's password. Concurrent equal calls share one verification, for which `acquire` gets
+    /// the permit.
     ///
     /// # Errors
-    /// Those of `acquire`; [`StoreError::Corrupt`] when the stored hash is none.
+    /// Those of `acquire`; [`StoreError::Corrupt`] if the stored hash is malformed.
     pub async fn verify<A>(
         &self,
         login: &Login<'_>,
@@ -123,30 +124,30 @@ impl Passwords {
         Ok(is_right && login.admin.is_some())
     }
 
-    /// Returns `true` if the admin showed this password within the last minute and it was right then.
+    /// Returns `true` if this password was verified for the admin within the last minute.
     pub fn was_right(&self, name: &AdminName, password: &Password, now: Instant) -> bool {
         self.cache.was_right(name, self.credential(name, password), now)
     }
 
-    /// Returns `true` if the admin showed this password within the last minute, and it has not changed since.
+    /// Returns `true` if this password was verified within the last minute and has not changed since.
     pub fn is_right(&self, admin: &Admin, password: &Password, now: Instant) -> bool {
         let credential = self.credential(&admin.name, password);
         self.cache.is_right(&admin.name, credential, &admin.password_hash, now)
     }
 
-    /// Remembers for a minute that this is the admin's password.
+    /// Caches for a minute that this is the admin's password.
     pub fn remember_right(&self, admin: &Admin, password: &Password, now: Instant) {
         let credential = self.credential(&admin.name, password);
         self.cache
             .remember_right(admin.name.clone(), credential, admin.password_hash.clone(), now);
     }
 
-    /// Returns `true` if this login was wrong within the last minute, and the password has not changed since.
+    /// Returns `true` if this login failed within the last minute and the password has not changed since.
     pub fn was_wrong(&self, login: &Login<'_>, now: Instant) -> bool {
         self.cache.was_wrong(self.attempt(login), now)
     }
 
-    /// Remembers for a minute that this login is wrong; returns `false` if that is known already.
+    /// Caches for a minute that this login is wrong. Returns `false` if that was cached already.
     pub fn remember_wrong(&self, login: &Login<'_>, now: Instant) -> bool {
         self.cache.remember_wrong(self.attempt(login), now)
     }

@@ -1,8 +1,8 @@
-//! What is removed from the store because it is old.
+//! Removes old audit events and legacy calls.
 //!
-//! A wall clock that jumps forward must not remove what is to be kept. So ages are taken at a time that the server has seen pass: from the
-//! newest record in the store when it started, or the wall clock where that was earlier, it moves with the monotonic clock. Where the wall
-//! clock lags behind it, the wall clock counts. The price is that a server that was off for long removes as much later, until its next start.
+//! A wall clock that jumps forward must not cause early removal. So ages are measured against a time that the server has seen pass: it
+//! starts at the newest record in the store, or at the wall clock if that is earlier, and advances with the monotonic clock. It never
+//! exceeds the wall clock. The trade-off: after a long downtime, a server removes records late, until its next start.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -19,12 +19,12 @@ use crate::{
     store::{audit, legacy_usage, legacy_watch},
 };
 
-/// How many batches of old calls are removed before something else is written.
+/// Number of batches of old calls that are removed before other writes get a turn.
 const BATCHES_AT_ONCE: usize = 10;
-/// A wall clock that is ahead by more was set: clocks differ by some minutes at most, and drift by some seconds a day.
+/// Maximum lead of the wall clock. Beyond it, the wall clock was set: clocks differ by minutes and drift by seconds per day at most.
 const MAX_LEAD: Duration = Duration::from_mins(10);
 
-/// The time at which ages are taken, and what has been removed up to it.
+/// The reference time for ages, and the day up to which calls were removed.
 #[derive(Default)]
 pub struct Retention(Mutex<State>);
 
@@ -34,7 +34,7 @@ struct State {
     forgotten_before: Option<Day>,
 }
 
-/// A time and the instant at which it was taken for the present.
+/// A wall-clock time, and the instant at which it was taken.
 #[derive(Clone, Copy)]
 struct Anchor {
     wall: Timestamp,
@@ -43,14 +43,14 @@ struct Anchor {
 }
 
 impl Anchor {
-    /// Returns the present time as far as it has been seen to pass, and whether the wall clock is ahead of it.
+    /// Returns the time that was seen to pass, and `true` if the wall clock is more than [`MAX_LEAD`] ahead of it.
     fn now(&mut self, clock: &dyn Clock) -> (Timestamp, bool) {
         let (wall, monotonic) = (clock.now(), clock.monotonic());
         let passed = self
             .wall
             .saturating_add(monotonic.saturating_duration_since(self.monotonic));
         if wall.since(passed) <= MAX_LEAD && passed.since(wall) <= MAX_LEAD {
-            // They agree, so what they have drifted apart is forgotten.
+            // The clocks agree: move the anchor, so that drift does not add up.
             (self.wall, self.monotonic) = (wall, monotonic);
         }
         (wall.min(passed), wall.since(passed) > MAX_LEAD)
@@ -58,10 +58,10 @@ impl Anchor {
 }
 
 impl Service {
-    /// Begins to see time pass, from the newest record in the store: to be called before the first record is written.
+    /// Sets the reference time from the newest record in the store. Call it before the server writes its first record.
     ///
     /// # Errors
-    /// When the store fails.
+    /// If the store fails.
     pub async fn begin_retention(&self) -> Result<(), Error> {
         let newest = self
             .store
@@ -76,10 +76,10 @@ impl Service {
         Ok(())
     }
 
-    /// Removes audit events that are older than `age`, or of them those with that action, in short transactions; returns how many.
+    /// Removes audit events older than `age`, only those with `action` if one is given, in short transactions. Returns their number.
     ///
     /// # Errors
-    /// When the store fails; events that have been removed stay removed.
+    /// If the store fails; events that were already removed stay removed.
     pub async fn remove_events_older_than(&self, age: Duration, action: Option<Action>) -> Result<usize, Error> {
         let Some(now) = self.time_seen_to_pass() else {
             return Ok(0);
@@ -96,7 +96,7 @@ impl Service {
                 .write(move |conn| audit::remove_before(conn, end, action))
                 .await?
             {
-                // Another server is at it.
+                // Another server is removing them.
                 0 => break,
                 some => removed += some,
             }
@@ -104,10 +104,10 @@ impl Service {
         Ok(removed)
     }
 
-    /// Removes some of the legacy calls that are older than they are kept, if there are any.
+    /// Removes a limited number of legacy calls that are past their retention.
     ///
     /// # Errors
-    /// When the store fails.
+    /// If the store fails.
     pub async fn forget_old_calls(&self) -> Result<(), Error> {
         let Some(now) = self.time_seen_to_pass() else {
             return Ok(());
@@ -132,7 +132,7 @@ impl Service {
         Ok(())
     }
 
-    /// Returns the time at which ages are taken, once it is known.
+    /// Returns the reference time for ages; `None` before [`Service::begin_retention`].
     pub(super) fn time_seen_to_pass(&self) -> Option<Timestamp> {
         let mut state = self.retention();
         let anchor = state.anchor.as_mut()?;

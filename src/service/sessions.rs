@@ -16,17 +16,17 @@ use crate::{
     store::sessions,
 };
 
-/// The most sessions whose age is known; others are judged by the wall clock.
+/// Maximum number of sessions whose age is kept in memory. Others are judged by the wall clock.
 const MAX_KNOWN: usize = 10_000;
 
-/// The ages of the sessions that this server has seen.
+/// Ages of the sessions that this server has seen.
 pub struct SessionAges {
     known: Mutex<HashMap<[u8; 32], SessionAge>>,
     started: (Timestamp, Instant),
 }
 
 impl SessionAges {
-    /// Creates an empty set at the present time.
+    /// Creates an empty set that starts at the current time.
     pub fn new(clock: &dyn Clock) -> Self {
         Self {
             known: Mutex::default(),
@@ -34,14 +34,14 @@ impl SessionAges {
         }
     }
 
-    /// Returns the latest times of sessions that have certainly ended: a wall clock that was set forward ends none.
+    /// Returns the latest timestamps of sessions that have certainly ended. A wall clock that was set forward ends no session.
     fn ended(&self, clock: &dyn Clock) -> SessionTimes {
         let (wall, instant) = self.started;
         let passed = wall.saturating_add(clock.monotonic().saturating_duration_since(instant));
         SessionTimes::ended_by(clock.now().min(passed))
     }
 
-    /// Returns the age of a session with those times, unless it is over.
+    /// Returns the age of a session with these timestamps; `None` if the session has ended.
     fn age(&self, key: &SessionHash, times: SessionTimes, now: Timestamp, instant: Instant) -> Option<SessionAge> {
         let mut known = self.known();
         let age = match known.get(key.as_bytes()) {
@@ -55,7 +55,7 @@ impl SessionAges {
         age
     }
 
-    /// Returns `true` if this server knows that the session has not ended.
+    /// Returns `true` if this server knows that the session is still active.
     fn lasts(&self, key: &[u8], instant: Instant) -> bool {
         let known = self.known();
         known.get(key).is_some_and(|age| !age.unseen(instant).is_over())

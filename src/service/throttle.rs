@@ -14,44 +14,44 @@ use super::{
 };
 use crate::domain::random::{Random, RandomError};
 
-/// For one name from one network: ten failures at once, then one each six seconds.
+/// Per name and network: a burst of ten failures, then one every 6 seconds.
 const FOR_NAME: Allowance = Allowance {
     interval: Duration::from_secs(6),
     burst: 10,
 };
-/// For one network, whatever the names: a hundred failures at once, then one each 600 milliseconds. A name that has signed in from there
-/// lately is not held up.
+/// Per network, regardless of the name: a burst of 100 failures, then one every 600 milliseconds. It does not apply to a name that signed
+/// in from the network within [`KNOWN_FOR`].
 const FOR_NETWORK: Allowance = Allowance {
     interval: Duration::from_millis(600),
     burst: 100,
 };
-/// The longest that a login is held up; those that would be for longer are refused.
+/// Maximum delay of a login. Logins that would need a longer delay are refused.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 const MAX_ENTRIES: usize = 20_000;
-/// How long a name is known that has signed in from a network, and how many are.
+/// How long a name stays known after it signed in from a network.
 const KNOWN_FOR: Duration = Duration::from_hours(24);
 const MAX_KNOWN: usize = 20_000;
 
-/// How long a network is suspect after a failure, and how many are.
+/// How long a network stays suspect after a failure.
 const SUSPECT_FOR: Duration = Duration::from_hours(1);
 const MAX_SUSPECT: usize = 20_000;
 
-/// The address of a client, or its /64 in IPv6; none where it is not known.
+/// The client's IPv4 address or IPv6 /64; `None` if it is unknown.
 type Network = Option<IpAddr>;
 
-/// Counts failed logins by network and name, as keyed hashes: a name of any length takes 32 bytes. The memory is bounded: when it is full,
-/// the slighter offenders are forgotten.
+/// Counts failed logins by network and name, as keyed hashes: a name of any length takes 32 bytes. Memory is bounded: when it is full, the
+/// keys with the fewest failures are dropped.
 pub struct Throttle {
     hasher: KeyedHasher,
     state: Mutex<State>,
 }
 
 struct State {
-    /// When the failures of a key are paid off.
+    /// The instant at which the failures of each key are paid off.
     debts: HashMap<KeyedHash, Instant>,
-    /// The names that have signed in from a network.
+    /// The names that signed in from a network.
     known: RecentHashes,
-    /// The networks that have failed, whether that is paid off or not: a guesser who waits is no newcomer.
+    /// The networks with recent failures, including those that are paid off: a guesser who waits does not become a clean network.
     suspect: RecentHashes,
 }
 
@@ -60,27 +60,27 @@ struct Allowance {
     burst: u32,
 }
 
-/// How a login may go on.
+/// The delay and the priority of an admitted login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// How long it is held up first.
+    /// The delay before verification.
     pub delay: Duration,
-    /// Its place among those who wait to be verified.
+    /// The priority while the login waits for a permit.
     pub priority: Priority,
 }
 
 impl Allowance {
-    /// How much longer than allowed a debt lasts.
+    /// Returns by how much a debt exceeds the burst.
     fn excess(&self, debt: Duration) -> Duration {
         debt.saturating_sub(self.interval * (self.burst - 1))
     }
 }
 
 impl Throttle {
-    /// Creates a throttle that knows of no failures.
+    /// Creates a throttle without failures.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// If the random source fails.
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         Ok(Self {
             hasher: KeyedHasher::new(random)?,
@@ -92,10 +92,10 @@ impl Throttle {
         })
     }
 
-    /// Allows another attempt.
+    /// Checks that another attempt is allowed.
     ///
     /// # Errors
-    /// [`Error::Throttled`] with the time to wait.
+    /// [`Error::Throttled`] with the time until the next attempt.
     pub fn check(&self, network: Network, name: &str, now: Instant) -> Result<(), Error> {
         let (of_name, of_network) = (self.of_name(network, name), self.of_network(network));
         let state = self.state();
@@ -111,8 +111,8 @@ impl Throttle {
         }
     }
 
-    /// Admits an attempt that is to be verified. One from a network that has failed too often is held up, and counted for the network at
-    /// once, unless the name has signed in from there lately.
+    /// Admits an attempt. If the network has too many failures and the name did not sign in from it recently, the attempt is delayed and
+    /// counts as a failure of the network before it is verified.
     pub fn admit(&self, network: Network, name: &str, now: Instant) -> Admission {
         let (of_name, of_network) = (self.of_name(network, name), self.of_network(network));
         let mut state = self.state();
@@ -134,7 +134,7 @@ impl Throttle {
         Admission { delay, priority }
     }
 
-    /// Counts a failed attempt that was admitted so.
+    /// Counts a failure of an attempt that [`Throttle::admit`] admitted with `admission`.
     pub fn failed(&self, network: Network, name: &str, admission: Admission, now: Instant) {
         let mut state = self.state();
         state.add(self.of_name(network, name), &FOR_NAME, now);
@@ -145,7 +145,7 @@ impl Throttle {
         }
     }
 
-    /// Forgives the failures of a name from a network, because it has shown the right password, and knows it from now on.
+    /// Clears the failures of a name from a network after a successful login, and marks the name as known there.
     pub fn succeeded(&self, network: Network, name: &str, now: Instant) {
         let of_name = self.of_name(network, name);
         let mut state = self.state();
@@ -166,7 +166,7 @@ impl Throttle {
     }
 }
 
-/// The network as bytes of its own: an IPv4 address as the IPv6 address that it is mapped to.
+/// Encodes the network unambiguously, with an IPv4 address as an IPv4-mapped IPv6 address.
 fn octets(network: Network) -> [u8; 17] {
     let mut octets = [0; 17];
     if let Some(network) = network {
@@ -234,7 +234,7 @@ mod tests {
             self.start + Duration::from_secs(seconds)
         }
 
-        /// Fails once, if another attempt may be made.
+        /// Fails once if another attempt is allowed.
         fn fail(&self, network: Network, name: &str) -> Option<Admission> {
             self.throttle.check(network, name, self.start).ok()?;
             let admission = self.throttle.admit(network, name, self.start);
@@ -285,7 +285,7 @@ mod tests {
             assert_eq!(admission.delay, Duration::ZERO, "{n}");
             assert_eq!(admission.priority == Priority::Clean, n == 0, "{n}");
         }
-        // A stranger's first login from there is slow, and not refused.
+        // The first login of an unknown name from this network is delayed, not refused.
         let admission = lab.throttle.admit(here, "new", lab.start);
         assert_eq!(admission.delay, Duration::from_millis(600));
         let held_up = (0..100)

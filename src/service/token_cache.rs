@@ -1,4 +1,4 @@
-//! A cache of verified credentials. An entry is served only while no change that could have invalidated it can have been missed.
+//! A cache of verified credentials. An entry is served only while the feed rules out a missed change that would invalidate it.
 
 use std::{
     any::Any,
@@ -19,14 +19,14 @@ use crate::{
     },
 };
 
-/// How long the answer to a poll vouches for the cache, counted from when the poll was sent. Shorter than the second within which a
-/// revocation must take effect everywhere.
+/// How long the answer to a poll vouches for the cache, counted from when the poll was sent. It must be shorter than the second within
+/// which a revocation takes effect on every server.
 const SURE_FOR: Duration = Duration::from_millis(800);
-/// How long an entry is served at all: somebody may have changed the tables by hand.
+/// Maximum age of an entry. It bounds the effect of manual changes to the tables, which the feed does not report.
 const MAX_ENTRY_AGE: Duration = Duration::from_secs(5);
 /// The capacity of the cache.
 const MAX_CREDENTIALS: usize = 100_000;
-/// How many superseded revisions are kept between two polls. An answer that names an older one costs the entries, not the promise.
+/// Maximum number of superseded revisions kept between two polls. An answer with an older one clears the cache; the promise still holds.
 const MAX_SUPERSEDED: usize = 1024;
 
 /// The key of a cache entry. It has no `Debug`: either variant can be a secret.
@@ -78,7 +78,7 @@ pub struct VerifiedToken {
     pub token: Arc<Token>,
     /// The end of the value's grace period, if the value is in one.
     pub works_until: Option<Timestamp>,
-    /// What the gate tells of the token, in its own form, once it has told it: as long as the token stays the same, so does that.
+    /// The gate's response headers for this token, cached on first use. They stay valid as long as the token does not change.
     pub told: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
@@ -118,7 +118,7 @@ impl TokenCache {
         (sure && works).then(|| entry.verified.clone())
     }
 
-    /// Returns the figures that the metrics show.
+    /// Returns the statistics for the metrics.
     pub fn stats(&self, at: Instant) -> CacheStats {
         let state = self.read();
         CacheStats {
@@ -175,7 +175,7 @@ impl Listener for TokenCache {
 
     fn apply_change(&self, change: &Change, at: Instant) {
         let mut state = self.write();
-        // Whatever its number, and whether the feed has reported yet or not: this token is no longer served.
+        // Always invalidates this token: regardless of the number, and even before the feed has reported.
         state.invalidate(change.token);
         let next = &change.revision;
         let known = match &state.revision {
@@ -184,7 +184,7 @@ impl Listener for TokenCache {
         };
         match change.predecessor {
             Some(predecessor) if predecessor == known => state.supersede(known, at),
-            // A smaller number was counted already, or belongs to a store that has lost changes: then the next poll tells.
+            // A smaller number was counted already, or comes from a store that has lost changes. The next poll decides which.
             Some(_) if next.number <= known => return,
             // A change was missed, or this one invalidates more than one token.
             _ => state.clear(at),
@@ -196,7 +196,7 @@ impl Listener for TokenCache {
 }
 
 impl State {
-    /// Returns whether all changes up to `revision`, the answer to a poll that was sent at `asked_at`, are accounted for.
+    /// Returns `true` if all changes up to `revision` are accounted for; `revision` answers a poll that was sent at `asked_at`.
     fn accounts_for(&self, revision: &Revision, asked_at: Instant) -> bool {
         let same_store = |known: &&Revision| known.store_id == revision.store_id;
         self.revision.as_ref().filter(same_store).is_some_and(|known| {

@@ -49,7 +49,7 @@ pub struct NewToken {
     pub permissions: Option<PermissionSet>,
     /// Its blocks; the caller's own if absent.
     pub allowed_cidr_blocks: Option<CidrBlocks>,
-    /// When it stops working, `Some(None)` for never; with its caller if absent.
+    /// The expiry; `Some(None)` for never, and `None` for the caller's own expiry.
     pub expires_at: Option<Option<Timestamp>>,
 }
 

@@ -86,7 +86,7 @@ impl Unwritten {
         (self.state().legacy_calls.clone(), guard)
     }
 
-    /// Shows in `token` the uses that are not written yet. A use that a clock has written that was ahead is shown as if it were `now`.
+    /// Adds unwritten uses to `token`. A time that a clock running ahead wrote is shown as `now`.
     pub fn show_in(&self, token: &mut Token, now: Timestamp) {
         let last = token.last_used_at.max(self.state().last_use(token.id));
         token.last_used_at = last.map(|last| last.bounded_by(now));
@@ -98,7 +98,7 @@ impl Unwritten {
         ids.retain(|id| filter.admits_use(state.last_use(*id)));
     }
 
-    /// Gives what is due at `now` to `write`; what it cannot write is kept for the next time.
+    /// Passes the records that are due to `write`, and keeps them for the next flush if it fails.
     pub async fn flush<W>(&self, due: Due, write: impl FnOnce(Batch) -> W) -> Result<(), Error>
     where
         W: Future<Output = Result<(), Error>>,

@@ -62,7 +62,7 @@ pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Optio
     Ok(found.map(|(name, phc)| of_row(name, phc)))
 }
 
-/// The admins of a name in either normal form: earlier versions stored names as they were typed.
+/// Selects the admins with a name in either normal form: earlier versions stored names as they were typed.
 #[diesel::dsl::auto_type]
 fn by_name(name: &AdminName) -> _ {
     let forms: [String; 2] = [to_nfc(name.as_str()).into_owned(), to_nfd(name.as_str()).into_owned()];
@@ -88,7 +88,7 @@ pub struct AdminPage {
 /// Returns the admins whose names come after `after`, at most `size` of them.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize) -> Result<AdminPage, StoreError> {
     let rows: Vec<(String, i64, Option<i64>)> = admins::table
         .filter(admins::name.gt(after.map_or("", AdminName::as_str)))
@@ -114,10 +114,10 @@ pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize)
     Ok(AdminPage { admins, next })
 }
 
-/// Whether there is an admin other than this one.
+/// Returns `true` if there is an admin other than this one.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub fn has_other(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
     let others = admins::table
         .filter(admins::name.ne(name.as_str()))

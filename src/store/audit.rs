@@ -90,10 +90,10 @@ pub fn record_news(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), S
     record(conn, std::slice::from_ref(event))
 }
 
-/// Returns the details of the last event of an action, by number.
+/// Returns the details of the latest event of an action, by sequence number.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub fn last_details(conn: &mut AnyConnection, action: Action) -> Result<Option<serde_json::Value>, StoreError> {
     let last: Option<String> = audit_events::table
         .filter(audit_events::action.eq(action.name()))
@@ -235,13 +235,13 @@ pub fn deleted_of(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet<T
 /// Returns the time of the newest event.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError> {
     let newest: Option<i64> = audit_events::table.select(max(audit_events::at)).first(conn)?;
     Ok(newest.and_then(Timestamp::from_micros))
 }
 
-/// Returns `true` if there are events from before `time`, with that action if one is given.
+/// Returns `true` if there are events before `time`, with this action if one is given.
 ///
 /// # Errors
 /// When the store fails.
@@ -256,7 +256,7 @@ pub fn reach_behind(conn: &mut AnyConnection, time: Timestamp, action: Option<Ac
     Ok(found.is_some())
 }
 
-/// Removes some of the events from before `time`, with that action if one is given, the oldest at first; returns how many. There may be more.
+/// Removes a batch of events before `time`, oldest first, with this action if one is given. Returns their number; more may remain.
 ///
 /// # Errors
 /// When the store fails.

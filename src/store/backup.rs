@@ -1,4 +1,4 @@
-//! Copies a SQLite database to a backup, and a backup to a database.
+//! Backs up a SQLite database to a file, and restores it.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -22,34 +22,34 @@ use super::{
     files::{beside, identity},
 };
 
-/// The permissions of a file that only its owner may read.
+/// Permissions that let only the owner read and write a file.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Why a database was not copied. The destination is as it was.
+/// The reason why a database was not copied. The destination is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The backup would overwrite a file.
     #[error("{0} exists already; name a new file")]
     Exists(String),
-    /// A file or folder failed.
+    /// A file or folder could not be read or written.
     #[error("{0}")]
     Io(String, #[source] io::Error),
-    /// The database failed.
+    /// SQLite reported an error.
     #[error("{0} cannot be copied: {1}")]
     Sqlite(String, String),
-    /// The backup is damaged, or of another program or version.
+    /// The backup is damaged, from another program, or from a newer version.
     #[error("{0} cannot be restored: {1}")]
     Unusable(String, String),
-    /// Somebody has the database open.
+    /// Another process has the database open.
     #[error("{0} is in use by {1}; stop it first")]
     InUse(String, String),
 }
 
-/// Copies the database at `database` to the new file `backup`, as it is at one moment, while others use it. Returns the
-/// size of the copy in bytes.
+/// Copies a consistent snapshot of the database at `database` to the new file `backup`, while others use the database. Returns
+/// the size of the copy in bytes.
 ///
 /// # Errors
-/// When `backup` exists, or the copy fails; then there is no new file.
+/// If `backup` exists or the copy fails; then no file is created.
 pub fn back_up(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     let exists = || BackupError::Exists(backup.display().to_string());
     if fs::symlink_metadata(backup).is_ok() {
@@ -67,12 +67,12 @@ pub fn back_up(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     Ok(bytes)
 }
 
-/// Replaces the database at `database` by a copy of `backup`. Owner and permissions stay. Returns the size in bytes.
+/// Replaces the database at `database` with a copy of `backup`. Keeps the owner and permissions. Returns the size in bytes.
 ///
 /// # Errors
-/// When the backup is damaged, is not of this program, or is newer, or when somebody uses the database.
+/// If the backup is damaged, from another program, or from a newer version, or if a process has the database open.
 pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
-    // Behind a symbolic link the file is replaced, and not the link.
+    // Replaces the target of a symbolic link, not the link.
     let database = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
     let unusable = |reason: String| BackupError::Unusable(backup.display().to_string(), reason);
     fs::metadata(backup).map_err(failed(backup))?;
@@ -94,8 +94,8 @@ pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
         let permissions = Permissions::from_mode(before.mode());
         copy.as_file().set_permissions(permissions).map_err(failed(&database))?;
     }
-    // A write-ahead log of the old file would be applied to the new one. It goes first: if the machine stops in between,
-    // the old file remains without it, and the restore is to be repeated.
+    // SQLite would apply the write-ahead log of the old file to the new one, so the log goes first. If the machine stops in
+    // between, the old file remains without its log, and the restore must be repeated.
     for suffix in ["-wal", "-shm", "-journal"] {
         match fs::remove_file(beside(&database, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&database)(error)),
@@ -109,8 +109,8 @@ pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     Ok(bytes)
 }
 
-/// Copies a database, with what is in its write-ahead log, to a temporary file in `folder` that only its owner may read.
-/// The file is on disk, and is removed when it is dropped.
+/// Copies a database, including its write-ahead log, to a temporary file in `folder` that only its owner can read. The file is
+/// synced to disk, and deleted when it is dropped.
 fn copy(database: &Path, mode: &str, folder: &Path) -> Result<NamedTempFile, BackupError> {
     let copy = tempfile::Builder::new()
         .prefix(".tokenbridge-")
@@ -131,9 +131,9 @@ fn copy(database: &Path, mode: &str, folder: &Path) -> Result<NamedTempFile, Bac
     Ok(copy)
 }
 
-/// Locks a database against every other process for as long as the file is open; `None` if there is no such file.
+/// Locks a database against all other processes while the returned file is open; `None` if the file does not exist.
 ///
-/// SQLite locks a byte of the file for each connection in WAL mode.
+/// In WAL mode, SQLite holds a lock on a byte of the file for each connection.
 fn lock(database: &Path) -> Result<Option<File>, BackupError> {
     let file = match OpenOptions::new().read(true).write(true).open(database) {
         Ok(file) => file,
@@ -154,14 +154,14 @@ fn lock(database: &Path) -> Result<Option<File>, BackupError> {
     }
 }
 
-/// Returns the folder of a file, without symbolic links.
+/// Returns the canonical path of a file's folder.
 fn folder_of(file: &Path) -> Result<PathBuf, BackupError> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::canonicalize(folder).map_err(failed(folder))
 }
 
-/// Writes the names of a folder to disk.
+/// Syncs the directory entries of a folder to disk.
 fn sync(folder: &Path) -> Result<(), BackupError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())

@@ -1,4 +1,4 @@
-//! Checks a database: its pages, its references, and the version of its schema.
+//! Checks a database: its pages, its foreign keys, and its schema version.
 
 use std::path::Path;
 
@@ -32,10 +32,10 @@ struct Orphan {
     parent: String,
 }
 
-/// Returns what is wrong with a database, one line each. It changes nothing, and runs beside a server.
+/// Checks a database and returns one line per problem. Changes nothing, and can run beside a server.
 ///
 /// # Errors
-/// When there is no such database, or it does not answer.
+/// If the database does not exist or does not answer.
 pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
     let failed = |error: String| OpenError::Connection(url.to_string(), one_line(&error));
     match url {
@@ -48,13 +48,13 @@ pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
     }
 }
 
-/// As [`check`], for a file that is opened in `mode`, `ro` or `rw`.
+/// As [`check`], for a file that is opened in `mode`: `ro` or `rw`.
 ///
 /// # Errors
-/// When the file cannot be opened.
+/// If the file cannot be opened.
 pub(super) fn check_file(path: &Path, mode: &str) -> Result<Vec<String>, diesel::ConnectionError> {
     let mut conn = SqliteConnection::establish(&existing_file(path, mode))?;
-    // What cannot even be read is a finding, too: "file is not a database".
+    // An error also counts as a finding: "file is not a database".
     let mut findings = check_pages(&mut conn).unwrap_or_else(|error| vec![one_line(&error.to_string())]);
     if findings.is_empty() {
         findings =
@@ -63,10 +63,10 @@ pub(super) fn check_file(path: &Path, mode: &str) -> Result<Vec<String>, diesel:
     Ok(findings)
 }
 
-/// Fails if the pages of a SQLite file are damaged.
+/// Returns an error if the pages of a SQLite file are damaged.
 ///
 /// # Errors
-/// [`StoreError::Unwritable`], or when the store fails.
+/// [`StoreError::Unwritable`], or if the store fails.
 pub(super) fn require_sound_pages(conn: &mut AnyConnection) -> Result<(), StoreError> {
     let AnyConnection::Sqlite(conn) = conn else {
         return Ok(());

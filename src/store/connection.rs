@@ -45,13 +45,13 @@ macro_rules! with_conn {
 }
 pub(super) use with_conn;
 
-/// How long PostgreSQL lets one of our transactions wait for its next statement. A server that freezes in a transaction
-/// holds its locks for that long; for a server that works, it is microseconds.
+/// How long PostgreSQL lets a transaction idle between statements. A server that freezes within a transaction holds its locks for that
+/// long; a working server takes microseconds.
 const MAX_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
 
 impl AnyConnection {
-    /// Begins a transaction that reads everything as it is at one moment, while others may go on writing. It holds no
-    /// lock that a writer waits for, so that its work may wait for whoever takes the result.
+    /// Begins a read transaction on a consistent snapshot, while others keep writing. It holds no lock that blocks a writer, so it may
+    /// run as slowly as the consumer of its result.
     pub(super) fn begin_snapshot(&mut self, timeout: Option<Duration>) -> QueryResult<()> {
         with_conn!(self, conn =>
             AnsiTransactionManager::begin_transaction(conn),
@@ -68,8 +68,8 @@ impl AnyConnection {
         )
     }
 
-    /// Reads. On PostgreSQL this is a transaction, which alone can state its isolation level and its timeouts: the
-    /// defaults of the database are not ours, and a pooler does not keep the settings of a session.
+    /// Runs a read. On PostgreSQL this is a transaction, because only a transaction can set its own isolation level and timeouts: the
+    /// database's defaults are not under our control, and a pooler does not keep session settings.
     pub(super) fn read<T, E: From<StoreError>>(
         &mut self,
         timeout: Duration,
@@ -83,7 +83,7 @@ impl AnyConnection {
             }
         }
         let done = work(self);
-        // A connection that cannot roll back is broken, and the pool throws it away.
+        // A connection that cannot roll back is broken; the pool drops it.
         let _ = self.rollback();
         done
     }
@@ -102,9 +102,9 @@ impl AnyConnection {
     }
 }
 
-/// The statements that begin a transaction on PostgreSQL. They go to the server in one message.
+/// Returns the statements that begin a PostgreSQL transaction. They are sent in one message.
 ///
-/// `timeout` limits each statement, and half of it each wait for a lock.
+/// `timeout` limits each statement, and half of it limits each lock wait.
 fn begin(level: &str, timeout: Option<Duration>, max_idle: Option<Duration>) -> String {
     let settings = [
         ("statement_timeout", timeout),
@@ -128,7 +128,7 @@ const SQLITE_PRAGMAS: &str = "
     PRAGMA foreign_keys = ON;
 ";
 
-/// Parameters of libpq, where the URL does not set them: a PostgreSQL that is gone must not hold a thread for long.
+/// Defaults for libpq parameters that the URL does not set. An unreachable PostgreSQL must not block a thread for long.
 const POSTGRES_PARAMETERS: &[(&str, &str)] = &[
     ("connect_timeout", "3"),
     ("keepalives_idle", "10"),
@@ -167,8 +167,8 @@ impl DatabaseUrl {
         Ok(conn)
     }
 
-    /// As [`DatabaseUrl::connect_unlimited`], with waits for SQLite's locks of half the `patience`. Transactions on
-    /// PostgreSQL set their own limits.
+    /// As [`DatabaseUrl::connect_unlimited`], but waits at most half the `patience` for SQLite's locks. PostgreSQL transactions set their
+    /// own limits.
     pub(super) fn connect_limited(&self, usage: Usage) -> Result<AnyConnection, PoolError> {
         let mut conn = self.connect_unlimited(usage)?;
         if let AnyConnection::Sqlite(conn) = &mut conn {
@@ -179,7 +179,7 @@ impl DatabaseUrl {
     }
 }
 
-/// Returns SQLite's URI of a file that must exist, to be opened in `mode`: `ro` or `rw`.
+/// Returns the SQLite URI that opens an existing file in `mode`: `ro` or `rw`.
 pub(super) fn existing_file(path: &Path, mode: &str) -> String {
     let path = path.to_string_lossy();
     let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
@@ -237,7 +237,7 @@ impl Pool {
         }
     }
 
-    /// Reads on a connection, as [`AnyConnection::read`] does.
+    /// Runs a read on a pooled connection, as [`AnyConnection::read`] does.
     ///
     /// # Errors
     /// As [`Pool::with`].
@@ -282,10 +282,10 @@ impl Pool {
         })
     }
 
-    /// Makes sure that what was committed on `pooled` can be found again.
+    /// Ensures that the commits on `pooled` are in the files at the database's path.
     ///
     /// # Errors
-    /// When the file was removed or replaced meanwhile.
+    /// If the file was removed or replaced meanwhile.
     pub(super) fn secure(&self, Pooled { conn, generation, .. }: &mut Pooled) -> Result<(), StoreError> {
         let (Some(files), Some(generation)) = (&self.files, generation) else {
             return Ok(());
@@ -295,12 +295,12 @@ impl Pool {
             .map_err(|_| StoreError::Unwritable(Fault::Replaced))
     }
 
-    /// The files of the database, if it has any.
+    /// Returns the files of a SQLite database; `None` for PostgreSQL.
     pub(super) fn files(&self) -> Option<Arc<Files>> {
         self.files.clone()
     }
 
-    /// The fault that made a write fail.
+    /// Returns the fault state of the database file.
     pub(super) fn health(&self) -> &Health {
         &self.health
     }
@@ -316,7 +316,7 @@ pub(super) struct Pooled {
     pub(super) conn: AnyConnection,
     /// When work on it has succeeded, if nothing has failed on it since.
     proven_at: Option<Instant>,
-    /// The connections to the same write-ahead log, if there is one.
+    /// The generation of the write-ahead log that this connection uses; `None` for PostgreSQL.
     generation: Option<Arc<Generation>>,
 }
 
@@ -345,10 +345,10 @@ impl Connections {
         })
     }
 
-    /// Returns an error if a connection leads to files that are not in place any more.
+    /// Returns an error if a connection's files are no longer in place.
     ///
     /// # Errors
-    /// When they were removed or replaced.
+    /// If they were removed or replaced.
     pub(super) fn verify(&self, pooled: &Pooled) -> Result<(), PoolError> {
         match (&self.files, &pooled.generation) {
             (Some(files), Some(generation)) => files.verify(generation),
@@ -369,7 +369,7 @@ pub(super) enum PoolError {
     /// What was written to the open file would be lost with it.
     #[error("the database file was removed or replaced under the running server; put it back, or restart the server")]
     OtherFile,
-    /// Connections to the removed log have to be closed first.
+    /// Connections to the removed log must be closed first.
     #[error("the write-ahead log was removed under the running server, and is being replaced")]
     LogRemoved,
 }

@@ -25,7 +25,7 @@ pub enum StoreError {
     /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
     #[error("the store failed")]
     Failed(#[source] DieselError),
-    /// PostgreSQL ended the transaction in favor of another one; the same work can succeed if it is repeated.
+    /// PostgreSQL aborted the transaction in favor of another one. A retry can succeed.
     #[error("the store ended this transaction in favor of another one")]
     Contended(#[source] DieselError),
     /// The database file cannot be written.
@@ -47,7 +47,7 @@ impl From<DieselError> for StoreError {
         match error {
             DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Exists,
             DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Contended(error),
-            // diesel does not give the SQLSTATE of a deadlock (40P01).
+            // diesel does not expose the SQLSTATE of a deadlock (40P01).
             DieselError::DatabaseError(DatabaseErrorKind::Unknown, ref info)
                 if info.message() == "deadlock detected" =>
             {
@@ -89,7 +89,7 @@ pub enum OpenError {
     Newer(String, String),
 }
 
-/// Returns a database's message without its line breaks, for one clear line.
+/// Returns a database's message as a single line.
 pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! The change feed: reports the changes that other servers and the command line make.
+//! The change feed: reports the changes of other servers and of CLI commands.
 
 use std::{
     sync::{
@@ -31,13 +31,13 @@ const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A subscriber of the feed. All times come from the caller, so that a model checker can drive the subscriber.
 pub trait Listener: Send + Sync + 'static {
-    /// Discards all state: the feed has a new connection, which may lead to another store, or to one that has lost changes.
+    /// Discards all state: the feed has a new connection, possibly to another store or to one that has lost changes.
     fn reset(&self, at: Instant);
 
     /// Takes the answer to a poll that was sent at `asked_at` and answered by `at`.
     fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant);
 
-    /// Takes a change that was announced, of this store or of another one in the same database.
+    /// Takes an announced change, which may belong to another store in the same database.
     fn apply_change(&self, change: &Change, at: Instant);
 }
 

@@ -1,9 +1,9 @@
-//! The files of a SQLite database, watched while they are open.
+//! Detects removed and replaced files of an open SQLite database.
 //!
-//! Whoever removes or replaces a file under a running server takes with it what SQLite writes from then on: it goes to a
-//! file without a name. A replaced database is refused. A removed write-ahead log is copied to the database, which is
-//! still in place, and all connections are opened again: connections to the old log and to a new one would not see each
-//! other's writes.
+//! If a file is removed or replaced under a running server, SQLite keeps writing to the unlinked file, and those writes are lost
+//! when it is closed. So a replaced database is refused. A removed write-ahead log is checkpointed into the database file, which
+//! is still in place, and all connections are reopened: connections to the old log and to a new one would not see each other's
+//! writes.
 
 use std::{
     ffi::OsString,
@@ -22,26 +22,26 @@ use super::{
     url::DatabaseUrl,
 };
 
-/// Permissions that let somebody other than the owner read or write.
+/// Permission bits that let the group or other users read or write.
 const OTHERS: u32 = 0o066;
 
 /// The device and the inode of a file.
 pub(super) type FileIdentity = (u64, u64);
 
-/// Returns the identity of the file that a path names now.
+/// Returns the identity of the file that is currently at a path.
 pub(super) fn identity(path: &Path) -> Option<FileIdentity> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Returns the path of a file that SQLite keeps beside a database.
+/// Returns the path of an auxiliary file that SQLite keeps next to a database.
 pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(suffix);
     path.into()
 }
 
-/// Returns the files of a database that others than their owner can read or write, with their permissions.
+/// Returns the files of a database that users other than the owner can read or write, with their permissions.
 pub fn exposed(url: &DatabaseUrl) -> Vec<(PathBuf, u32)> {
     let DatabaseUrl::Sqlite(path) = url else {
         return Vec::new();
@@ -55,14 +55,14 @@ pub fn exposed(url: &DatabaseUrl) -> Vec<(PathBuf, u32)> {
         .collect()
 }
 
-/// The files of one database, shared by all connections that this process has to it.
+/// The files of one database, shared by all of this process's connections to it.
 pub(super) struct Files {
     url: DatabaseUrl,
     path: PathBuf,
-    /// The database file that was opened first.
+    /// The identity of the database file at startup.
     database: Option<FileIdentity>,
     generation: RwLock<Option<Arc<Generation>>>,
-    /// Stays open, so that SQLite does not remove the log itself while no other connection is open.
+    /// An open connection, so that SQLite does not remove the log while no other connection is open.
     keeper: Mutex<Keeper>,
 }
 
@@ -72,7 +72,7 @@ struct Keeper {
     previous: Weak<Generation>,
 }
 
-/// Connections that share one write-ahead log. Each holds a reference.
+/// Connections that share a write-ahead log. Each connection holds a reference.
 pub(super) struct Generation {
     log: [Option<FileIdentity>; 2],
 }
@@ -85,7 +85,7 @@ struct Checkpoint {
 }
 
 impl Files {
-    /// Returns the files of the database at `url`; `None` if it is not a file.
+    /// Returns the files of the database at `url`; `None` for PostgreSQL.
     pub(super) fn new(url: &DatabaseUrl) -> Option<Arc<Self>> {
         let DatabaseUrl::Sqlite(path) = url else { return None };
         Some(Arc::new(Self {
@@ -97,11 +97,11 @@ impl Files {
         }))
     }
 
-    /// Returns the generation that a new connection will belong to. After the log was removed, there is none until all
-    /// connections to the removed one are closed.
+    /// Returns the generation for a new connection. After the log was removed, fails until all connections to the removed log are
+    /// closed.
     ///
     /// # Errors
-    /// When a file was replaced, or the log was removed and is not replaced yet.
+    /// If a file was replaced, or the log was removed and is not replaced yet.
     pub(super) fn admit(&self) -> Result<Arc<Generation>, PoolError> {
         if let Some(generation) = self.current()
             && self.is_in_place(&generation)?
@@ -110,7 +110,7 @@ impl Files {
         }
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         match self.current() {
-            // Another thread was faster.
+            // Another thread replaced the generation first.
             Some(generation) if self.is_in_place(&generation)? => return Ok(generation),
             Some(generation) => {
                 if let Some(conn) = &mut keeper.conn {
@@ -140,10 +140,10 @@ impl Files {
         Ok(generation)
     }
 
-    /// Returns an error if a connection of `generation` must not be used any more.
+    /// Returns an error if a connection of `generation` must not be used anymore.
     ///
     /// # Errors
-    /// When the database was replaced, or the log was removed.
+    /// If the database was replaced or the log was removed.
     pub(super) fn verify(&self, generation: &Arc<Generation>) -> Result<(), PoolError> {
         let is_current = self.current().is_some_and(|current| Arc::ptr_eq(&current, generation));
         if self.is_in_place(generation)? && is_current {
@@ -153,10 +153,10 @@ impl Files {
         }
     }
 
-    /// Makes sure that what `conn`, a connection of `generation`, has committed can be found by its name.
+    /// Ensures that the commits of `conn`, a connection of `generation`, are in the files at the database's path.
     ///
     /// # Errors
-    /// When it cannot; then the commit may be lost.
+    /// If they are not; then the last commit may be lost.
     pub(super) fn secure(&self, generation: &Arc<Generation>, conn: &mut AnyConnection) -> Result<(), PoolError> {
         match (self.verify(generation), conn) {
             (Err(PoolError::LogRemoved), AnyConnection::Sqlite(conn)) => checkpoint(conn),
@@ -190,7 +190,7 @@ impl Files {
     }
 }
 
-/// Copies all of the log to the database file, and empties it.
+/// Copies the whole log to the database file and truncates the log.
 fn checkpoint(conn: &mut SqliteConnection) -> Result<(), PoolError> {
     let Checkpoint { busy } = sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(conn)?;
     if busy == 0 { Ok(()) } else { Err(PoolError::LogRemoved) }
@@ -233,7 +233,7 @@ mod tests {
             fs::remove_file(beside(&path, suffix)).unwrap();
         }
         assert!(matches!(files.verify(&generation), Err(PoolError::LogRemoved)));
-        // A transaction that had begun before that.
+        // A transaction that began before the removal.
         conn.batch_execute("INSERT INTO numbers VALUES (2)").unwrap();
         files.secure(&generation, &mut conn).unwrap();
         let copy = directory.path().join("copy.db");

@@ -1,4 +1,4 @@
-//! Faults of a database file that make every write fail until somebody acts.
+//! Faults of a database file that make every write fail until an operator fixes them.
 
 use std::{
     error::Error,
@@ -9,7 +9,7 @@ use diesel::result::Error as DieselError;
 
 use super::error::StoreError;
 
-/// Why the database file cannot be written.
+/// The reason why the database file cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A file was removed or replaced under the running server.
@@ -18,16 +18,16 @@ pub enum Fault {
          the server"
     )]
     Replaced,
-    /// The file holds what SQLite cannot read.
+    /// SQLite cannot read the file.
     #[error("the database file is damaged; run `tokenbridge check`, and restore a backup with `tokenbridge restore`")]
     Damaged,
-    /// The system does not let the server write.
+    /// The operating system denies writes.
     #[error("the database file cannot be written; check its permissions and its file system")]
     ReadOnly,
 }
 
 impl Fault {
-    /// Returns the fault that is the cause of a failed write.
+    /// Returns the fault that caused a failed write.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         match error.downcast_ref() {
             Some(StoreError::Unwritable(fault)) => Some(*fault),
@@ -36,7 +36,7 @@ impl Fault {
         }
     }
 
-    /// diesel gives the messages of SQLite, and not its codes.
+    /// diesel exposes SQLite's messages but not its error codes.
     fn of_message(message: &str) -> Option<Self> {
         if message.contains("malformed") || message == "file is not a database" {
             Some(Self::Damaged)
@@ -48,7 +48,7 @@ impl Fault {
     }
 }
 
-/// The fault of the last write that met one, until a probe finds that it is gone.
+/// The fault of the last write that failed because of one, until a probe finds that it is gone.
 #[derive(Default)]
 pub(super) struct Health(Mutex<Option<Fault>>);
 

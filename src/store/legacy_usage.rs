@@ -116,7 +116,7 @@ fn key(caller: &LegacyCaller) -> (&str, &str, String) {
 }
 
 fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls, now: Timestamp) -> Result<(), StoreError> {
-    // A clock that was ahead may have written a time that has not come yet.
+    // A clock running ahead may have written a time in the future.
     let last_seen = if known.last_seen.is_impossible(now) {
         calls.last_seen
     } else {
@@ -217,10 +217,10 @@ pub fn last_calls(conn: &mut AnyConnection) -> Result<Vec<(String, Timestamp)>, 
     Ok(rows.into_iter().filter_map(at).collect())
 }
 
-/// Returns when the legacy API was used last.
+/// Returns the time of the most recent call of the legacy API.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError> {
     let newest: Option<i64> = legacy_callers::table
         .select(max(legacy_callers::last_seen))

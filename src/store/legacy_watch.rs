@@ -1,4 +1,4 @@
-//! The hours in which servers watched the legacy API.
+//! Stores the hours in which servers watched the legacy API.
 
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 
@@ -8,10 +8,10 @@ use crate::domain::{
     legacy_watch::{Hour, WatchedHours},
 };
 
-/// Records that a server watched in this hour.
+/// Records that a server watched during this hour.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub fn record(conn: &mut AnyConnection, hour: Hour) -> Result<(), StoreError> {
     take_turn(conn)?;
     let day = hour.day().number();
@@ -27,10 +27,10 @@ pub fn record(conn: &mut AnyConnection, hour: Hour) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns the watched hours from `since` on.
+/// Returns the watched hours since the day `since`.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, StoreError> {
     let rows: Vec<(i64, i64)> = legacy_watch::table
         .filter(legacy_watch::day.ge(since.number()))
@@ -39,10 +39,10 @@ pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, Store
     Ok(days.collect())
 }
 
-/// Removes what was before `first`.
+/// Removes the records before `first`.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub fn forget_before(conn: &mut AnyConnection, first: Day) -> Result<(), StoreError> {
     diesel::delete(legacy_watch::table.filter(legacy_watch::day.lt(first.number()))).execute(conn)?;
     Ok(())

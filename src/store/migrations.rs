@@ -28,7 +28,7 @@ pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, O
         AnyConnection::Sqlite(conn) => {
             conn.immediate_transaction(|conn| migrate::<Sqlite, _>(conn, SQLITE).map_err(Failure))
         }
-        // Whoever waits for the lock must see what the other server has done meanwhile.
+        // Read committed: after the wait for the lock, the migrations that another server ran meanwhile must be visible.
         AnyConnection::Postgres(conn) => conn.build_transaction().read_committed().run(|conn| {
             conn.batch_execute(POSTGRES_LOCK)?;
             migrate::<Pg, _>(conn, POSTGRES).map_err(Failure)
@@ -40,7 +40,7 @@ pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, O
     }
 }
 
-/// Returns the versions of all migrations of this program, which are the same on both databases.
+/// Returns the versions of all migrations of this program. They are the same for both databases.
 pub(super) fn known_versions() -> Vec<String> {
     let known = MigrationSource::<Sqlite>::migrations(&SQLITE).unwrap_or_default();
     known

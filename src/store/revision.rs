@@ -1,4 +1,4 @@
-//! The revision of a store, by which servers learn of each other's changes.
+//! The revision of a store, by which servers detect each other's changes.
 
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, select, sql_types::Text};
 
@@ -25,10 +25,10 @@ pub struct Revision {
     pub number: i64,
 }
 
-/// By how much a change advances the number of a revision: 1 to 2^24, at random.
+/// The increment of a revision number by one change: random, 1 to 2^24.
 ///
-/// A failover can lose changes that servers have heard of. If the numbers then went on by ones, the same numbers would come to mean other
-/// changes, and no server could tell.
+/// A failover can lose changes that servers have already seen. With increments of one, the same numbers would then identify other changes,
+/// and servers could not detect the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step(i64);
 
@@ -44,26 +44,26 @@ impl Step {
         Ok(Self(i64::from(u32::from_be_bytes([0, high, middle, low])) + 1))
     }
 
-    /// The step of this length.
+    /// Returns a step of this length.
     #[cfg(test)]
     pub const fn of(length: i64) -> Self {
         Self(length)
     }
 }
 
-/// A change that can make cached tokens wrong.
+/// A change that can invalidate cached tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The revision that it made.
+    /// The revision after the change.
     pub revision: Revision,
-    /// The number of the revision before it. `None` when it invalidates more than one token, and when an earlier version of this program
-    /// announced it: either way a server that hears of it clears its cache.
+    /// The number before the change. `None` if the change invalidates more than one token, or if an earlier version of this program
+    /// announced it. In both cases a server that receives it clears its cache.
     pub predecessor: Option<i64>,
-    /// The token that it invalidates, if it is one.
+    /// The token that it invalidates, if it is exactly one.
     pub token: Option<TokenId>,
 }
 
-/// What a change invalidates in the caches of all servers.
+/// The tokens that a change invalidates in the caches of all servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalidation {
     /// No token: an admin was changed.
@@ -75,7 +75,7 @@ pub enum Invalidation {
 }
 
 impl Change {
-    /// The change that advanced a store by `step` to `revision`.
+    /// Returns the change that advanced a store by `step` to `revision`.
     pub fn new(revision: Revision, step: Step, invalidation: Invalidation) -> Self {
         let predecessor = Some(revision.number - step.0);
         let (predecessor, token) = match invalidation {
@@ -98,8 +98,8 @@ impl Change {
         format!("{store_id} {number} {predecessor} {token}")
     }
 
-    /// Reads an announcement, also one of an earlier version, which names no predecessor. Returns `None` if no version of this program
-    /// has written it.
+    /// Parses an announcement, including one of an earlier version, which has no predecessor. Returns `None` if the text is not an
+    /// announcement of this program.
     #[must_use]
     pub fn parse(payload: &str) -> Option<Self> {
         let mut fields = payload.splitn(4, ' ');
@@ -117,7 +117,7 @@ impl Change {
     }
 }
 
-/// Reads a field that may be empty.
+/// Parses a field that may be empty.
 fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
     match text {
         "" => Some(None),
@@ -125,8 +125,8 @@ fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Opti
     }
 }
 
-/// Counts a change, once however much it invalidates. This must be the last step of its transaction: the row is locked until it commits,
-/// so that revisions come in the order of commits, and a transaction that holds the lock must not wait for another.
+/// Records a change, once regardless of how much it invalidates. Must be the last step of its transaction: the row stays locked until the
+/// commit, so that revisions are in commit order, and a transaction that holds the lock must not wait for another.
 ///
 /// # Errors
 /// When the store fails.
@@ -152,10 +152,10 @@ pub fn current(conn: &mut AnyConnection) -> Result<Revision, StoreError> {
     Ok(Revision { store_id, number })
 }
 
-/// Writes the current number again: a write that changes nothing.
+/// Writes the current number again, as a write that changes nothing.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn touch(conn: &mut AnyConnection) -> Result<(), StoreError> {
     diesel::update(revision::table)
         .set(revision::value.eq(revision::value))

@@ -14,10 +14,10 @@ use crate::domain::{
     session::{SessionHash, SessionTimes},
 };
 
-/// The most sessions that are removed at once.
+/// Maximum number of sessions that one call removes.
 const MAX_REMOVED: i64 = 500;
 
-/// Adds a session of that admin, which begins at `now`.
+/// Adds a session of an admin that starts at `now`.
 ///
 /// # Errors
 /// When the store fails.
@@ -38,10 +38,10 @@ pub fn insert(
     Ok(())
 }
 
-/// Removes sessions whose times are not later than `ended`, save those that `lasts` knows better.
+/// Removes sessions whose timestamps are not later than `ended`, except those for which `lasts` returns `true`.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn remove_ended(
     conn: &mut AnyConnection,
     ended: SessionTimes,
@@ -90,7 +90,7 @@ pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin
     .transpose()
 }
 
-/// Writes when a session was used.
+/// Updates the last use of a session.
 ///
 /// # Errors
 /// When the store fails.

@@ -261,10 +261,10 @@ pub fn replace_value(
     Ok(changed == 1)
 }
 
-/// Ends the grace period of an earlier value at `end`, if it would end later.
+/// Shortens the grace period of an earlier value to `end`, if it ends later.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn end_grace_at(conn: &mut AnyConnection, value: &ValueHash, end: Timestamp) -> Result<(), StoreError> {
     let this = grace_values::value_hash.eq(value.as_bytes().as_slice());
     let later = grace_values::valid_until.gt(end.micros());
@@ -284,7 +284,7 @@ pub fn working_grace_values(conn: &mut AnyConnection, id: TokenId, now: Timestam
         return Ok(0);
     };
     let of_token = grace_values::token_seq.eq(seq);
-    // Ends that are too far away are those of a clock that was ahead. Values in use have been bounded when they were looked up.
+    // A clock running ahead wrote ends that are too far in the future. Values in use were capped at their lookup.
     let is_over = grace_values::valid_until.le(now.micros());
     let is_impossible = grace_values::valid_until.gt(now.saturating_add(MAX_GRACE_PERIOD).micros());
     diesel::delete(grace_values::table.filter(of_token.and(is_over.or(is_impossible)))).execute(conn)?;
@@ -337,8 +337,7 @@ fn texts(ids: &[TokenId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// Writes when tokens were last used; a time never moves backwards, unless a clock that was ahead has written it. Tokens that are gone are
-/// passed over.
+/// Updates the last use of tokens. A time never moves backward, unless a clock running ahead wrote it. Deleted tokens are skipped.
 ///
 /// # Errors
 /// When the store fails.

@@ -32,7 +32,7 @@ pub struct Contents {
     pub legacy_callers: u64,
     /// Days on which they called.
     pub legacy_calls: u64,
-    /// Days on which servers watched the legacy API.
+    /// Number of days on which servers watched the legacy API.
     pub legacy_watch: u64,
     /// The SHA-256 of every row, in hexadecimal digits.
     pub digest: String,

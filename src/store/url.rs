@@ -1,4 +1,4 @@
-//! The URL of the store.
+//! The database URL.
 
 mod postgres;
 
@@ -6,7 +6,7 @@ use std::{path::PathBuf, str::FromStr};
 
 pub use postgres::{PostgresUrl, PostgresUrlError};
 
-/// The URL of the store: `sqlite:PATH`, or a `postgres://` URL as libpq reads it.
+/// The database URL: `sqlite:PATH`, or a `postgres://` URL with the syntax of libpq.
 ///
 /// `Debug` and `Display` show no password.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum DatabaseUrl {
     Postgres(PostgresUrl),
 }
 
-/// Why a database URL cannot be read. No message repeats any part of it.
+/// Errors of a malformed database URL. No message repeats any part of the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseUrlError {
     /// The scheme is missing or unknown.
@@ -34,10 +34,10 @@ pub enum DatabaseUrlError {
     /// Parameters, which a file has none of.
     #[error("\"sqlite:\" takes a path and no parameters after \"?\"")]
     Parameters,
-    /// Credentials and a host, which a file has none of.
+    /// Credentials or a host in a SQLite URL.
     #[error("\"sqlite:\" takes the path of a file, and no user or host; a server is \"postgres://user@host/database\"")]
     Host,
-    /// A PostgreSQL URL that cannot be read.
+    /// A malformed PostgreSQL URL.
     #[error(transparent)]
     Postgres(#[from] PostgresUrlError),
 }
@@ -65,7 +65,7 @@ impl FromStr for DatabaseUrl {
         }
         let path = text.strip_prefix("sqlite:").ok_or(DatabaseUrlError::Scheme)?;
         let path = match path.strip_prefix("//") {
-            // Messages name the path, and this one can hold a password.
+            // Messages contain the path, and this one can contain a password.
             Some(rest) if !rest.starts_with('/') && rest.contains('@') => return Err(DatabaseUrlError::Host),
             Some(rest) => rest,
             None => path,

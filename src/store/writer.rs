@@ -54,7 +54,7 @@ trait Work: Send {
     /// Whether anybody still waits for it.
     fn is_awaited(&self) -> bool;
 
-    /// The fault of the database file that made it fail.
+    /// Returns the fault of the database file that made the work fail.
     fn fault(&self) -> Option<Fault>;
 
     /// Gives the result, which is `failure` for what was to be kept and is not.
@@ -176,7 +176,7 @@ fn write_batch(pool: &Pool, mut batch: Vec<Job>) {
                 [job] => commit(&mut pooled.conn, job),
                 batch => commit_together(&mut pooled.conn, batch),
             };
-            // Nothing is acknowledged that went to a file without a name.
+            // A commit to an unlinked file must not be acknowledged.
             committed.and_then(|()| pool.secure(&mut pooled)).err()
         }
         Err(error) => Some(error),

@@ -137,7 +137,7 @@ fn read_list(text: &[u8]) -> Result<Vec<Row>, Invalid> {
         .map_err(|error| source(format!("it is not a list in JSON: {error}")))
 }
 
-/// A list as PowerShell 5 writes it: `{"value": […], "Count": 2}`.
+/// A list as PowerShell 5 serializes it: `{"value": […], "Count": 2}`.
 #[derive(Deserialize)]
 struct Wrapped {
     value: Vec<Value>,

@@ -1,4 +1,4 @@
-//! Credentials that were verified within the last minute.
+//! A cache of the credentials that were verified within the last minute.
 
 use std::{
     collections::HashMap,
@@ -11,15 +11,15 @@ use crate::{
     service::keyed_hash::{KeyedHash, RecentHashes},
 };
 
-/// How long a credential is remembered after it was last shown.
+/// How long a credential stays cached after its last use.
 const LIFETIME: Duration = Duration::from_mins(1);
-/// The most wrong credentials that are remembered.
+/// Maximum number of cached wrong credentials.
 const MAX_WRONG: usize = 20_000;
 
-/// Remembers right and wrong credentials as keyed hashes, never the passwords.
+/// Caches right and wrong credentials as keyed hashes, never as passwords.
 ///
-/// A right one stands next to the stored hash that it matched, and a wrong one contains the stored hash that it did not match: a changed
-/// password is noticed at once.
+/// A right credential is stored with the password hash that it matched. A wrong one includes the password hash that it did not match. So a
+/// password change invalidates both immediately.
 pub struct Cache(Mutex<State>);
 
 struct State {
@@ -43,14 +43,14 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// Returns `true` if the admin showed this credential within the last minute and it was right then.
+    /// Returns `true` if this credential was verified for the admin within the last minute.
     pub fn was_right(&self, name: &AdminName, credential: KeyedHash, now: Instant) -> bool {
         let state = self.state();
         let right = state.right.get(name);
         right.is_some_and(|right| right.credential == credential && right.is_recent(now))
     }
 
-    /// Returns `true` if the credential is still right, because `stored` is the hash that it matched; otherwise forgets it.
+    /// Returns `true` if the credential is still right, because it matched the hash `stored`; otherwise removes it.
     pub fn is_right(&self, name: &AdminName, credential: KeyedHash, stored: &PasswordHash, now: Instant) -> bool {
         let mut state = self.state();
         let Some(right) = state.right.get_mut(name) else {
@@ -67,10 +67,10 @@ impl Cache {
         is_right
     }
 
-    /// Remembers a right credential.
+    /// Caches a right credential.
     pub fn remember_right(&self, name: AdminName, credential: KeyedHash, matched: PasswordHash, now: Instant) {
         let mut state = self.state();
-        // Admins who were removed go, too.
+        // This also removes the entries of deleted admins.
         state.right.retain(|_, right| right.is_recent(now));
         let right = Right {
             credential,
@@ -80,12 +80,12 @@ impl Cache {
         state.right.insert(name, right);
     }
 
-    /// Returns `true` if this attempt was wrong within the last minute.
+    /// Returns `true` if this login failed within the last minute.
     pub fn was_wrong(&self, attempt: KeyedHash, now: Instant) -> bool {
         self.state().wrong.refresh(attempt, now)
     }
 
-    /// Remembers a wrong attempt; returns `false` if it is known already.
+    /// Caches a wrong login. Returns `false` if it was cached already.
     pub fn remember_wrong(&self, attempt: KeyedHash, now: Instant) -> bool {
         let mut state = self.state();
         let is_new = !state.wrong.contains(attempt, now);

@@ -1,4 +1,4 @@
-//! argon2id in memory that is kept and used again.
+//! argon2id in memory that is allocated once and reused.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,24 +13,25 @@ use crate::{
     store::StoreError,
 };
 
-/// The blocks of 1 KiB that a hash with OWASP's parameters works in: 19 MiB.
+/// Number of 1 KiB blocks for a hash with OWASP's parameters: 19 MiB.
 const BLOCKS: usize = Params::DEFAULT.block_count();
-/// The most memory that a hash from elsewhere may cost, in KiB, and the most passes: otherwise each login would be a burden.
+/// Maximum memory in KiB and maximum passes of an imported hash. They bound the cost of a login.
 const MAX_MEMORY_KIB: u32 = 262_144;
 const MAX_PASSES: u32 = 16;
-/// From this size on, glibc takes memory from the system and gives it back at once, whatever was freed before (`M_MMAP_THRESHOLD`).
+/// glibc allocates blocks from this size on with `mmap` and unmaps them when they are freed, regardless of its dynamic threshold
+/// (`M_MMAP_THRESHOLD`).
 const MIN_MAPPED_BLOCKS: usize = 33 * 1024;
 
-/// Held by the one hash at a time that costs more than OWASP's parameters do.
+/// Serializes hashes that cost more than OWASP's parameters.
 static LARGE_HASH: Mutex<()> = Mutex::new(());
 
-/// The memory that passwords are hashed in, one at a time. glibc keeps blocks of this size when they are freed, in each thread's arena, so
-/// they are allocated once.
+/// The memory for hashing one password at a time. It is allocated once, because glibc would keep freed blocks of this size in the arena of
+/// each thread.
 #[derive(Default)]
 pub struct Memory(Vec<Block>);
 
 impl Memory {
-    /// Gives `work` so many blocks: these, or for a hash that costs more, others that are freed afterwards.
+    /// Runs `work` with `count` blocks. A hash that needs more blocks than are kept gets temporary ones.
     fn with_blocks<T>(&mut self, count: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
         if count <= BLOCKS {
             self.0.resize(BLOCKS, Block::new());
@@ -42,7 +43,7 @@ impl Memory {
         work(&mut blocks)
     }
 
-    /// Returns the address of the blocks, once they are allocated.
+    /// Returns the address of the blocks once they are allocated.
     #[cfg(test)]
     pub fn address(&self) -> Option<*const Block> {
         (!self.0.is_empty()).then_some(self.0.as_ptr())
@@ -52,7 +53,7 @@ impl Memory {
 /// Hashes a password with OWASP's parameters for argon2id: 19 MiB, two passes, one lane.
 ///
 /// # Errors
-/// [`Error::Internal`] when argon2 refuses its input.
+/// [`Error::Internal`] if argon2 rejects its input.
 pub fn hash(memory: &mut Memory, password: &Password, salt: &[u8]) -> Result<PasswordHash, Error> {
     let argon2 = Argon2::default();
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
@@ -75,10 +76,10 @@ fn internal(error: impl std::fmt::Display) -> Error {
     Error::Internal(error.to_string().into())
 }
 
-/// Returns `true` if the hash is that of the password.
+/// Returns `true` if `hash` was made from `password`.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when the hash is none.
+/// [`StoreError::Corrupt`] if the hash is malformed.
 pub fn verify(memory: &mut Memory, password: &Password, hash: &PasswordHash) -> Result<bool, Error> {
     let parts = parse(hash).ok_or(StoreError::Corrupt("password hash"))?;
     let is_right = |candidate: &str| {
@@ -96,7 +97,7 @@ pub fn verify(memory: &mut Memory, password: &Password, hash: &PasswordHash) -> 
     Ok(password.candidates().any(is_right))
 }
 
-/// Returns `true` for a hash from elsewhere that passwords can be verified against: argon2id, complete, and no burden.
+/// Returns `true` if passwords can be verified against an imported hash: it is complete, uses argon2id, and stays within the cost limits.
 pub fn can_be_verified(hash: &PasswordHash) -> bool {
     parse(hash).is_some_and(|parts| {
         let params = parts.argon2.params();

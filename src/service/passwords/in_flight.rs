@@ -1,4 +1,4 @@
-//! Equal logins at the same time are one verification.
+//! Coalesces equal concurrent logins into one verification.
 
 use std::{
     collections::HashMap,
@@ -12,18 +12,18 @@ use crate::{
     store::StoreError,
 };
 
-/// The most logins that wait for one verification.
+/// Maximum number of logins that wait for one verification.
 const MAX_FOLLOWERS: usize = 2000;
 
-/// The verifications that are under way.
+/// The verifications in progress.
 #[derive(Default)]
 pub struct InFlight(Mutex<HashMap<KeyedHash, Arc<OnceCell<bool>>>>);
 
 impl InFlight {
-    /// Returns the outcome of `work`, or that of another call with the same key that is under way. If that one fails, this one works itself.
+    /// Returns the result of `work`, or of a concurrent call with the same key. If that call fails, this one runs its own `work`.
     ///
     /// # Errors
-    /// Those of `work`; [`Error::Unavailable`] when too many wait already.
+    /// Those of `work`; [`Error::Unavailable`] if too many calls are waiting already.
     pub async fn share<W>(&self, key: KeyedHash, work: impl FnOnce() -> W) -> Result<bool, Error>
     where
         W: Future<Output = Result<bool, Error>>,
@@ -44,7 +44,7 @@ impl InFlight {
     }
 }
 
-/// A call's share in a verification; the last call removes it.
+/// A call's reference to a verification. Dropping the last reference removes the verification.
 struct Shared<'i> {
     cell: Arc<OnceCell<bool>>,
     key: KeyedHash,
@@ -54,7 +54,7 @@ struct Shared<'i> {
 impl Drop for Shared<'_> {
     fn drop(&mut self) {
         let mut map = self.in_flight.map();
-        // The map's and this one: clones are made under the lock alone.
+        // Two references: the map's and this one. Clones are only made under the lock, so the count cannot change here.
         if Arc::strong_count(&self.cell) <= 2 {
             map.remove(&self.key);
         }

@@ -1,4 +1,4 @@
-//! Permits to hash a password: one a core, each with the memory that argon2 works in.
+//! Permits to hash a password, one per core, each with its own argon2 memory.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,31 +12,31 @@ use tokio::sync::oneshot;
 use super::hashing::Memory;
 use crate::{service::Error, store::StoreError};
 
-/// How long a login waits for a permit.
+/// Maximum time that a login waits for a permit.
 const MAX_WAIT: Duration = Duration::from_secs(10);
-/// The most logins that wait, and the most of one priority from one network.
+/// Maximum number of waiting logins, in total, and per network and priority.
 const MAX_WAITING: usize = 1000;
 const MAX_WAITING_PER_NETWORK: usize = 16;
-/// One permit in so many goes to the lowest priority first, so that it gets some.
+/// One permit in this many goes to the lowest priority first, so that it is not starved.
 const LOWEST_FIRST_EVERY: usize = 4;
-/// The wait that a client is asked for whose network has too many logins waiting.
+/// `Retry-After` for a network with too many waiting logins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The address of a client, or its /64 in IPv6; none where it is not known.
+/// The client's IPv4 address or IPv6 /64; `None` if it is unknown.
 type Network = Option<IpAddr>;
 
-/// Who gets a permit first.
+/// The order in which waiting logins get permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// A name that has signed in from this network lately.
+    /// A name that signed in from this network recently.
     Known,
-    /// A network without failures; only one of its logins at a time.
+    /// A network without failures, for one of its logins at a time.
     Clean,
-    /// The rest.
+    /// All other logins.
     Suspect,
 }
 
-/// The permits, and who waits for one: the networks of a priority take turns.
+/// The permits and the logins that wait for one. The networks of a priority take turns.
 pub struct Permits {
     max: usize,
     state: Mutex<State>,
@@ -45,14 +45,14 @@ pub struct Permits {
 #[derive(Default)]
 struct State {
     idle: Vec<Memory>,
-    /// The memories that there are, idle or in use: allocated when they are first needed.
+    /// The number of allocated memories, idle or in use. Each is allocated on first use.
     made: usize,
     waiting: [Queues; 3],
     granted: usize,
     last_id: u64,
 }
 
-/// The logins of one priority that wait, by network.
+/// The waiting logins of one priority, by network.
 #[derive(Default)]
 struct Queues {
     by_network: HashMap<Network, VecDeque<Waiter>>,
@@ -65,7 +65,7 @@ struct Waiter {
     sender: oneshot::Sender<Permit>,
 }
 
-/// The right to hash one password now.
+/// The right to hash one password.
 pub struct Permit {
     memory: Option<Memory>,
     permits: Arc<Permits>,
@@ -83,7 +83,7 @@ impl Permits {
     /// Waits for a permit.
     ///
     /// # Errors
-    /// [`Error::TooManyLogins`] when too many logins from this network wait; [`Error::Unavailable`] after ten seconds.
+    /// [`Error::TooManyLogins`] if too many logins from this network are waiting; [`Error::Unavailable`] after ten seconds.
     pub async fn acquire(self: &Arc<Self>, network: Network, priority: Priority) -> Result<Permit, Error> {
         let (sender, receiver) = oneshot::channel();
         let _place = {
@@ -101,7 +101,7 @@ impl Permits {
         };
         match tokio::time::timeout(MAX_WAIT, receiver).await {
             Ok(Ok(permit)) => Ok(permit),
-            // Another network's login was let in instead.
+            // A login from another network replaced this one in the queue.
             Ok(Err(_)) => Err(too_many()),
             Err(_) => Err(Error::Unavailable(StoreError::Busy)),
         }
@@ -154,7 +154,7 @@ fn too_many() -> Error {
 }
 
 impl State {
-    /// Takes memory that is idle, the one used last first, or new memory. While a login waits there is none.
+    /// Takes idle memory, the most recently used first, or creates one. Returns `None` if all permits are in use.
     fn take_memory(&mut self, max: usize) -> Option<Memory> {
         if let Some(memory) = self.idle.pop() {
             return Some(memory);
@@ -165,7 +165,7 @@ impl State {
         })
     }
 
-    /// Lets a login wait; returns its number, and the priority that it got.
+    /// Adds a login to the queue. Returns its number and its effective priority.
     fn enqueue(
         &mut self,
         network: Network,
@@ -190,7 +190,7 @@ impl State {
         Ok((id, priority))
     }
 
-    /// Sends away a login of lower priority, or of a network that has more of them waiting.
+    /// Evicts a waiting login of lower priority, or of a network that has more logins waiting.
     fn make_room(&mut self, priority: Priority, from_here: usize) -> Result<(), Error> {
         let lowest = [Priority::Suspect, Priority::Clean, Priority::Known].into_iter();
         let lowest = lowest
@@ -203,7 +203,7 @@ impl State {
         if removed { Ok(()) } else { Err(too_many()) }
     }
 
-    /// Takes out the login whose turn it is.
+    /// Removes and returns the next login.
     fn next(&mut self) -> Option<Waiter> {
         self.granted = self.granted.wrapping_add(1);
         let [known, clean, suspect] = &mut self.waiting;
@@ -252,7 +252,7 @@ impl Queues {
         Some(waiter)
     }
 
-    /// Removes the last login of the longest queue, if that is longer than `share`.
+    /// Evicts the last login of the longest queue if that queue is longer than `share`.
     fn shorten(&mut self, share: usize) -> bool {
         let longest = self.by_network.iter().max_by_key(|(_, queue)| queue.len());
         let Some((network, _)) = longest.filter(|(_, queue)| queue.len() > share) else {
@@ -279,7 +279,7 @@ impl Queues {
     }
 }
 
-/// A login's place in a queue, which ends with the wait.
+/// A login's place in a queue. Dropping it removes the login from the queue.
 struct Place<'p> {
     permits: &'p Permits,
     network: Network,

@@ -28,9 +28,9 @@ use crate::{
 use flaws::Flaw;
 use world::{Kind, Poll, Read, Replica, World};
 
-/// How long after its acknowledgment a revocation may remain unnoticed by other servers.
+/// Maximum time after its acknowledgment until a revocation takes effect on other servers.
 const PROMISE: Duration = Duration::from_secs(1);
-/// The step in time for which CI has time.
+/// The time step that is coarse enough for CI.
 const CI_TICK: Duration = Duration::from_millis(400);
 /// A time of the wall clock; no value of the model is in a grace period.
 const NOW: i64 = 1_800_000_000_000_000;
@@ -41,10 +41,10 @@ const X0: usize = 0;
 const X1: usize = 1;
 const Y: usize = 2;
 
-/// What the caches hold for each credential.
+/// The cache entry for each credential.
 type Cached = Arc<[(Credential, VerifiedToken); 3]>;
 
-/// How much is explored.
+/// The bounds of the exploration.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     replicas: usize,
@@ -56,7 +56,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// These bounds, or those that `MODEL_BOUNDS` sets.
+    /// Returns these bounds, with overrides from `MODEL_BOUNDS`.
     fn or_from_environment(mut self) -> Self {
         let text = std::env::var("MODEL_BOUNDS").unwrap_or_default();
         for (name, number) in text.split_whitespace().filter_map(|pair| pair.split_once('=')) {
@@ -81,33 +81,33 @@ struct Protocol {
     cached: Cached,
 }
 
-/// What can happen next.
+/// An event in the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Action {
     /// Time passes.
     Pass,
     /// A change is committed: by replica 0, which has yet to acknowledge it, or by another process.
     Commit { kind: Kind, here: bool, step: i64 },
-    /// Replica 0 applies the change that it has committed, and answers its client.
+    /// Replica 0 applies the change that it committed, and responds to its client.
     Acknowledge,
-    /// Another primary takes over that has only the first changes.
+    /// Another primary takes over that has only the earliest changes.
     FailOver { kept: usize },
-    /// A replica does something.
+    /// A replica acts.
     Replica(usize, Do),
 }
 
-/// What a replica can do.
+/// An action of a replica.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Do {
     SendPoll,
-    /// The store answers the poll; the answer is still under way.
+    /// The store answers the poll; the answer is still in transit.
     AnswerPoll,
     ReceivePoll,
     /// The connection that polls breaks, and is opened again.
     Reconnect,
     /// A client presents a credential that is not cached.
     BeginRead(usize),
-    /// The store answers the read; the answer is still under way.
+    /// The store answers the read; the answer is still in transit.
     AnswerRead,
     EndRead,
     /// An announcement arrives.
@@ -127,7 +127,7 @@ impl Protocol {
         Self {
             bounds,
             flaw,
-            // Flaws may look back.
+            // Some flaws need the history.
             start: Instant::now() + Duration::from_mins(1),
             cached: Arc::new(cached),
         }
@@ -137,13 +137,13 @@ impl Protocol {
         self.flaw == Some(flaw)
     }
 
-    /// By how much a change may advance the revision. After a failover the new numbers lie below, between and above those that were lost,
-    /// and are never the same: that is what random steps are for.
+    /// Returns the possible increments of the revision. After a failover the new numbers lie below, between, and above the lost ones, but
+    /// never equal them: that is the purpose of random steps.
     fn steps(&self, world: &World) -> &'static [i64] {
         match world.failovers_left == self.bounds.failovers {
             _ if self.is(Flaw::CountsByOne) => &[1],
             true => &[1000],
-            // A number between those that were lost takes two of them.
+            // A number between lost ones requires at least two lost changes.
             false if self.bounds.changes < 3 => &[10, 10_000],
             false => &[10, 1550, 10_000],
         }
@@ -237,7 +237,7 @@ impl Protocol {
         }
     }
 
-    /// Returns whether a replica serves a credential from its cache.
+    /// Returns `true` if a replica serves a credential from its cache.
     fn serves(&self, world: &World, replica: usize, credential: usize) -> bool {
         let at = if self.is(Flaw::TrustsTooLong) {
             world.at.checked_sub(2 * world.tick).unwrap()
@@ -272,7 +272,7 @@ impl Protocol {
             can(Do::Reconnect);
             (0..world.announced.len()).for_each(|change| can(Do::Hear(change)));
         }
-        // Otherwise a restart is no more than a reconnection.
+        // Without a pending read or acknowledgment, a restart equals a reconnection.
         if replica.read.is_some() || (index == 0 && world.unacknowledged.is_some()) {
             can(Do::Restart);
         }
@@ -319,7 +319,7 @@ impl Model for Protocol {
 
     fn next_state(&self, last: &World, action: Action) -> Option<World> {
         let mut world = last.clone();
-        // Nothing happens at the same instant.
+        // Events never happen at the same instant.
         world.at += Duration::from_nanos(1);
         match action {
             Action::Pass => world.pass(),
@@ -367,7 +367,7 @@ fn revision(number: i64) -> Revision {
     }
 }
 
-/// Explores the protocol within these bounds, and returns an example that breaks the promise.
+/// Explores the protocol within these bounds. Returns a trace that breaks the promise, if there is one.
 fn counterexample(bounds: Bounds, flaw: Option<Flaw>) -> Option<Vec<Action>> {
     let began = Instant::now();
     let checker = Protocol::new(bounds, flaw).checker().threads(2).spawn_bfs().join();

@@ -1,4 +1,4 @@
-//! Refused logins, counted until they are written as audit events, of which there are only so many an hour.
+//! Refused logins, counted in memory until they are written as a bounded number of audit events per hour.
 
 use std::{
     collections::HashMap,
@@ -19,28 +19,28 @@ use crate::{
     service::Refusal,
 };
 
-/// The most events an hour, and the most of those about strangers; the rest of an hour is counted in one.
+/// Maximum number of events per hour, in total and for unknown subjects. One more event counts the rest.
 const MAX_EVENTS: usize = 500;
 const MAX_EVENTS_ABOUT_STRANGERS: usize = 300;
 const BUDGET_PERIOD: Duration = Duration::from_hours(1);
-/// Alike refusals are written at once, and from then on so often.
+/// Minimum interval between two events for the same group. The first event of a group is written at the next flush.
 const INTERVAL: Duration = Duration::from_mins(10);
 
-/// The refused logins that are not written yet, and what of the hour's budget is spent. Its memory is bounded by the budget.
+/// The unwritten refused logins and the spent part of the hourly budget, which also bounds the memory.
 #[derive(Default)]
 pub struct Refusals {
     counts: HashMap<Alike, Count>,
-    /// How many of the counts are about strangers.
+    /// Number of counts for unknown subjects.
     strangers: usize,
     period_began: Option<Instant>,
     spent: usize,
     spent_on_strangers: usize,
 }
 
-/// Whose credentials were refused, as far as they are known: what a stranger typed as a name is kept nowhere, for it may be a password.
+/// The owner of refused credentials. A name that belongs to no admin is not stored: it may be a password typed into the wrong field.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// Nobody that is known.
+    /// The credentials match no admin or token.
     Unknown,
     /// An admin.
     Admin(AdminName),
@@ -48,7 +48,7 @@ pub enum Subject {
     Token(TokenId),
 }
 
-/// What refused logins that are counted together have in common.
+/// The key by which refused logins are grouped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Alike {
     Origin {
@@ -57,7 +57,7 @@ enum Alike {
         reason: Refusal,
         subject: Subject,
     },
-    /// Nothing but that the budget is spent.
+    /// All logins beyond the budget.
     BeyondBudget,
 }
 
@@ -67,19 +67,19 @@ struct Count {
     written_at: Option<Instant>,
 }
 
-/// Refused logins that are alike.
+/// A group of refused logins.
 #[derive(Clone, Debug)]
 pub struct RefusedLogins {
     alike: Alike,
     count: u64,
 }
 
-/// What a flush writes.
+/// Selects the records that a flush writes.
 #[derive(Clone, Copy)]
 pub enum Due {
-    /// What is due at that time.
+    /// Those due at this instant.
     At(Instant),
-    /// Everything.
+    /// All records.
     All,
 }
 
@@ -141,7 +141,7 @@ impl Refusals {
         self.counts.entry(alike).or_default().unwritten += 1;
     }
 
-    /// Takes what is due, as far as the budget reaches; the rest is counted together.
+    /// Takes the groups that are due and within the budget. The rest is added to `Alike::BeyondBudget`.
     pub fn take(&mut self, due: Due) -> Vec<RefusedLogins> {
         let mut taken = Vec::new();
         let mut beyond = self.counts.remove(&Alike::BeyondBudget).unwrap_or_default();
@@ -177,7 +177,7 @@ impl Refusals {
         taken
     }
 
-    /// Counts again what could not be written, and gives back its part of the budget.
+    /// Restores groups that could not be written, and returns their share of the budget.
     pub fn put_back(&mut self, refusals: Vec<RefusedLogins>) {
         for RefusedLogins { alike, count } in refusals {
             if !matches!(alike, Alike::BeyondBudget) {
@@ -192,7 +192,7 @@ impl Refusals {
 }
 
 impl RefusedLogins {
-    /// Returns the audit event that tells of them.
+    /// Returns the audit event for this group.
     pub fn event(&self, at: Timestamp) -> AuditEvent {
         let server = Actor {
             id: "server".to_owned(),

@@ -115,7 +115,7 @@ pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Re
 
 pub(super) type Filtered<'f> = tokens::BoxedQuery<'f, <AnyConnection as Connection>::Backend>;
 
-/// Returns a text in the form of names, and in that which earlier versions may have stored.
+/// Returns a text in the normal form of names and in the one that earlier versions may have stored.
 fn forms(part: &str) -> [String; 2] {
     [to_nfc(part).into_owned(), to_nfd(part).into_owned()]
 }

@@ -1,14 +1,14 @@
-//! URLs of PostgreSQL, read by the grammar of libpq.
+//! Parses PostgreSQL URLs by libpq's grammar.
 //!
-//! libpq's parser repeats the text that it cannot read, and that can be a part of a password. So the URL is taken apart
-//! here, and libpq gets each parameter by its keyword, where nothing can be mistaken for something else. The `url` crate
-//! cannot do this: it refuses several hosts with ports.
+//! libpq's parser repeats the text that it cannot parse, which can be part of a password. So this module parses the URL and
+//! passes each parameter to libpq by keyword, which is unambiguous. The `url` crate does not fit: it rejects several hosts with
+//! ports.
 
 use std::{fmt, str::FromStr};
 
 use percent_encoding::percent_decode_str;
 
-/// The keywords of libpq 18 (PostgreSQL manual, section 32.1.2). libpq would repeat an unknown one in its message.
+/// The keywords of libpq 18 (PostgreSQL manual, section 32.1.2). libpq would repeat an unknown keyword in its error message.
 const KEYWORDS: &[&str] = &[
     "application_name",
     "channel_binding",
@@ -64,34 +64,34 @@ const KEYWORDS: &[&str] = &[
 
 /// The parameters of a connection to PostgreSQL.
 ///
-/// `Debug` and `Display` show hosts, ports and the database, and no credentials.
+/// `Debug` and `Display` show the hosts, the ports, and the database, but no credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(Vec<(String, String)>);
 
-/// Why a PostgreSQL URL cannot be read. No message repeats any part of it.
+/// Errors of a malformed PostgreSQL URL. No message repeats any part of the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostgresUrlError {
-    /// An `@` behind the one that ends the credentials: the password may hold it.
+    /// An `@` after the one that ends the credentials; the password may contain it.
     #[error(
         "has an \"@\" that does not end the user name and the password; percent-encode their \"@\" as %40 and \"/\" as %2F"
     )]
     At,
-    /// A blank or a control character.
+    /// A space or a control character.
     #[error("has a blank or a control character; percent-encode it: a blank is %20")]
     Blank,
-    /// A `%` that does not begin an encoded character.
+    /// A `%` that does not begin a percent-encoded character.
     #[error("has a \"%\" that is not followed by the two digits of a UTF-8 byte; percent-encode \"%\" as %25")]
     Percent,
-    /// A host that cannot be read.
+    /// A malformed host.
     #[error("has a host that cannot be read; write an IPv6 address as [::1], and percent-encode other brackets")]
     Host,
-    /// A port that is no port.
+    /// An invalid port.
     #[error(
         "has a port that is not a number from 1 to 65535; percent-encode \":\" in the user name, and \"/\" in both it and \
          the password"
     )]
     Port,
-    /// A parameter that libpq does not know, by its place.
+    /// An unknown parameter, identified by its position.
     #[error("has an unknown parameter, number {0} after the \"?\"; percent-encode \"&\" and \"=\" in values")]
     Parameter(usize),
 }
@@ -99,7 +99,7 @@ pub enum PostgresUrlError {
 impl FromStr for PostgresUrl {
     type Err = PostgresUrlError;
 
-    /// Reads what follows `postgres://`.
+    /// Parses the part after `postgres://`.
     fn from_str(text: &str) -> Result<Self, PostgresUrlError> {
         if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
             return Err(PostgresUrlError::Blank);
@@ -146,7 +146,7 @@ impl PostgresUrl {
         }
     }
 
-    /// The value of a parameter; as in libpq, the last one counts.
+    /// Returns the value of a parameter. As in libpq, the last occurrence wins.
     fn get(&self, keyword: &str) -> Option<&str> {
         let (_, value) = self.0.iter().rev().find(|(known, _)| known == keyword)?;
         Some(value)
@@ -184,14 +184,14 @@ fn parse_host(text: &str) -> Result<(&str, &str), PostgresUrlError> {
     }
 }
 
-/// Reads `keyword=value`; `None` if libpq knows no such keyword.
+/// Parses `keyword=value`. Returns `None` if libpq does not know the keyword.
 fn parse_parameter(text: &str) -> Result<Option<(&'static str, String)>, PostgresUrlError> {
     let Some((keyword, value)) = text.split_once('=').filter(|(_, value)| !value.contains('=')) else {
         return Ok(None);
     };
     let (keyword, value) = (decode(keyword)?, decode(value)?);
     if (keyword.as_str(), value.as_str()) == ("ssl", "true") {
-        // libpq takes JDBC's spelling, too.
+        // libpq also accepts JDBC's spelling.
         return Ok(Some(("sslmode", "require".to_owned())));
     }
     let known = KEYWORDS.iter().copied().find(|known| *known == keyword);

@@ -1,4 +1,4 @@
-//! The order of those who wait, by counting, not by time.
+//! Tests the order of waiting logins by counting permits, without real time.
 
 use std::{
     collections::HashSet,
@@ -21,20 +21,20 @@ fn poll(waiting: &mut Waiting) -> Poll<Result<Permit, Error>> {
 
 fn login(permits: &Arc<Permits>, network: Network, priority: Priority) -> Waiting {
     let permits = Arc::clone(permits);
-    // Otherwise tokio answers no more than 128 polls of a task at a time.
+    // Without this, tokio's cooperative budget allows only 128 polls per task.
     Box::pin(tokio::task::unconstrained(async move {
         permits.acquire(network, priority).await
     }))
 }
 
-/// A login that waits from now on.
+/// Returns a login that is already waiting.
 fn wait(permits: &Arc<Permits>, network: Network, priority: Priority) -> Waiting {
     let mut waiting = login(permits, network, priority);
     assert!(poll(&mut waiting).is_pending());
     waiting
 }
 
-/// Refuses a login that would have to wait.
+/// Asserts that a login is refused because the queue is full.
 fn expect_too_many(permits: &Arc<Permits>, network: Network, priority: Priority) {
     let mut waiting = login(permits, network, priority);
     assert!(matches!(
@@ -43,7 +43,7 @@ fn expect_too_many(permits: &Arc<Permits>, network: Network, priority: Priority)
     ));
 }
 
-/// Ends the work of whoever holds a permit, again and again; returns those who waited in the order in which they got theirs.
+/// Releases permits one at a time, starting with `held`. Returns the waiting logins in the order in which they got theirs.
 fn order<T>(held: Permit, mut waiting: Vec<(T, Waiting)>) -> Vec<T> {
     let mut order = Vec::new();
     drop(held);

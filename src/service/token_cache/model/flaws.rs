@@ -1,4 +1,4 @@
-//! Broken variants of the protocol. Each differs from the real one in what the cache is told, never in the cache itself.
+//! Broken variants of the protocol. Each changes the inputs of the cache, never the cache itself.
 
 use super::{
     Bounds, CI_TICK, Change, Instant,
@@ -8,21 +8,21 @@ use super::{
 /// A broken variant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Flaw {
-    /// What was read before an invalidation is cached after it.
+    /// Caches a token after an invalidation that happened during its read.
     IgnoresGeneration,
-    /// An answer vouches for two ticks longer than 0.8 s.
+    /// Lets an answer vouch two ticks longer than 0.8 s.
     TrustsTooLong,
-    /// An answer vouches from when it arrived, not from when its poll was sent.
+    /// Lets an answer vouch from its arrival, not from when its poll was sent.
     VouchesFromArrival,
-    /// A missed change does not clear the cache.
+    /// Does not clear the cache after a missed change.
     IgnoresGaps,
     /// The server that makes a change waits for the feed like the others.
     ForgetsLocalChanges,
-    /// A poll that is answered with a smaller number than is known changes nothing.
+    /// Ignores a poll whose answer has a smaller number than the known one.
     AcceptsSmallerNumbers,
-    /// So does one that was sent before the last change was heard of: the rule before superseded numbers were kept.
+    /// Also ignores a poll that was sent before the last change was announced: the rule before superseded numbers were kept.
     AcceptsOvertakenNumbers,
-    /// Each change advances the revision by one: the rule before steps were random.
+    /// Advances the revision by one for each change: the rule before steps were random.
     CountsByOne,
 }
 
@@ -38,7 +38,7 @@ impl Flaw {
         Self::CountsByOne,
     ];
 
-    /// The narrowest bounds within which it shows.
+    /// Returns the narrowest bounds within which the flaw shows.
     pub fn bounds(self) -> Bounds {
         let (kinds, changes, failovers): (&[Kind], _, _) = match self {
             Self::IgnoresGeneration | Self::TrustsTooLong | Self::VouchesFromArrival | Self::ForgetsLocalChanges => {
@@ -58,7 +58,7 @@ impl Flaw {
     }
 }
 
-/// When a poll counts as sent, and what counts as its answer, when it is received at `at`.
+/// Returns the send time and the answer that the cache sees for a poll that is received at `at`.
 pub fn poll(flaw: Option<Flaw>, replica: &Replica, poll: &Poll, at: Instant) -> (Instant, i64) {
     let answer = poll.answer.expect("an answer");
     let known = replica.known().unwrap_or(answer);
@@ -72,7 +72,7 @@ pub fn poll(flaw: Option<Flaw>, replica: &Replica, poll: &Poll, at: Instant) -> 
     }
 }
 
-/// What counts as an announcement that arrives.
+/// Returns the announcement that the cache sees.
 pub fn announcement(flaw: Option<Flaw>, replica: &Replica, change: &Change) -> Change {
     let mut change = change.clone();
     if let (Some(Flaw::IgnoresGaps), Some(known)) = (flaw, replica.known()) {

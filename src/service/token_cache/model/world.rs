@@ -31,11 +31,11 @@ impl Kind {
     ];
 }
 
-/// A store, or what a standby has of it.
+/// A store, or a standby's copy of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Store {
     pub number: i64,
-    /// Whether each credential authenticates.
+    /// For each credential, `true` if it authenticates.
     pub valid: [bool; 3],
 }
 
@@ -68,7 +68,7 @@ impl Store {
     }
 }
 
-/// A revocation that was acknowledged and that the store has not lost.
+/// An acknowledged revocation that the store has not lost.
 #[derive(Clone, Copy)]
 pub struct Revocation {
     pub acknowledged_at: Instant,
@@ -76,7 +76,7 @@ pub struct Revocation {
     pub here: bool,
 }
 
-/// A poll that was sent, and the answer that is under way.
+/// A poll that was sent, and the answer in transit.
 #[derive(Clone)]
 pub struct Poll {
     pub asked_at: Instant,
@@ -114,20 +114,20 @@ impl Replica {
         self.cache.read().revision.is_some()
     }
 
-    /// When the last change was heard of.
+    /// Returns when the last change was announced.
     pub fn changed_at(&self) -> Option<Instant> {
         let state = self.cache.read();
         let superseded_at = state.superseded.back().map(|(_, at)| *at);
         superseded_at.max(state.cleared_at)
     }
 
-    /// The number of the revision that the cache accounts for.
+    /// Returns the number of the revision that the cache accounts for.
     pub fn known(&self) -> Option<i64> {
         self.cache.read().revision.as_ref().map(|known| known.number)
     }
 }
 
-/// Everything.
+/// The state of the whole model.
 #[derive(Clone)]
 pub struct World {
     pub at: Instant,
@@ -137,11 +137,11 @@ pub struct World {
     pub store: Store,
     /// The store before each of its changes.
     pub history: Vec<Store>,
-    /// All changes that were ever announced, also those that were lost.
+    /// All changes that were ever announced, including lost ones.
     pub announced: Vec<Arc<Change>>,
     pub changes_left: usize,
     pub failovers_left: usize,
-    /// The change that replica 0 has committed but not acknowledged, and the credentials that it revoked.
+    /// The change that replica 0 committed but has not acknowledged, and the credentials that it revoked.
     pub unacknowledged: Option<(Arc<Change>, [bool; 3])>,
     pub revocations: [Option<Revocation>; 3],
     pub replicas: Vec<Replica>,
@@ -171,7 +171,7 @@ impl World {
     pub fn allows(&self, kind: Kind) -> bool {
         let [x0, x1, y] = self.store.valid;
         match kind {
-            // A token that was removed never comes back.
+            // A deleted token never comes back.
             Kind::CreateY => !y && !self.history.iter().any(|store| store.valid[Y]),
             Kind::RotateX => x0,
             Kind::RevokeX => x0 || x1,
@@ -183,7 +183,7 @@ impl World {
     pub fn pass(&mut self) {
         self.at += self.tick;
         for replica in &self.replicas {
-            // Entries do not expire by age here, so that nothing rests on that.
+            // Entries do not expire by age here, so that the proof does not depend on it.
             let mut state = replica.cache.write();
             let entries = state.latest.by_credential.values_mut();
             entries.for_each(|entry| entry.read_at = self.at);
@@ -214,14 +214,14 @@ impl World {
         }
     }
 
-    /// Returns the ticks since `then`, up to the first at which `limit` has passed: later ones make no difference.
+    /// Returns the ticks since `then`, capped at the first at which `limit` has passed: later ones make no difference.
     fn age(&self, then: Option<Instant>, limit: Duration) -> u128 {
         let tick = self.tick.as_nanos();
         let limit = limit.as_nanos().div_ceil(tick);
         then.map_or(limit, |then| limit.min(self.at.duration_since(then).as_nanos() / tick))
     }
 
-    /// Hashes what the future of a cache depends on: no absolute times, and no order of what nobody compares any more.
+    /// Hashes only what determines the future of a cache: no absolute times, and no order among times that are no longer compared.
     fn hash_cache(&self, state: &State, poll: Option<&Poll>, hasher: &mut impl Hasher) {
         state.revision.as_ref().map(|known| known.number).hash(hasher);
         self.age(state.sure_at, SURE_FOR).hash(hasher);
