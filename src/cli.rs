@@ -39,7 +39,7 @@ use crate::{
     store::{backup::BackupError, transfer::TransferError},
 };
 
-/// The longest wait for the reader of standard error when the program fails.
+/// Maximum wait for the reader of standard error when the program fails.
 const PRINT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A token server: the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one store
@@ -116,7 +116,7 @@ enum CliError {
     /// Nothing was moved.
     #[error(transparent)]
     Transfer(#[from] TransferError),
-    /// The store was not copied.
+    /// A backup or restore failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
     /// It did not succeed, for a reason that is no defect.
@@ -154,7 +154,7 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             let message = with_sources(&error);
-            // Only our own line feeds pass.
+            // Only the program's own line feeds stay unescaped.
             let lines: Vec<_> = message.split('\n').map(printable).collect();
             print_error(format!("tokenbridge: {}", lines.join("\n")));
             ExitCode::FAILURE
@@ -162,12 +162,12 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints an error to standard error, and gives up when nobody reads that: the program must end all the same.
+/// Prints an error to standard error, with a time limit: the program must exit even if standard error is not read.
 fn print_error(message: String) {
     let (print, is_printed) = mpsc::channel();
     let printer = thread::Builder::new().spawn(move || {
         eprintln!("{message}");
-        // The receiver may have given up.
+        // The receiver was dropped: the wait timed out.
         let _ = print.send(());
     });
     if printer.is_ok() {
@@ -185,7 +185,7 @@ fn with_variables(command: clap::Command) -> clap::Command {
         (None, _) | (_, ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version) => arg,
         (Some(long), _) => {
             let variable = variable_of(long);
-            // Compose files and unit files write `NAME=` for a setting that is left alone.
+            // Compose files and unit files write `NAME=` for an unset setting.
             if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
                 arg
             } else {
@@ -196,12 +196,12 @@ fn with_variables(command: clap::Command) -> clap::Command {
     command.mut_subcommands(with_variables)
 }
 
-/// Returns the variable of the flag `--long`.
+/// Returns the environment variable of the flag `--long`.
 fn variable_of(long: &str) -> String {
     format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"))
 }
 
-/// Adds to each flag in a usage error its variable, which may be where the value came from: `--workers <N> (TOKENBRIDGE_WORKERS)`.
+/// Adds the environment variable of each flag to a usage error, because the value may come from it: `--workers <N> (TOKENBRIDGE_WORKERS)`.
 fn name_variables(mut error: clap::Error) -> clap::Error {
     if error.kind() == ErrorKind::UnknownArgument {
         return error;
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use crate::domain::{brownout::Brownout, token::TokenId};
 
-    /// Calls `check` for each flag of each command, with the words of the command and the name of the flag.
+    /// Calls `check` for each flag of each command, with the command's words and the flag.
     fn for_each_flag(check: &mut dyn FnMut(&[String], &clap::Arg)) {
         fn visit(command: &clap::Command, words: &[String], check: &mut dyn FnMut(&[String], &clap::Arg)) {
             command.get_arguments().for_each(|arg| check(words, arg));
@@ -353,7 +353,7 @@ mod tests {
             assert_eq!(parse(format!(" {item} ,\t{item}\n")), parse(format!("{item},{item}")));
             lists += 1;
         });
-        // Two of `serve`, without a command, with it, and in `healthcheck`.
+        // Two flags of `serve`, which also exist without a command and in `healthcheck`, and three other flags.
         assert_eq!(lists, 2 * 3 + 3);
     }
 }

@@ -62,7 +62,7 @@ pub struct State {
 pub struct Config {
     /// The context path of every route: empty, or `/` and a path with no slash at its end.
     pub base_path: String,
-    /// Serves HTTPS itself, without a proxy in front of it.
+    /// Serves HTTPS directly, without a TLS proxy.
     pub serves_https: bool,
     /// Whose word on the client's address is taken.
     pub proxies: Proxies,
@@ -88,7 +88,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most bytes of a request's line and headers.
     pub header_bytes: usize,
-    /// Timeout for a request's headers, then for its body, and for a response of which the client takes nothing.
+    /// Timeout for a request's headers, then for its body, and for a response that the client does not read.
     pub request_timeout: Duration,
 }
 

@@ -42,7 +42,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 const TRIM_INTERVAL: Duration = Duration::from_secs(5);
 /// How long requests in flight get to end when the server stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
-/// Maximum number of connections to the metrics' own listener.
+/// Maximum number of connections to the separate metrics listener.
 const MAX_METRICS_CONNECTIONS: usize = 64;
 
 /// Why the server could not be started, or did not end well.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{CliError, store_file::StoreFile};
 use crate::store::backup;
 
-/// What `backup` takes.
+/// Arguments of `backup`.
 #[derive(Args)]
 pub struct Backup {
     /// The file to write, which must not exist

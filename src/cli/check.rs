@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{startup::StartError, store::check};
 
-/// Looks for damage in the store, and fails if there is any.
+/// Checks the store for damage, and fails if there is any.
 pub fn run(store: &StoreFile) -> Result<(), CliError> {
     let url = store.url();
     let findings = check::check(url).map_err(StartError::from)?;

@@ -35,7 +35,7 @@ enum Format {
     Csv,
 }
 
-/// Prints who still uses the legacy API. Up to two seconds of calls, which a running server has not written yet, are missing.
+/// Prints the callers of the legacy API. Calls of up to the last two seconds, which a running server has not written yet, are missing.
 pub async fn run(usage: Usage) -> Result<(), CliError> {
     let most = if usage.output == Format::Csv {
         usize::MAX

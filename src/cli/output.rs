@@ -25,7 +25,7 @@ pub fn bytes(bytes: &[u8]) -> Result<(), CliError> {
         .map_err(|error| CliError::Io("cannot write to standard output".to_owned(), error))
 }
 
-/// Prints a line, with its control characters escaped.
+/// Prints a line with its control characters escaped.
 pub fn line(text: &str) -> Result<(), CliError> {
     bytes(format!("{}\n", printable(text)).as_bytes())
 }
@@ -37,7 +37,7 @@ pub fn json(thing: &impl Serialize) -> Result<(), CliError> {
     bytes(format!("{text}\n").as_bytes())
 }
 
-/// Prints rows in columns that are as wide as their widest cell, with control characters escaped.
+/// Prints rows in columns as wide as their widest cell, with control characters escaped.
 pub fn table<const N: usize>(rows: &[[String; N]]) -> Result<(), CliError> {
     let printable_row = |row: &[String; N]| row.each_ref().map(|cell| printable(cell).into_owned());
     let rows: Vec<[String; N]> = rows.iter().map(printable_row).collect();

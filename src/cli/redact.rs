@@ -2,10 +2,10 @@
 
 use clap::error::{ContextKind, ContextValue};
 
-/// Stands for what is not shown.
+/// The placeholder for a hidden value.
 pub const REDACTED: &str = "…";
 
-/// Hides values in clap's message that can hold a password.
+/// Hides values in clap's error message that may contain a password.
 pub fn redact(mut error: clap::Error) -> clap::Error {
     let is_url =
         matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(flag)) if flag.contains("<URL>"));
@@ -24,12 +24,12 @@ pub fn redact(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Returns `true` for a text that looks like a URL with credentials, or like a connection string.
+/// Returns `true` for text that looks like a URL with credentials or like a connection string.
 pub fn can_hold_password(text: &str) -> bool {
     text.contains(['@', '=']) || text.contains("://")
 }
 
-/// Returns the name of a file for a message, or [`REDACTED`] if it can hold a password.
+/// Returns the name of a file for a message, or [`REDACTED`] if it may contain a password.
 pub fn file_name(path: &std::path::Path) -> String {
     let name = path.display().to_string();
     if can_hold_password(&name) {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{CliError, store_file::StoreFile};
 use crate::store::backup;
 
-/// What `restore` takes.
+/// Arguments of `restore`.
 #[derive(Args)]
 pub struct Restore {
     /// The backup to restore
@@ -16,7 +16,7 @@ pub struct Restore {
     store: StoreFile,
 }
 
-/// Replaces the store by a copy of a backup.
+/// Replaces the store with a copy of a backup.
 pub fn run(Restore { file, store }: &Restore) -> Result<(), CliError> {
     let database = store.path("restore")?;
     let bytes = backup::restore(database, file)?;

@@ -62,7 +62,7 @@ async fn make_first_admin(service: &Service) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Logs that a password for the first admin has no effect any more, or whoever changed the variable would wait for one.
+/// Logs that the password for the first admin is ignored. Otherwise an operator who changes the variable would expect a new password.
 fn report_ignored_password() -> Result<(), Invalid> {
     for name in [PASSWORD, PASSWORD_FILE] {
         if variable(name)?.is_some() {

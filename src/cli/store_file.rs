@@ -1,4 +1,4 @@
-//! What the commands on the file of a store share: `backup`, `restore` and `check`.
+//! Shared arguments of the commands on a store's file: `backup`, `restore`, and `check`.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{domain::Invalid, settings::StoreSettings, store::url::DatabaseUrl};
 
-/// Where the store is, and how to print what was done with it.
+/// The store's URL and the output format.
 #[derive(Args)]
 pub struct StoreFile {
     /// How to print the result
@@ -27,10 +27,10 @@ impl StoreFile {
         &self.store.database_url
     }
 
-    /// Returns the path of the store for `command`, which copies files.
+    /// Returns the path of the store's file for `command`.
     ///
     /// # Errors
-    /// When the store is no file.
+    /// If the store is not a SQLite file.
     pub fn path(&self, command: &str) -> Result<&Path, Invalid> {
         match self.url() {
             DatabaseUrl::Sqlite(path) => Ok(path),
@@ -41,10 +41,10 @@ impl StoreFile {
         }
     }
 
-    /// Prints what was copied.
+    /// Prints the result of a copy.
     ///
     /// # Errors
-    /// When standard output fails.
+    /// If standard output fails.
     pub fn print_copy(&self, from: &Path, to: &Path, bytes: u64) -> Result<(), CliError> {
         let (from, to) = (from.display().to_string(), to.display().to_string());
         match self.output {

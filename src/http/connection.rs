@@ -1,7 +1,7 @@
 //! The state of a connection, shared by its stream and the requests that arrive on it.
 //!
-//! The stream (`startup::stream`) enforces the timeouts. It cannot see where a request ends and its response begins, so the
-//! middleware reports that here, and the stream reads it.
+//! The stream (`startup::stream`) enforces the timeouts. It cannot see where a request ends and its response begins, so the middleware
+//! records that here for the stream.
 
 use std::{
     cell::Cell,
@@ -19,27 +19,27 @@ use actix_web::{
 };
 use tokio::time::Instant;
 
-/// How long a connection may wait for its next request.
+/// Maximum idle time before the next request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// How long a connection that is about to be closed still takes what the client sends. Closing at once would reset the
-/// connection, and the client could lose the response.
+/// How long a closing connection still accepts input. An immediate close would reset the connection, and the client could lose the
+/// response.
 pub const LINGER: Duration = Duration::from_secs(1);
 
 /// Maximum size of a piece of a response body. A body is copied into the write buffer piece by piece, so that a client that does
-/// not read holds one piece and not the whole body.
+/// not read keeps one piece in memory, not the whole body.
 pub const MAX_PIECE: usize = 16 * 1024;
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The first byte of a request, until then.
+    /// The first byte of a request, until the deadline.
     Idle { until: Instant },
-    /// The rest of a request head, until then.
+    /// The rest of a request head, until the deadline.
     Head { until: Instant },
     /// The response. The request body is read only while a handler asks for it.
     Response { wants_body: bool },
-    /// The end of a request that nothing reads, until then.
+    /// The end of a request that no handler reads, until the deadline.
     Closing { until: Instant },
 }
 
@@ -53,7 +53,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A new connection, whose first request has `request_timeout` to begin.
+    /// Creates the state of a new connection, whose first request must begin within `request_timeout`.
     pub fn new(request_timeout: Duration) -> Self {
         let until = Instant::now() + request_timeout;
         Self {
@@ -64,12 +64,12 @@ impl Connection {
         }
     }
 
-    /// Returns the phase that the connection is in.
+    /// Returns the current phase.
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
 
-    /// Returns the time at which the current phase ends, if it has a limit.
+    /// Returns the deadline of the current phase, if it has one.
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase.get() {
             Phase::Idle { until } | Phase::Head { until } | Phase::Closing { until } => Some(until),
@@ -77,17 +77,17 @@ impl Connection {
         }
     }
 
-    /// Returns `true` if the server can use what the client sends next.
+    /// Returns `true` if the server can use further input.
     pub fn wants_input(&self) -> bool {
         self.phase.get() != Phase::Response { wants_body: false }
     }
 
-    /// Returns the timeout for a request head, and for a response of which the client takes nothing.
+    /// Returns the timeout for a request head, and for a response that the client does not read.
     pub fn request_timeout(&self) -> Duration {
         self.request_timeout
     }
 
-    /// Records that bytes arrived. Returns `true` if they begin a request head.
+    /// Records that bytes arrived. Returns `true` if they start a request head.
     pub fn receive(&self) -> bool {
         let begins = matches!(self.phase.get(), Phase::Idle { .. });
         if begins {
@@ -97,13 +97,13 @@ impl Connection {
         begins
     }
 
-    /// Closes the connection once the client has had time to read the response.
+    /// Closes the connection after the client has had time to read the response.
     pub fn close_soon(&self) {
         let until = Instant::now() + LINGER;
         self.phase.set(Phase::Closing { until });
     }
 
-    /// Restarts the clock of a phase that began while the response was still being sent.
+    /// Restarts the deadline of a phase that began while the response was still being sent.
     pub fn finish_sending(&self) {
         match self.phase.get() {
             Phase::Idle { .. } => self.wait_for_request(),
@@ -112,12 +112,12 @@ impl Connection {
         }
     }
 
-    /// Records that the network took bytes of a response.
+    /// Records that the network accepted bytes of a response.
     pub fn record_sent(&self) {
         self.has_sent.set(true);
     }
 
-    /// Returns `true` if the network took bytes since the last call.
+    /// Returns `true` if the network accepted bytes since the last call.
     pub fn take_sent(&self) -> bool {
         self.has_sent.take()
     }
@@ -141,12 +141,12 @@ impl Connection {
     }
 }
 
-/// Returns the state of the connection that a request arrived on. A request that a test makes up has none.
+/// Returns the state of a request's connection; `None` for requests that tests construct.
 fn of(request: &HttpRequest) -> Option<&Connection> {
     request.conn_data::<Rc<Connection>>().map(Rc::as_ref)
 }
 
-/// Lets the connection read the body of a request.
+/// Allows the connection to read the body of a request.
 pub fn read_body(request: &HttpRequest) {
     if let Some(connection) = of(request) {
         connection.phase.set(Phase::Response { wants_body: true });
@@ -160,12 +160,12 @@ pub fn finish_body(request: &HttpRequest) {
     }
 }
 
-/// A request and its response: as long as it exists, the connection works on them.
+/// A request and its response. Dropping it marks the response as complete.
 #[derive(Debug)]
 pub struct Exchange(Option<Rc<Connection>>);
 
 impl Exchange {
-    /// Begins when the head of a request is complete.
+    /// Starts an exchange once the request head is complete.
     pub fn begin(request: &ServiceRequest) -> Self {
         let connection = request.conn_data::<Rc<Connection>>().cloned();
         if let Some(connection) = &connection {
@@ -175,7 +175,7 @@ impl Exchange {
         Self(connection)
     }
 
-    /// Returns `true` if nothing read the body of the request: what follows on the connection cannot be told from it.
+    /// Returns `true` if the request body was not read. Its rest cannot be distinguished from a next request.
     pub fn has_unread_body(&self) -> bool {
         self.0
             .as_ref()
@@ -191,7 +191,7 @@ impl Drop for Exchange {
     }
 }
 
-/// The body of a response, sent in pieces of at most [`MAX_PIECE`]. Its end is the end of the exchange.
+/// A response body, sent in pieces of at most [`MAX_PIECE`]. Dropping it ends the exchange.
 pub struct ResponseBody {
     body: BoxBody,
     unsent: Bytes,
@@ -199,7 +199,7 @@ pub struct ResponseBody {
 }
 
 impl ResponseBody {
-    /// The body of the response of `exchange`.
+    /// Wraps the response body of `exchange`.
     pub fn new(body: BoxBody, exchange: Exchange) -> Self {
         Self {
             body,

@@ -8,12 +8,12 @@ pub fn line<const N: usize>(cells: [&str; N]) -> String {
     cells.map(cell).join(",") + "\r\n"
 }
 
-/// What a spreadsheet takes for the start of a formula, or of another cell that may hold one. Full-width signs count as the narrow ones
-/// where Korean, Chinese or Japanese is set.
+/// Characters that spreadsheets interpret as the start of a formula or as a cell separator. Full-width signs count as the narrow ones in
+/// Chinese, Japanese, and Korean locales.
 const FORMULA_STARTS: [char; 12] = ['=', '+', '-', '@', ';', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// A cell, quoted where it must be, with an apostrophe before what would be a formula: clients choose their user agents and the names of
-/// tokens. Semicolons and tabs separate cells in some spreadsheets.
+/// Quotes a cell if necessary, and prefixes a formula with an apostrophe: clients choose their user agents and token names, and some
+/// spreadsheets separate cells at semicolons and tabs.
 fn cell(text: &str) -> String {
     let guard = if text.starts_with(FORMULA_STARTS) { "'" } else { "" };
     if !guard.is_empty() || text.contains([',', ';', '\t', '"', '\r', '\n']) {

@@ -45,7 +45,7 @@ pub struct Failure {
     message: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     has_body: bool,
-    /// Why credentials could not be read, and their scheme.
+    /// The reason why credentials could not be parsed, and their scheme.
     unreadable: Option<(Refusal, Challenge)>,
     /// What went wrong here, for the log.
     #[source]
@@ -94,7 +94,7 @@ impl Failure {
         Self::missing_credentials(refusal, &[challenge])
     }
 
-    /// 401, asking for credentials of one of these schemes.
+    /// Returns a 401 that requests credentials of one of these schemes.
     pub fn missing_credentials(refusal: Refusal, challenges: &[Challenge]) -> Self {
         let failure = Self {
             unreadable: match refusal {
@@ -184,7 +184,7 @@ impl Failure {
         reason.to_ascii_uppercase().replace([' ', '-'], "_")
     }
 
-    /// Returns why the credentials could not be read, and their scheme, if that is why the request was refused.
+    /// Returns the reason and the scheme if the request was refused because its credentials could not be parsed.
     pub fn unreadable(&self) -> Option<(Refusal, Challenge)> {
         self.unreadable
     }

@@ -1,4 +1,4 @@
-//! Entry points of the fuzz targets in `fuzz/` into what is private here. Not part of the library's interface.
+//! Entry points into private code for the fuzz targets in `fuzz/`. Not part of the library's public API.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::domain::{audit::EventFilter, page::TokenFilter};
 
-/// Returns the client's address behind `peer`, which sent these fields of the proxies' header.
+/// Returns the client's address behind `peer`, from the values of the proxy header.
 pub fn client_address(proxies: &Proxies, peer: IpAddr, lines: &[&[u8]]) -> Option<IpAddr> {
     let name = match proxies.header {
         ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
@@ -30,7 +30,7 @@ pub fn client_address(proxies: &Proxies, peer: IpAddr, lines: &[&[u8]]) -> Optio
     proxies.client_address(peer, &headers)
 }
 
-/// Returns the name and password of an `Authorization` header.
+/// Parses the name and password of an `Authorization` header.
 pub fn basic(header: &[u8]) -> Option<(String, String)> {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header).ok()?);
@@ -40,25 +40,25 @@ pub fn basic(header: &[u8]) -> Option<(String, String)> {
     }
 }
 
-/// Returns the `Authorization` header of `name:password`.
+/// Returns the `Authorization` header for `name:password`.
 pub fn basic_header(pair: &[u8]) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(pair))
 }
 
-/// Returns whether a GraphQL document would be executed.
+/// Returns `true` if a GraphQL document would be executed.
 pub fn check_graphql(document: &str) -> bool {
     let mut request = async_graphql::Request::new(document);
     !graphql::nesting::nests_too_deeply(document) && matches!(graphql::refusal(&mut request), Ok(None))
 }
 
-/// Reads the query of `GET /audit-events`.
+/// Parses the query string of `GET /audit-events`.
 pub fn audit_filter(query: &str) -> Option<EventFilter> {
     let request = request("/audit-events", query)?;
     let query: audit_events::EventQuery = read_query(&request, &[audit_events::PARAMETERS]).ok()?;
     query.filter().ok()
 }
 
-/// Reads the query of `GET /api-tokens`.
+/// Parses the query string of `GET /api-tokens`.
 pub fn list_filter(query: &str) -> Option<TokenFilter> {
     let request = request("/api-tokens", query)?;
     let query: api_tokens::ListQuery = read_query(&request, &[&["limit", "cursor"], api_tokens::FILTERS]).ok()?;

@@ -107,10 +107,10 @@ fn too_much() -> Failure {
     ))
 }
 
-/// Returns why a request is not executed, if its document cannot be read or costs too much.
+/// Returns the reason to refuse a request: its document is malformed or too expensive.
 ///
 /// # Errors
-/// 400 when its response would be too large.
+/// 400 if its response would be too large.
 pub(super) fn refusal(request: &mut Request) -> Result<Option<ServerError>, Failure> {
     let (variables, operation) = (std::mem::take(&mut request.variables), request.operation_name.clone());
     let checked = match request.parsed_query() {
@@ -133,7 +133,7 @@ pub async fn answer(
     Ok(finish_response(next.call(request).await?))
 }
 
-/// Makes an error response one of GraphQL.
+/// Converts an error response to GraphQL's format.
 pub fn finish_response(response: ServiceResponse<impl MessageBody + 'static>) -> ServiceResponse<BoxBody> {
     with_failures_as(response, |failure| {
         let extensions = json!({ "code": failure.code() });

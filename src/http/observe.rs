@@ -160,7 +160,7 @@ async fn observed<B: MessageBody + 'static>(
     Ok(response.map_body(|_, body| ResponseBody::new(body, exchange)))
 }
 
-/// Counts credentials that could not be read: the service has never seen them.
+/// Records credentials that could not be parsed and so never reached the service.
 fn record_unreadable(response: &ServiceResponse<BoxBody>, state: &State) {
     let request = response.request();
     let failure = response
@@ -180,7 +180,7 @@ fn record_unreadable(response: &ServiceResponse<BoxBody>, state: &State) {
     }
 }
 
-/// Checks the size of the headers, and finds the client's address.
+/// Checks the size of the headers, and determines the client's address.
 fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
     let request = request.request();
     let Some(state) = request.app_data::<Data<State>>() else {
@@ -196,7 +196,7 @@ fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks what the route would be too late for: no route sees a request with headers that are too large.
+/// Checks the total size of the headers before routing, so that no route handles an oversized request.
 fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> {
     let separators = ": \r\n".len();
     let uri = request.uri();
@@ -213,7 +213,7 @@ fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Refuses a request that no route sees, in the form of its API.
+/// Refuses a request before routing, in the error format of its API.
 fn refuse(request: ServiceRequest, failure: Failure) -> ServiceResponse<BoxBody> {
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return request.error_response(failure);

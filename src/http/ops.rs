@@ -23,7 +23,7 @@ pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(Health { status: "ok" })
 }
 
-/// `GET /readyz`: the store answers too; 503 when it does not, or when writes fail for a damaged or replaced file.
+/// `GET /readyz`: also checks the store; 503 if it does not answer, or if writes fail because of a fault in its file.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Say whether the store answers",
     responses((status = 200, description = "It does", body = Health)), security(()),

@@ -1,16 +1,16 @@
-//! The limit of open files, and how many connections it allows.
+//! The limit of open files, and the number of connections that it allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Maximum number of connections of a server, however many files it may open: each may cost some 64 KiB while its client does not read.
+/// Maximum number of connections, regardless of the limit of open files: each can use about 64 KiB while its client does not read.
 const MAX_CONNECTIONS: u64 = 8192;
 
-/// Open files that are not connections to the server: the store's connections and files, listeners, and the connections of the
-/// metrics' own listener.
+/// Open files that are reserved for other purposes: the store's connections and files, listeners, and connections to the metrics
+/// listener.
 const RESERVED_FILES: u64 = 192;
 
-/// Raises the soft limit of open files to the hard one, and returns it. Without a limit, or where it cannot be raised, that is the
-/// current one.
+/// Raises the soft limit of open files to the hard limit. Returns the limit in force: the previous one if raising it fails, and
+/// [`u64::MAX`] if there is none.
 pub fn raise_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -27,7 +27,7 @@ pub fn raise_limit() -> u64 {
     in_force.unwrap_or(u64::MAX)
 }
 
-/// Returns how many connections a server takes that may open so many files.
+/// Returns the maximum number of connections for this limit of open files.
 pub fn max_connections(open_files: u64) -> usize {
     let available = open_files.saturating_sub(RESERVED_FILES).max(open_files / 2);
     usize::try_from(available.min(MAX_CONNECTIONS)).unwrap_or(usize::MAX)

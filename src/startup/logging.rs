@@ -1,4 +1,4 @@
-//! The log: lines on standard error, each with the ID of the request that it belongs to.
+//! The log: lines on standard error, each with its request ID.
 
 mod line;
 mod queue;
@@ -26,17 +26,17 @@ use queue::Queue;
 
 const DEFAULT_FILTER: &str = "info,actix_http=off";
 
-/// The bytes that may wait for the reader of standard error: a few thousand access lines.
+/// Maximum number of bytes that wait for the reader of standard error: a few thousand access-log lines.
 const MAX_QUEUED_BYTES: usize = 1024 * 1024;
-/// The longest wait for the reader of standard error when the program ends.
+/// Maximum wait for the reader of standard error when the program exits.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest wait for it after a panic, which may be about to abort the process.
+/// Maximum wait for the reader of standard error after a panic, which may abort the process.
 const PANIC_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Starts to log.
+/// Starts logging.
 ///
 /// # Errors
-/// Standard error cannot be used, or the system refuses a thread.
+/// If standard error cannot be used or a thread cannot be started.
 pub fn init(format: LogFormat) -> io::Result<Guard> {
     let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = Builder::new()
@@ -48,7 +48,7 @@ pub fn init(format: LogFormat) -> io::Result<Guard> {
         "Log lines that were dropped because standard error did not take them",
     ))
     .map_err(io::Error::other)?;
-    // Fails only in a process that logs already.
+    // Fails only if this process has already started logging.
     let _ = prometheus::register(Box::new(dropped.clone()));
     let logger = Arc::new(Logger {
         filter,
@@ -59,7 +59,7 @@ pub fn init(format: LogFormat) -> io::Result<Guard> {
         is_terminal,
         queue: Queue::new(MAX_QUEUED_BYTES, dropped),
     });
-    // A handle of its own: whoever holds the lock of `io::stderr` while a pipe is full stops everyone else who prints.
+    // A separate handle: a writer that holds the lock of `io::stderr` while a pipe is full would block all other users of it.
     let mut out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let writer = Arc::clone(&logger);
     std::thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -82,7 +82,7 @@ pub fn init(format: LogFormat) -> io::Result<Guard> {
     Ok(Guard(logger))
 }
 
-/// Writes the remaining log lines when the program ends.
+/// Flushes the remaining log lines when the program exits.
 #[must_use]
 pub struct Guard(Arc<Logger>);
 
@@ -92,7 +92,7 @@ impl Drop for Guard {
     }
 }
 
-/// Logs panics, whatever `RUST_LOG` says. The standard hook would block on a standard error that nobody reads.
+/// Logs panics regardless of `RUST_LOG`. The default hook would block if standard error is not read.
 fn log_panics(logger: Arc<Logger>) {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
@@ -113,7 +113,7 @@ fn log_panics(logger: Arc<Logger>) {
 }
 
 struct Logger {
-    /// Only decides which records are logged.
+    /// Used only to filter records.
     filter: env_logger::Logger,
     format: LineFormat,
     is_terminal: bool,
@@ -125,13 +125,13 @@ impl Logger {
         thread_local! {
             static LINE: RefCell<Line> = RefCell::default();
         }
-        // On a terminal somebody looks on.
+        // On a terminal, a person reads the lines as they appear.
         let is_urgent = self.is_terminal || record.target() != ACCESS;
         let push = |line: &mut Line| {
             let text = line.format(self.format, SystemClock.now(), record);
             self.queue.push(text, is_urgent);
         };
-        // It is in use when a value logs while it is displayed, and gone when the thread ends.
+        // The buffer is borrowed if a value logs while it is formatted, and gone once the thread exits.
         let reused = LINE.try_with(|line| line.try_borrow_mut().map(|mut line| push(&mut line)).is_ok());
         if reused != Ok(true) {
             push(&mut Line::default());

@@ -1,4 +1,4 @@
-//! Servers: sockets, workers, and the way from a connection to the application.
+//! HTTP servers: sockets, workers, and the path from a connection to the application.
 
 use std::{
     io,
@@ -33,33 +33,33 @@ use crate::http::{
     connection::{Connection, LINGER, MAX_PIECE, ResponseBody},
 };
 
-/// Connections that wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Size of the kernel's buffer for what a client has not read. Left to itself, the kernel keeps megabytes for each.
+/// Size of the kernel's send buffer per connection. Without a limit, the kernel buffers megabytes for a client that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Maximum number of workers that actix-server starts.
+/// Maximum number of workers that actix-server supports.
 const MAX_WORKERS: usize = 512;
 
-/// How a server listens.
+/// Listener settings of a server.
 pub struct Listening {
     /// The address; port 0 lets the system choose one.
     pub address: SocketAddr,
-    /// The number of threads; by default one for each core.
+    /// The number of worker threads; one per core by default.
     pub workers: Option<NonZeroUsize>,
-    /// Maximum number of connections. More wait in the backlog.
+    /// Maximum number of connections. Further ones wait in the backlog.
     pub max_connections: usize,
-    /// What a client may cost.
+    /// Timeouts and size limits.
     pub limits: Limits,
     /// Serves HTTPS.
     pub tls: Option<Arc<Tls>>,
 }
 
-/// Starts a server of an application, and returns it with the address that it listens on.
+/// Starts a server for an application. Returns it with its local address.
 ///
 /// # Errors
-/// When the address is taken.
+/// If the address is already in use.
 pub fn start<A, E>(listening: Listening, app: A) -> Result<(Server, SocketAddr), StartError>
 where
     A: Fn() -> App<E> + Clone + Send + 'static,
@@ -98,7 +98,7 @@ where
         let accept = fn_service(move |tcp: TcpStream| {
             let (tls, stopping, refusals) = (tls.clone(), accept_stopping.clone(), refusals.clone());
             async move {
-                // A client that is gone already has no address, and its requests are refused.
+                // The peer address is missing if the client has already disconnected; its requests are refused.
                 let peer = tcp.peer_addr().ok();
                 let connection = Rc::new(Connection::new(limits.request_timeout));
                 let transport = transport(tcp, tls.as_deref(), Rc::clone(&connection), stopping).await?;
@@ -111,7 +111,7 @@ where
     Ok((builder.run(), address))
 }
 
-/// Binds a socket. Its options are those of every connection that it accepts.
+/// Binds a listening socket. Accepted connections inherit its options.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Transmission::TCP))?;
     socket.set_reuse_address(true)?;
@@ -122,7 +122,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Completes the TLS handshake, if there is TLS. One that is not complete when the server stops is given up.
+/// Completes the TLS handshake, if TLS is enabled. A shutdown aborts an incomplete handshake.
 async fn transport(
     tcp: TcpStream,
     tls: Option<&Tls>,
@@ -138,7 +138,7 @@ async fn transport(
     }
 }
 
-/// HTTP/1 over streams of any kind.
+/// Creates an HTTP/1 service over any kind of stream.
 fn http_service<S, A, E>(
     app: &A,
     address: SocketAddr,
@@ -164,7 +164,7 @@ where
     let app = IntoServiceFactory::<_, Request>::into_factory(app());
     let app = app.map_err(|error: Error| error.error_response());
     HttpService::build()
-        // The stream has the timers.
+        // `TimedStream` enforces the timeouts.
         .keep_alive(KeepAlive::Os)
         .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(LINGER)

@@ -1,4 +1,4 @@
-//! Signals: SIGTERM and SIGINT stop the server, SIGHUP flushes and reloads.
+//! Signals: SIGTERM and SIGINT stop the server; SIGHUP flushes write-behind records and reloads the certificate.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Running, SHUTDOWN_SECONDS, StartError};
 use crate::http::observe;
 
-/// Takes SIGHUP from now on. Until it is handled it waits; without this, it would end the process while the server starts.
+/// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it would kill the process during startup.
 ///
 /// # Errors
-/// When the system takes no handler.
+/// If the handler cannot be registered.
 pub fn hangups() -> Result<Signal, StartError> {
     Ok(signal(SignalKind::hangup())?)
 }
 
 impl Running {
-    /// Stops the server gracefully at SIGTERM and SIGINT, and at once at the second of them. Flushes what is written behind and
-    /// reloads the certificate at each of `hangups`.
+    /// Shuts down gracefully on SIGTERM or SIGINT, and immediately on the second one. On each of `hangups`, flushes write-behind records
+    /// and reloads the certificate.
     ///
     /// # Errors
-    /// When the system takes no handlers.
+    /// If the handlers cannot be registered.
     pub fn handle_signals(&self, mut hangups: Signal) -> Result<(), StartError> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (handle, hurry) = (self.handle(), Arc::clone(&self.hurry));

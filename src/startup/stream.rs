@@ -1,8 +1,8 @@
-//! The stream of a connection, with the timeouts that hold for every request on it.
+//! The stream of a connection, with timeouts for every request on it.
 //!
-//! actix-http limits the time for the first request head alone. It waits forever for the next one once a byte of it is there, reads a
-//! body that nothing wants to its end, and waits forever for a client that does not read. This stream sits below it and ends all
-//! three: to actix-http, a timeout looks like a client that closes the connection.
+//! actix-http limits only the time until the first request head. After the first byte of a later head it waits forever, it reads
+//! an unwanted body to its end, and it waits forever for a client that does not read. This stream sits below actix-http and
+//! closes all three gaps: a timeout looks like a client that closes the connection.
 
 use std::{
     io,
@@ -22,13 +22,13 @@ use tokio_openssl::SslStream;
 
 use crate::http::connection::{Connection, Phase};
 
-/// How many bytes a head may have beyond the limit before it is refused unread. What is below that reaches the application, which
-/// refuses it with the route's own kind of response.
+/// Number of bytes over the header limit that still reach the application, which responds in the route's own format. Beyond that, the
+/// stream refuses the head itself.
 const HEAD_SLACK: usize = 8 * 1024;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// The responses that the stream itself sends, because the application has no request to answer.
+/// Responses that the stream itself sends, because no request reaches the application.
 #[derive(Clone)]
 pub struct Refusals {
     max_head_bytes: usize,
@@ -37,7 +37,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Refusals of a server that takes so many bytes of a request line and headers.
+    /// Creates the responses of a server that accepts `max_header_bytes` of request line and headers.
     pub fn new(max_header_bytes: usize) -> Self {
         let response = |status: &str, message: &str| {
             let body = format!(r#"{{"message":"{message}"}}"#);
@@ -57,7 +57,7 @@ impl Refusals {
     }
 }
 
-/// What arrived since the current head began.
+/// Progress of the current request head.
 #[derive(Default)]
 struct Head {
     bytes: usize,
@@ -65,17 +65,17 @@ struct Head {
     is_parsed: bool,
 }
 
-/// A stream that ends when a timeout of its [`Connection`] is over.
+/// A stream that ends when a deadline of its [`Connection`] passes.
 pub struct TimedStream<S> {
     stream: S,
     connection: Rc<Connection>,
     refusals: Refusals,
     timer: Pin<Box<Sleep>>,
-    /// When the client has taken nothing for too long, while it takes nothing.
+    /// The write deadline, while the client does not read.
     blocked_until: Option<Instant>,
     head: Head,
-    /// Bytes that arrived together with the head before them. actix-http would parse all requests in its buffer at once, each of which
-    /// takes kilobytes, so it gets one head at a time.
+    /// Bytes that arrived together with the preceding head. actix-http would parse all requests in its buffer at once, at several kilobytes
+    /// each, so it gets one head at a time.
     rest: BytesMut,
     has_skipped_read: bool,
     has_woken: bool,
@@ -83,7 +83,7 @@ pub struct TimedStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
-    /// Begins the connection.
+    /// Wraps the stream of a new connection.
     pub fn new(stream: S, connection: Rc<Connection>, refusals: Refusals) -> Self {
         let deadline = connection.deadline().unwrap_or_else(Instant::now);
         Self {
@@ -100,12 +100,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         }
     }
 
-    /// Returns the state that the application sees, too.
+    /// Returns the state that is shared with the application.
     pub fn connection(&self) -> &Rc<Connection> {
         &self.connection
     }
 
-    /// Waits for a time. The timer is only moved when it would ring too late, or has rung: moving it for each request costs more.
+    /// Waits until `deadline`. Resets the timer only if it would fire too late or has fired: a reset per request costs more.
     fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         }
     }
 
-    /// Waits until the client has taken nothing for the request timeout.
+    /// Waits until the client has not read for the request timeout.
     fn poll_blocked(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             let timeout = self.connection.request_timeout();
@@ -145,15 +145,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         self.blocked_until.is_none() && self.connection.wants_input()
     }
 
-    /// Sends a response without a request, and takes nothing more from the client.
+    /// Sends a response without a request, and ignores further input.
     fn refuse(&mut self, response: &Bytes, context: &mut Context<'_>) {
-        // The client may be gone, and learns nothing then.
+        // Best effort: the client may have disconnected.
         let _ = Pin::new(&mut self.stream).poll_write(context, response);
         self.is_refused = true;
         self.connection.close_soon();
     }
 
-    /// Reads what was kept, or else from the network.
+    /// Reads buffered bytes first, then from the network.
     fn poll_bytes(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.rest.is_empty() {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
@@ -161,13 +161,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         let length = self.rest.len().min(buffer.remaining());
         buffer.put_slice(&self.rest.split_to(length));
         if self.rest.is_empty() {
-            // An idle connection holds no memory for it.
+            // Free the buffer, so that an idle connection does not keep it.
             self.rest = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Keeps what follows a complete head in the bytes that were just read.
+    /// Buffers the bytes after a complete head.
     fn split_head(&mut self, buffer: &mut ReadBuf<'_>, filled: usize) {
         if !matches!(self.connection.phase(), Phase::Head { .. }) {
             return;
@@ -187,11 +187,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         }
     }
 
-    /// Reads, or ends the stream when the time for it is over.
+    /// Reads, or ends the stream when its deadline has passed.
     fn poll_input(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         loop {
-            // A client that sends without a pause must not keep the connection open.
+            // A client that sends continuously must not keep the connection open.
             if let Phase::Closing { until } = self.connection.phase()
                 && Instant::now() >= until
             {
@@ -241,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
         if matches!(self.connection.phase(), Phase::Head { .. }) {
             let is_too_large = self.head.bytes > self.refusals.max_head_bytes;
             if (is_too_large || self.head.is_complete) && !self.head.is_parsed {
-                // actix-http parses what it has when it is told to wait, and the head may be complete.
+                // On `Pending`, actix-http parses its buffer, which may contain a complete head.
                 self.head.is_parsed = true;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -266,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         }
     }
 
-    /// actix-http calls this at the end of each turn, so that timers are set here for what changed in the turn.
+    /// actix-http calls this at the end of each iteration, so the timers for state that changed in it are set here.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.has_skipped_read && self.can_read() {
             self.has_skipped_read = false;
@@ -298,14 +298,14 @@ pub enum Transport {
     Tls(SslStream<Encrypted>),
 }
 
-/// The stream below TLS. TLS takes a response in records: one that goes out in part is progress that only this stream sees.
+/// The stream below TLS. TLS writes a response in records; progress within a record is visible only here.
 pub struct Encrypted {
     stream: TcpStream,
     connection: Rc<Connection>,
 }
 
 impl Encrypted {
-    /// Begins the connection.
+    /// Wraps the stream of a new connection.
     pub fn new(stream: TcpStream, connection: Rc<Connection>) -> Self {
         Self { stream, connection }
     }

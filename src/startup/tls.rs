@@ -22,10 +22,10 @@ use crate::{http::connection::Connection, settings::ServeSettings};
 /// Maximum duration of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The only protocol that is offered, as ALPN writes it (RFC 7301).
+/// The only protocol offered, in ALPN's encoding (RFC 7301).
 const PROTOCOLS: &[u8] = b"\x08http/1.1";
 
-/// Accepts TLS connections with a certificate that can be exchanged while the server runs.
+/// Accepts TLS connections with a certificate that can be reloaded while the server runs.
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
@@ -33,10 +33,10 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the certificate and the key that `settings` name, if they name any.
+    /// Loads the certificate and the key from `settings`; `None` if TLS is not configured.
     ///
     /// # Errors
-    /// When the files cannot be read, or do not belong together.
+    /// If the files cannot be read or do not match.
     pub fn open(settings: &ServeSettings) -> Result<Option<Arc<Self>>, StartError> {
         let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
             return Ok(None);
@@ -49,8 +49,7 @@ impl Tls {
         })))
     }
 
-    /// Reads the files again, for the connections that begin from now on. Logs whether that worked; if not, the previous
-    /// certificate stays in use.
+    /// Reloads the files for new connections and logs the result. If that fails, the previous certificate stays in use.
     pub fn reload(&self) {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         match acceptor(&self.certificate, &self.key) {
@@ -67,7 +66,7 @@ impl Tls {
     /// Completes the handshake of a connection.
     ///
     /// # Errors
-    /// When the client speaks no TLS, or takes too long.
+    /// If the client does not speak TLS or takes too long.
     pub async fn accept(&self, stream: TcpStream, connection: Rc<Connection>) -> io::Result<SslStream<Encrypted>> {
         let timeout = connection.request_timeout().min(HANDSHAKE_TIMEOUT);
         let acceptor = self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -101,7 +100,7 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<SslAcceptor, StartError> {
         .set_private_key_file(key, SslFiletype::PEM)
         .map_err(unusable(key))?;
     acceptor.check_private_key().map_err(unusable(key))?;
-    // A client could ask for one handshake after the other on one connection, each of which costs the server more than the client.
+    // With renegotiation, a client could request handshakes repeatedly on one connection, each of which costs the server more.
     acceptor.set_options(SslOptions::NO_RENEGOTIATION);
     acceptor.set_alpn_select_callback(|_, offered| select_next_proto(PROTOCOLS, offered).ok_or(AlpnError::ALERT_FATAL));
     Ok(acceptor.build())

@@ -72,7 +72,7 @@ impl Source {
         let Some((scheme, _)) = text.split_once("://") else {
             return Ok(Self::File(text.into()));
         };
-        // Behind a "/" in a password the "@" is no part of the authority any more.
+        // After a "/" in a password, the "@" is no longer part of the authority.
         if text.contains('@') {
             return Err(wrong(
                 "a name and a password do not belong in an address, which others can see; use --user",

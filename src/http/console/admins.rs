@@ -146,7 +146,7 @@ struct NameQuery {
     name: String,
 }
 
-/// The admin that a request names, if there is one, and whether it is the last one.
+/// Returns the admin in the request's path, and `true` if it is the only one.
 async fn named(request: &HttpRequest) -> Result<(AdminName, bool), Failure> {
     let query: NameQuery = read_query(request, &[&["name"]])?;
     let name = AdminName::of_existing(&query.name).ok_or(Error::NotFound("admin"))?;

@@ -1,4 +1,4 @@
-//! The page that tells whether the legacy API can be switched off.
+//! The page on whether the legacy API can be switched off.
 
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;

@@ -26,10 +26,10 @@ impl Body for () {
     }
 }
 
-/// The whole body, without a byte order mark.
+/// Returns the complete body without a byte order mark.
 ///
 /// # Errors
-/// 408, 413, or 400 when it breaks off or is in UTF-16.
+/// 408, 413, or 400 if the body is truncated or in UTF-16.
 pub async fn collect(request: &HttpRequest, payload: Payload) -> Result<Bytes, Failure> {
     let limits = state(request)?.config.limits;
     tokio::time::timeout(

@@ -25,8 +25,8 @@ pub enum Credentials<'r> {
     },
 }
 
-/// A token's value or an admin's name and password, if the request carries either. An API key goes before an Authorization header. An
-/// empty header counts as absent, and repetitions of the same as one.
+/// Returns a token's value or an admin's name and password, if the request carries either. An API key takes precedence over an
+/// `Authorization` header. Empty headers are ignored, and repeated equal headers count as one.
 ///
 /// # Errors
 /// 401 when they cannot be read.
@@ -53,7 +53,8 @@ pub fn of_token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     value.map(|value| value.ok_or_else(malformed)).transpose()
 }
 
-/// The header of that name that is not empty. A proxy and the service behind it could each take another of several.
+/// Returns the only nonempty value of a header. Different values are refused, because a proxy and the service behind it could each pick
+/// another one.
 fn only(headers: &HeaderMap, name: HeaderName, differing: Refusal) -> Result<Option<&HeaderValue>, Failure> {
     let mut values = headers
         .get_all(name)
@@ -92,7 +93,7 @@ pub fn of_admin(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure>
     }))
 }
 
-/// Decodes a name and a password in UTF-8 or, when they are not UTF-8, in Latin-1, which older clients send.
+/// Decodes a name and a password as UTF-8, or as Latin-1 if they are not valid UTF-8: older clients send Latin-1.
 fn decode(pair: &[u8]) -> Option<(String, String)> {
     let header = HeaderValue::from_bytes(&[b"Basic ", pair].concat()).ok()?;
     match Basic::parse(&header) {
@@ -109,7 +110,7 @@ fn decode(pair: &[u8]) -> Option<(String, String)> {
     }
 }
 
-/// What follows the scheme, if it is this one: schemes are written in any case (RFC 9110, section 11.1).
+/// Returns the rest of the header after this scheme. Schemes are case-insensitive (RFC 9110, section 11.1).
 fn of_scheme<'a>(scheme: &str, header: &'a HeaderValue) -> Option<&'a [u8]> {
     let bytes = header.as_bytes().trim_ascii();
     let (given, rest) = bytes.split_at_checked(scheme.len())?;

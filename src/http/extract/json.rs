@@ -56,7 +56,8 @@ impl<T: Fields> Body for Json<T> {
     }
 }
 
-/// Whether a body is said to be JSON, or nothing is said and no browser sent it: a page of another site can send a body without a type.
+/// Returns `true` if the content type is JSON, or is absent and the request is not from a browser: pages of other sites can send a body
+/// without a type.
 fn says_json(request: &HttpRequest) -> bool {
     let content_type = request.content_type();
     let subtype = content_type

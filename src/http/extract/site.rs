@@ -1,4 +1,4 @@
-//! Which site a request comes from: browsers attach the Basic credentials that they remember to requests of every page.
+//! Detects requests from pages of other sites. Browsers attach remembered Basic credentials to requests of every page.
 
 use std::net::SocketAddr;
 
@@ -13,15 +13,15 @@ use actix_web::{
 use super::state;
 use crate::http::{Config, error::Failure};
 
-/// How the site of the page that sends a request relates to this server's (Fetch Metadata).
+/// The relation between the site that sends a request and this server's site (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Whether a request is a navigation or comes from a script (Fetch Metadata).
+/// The mode of a request, such as a navigation or a script's request (Fetch Metadata).
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses a request that changes something and comes from a page of another site. Programs send neither header that is looked at.
+/// Refuses an unsafe request that comes from a page of another site. Programs send neither of the headers that are checked.
 ///
 /// # Errors
-/// 403 when `Sec-Fetch-Site` is neither `same-origin` nor `none`, or, without it, when `Origin` is not this server's own.
+/// 403 if `Sec-Fetch-Site` is neither `same-origin` nor `none`, or, without it, if `Origin` is not this server's own.
 pub fn refuse_cross_site(request: &HttpRequest) -> Result<(), Failure> {
     if request.method().is_safe() {
         return Ok(());
@@ -53,12 +53,12 @@ pub fn is_from_browser(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(name))
 }
 
-/// Returns `true` if a script in a browser sent the request: a Basic challenge would open a login dialog for its user.
+/// Returns `true` if a script in a browser sent the request. A Basic challenge would open a login dialog for its user.
 pub fn is_from_script(headers: &HeaderMap) -> bool {
     headers.get(FETCH_MODE).is_some_and(|mode| mode != "navigate")
 }
 
-/// Returns `true` if the browser uses HTTPS, to this server or to a trusted proxy.
+/// Returns `true` if the browser uses HTTPS to connect to this server or to a trusted proxy.
 pub fn is_secure(request: &HttpRequest) -> bool {
     let Ok(state) = state(request) else { return false };
     let Config {
@@ -72,7 +72,7 @@ fn scheme(request: &HttpRequest) -> &'static str {
     if is_secure(request) { "https" } else { "http" }
 }
 
-/// The host and port that the browser asked, as a trusted proxy or else the request says.
+/// Returns the host and port that the browser requested, from a trusted proxy or else from the request.
 fn own_host(request: &HttpRequest) -> Option<String> {
     let headers = request.headers();
     let proxies = &state(request).ok()?.config.proxies;
@@ -82,7 +82,7 @@ fn own_host(request: &HttpRequest) -> Option<String> {
     host.map(ToOwned::to_owned)
 }
 
-/// Returns `true` if `origin` is that of this scheme and host (RFC 6454, section 5). `null` is nobody's.
+/// Returns `true` if `origin` has this scheme and host (RFC 6454, section 5). `null` never matches.
 fn is_own(origin: &str, scheme: &str, host: &str) -> bool {
     origin.split_once("://").is_some_and(|(of_origin, host_of_origin)| {
         of_origin.eq_ignore_ascii_case(scheme)

@@ -1,4 +1,5 @@
-//! Bounds a response: introspection multiplies every field by the lists that it stands in, so that a few KB of aliases ask for megabytes.
+//! Limits the size of a response: introspection multiplies each field by the lists that contain it, so that a few KB of aliases request
+//! megabytes.
 
 use std::sync::{
     Arc,
@@ -15,17 +16,17 @@ use tokio::sync::Notify;
 
 use crate::domain::permission::Permission;
 
-/// The most bytes of a response.
+/// Maximum size of a response in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
-/// The most errors that a response lists.
+/// Maximum number of errors in a response.
 const MAX_ERRORS: usize = 20;
-/// The most characters of an error's message: that of a syntax error repeats its whole line.
+/// Maximum length of an error message in characters. A syntax error's message repeats its whole line.
 const MAX_MESSAGE: usize = 500;
-/// The quotes, the colon and the comma around a key and its value.
+/// Bytes for the quotes, the colon, and the comma around a key and its value.
 const PUNCTUATION: usize = 6;
 
-/// The bytes that the execution of a query has resolved so far. Text in an object counts once as a field and once with its object, where
-/// `__typename` stands too, which is no field that an extension sees: so no response of [`MAX_BYTES`] uses more than twice as many.
+/// The number of bytes that the execution of a query has resolved so far. Text in an object counts twice: as a field, and with its object.
+/// The object includes `__typename`, which extensions do not see as a field. So a response of [`MAX_BYTES`] uses at most twice as many.
 #[derive(Default)]
 pub struct Budget {
     used: AtomicUsize,
@@ -33,7 +34,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Waits until the response cannot fit any more.
+    /// Waits until the budget is exceeded.
     pub async fn exceeded(&self) {
         self.exceeded.notified().await;
     }
@@ -47,7 +48,7 @@ impl Budget {
     }
 }
 
-/// Charges what a schema resolves to the [`Budget`] of the request.
+/// Charges resolved values to the [`Budget`] of the request.
 pub struct Charging;
 
 impl ExtensionFactory for Charging {
@@ -77,12 +78,12 @@ impl Extension for Charging {
                 return Ok(value);
             }
         }
-        // Nothing more is resolved; whoever waits for the response drops it.
+        // Resolves nothing further; the caller drops the execution when the budget is exceeded.
         std::future::pending().await
     }
 }
 
-/// The bytes of a value without those of the objects and lists in it, which were charged before.
+/// Returns the bytes of a value, excluding the objects and lists in it, which were charged already.
 fn own_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
@@ -96,8 +97,8 @@ fn own_bytes(value: &Value) -> usize {
     }
 }
 
-/// Returns `true` if the response to a mutation of this document could exceed [`MAX_BYTES`]. That is found out before anything is done: a
-/// rotation whose response is refused would lose the token's value. The document costs little enough to be walked.
+/// Returns `true` if the response to a mutation in this document could exceed [`MAX_BYTES`]. This is checked before the mutation runs: if
+/// the response to a rotation were refused, the new value would be lost. The cost limit bounds the traversal.
 pub fn could_exceed(document: &ExecutableDocument) -> bool {
     let mut operations = document.operations.iter().map(|(_, operation)| &operation.node);
     operations.any(|operation| {
@@ -126,7 +127,7 @@ fn max_bytes(document: &ExecutableDocument, set: &SelectionSet) -> usize {
     set.items.iter().map(|selection| of_selection(&selection.node)).sum()
 }
 
-/// The most bytes of a field of a token without fields of its own.
+/// Returns the maximum bytes of a leaf field of a token.
 fn max_leaf_bytes(field: &str) -> usize {
     const ID_OR_TIME_OR_VALUE: usize = 64;
     const MAX_NAME: usize = 255 * 4;
@@ -142,7 +143,7 @@ fn max_leaf_bytes(field: &str) -> usize {
     }
 }
 
-/// Shortens the errors of a response.
+/// Truncates the errors of a response.
 pub fn limit_errors(response: &mut Response) {
     response.errors.truncate(MAX_ERRORS);
     for ServerError { message, .. } in &mut response.errors {

@@ -64,13 +64,13 @@ struct Costs<'d> {
     document: &'d ExecutableDocument,
     /// What is known; a fragment that is being looked at costs more than there is, for then it contains itself.
     of_fragments: HashMap<&'d Name, Size>,
-    /// How many selection sets enclose the one that is being looked at, fragments in place.
+    /// Number of selection sets around the current one, with fragments inlined.
     depth: usize,
-    /// Whether any nests too deeply: a chain of fragments does without any brackets.
+    /// `true` if a selection set nests too deeply. A chain of fragments nests without brackets.
     is_too_deep: bool,
 }
 
-/// The cost of a selection set, and how many levels it nests.
+/// The cost of a selection set, and its number of nested levels.
 #[derive(Clone, Copy, Default)]
 struct Size {
     cost: usize,

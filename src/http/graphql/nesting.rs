@@ -1,13 +1,13 @@
-//! Bounds the nesting of a document before anything recursive reads it: async-graphql's parser recurses on values, types and selection sets
-//! without a limit, and 4 KB of brackets overflow the stack of its thread.
+//! Limits the nesting of a document before any recursive code parses it: async-graphql's parser recurses on values, types, and selection
+//! sets without a limit, and 4 KB of brackets overflow its thread's stack.
 
-/// The most brackets that may be open at a time, of all three kinds together. The introspection of the usual tools needs 14.
+/// Maximum number of open brackets, for all three kinds together. Common introspection queries need 14.
 pub const MAX_DEPTH: usize = 32;
 
 /// Returns `true` if more than [`MAX_DEPTH`] brackets are open anywhere in a document, outside strings, block strings and comments.
 ///
-/// A closing bracket ends whichever was opened last: where the kinds differ, the parser stops. The same holds for a string without an end
-/// and for a backslash outside strings, so the scan ends there.
+/// A closing bracket closes the innermost open one of any kind: on a mismatch, the parser stops. The parser also stops at an unterminated
+/// string and at a backslash outside strings, so the scan ends there.
 pub fn nests_too_deeply(document: &str) -> bool {
     let mut rest = document.as_bytes();
     let mut depth = 0_usize;
@@ -41,9 +41,9 @@ fn after_comment(text: &[u8]) -> &[u8] {
     end.and_then(|end| text.get(end..)).unwrap_or_default()
 }
 
-/// Returns what follows a string or block string that begins the text, if it has an end.
+/// Returns the text after a leading string or block string; `None` if it is unterminated.
 fn after_string(text: &[u8]) -> Option<&[u8]> {
-    // Where a block string has no end, the parser takes its first two quotes for an empty string.
+    // If a block string is unterminated, the parser reads its first two quotes as an empty string.
     if let Some(rest) = text.strip_prefix(b"\"\"\"").and_then(after_block) {
         return Some(rest);
     }
@@ -58,7 +58,7 @@ fn after_string(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Returns what follows the first three quotes without a backslash before them.
+/// Returns the text after the first three quotes that are not escaped.
 fn after_block(mut text: &[u8]) -> Option<&[u8]> {
     loop {
         text = match text {
@@ -75,7 +75,7 @@ mod tests {
     use async_graphql::parser::parse_query;
     use proptest::prelude::*;
 
-    /// A document whose argument is nested so many levels below its two own.
+    /// Returns a document with an argument nested `levels` deep inside its own two levels.
     fn lists(levels: usize) -> String {
         format!("{{a(a:{}{})}}", "[".repeat(levels), "]".repeat(levels))
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     proptest! {
-        /// The parser is the judge: whatever the scan lets pass, it reads without a deep recursion.
+        /// Compares with the parser: every document that the scan accepts parses without deep recursion.
         #[test]
         fn no_document_that_passes_is_deep(text in "[\\[\\](){}\"\\\\#\n a:.$!]{0,400}", levels in 0usize..3000) {
             let document = format!("{{a(a:[{text}{}", "[".repeat(levels));

@@ -40,7 +40,7 @@ pub async fn answer(
     Ok(finish_response(response, &state))
 }
 
-/// Makes any response one of the legacy API.
+/// Converts a response to the legacy API's format.
 pub fn finish_response(response: ServiceResponse<BoxBody>, state: &State) -> ServiceResponse<BoxBody> {
     let mut response = with_failures_as(response, error_body);
     let announcements = state.legacy_announcements.get_or_init(|| announcements(&state.config));

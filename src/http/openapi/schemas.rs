@@ -136,13 +136,13 @@ pub fn token_state() -> Object {
         .build()
 }
 
-/// The schema of what the legacy API does now.
+/// Returns the schema of the legacy API's state.
 pub fn legacy_state() -> Object {
     let names = LegacyMode::ALL.map(LegacyMode::name).into_iter().chain(["brownout"]);
     string().enum_values(Some(names)).build()
 }
 
-/// The schema of a verdict on the legacy API.
+/// Returns the schema of the legacy report's verdict.
 pub fn verdict() -> Object {
     string().enum_values(Some(Verdict::ALL.map(Verdict::name))).build()
 }

@@ -16,7 +16,7 @@ use crate::http::{
 
 const PAGE: &str = include_str!("swagger_ui.html");
 const START: [Asset; 1] = [Asset::new("swagger_ui.js", include_bytes!("swagger_ui.js"))];
-/// The files of the library that the page uses, once for all responses.
+/// The library files for the page, shared by all responses.
 static LIBRARY: LazyLock<Vec<LibraryFile>> = LazyLock::new(|| {
     let names = ["swagger-ui.css", "swagger-ui-bundle.js"];
     names.into_iter().filter_map(LibraryFile::open).collect()

@@ -9,26 +9,26 @@ use log::{
 
 use crate::{domain::clock::Timestamp, http::request_id, settings::LogFormat};
 
-/// The form of every line.
+/// The format of all lines.
 #[derive(Clone, Copy, Debug)]
 pub struct LineFormat {
     /// Text or JSON.
     pub format: LogFormat,
-    /// Colors the level of a text line.
+    /// Colors the level in text lines.
     pub is_colored: bool,
 }
 
-/// A line that is being written, and its time. It is reused: most lines have the second of the line before.
+/// A reusable buffer for a line, with a cached timestamp: most lines are in the same second as the line before.
 #[derive(Default)]
 pub struct Line {
     text: String,
-    /// The second that `time` shows.
+    /// The second in `time`.
     second: i64,
     time: String,
 }
 
 impl Line {
-    /// Formats a record; the line ends with a line feed.
+    /// Formats a record as a line that ends with a line feed.
     pub fn format(&mut self, format: LineFormat, now: Timestamp, record: &Record<'_>) -> &str {
         let Self { text, second, time } = self;
         text.clear();
@@ -44,7 +44,7 @@ impl Line {
             LogFormat::Json => write_json_line(text, time, record),
         };
         time.truncate(until_second);
-        // Only a value that refuses to be displayed fails: what was written before it is worth a line.
+        // Formatting fails only if a value's `Display` fails. The text before that value is still logged.
         if written.is_err() {
             text.push('\n');
         }
@@ -101,7 +101,7 @@ fn write_text(out: &mut String, time: &str, level: &str, record: &Record<'_>) ->
 }
 
 fn needs_quotes(text: &str) -> bool {
-    // Without an end at the first one, many bytes are looked at at once.
+    // No early exit, so that the compiler can vectorize the loop.
     text.bytes()
         .fold(false, |found, byte| found | matches!(byte, b' ' | b'"'))
 }
@@ -140,14 +140,14 @@ fn write_json(out: &mut String, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// The value of a field of a record.
+/// The value of a record's field.
 enum Field<'v> {
     Number(u64),
     Text(&'v str),
     Other(Value<'v>),
 }
 
-/// Gives the fields of a record to `write`, one after the other.
+/// Passes each field of a record to `write`.
 fn visit(record: &Record<'_>, write: impl FnMut(&str, Field<'_>) -> fmt::Result) -> fmt::Result {
     struct Visitor<W>(W);
     impl<'kvs, W: FnMut(&str, Field<'_>) -> fmt::Result> VisitSource<'kvs> for Visitor<W> {
@@ -178,7 +178,7 @@ mod tests {
             .key_values(&[("name", "a \"b\""), ("door", "cli")])
             .args(format_args!("beware"))
             .build();
-        // The second time from what is kept of the first.
+        // The second call uses the cached timestamp.
         let first = line.format(format, now, &record).to_owned();
         assert_eq!(line.format(format, now, &record), first);
         first

@@ -1,7 +1,7 @@
 //! A bounded queue of log lines, which one thread writes.
 //!
-//! Whoever logs never waits for the reader of standard error: when a pipe is full, or a terminal has been stopped with Ctrl-S,
-//! lines are dropped and counted.
+//! A caller that logs never waits for the reader of standard error. If a pipe is full, or Ctrl-S has stopped a terminal, lines are
+//! dropped and counted.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -11,14 +11,14 @@ use std::{
 
 use prometheus::IntCounter;
 
-/// How long lines that are not urgent wait for more of them, so that one write takes many.
+/// Delay before non-urgent lines are written, so that one write takes many of them.
 const BATCH_DELAY: Duration = Duration::from_millis(100);
-/// The length in bytes from which a batch is written without delay.
+/// Size in bytes from which a batch is written without delay.
 const MIN_BATCH_BYTES: usize = 32 * 1024;
-/// The delay before another attempt to write where standard error does not block, and is full.
+/// Delay before a retry if standard error is nonblocking and full.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Lines on their way to standard error.
+/// A queue of lines for standard error.
 pub struct Queue {
     state: Mutex<State>,
     max_bytes: usize,
@@ -30,15 +30,15 @@ pub struct Queue {
 #[derive(Default)]
 struct State {
     lines: String,
-    /// The bytes that the writer has taken and not written yet. They count toward the limit.
+    /// Bytes that the writer took but has not written yet. They count toward the limit.
     writing: usize,
     is_urgent: bool,
-    /// Lines that were dropped since the log last said so.
+    /// Dropped lines that the log has not reported yet.
     unreported: u64,
 }
 
 impl Queue {
-    /// An empty queue of at most `max_bytes`, which adds the lines that it drops to `dropped`.
+    /// Creates an empty queue of at most `max_bytes` that counts dropped lines in `dropped`.
     pub fn new(max_bytes: usize, dropped: IntCounter) -> Self {
         Self {
             state: Mutex::default(),
@@ -49,7 +49,7 @@ impl Queue {
         }
     }
 
-    /// Adds a line, or drops it if there is no room. An urgent line is written without delay.
+    /// Adds a line, or drops it if the queue is full. An urgent line is written without delay.
     pub fn push(&self, line: &str, is_urgent: bool) {
         let mut state = self.state();
         if state.lines.len() + state.writing + line.len() > self.max_bytes {
@@ -61,13 +61,13 @@ impl Queue {
         let was_urgent = state.is_urgent;
         state.lines.push_str(line);
         state.is_urgent |= is_urgent || state.lines.len() >= MIN_BATCH_BYTES;
-        // A wake-up costs a system call, so not every line makes one.
+        // A wake-up costs a system call, so most lines do not cause one.
         if was_idle || state.is_urgent != was_urgent {
             self.is_added.notify_one();
         }
     }
 
-    /// Waits until every line is written, at most for `timeout`.
+    /// Waits until all lines are written, for at most `timeout`.
     pub fn flush(&self, timeout: Duration) {
         let mut state = self.state();
         state.is_urgent = true;
@@ -76,8 +76,8 @@ impl Queue {
         drop(self.is_written.wait_timeout_while(state, timeout, is_pending));
     }
 
-    /// Writes lines to `out` for as long as the process lives. Once there is room after lines were dropped, writes what `report`
-    /// says of their number.
+    /// Writes lines to `out` until the process exits. After lines were dropped, also writes the message that `report` returns for their
+    /// number.
     pub fn write_to(&self, out: &mut impl Write, report: impl Fn(u64) -> String) -> ! {
         let mut has_failed = false;
         loop {
@@ -86,7 +86,7 @@ impl Queue {
     }
 
     fn write_batch(&self, out: &mut impl Write, report: impl Fn(u64) -> String, has_failed: bool) -> io::Result<()> {
-        // Where nothing can be written, only a new line is worth another attempt.
+        // After a failure, only a new line triggers another attempt.
         let is_idle = |state: &mut State| state.lines.is_empty() && (state.unreported == 0 || has_failed);
         let state = self.is_added.wait_while(self.state(), is_idle);
         let state = state.unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +98,7 @@ impl Queue {
         state.writing = batch.len();
         state.is_urgent = false;
         let unreported = std::mem::take(&mut state.unreported);
-        // A write can take as long as it likes: nobody waits for the lock meanwhile.
+        // The lock is not held during the write, which can take any time.
         drop(state);
         let lines = batch.matches('\n').count() as u64;
         if unreported > 0 {
@@ -120,7 +120,7 @@ impl Queue {
     }
 }
 
-/// As [`Write::write_all`], but waits where `out` does not block and is full.
+/// As [`Write::write_all`], but retries if `out` is nonblocking and full.
 fn write_all(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {
@@ -161,7 +161,7 @@ mod tests {
         let mut out = Vec::new();
         queue.write_batch(&mut out, report, false).unwrap();
         assert_eq!(String::from_utf8_lossy(&out), "one\ntwo\n4\n2 dropped\n");
-        // They are reported once.
+        // Dropped lines are reported once.
         queue.push("6\n", true);
         queue.write_batch(&mut out, report, false).unwrap();
         assert!(out.ends_with(b"2 dropped\n6\n"));
@@ -189,7 +189,7 @@ mod tests {
             has_begun.recv().unwrap();
             queue.push("5\n", true);
             assert_eq!(queue.dropped.get(), 1);
-            // The reader has stopped: this ends all the same.
+            // The reader has stopped; the flush must still return.
             queue.flush(Duration::ZERO);
             assert_eq!(queue.state().writing, 5);
             open.send(()).unwrap();

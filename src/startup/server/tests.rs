@@ -1,4 +1,4 @@
-//! Connections over memory, with a clock that moves on when nothing else does: minutes pass at once, and times are exact.
+//! Tests over in-memory connections with tokio's paused clock: minutes pass instantly, and durations are exact.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEADER_BYTES: usize = 16_384;
 const LARGE: usize = 300_000;
 
-/// What the network holds in each direction.
+/// Capacity of the in-memory network in each direction.
 const NETWORK_BUFFER: usize = 4096;
 
 async fn read(request: HttpRequest, mut payload: Payload) -> HttpResponse {
@@ -61,7 +61,7 @@ fn app() -> App<
         .wrap_fn(observe::observe)
 }
 
-/// Runs `client` with its end of a connection, and waits until the server has closed its own. Returns how long that took.
+/// Runs `client` on its end of a connection until the server closes the other end. Returns the elapsed time.
 fn connect<F: Future<Output = DuplexStream>>(client: impl FnOnce(DuplexStream) -> F) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,13 +96,13 @@ fn connect<F: Future<Output = DuplexStream>>(client: impl FnOnce(DuplexStream) -
     })
 }
 
-/// Sends what the server takes of it.
+/// Sends as much as the server accepts.
 async fn send(stream: &mut DuplexStream, text: &str) {
     // The server may have closed the connection.
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
-/// Reads up to `end`.
+/// Reads up to and including `end`.
 async fn receive(stream: &mut DuplexStream, end: &str) -> String {
     let mut text = String::new();
     while !text.ends_with(end) {
@@ -202,7 +202,7 @@ fn a_connection_in_use_stays_open() {
 
 #[test]
 fn a_body_that_nothing_reads_ends_the_connection() {
-    // An endless one, one that drips, and one that never comes.
+    // An endless body, one that drips, and one that never arrives.
     for (headers, pause) in [
         ("transfer-encoding: chunked\r\n", Duration::ZERO),
         ("transfer-encoding: chunked\r\n", Duration::from_millis(300)),
@@ -215,7 +215,7 @@ fn a_body_that_nothing_reads_ends_the_connection() {
             assert!(response.contains("connection: close"), "{response}");
             while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
                 if pause.is_zero() {
-                    // Time passes only when nothing can be sent.
+                    // The paused clock advances only while nothing can be sent.
                     sleep(Duration::from_millis(1)).await;
                 }
                 if timeout(pause, stream.read_u8()).await.is_ok_and(|read| read.is_err()) {
