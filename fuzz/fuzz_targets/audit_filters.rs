@@ -1,4 +1,4 @@
-//! The query of `GET /audit-events`.
+//! Fuzzes the query string of `GET /audit-events`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Credentials of HTTP Basic.
+//! Fuzzes HTTP Basic credentials.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,7 @@ use tokenbridge::http::fuzz;
 fuzz_target!(|data: &[u8]| {
     let _ = fuzz::basic(data);
     let _ = fuzz::basic(&[b"Basic ".as_slice(), data].concat());
-    // A plain name and password arrive unchanged.
+    // A plain name and password must round-trip.
     if let Some((name, password)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once(':'))
         && data.iter().all(u8::is_ascii_graphic)
     {

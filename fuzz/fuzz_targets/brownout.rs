@@ -1,4 +1,4 @@
-//! Parsing and printing of brownouts.
+//! Fuzzes parsing and printing of brownouts.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

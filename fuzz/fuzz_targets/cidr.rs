@@ -1,4 +1,4 @@
-//! Parsing, printing and nesting of CIDR blocks, one a line.
+//! Fuzzes parsing, printing, and nesting of CIDR blocks, one per line.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
     assert!(blocks.lie_within(&blocks));
     for block in blocks.iter() {
         for address in [block.network(), block.broadcast()] {
-            // An IPv4-mapped address is an IPv4 address, which no IPv6 block contains.
+            // An IPv4-mapped address is canonically an IPv4 address, which no IPv6 block contains.
             assert!(address != address.to_canonical() || blocks.admit(address));
         }
     }

@@ -1,4 +1,4 @@
-//! The client address behind trusted proxies. The first byte chooses the header; each further line is one header field.
+//! Fuzzes the client address behind trusted proxies. The first byte selects the header; each further line is one header field.
 #![no_main]
 
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     let (proxy, stranger) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([192, 0, 2, 1]));
-    // What a stranger sends is ignored; what the last trusted proxy appends wins.
+    // Entries from an untrusted client are ignored; the entry that the last trusted proxy appends wins.
     assert_eq!(fuzz::client_address(&proxies, stranger, &lines), Some(stranger));
     let appended: &[u8] = match header {
         ProxyHeader::XForwardedFor => b"198.51.100.7",

@@ -1,4 +1,4 @@
-//! Parsing of page cursors, page sizes and audit cursors.
+//! Fuzzes parsing of page cursors, page sizes, and audit cursors.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

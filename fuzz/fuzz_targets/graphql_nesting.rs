@@ -1,4 +1,4 @@
-//! The checks of a GraphQL document before it is executed.
+//! Fuzzes the checks of a GraphQL document before its execution.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,10 +1,10 @@
-//! Files that `import` reads: a legacy list or an export.
+//! Fuzzes the files that `import` reads: a legacy list or an export.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use tokenbridge::service::import::rows::{self, From};
 
-/// No text of the file may reach a terminal with control characters.
+/// Asserts that no control characters from the file reach a terminal.
 fn assert_printable(text: &str) {
     assert!(!text.chars().any(char::is_control), "{text:?}");
 }

@@ -1,4 +1,4 @@
-//! The query of `GET /api-tokens`.
+//! Fuzzes the query string of `GET /api-tokens`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Parsing of presented token values.
+//! Fuzzes parsing of presented token values.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -77,7 +77,7 @@ struct Step {
     detail: String,
 }
 
-/// The time of a query depends on the machine; its plan does not: one search by both filters, and no sort.
+/// Checks query plans instead of durations, which depend on the machine: one index search for both filters, and no sort.
 fn each_pair_of_filters_has_an_index(lab: &Lab) {
     let path = lab.store.directory.path().join("tokenbridge.db");
     let mut conn = sqlite(path.to_str().unwrap());

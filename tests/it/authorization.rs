@@ -71,7 +71,7 @@ fn nobody_outlives_their_own_expiry(lab: &Lab) {
     let who = string(&rotated["value"]);
     app.post(TOKENS, As::Key(&who), &json!({ "name": "n", "expiresAt": null }))
         .expect(403);
-    // Admins are free.
+    // Admins are exempt.
     app.post(TOKENS, As::Admin, &json!({ "name": "n", "expiresAt": null }))
         .expect(200);
 }

@@ -1,4 +1,4 @@
-//! Backups of the SQLite store, their return, and the check.
+//! Backup, restore, and check of the SQLite store.
 
 use std::{
     collections::HashSet,
@@ -42,7 +42,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// The names of the files beside the store.
+/// Returns the names of the files next to the store.
 fn files(lab: &Lab) -> HashSet<String> {
     let entries = fs::read_dir(lab.store.directory.path()).unwrap();
     entries
@@ -55,7 +55,7 @@ fn assert_failed(ended: &Ended, told: &str) {
     assert!(ended.err.contains(told), "{told}: {ended:?}");
 }
 
-/// Overwrites the root page of a table or an index of a database that nobody uses.
+/// Overwrites the root page of a table or an index of a database that is not in use.
 fn damage(lab: &Lab, name: &str) {
     let [page, size] = [
         format!("SELECT rootpage || '' AS found FROM sqlite_master WHERE name = '{name}'"),
@@ -102,7 +102,7 @@ fn a_backup_of_a_running_server_is_restored(lab: &Lab) {
     assert_eq!(program.run(&["check"]).code, 0, "beside a running server");
 }
 
-/// A log that is left over would be applied to the restored file.
+/// SQLite would apply a leftover log to the restored file.
 fn a_restore_leaves_nothing_of_the_log_of_a_killed_server(lab: &Lab) {
     let program = Program::new(&lab.store.url());
     let copy = lab.store.directory.path().join("copy.db");
@@ -120,7 +120,7 @@ fn a_restore_leaves_nothing_of_the_log_of_a_killed_server(lab: &Lab) {
     let serving = program.serve(&[]);
     assert_eq!(serving.client.get(LEGACY, As::Admin).expect(200).json(), json!([]));
     serving.client.new_token(&json!({ "name": "after" }));
-    // A store that is gone is restored, too.
+    // A missing store is restored too.
     drop(serving);
     for file in ["tokenbridge.db", "tokenbridge.db-wal", "tokenbridge.db-shm"] {
         let _ = fs::remove_file(lab.store.directory.path().join(file));

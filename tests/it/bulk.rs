@@ -155,7 +155,7 @@ fn a_token_deletes_only_what_it_may_delete_one_by_one(lab: &Lab) {
     remove(&app, "name=maker&expected=0", As::Key(&maker)).expect(401);
 }
 
-/// The number of tokens that a filter matches tells their names, letter by letter.
+/// The number of tokens that a filter matches would reveal their names, letter by letter.
 fn a_token_that_may_not_read_counts_nothing(lab: &Lab) {
     let app = lab.app();
     app.new_token(&json!({ "name": "secret project", "permissions": [] }));

@@ -237,7 +237,7 @@ fn health_is_checked(lab: &Lab) {
     );
 }
 
-/// Every command that takes flags.
+/// All commands with flags.
 const COMMANDS: [&[&str]; 19] = [
     &["serve"],
     &["admin", "add"],
@@ -260,7 +260,7 @@ const COMMANDS: [&[&str]; 19] = [
     &["export"],
 ];
 
-/// Every flag of every command has a variable of its name, and is described.
+/// Checks that every flag of every command has a matching variable and a description.
 fn help_is_complete(lab: &Lab) {
     let program = Program::new(&lab.store.url());
     for command in COMMANDS {
@@ -337,7 +337,7 @@ fn empty_variables_count_as_unset(lab: &Lab) {
         let ended = crate::support::program::end(command, input);
         assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
     }
-    // A first start, too: the admin has the default name.
+    // The same applies to a first start, where the admin has the default name.
     let serving = program.serve_with(&["--database-url", &lab.store.fresh_url()], &empty);
     eventually("the password is printed", || {
         serving

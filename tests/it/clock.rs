@@ -1,4 +1,4 @@
-//! The wall clock is set while the server runs: nobody is locked out, and nothing is removed.
+//! Sets the wall clock while the server runs: no client is locked out, and no record is removed.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn a_throttled_login_waits_as_long_as_it_was_told(lab: &Lab) {
     app.get(LEGACY, As::Admin).expect(429);
     lab.clock.advance(Duration::from_secs(6));
     app.get(LEGACY, As::Admin).expect(200);
-    // What was verified is remembered for a minute, whatever the wall clock says.
+    // Verified credentials stay cached for a minute, regardless of the wall clock.
     lab.clock.step_back(DAY);
     lab.clock.advance(Duration::from_mins(1));
     fail();
@@ -60,7 +60,7 @@ fn fill(lab: &Lab) {
     app.stop();
 }
 
-/// The numbers of audit events and of days with legacy calls.
+/// Returns the number of audit events and of days with legacy calls.
 fn kept(lab: &Lab) -> String {
     let kept = "SELECT (SELECT count(*) FROM audit_events) || ' ' || (SELECT count(*) FROM legacy_calls) AS found";
     lab.store.texts(kept).remove(0)
@@ -76,14 +76,14 @@ fn a_jump_forward_removes_nothing(lab: &Lab) {
             service.forget_old_calls().await.unwrap();
             service.remove_events_older_than(DAY * 10, None).await.unwrap()
         };
-        // What the machine's own clock wrote when the store was made is older.
+        // Records from the creation of the store have the machine's real time, which is earlier.
         assert_eq!(remove().await, 1);
         let all = kept(lab);
         lab.clock.step_forward(DAY * 4000);
         assert_eq!(remove().await, 0);
         lab.clock.advance(DAY * 9);
         assert_eq!((remove().await, kept(lab)), (0, all));
-        // Time that has been seen to pass counts, and a clock that is put right again does, too.
+        // Time that was seen to pass counts, as does a wall clock that is corrected.
         lab.clock.advance(DAY + Duration::from_secs(1));
         assert!(remove().await > 0);
         lab.clock.step_back(DAY * 4000);
@@ -219,7 +219,7 @@ fn a_session_lasts_as_long_as_it_may(lab: &Lab) {
         let lasts = async |key| service.resume_session(key).await.unwrap().is_some();
         for _ in 0..2 {
             lab.clock.step_forward(DAY * 2);
-            // Whoever signs in now removes the sessions that have ended.
+            // A login removes expired sessions.
             begin().await;
             assert!(lasts(&key).await);
             lab.clock.step_back(DAY * 4);
@@ -228,7 +228,7 @@ fn a_session_lasts_as_long_as_it_may(lab: &Lab) {
         lab.clock.advance(Duration::from_mins(30));
         assert!(!lasts(&idle).await);
         assert!(!lasts(&key).await);
-        // The wall clock stands still, and the session ends all the same.
+        // The wall clock stands still, but the session still ends.
         let key = begin().await;
         for _ in 0..35 {
             lab.clock.advance(Duration::from_mins(20));
@@ -237,7 +237,7 @@ fn a_session_lasts_as_long_as_it_may(lab: &Lab) {
         }
         lab.clock.advance(Duration::from_mins(20));
         assert!(!lasts(&key).await);
-        // A start judges by the wall clock: a session cannot begin in the future.
+        // A restart judges by the wall clock: a session cannot start in the future.
         let key = begin().await;
         lab.clock.step_back(DAY);
         let restarted = lab.service();

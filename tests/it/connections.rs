@@ -1,6 +1,6 @@
-//! Connections that hold on to the server: each ends within the request timeout, with and without TLS, and costs others nothing.
+//! Connections that hog the server: each ends within the request timeout, with and without TLS, and does not delay others.
 //!
-//! The exact times are tested in `startup::server`, with a clock that tests move. Here sockets are real, and bounds generous.
+//! `startup::server` tests the exact times with a paused clock. These tests use real sockets and generous bounds.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -48,7 +48,7 @@ impl Stream for SslStream<TcpStream> {
     }
 }
 
-/// Flags for HTTPS, and the certificate that they name.
+/// Returns the HTTPS flags and their certificate.
 fn tls_flags(lab: &Lab) -> ([String; 4], Certificate) {
     let certificate = Certificate::write(lab.store.directory.path());
     let flags = [
@@ -77,7 +77,7 @@ fn connect(client: &Client, is_secure: bool) -> Box<dyn Stream> {
     }
 }
 
-/// Runs a test over HTTP, and again over HTTPS, with a short request timeout.
+/// Runs a test over HTTP and over HTTPS with a short request timeout.
 fn over_http_and_https(lab: &Lab, test: impl Fn(&TestApp, &dyn Fn() -> Box<dyn Stream>)) {
     let (tls, _) = tls_flags(lab);
     for is_secure in [false, true] {
@@ -92,7 +92,7 @@ fn over_http_and_https(lab: &Lab, test: impl Fn(&TestApp, &dyn Fn() -> Box<dyn S
 
 fn read_to_end(stream: &mut dyn Stream) -> String {
     let mut text = Vec::new();
-    // The server may close while the client still sends.
+    // The server may close the connection while the client is still sending.
     let _ = stream.read_to_end(&mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -124,7 +124,7 @@ fn a_body_that_nothing_reads_ends_the_connection(lab: &Lab) {
             .write_all(b"POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
             .unwrap();
         let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
-        // It ends when the server has closed the connection; else the write times out, which is told apart below.
+        // The write fails once the server has closed the connection. A timeout of the write is a different error, checked below.
         let error = loop {
             if let Err(error) = endless.write_all(chunk.as_bytes()) {
                 break error;
@@ -143,7 +143,7 @@ fn a_body_that_nothing_reads_ends_the_connection(lab: &Lab) {
             .set_read_timeout(Some(Duration::from_millis(50)))
             .unwrap();
         eventually("the server closes the connection", || {
-            // A read that only waits is the pause between two drops.
+            // A read that times out is the pause between two drops.
             let is_open = dripping.read(&mut [0; 1000]).map_or_else(
                 |error| [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()),
                 |length| length > 0,
@@ -162,7 +162,7 @@ fn a_client_that_takes_nothing_is_disconnected(lab: &Lab) {
         eventually("the server disconnects the client", || {
             greedy.write_all(b"x").is_err().then_some(())
         });
-        // Others are served all the while.
+        // Other clients are served meanwhile.
         assert!(app.client.connect().write_all(b"x").is_ok());
     });
 }
@@ -202,7 +202,7 @@ fn silent_connections_do_not_delay_handshakes(lab: &Lab) {
         .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .unwrap();
     assert!(read_to_end(&mut *other).starts_with("HTTP/1.1 200 "));
-    // It did not have to wait until one of them was given up.
+    // It did not have to wait for a silent connection to time out.
     for stream in silent {
         stream.set_nonblocking(true).unwrap();
         let error = stream.peek(&mut [0]).expect_err("a silent connection is still open");
@@ -224,9 +224,9 @@ fn silent_connections_do_not_delay_the_stop(lab: &Lab) {
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let app = lab.app_with(&flags);
         let mut silent: Vec<TcpStream> = (0..5).map(|_| app.client.connect()).collect();
-        // One connection has begun a request.
+        // One connection has sent the start of a request.
         silent[0].write_all(b"G").unwrap();
-        // The last that is accepted: the others are then, too.
+        // Connections are accepted in order: after this one, the others are accepted too.
         drop(connect(&app.client, !flags.is_empty()));
         let began = std::time::Instant::now();
         app.stop();

@@ -1035,7 +1035,7 @@ fn admins_are_shown_page_by_page(lab: &Lab) {
     let app = lab.app();
     let browser = Browser::signed_in(&app);
     let (mut path, mut seen, mut pages) = ("/admins".to_owned(), Vec::new(), 0);
-    // Far enough to tell that each page goes on where the last one ended.
+    // Enough pages to show that each one continues where the previous one ended.
     while pages < 3 {
         let page = browser.get(&path).expect(200);
         assert!(page.text.len() < 100_000, "{}", page.text.len());
@@ -1051,7 +1051,7 @@ fn admins_are_shown_page_by_page(lab: &Lab) {
     assert_eq!(seen, expected);
     let last = browser.get("/admins?after=user%2009990").expect(200);
     assert!(last.text.contains("user 09999") && next_page(&last).is_none());
-    // Each of them is found, whatever page it is on.
+    // Each admin is found, regardless of its page.
     browser.get("/admins/remove?name=user%2009999").expect(200);
     browser.get("/admins/remove?name=user%20x").expect(404);
     let listed = Program::new(&lab.store.url()).run(&["admin", "list"]);

@@ -1,4 +1,4 @@
-//! Texts in other encodings than plain UTF-8, as Windows writes them.
+//! Text in encodings other than plain UTF-8, as Windows tools write it.
 
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! The fault matrix: every operation runs while a fault comes and goes.
 //!
-//! One row is one fault. While it comes and goes, each operation is repeated by a thread of its own. Afterwards nothing that was
-//! acknowledged is lost, nothing that was revoked is accepted, and the server works again without help.
+//! Each row is one fault. During the fault, a thread per operation repeats that operation. Afterwards no acknowledged write is
+//! lost, no revoked value is accepted, and the server works again without intervention.
 
 use std::{
     collections::HashSet,
@@ -37,11 +37,11 @@ tests![OF_FILES: file_taken_away, wal_removed];
 tests![OF_SMALL_DISKS: disk_full, file_made_immutable];
 tests![OF_SERVERS: database_killed, database_frozen, connections_cut];
 
-/// Acknowledged repetitions of each operation before the fault, and after it.
+/// Required acknowledged repetitions of each operation, before the fault and after it.
 const REPETITIONS: usize = 3;
-/// Pause of a client between two calls.
+/// Pause of a client between calls.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Time for which a process that cannot answer at all stays frozen.
+/// How long an unresponsive process stays frozen.
 const FROZEN_FOR: Duration = Duration::from_secs(2);
 const YEAR: Duration = Duration::from_hours(365 * 24);
 const DAY: Duration = Duration::from_hours(24);
@@ -66,32 +66,32 @@ impl Operation {
         Self::Backup,
     ];
 
-    /// True for an operation of the command line, which opens the store itself.
+    /// `true` for a CLI operation, which opens the store itself.
     fn is_command(self) -> bool {
         matches!(self, Self::Import | Self::Backup)
     }
 }
 
-/// A token of a test: its ID and its value.
+/// The ID and value of a token.
 type Known = (String, String);
 
-/// Everything that the server and the commands have acknowledged.
+/// All writes that the server and the commands have acknowledged.
 #[derive(Default)]
 struct Acknowledged {
     created: Vec<Known>,
-    /// The token that is rotated again and again, with its latest value.
+    /// The token that is rotated repeatedly, with its current value.
     rotated: Option<Known>,
     /// A token whose deletion has not been acknowledged yet.
     deleting: Option<Known>,
     /// Values that must never be accepted again.
     revoked: Vec<String>,
     imported: Vec<[String; 3]>,
-    /// Imports without an answer: all of their rows were written, or none.
+    /// Imports without a response: all of their rows were written, or none.
     unanswered_imports: Vec<[String; 3]>,
     backups: Vec<PathBuf>,
 }
 
-/// Counts of one operation.
+/// Counts of an operation's results.
 #[derive(Default)]
 struct Tally {
     acknowledged: AtomicUsize,
@@ -108,7 +108,7 @@ impl Tally {
     }
 }
 
-/// One row of the matrix: a server, the operations on it, and their results.
+/// A row of the matrix: a server, its operations, and their results.
 struct Row<'a> {
     program: Program,
     directory: &'a Path,
@@ -118,9 +118,9 @@ struct Row<'a> {
     acknowledged: Mutex<Acknowledged>,
     kept: Known,
     stopping: AtomicBool,
-    /// Held while the files of the store are handled, so that no command opens half of them.
+    /// Held while the store's files are moved, so that no command opens an incomplete set of files.
     commands: Mutex<()>,
-    /// The server that took the place of one that was killed.
+    /// The server that replaced a killed one.
     restarted: Mutex<Option<Serving>>,
     next: AtomicUsize,
 }
@@ -147,7 +147,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Repeats the operations on threads of their own while `fault` comes and goes, and then checks what is left.
+    /// Repeats the operations on separate threads while `fault` comes and goes, then checks the result.
     fn run(&self, name: &str, fault: impl FnOnce()) {
         thread::scope(|scope| {
             for operation in &self.operations {
@@ -157,7 +157,7 @@ impl<'a> Row<'a> {
                     }
                 });
             }
-            // Stops the threads also when an assertion fails.
+            // Stops the threads even if an assertion fails.
             let _stop = StopAtEnd(&self.stopping);
             self.wait_for_acknowledgements("before the fault");
             fault();
@@ -167,7 +167,7 @@ impl<'a> Row<'a> {
         self.report(name);
     }
 
-    /// Kills the server and starts another one.
+    /// Kills the server and starts a new one.
     fn restart(&self, serving: &Serving) {
         serving.signal("KILL");
         let again = self.program.serve(&FLAGS);
@@ -175,7 +175,7 @@ impl<'a> Row<'a> {
         *self.restarted.lock().unwrap() = Some(again);
     }
 
-    /// Waits until each operation has been acknowledged some times more.
+    /// Waits until each operation has been acknowledged several more times.
     fn wait_for_acknowledgements(&self, when: &str) {
         let before: Vec<usize> = self.tallies.iter().map(Tally::acknowledged).collect();
         for operation in &self.operations {
@@ -186,7 +186,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Waits until each operation that goes through the server has either been refused or been acknowledged, after now.
+    /// Waits until each server operation has been refused once, or acknowledged several times, since the call.
     fn wait_for_answers(&self) {
         let before: Vec<_> = self
             .tallies
@@ -203,7 +203,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Waits until an operation is refused, which shows that the fault is there.
+    /// Waits until an operation is refused, which shows that the fault has taken effect.
     fn wait_for_refusal(&self, operation: Operation) {
         let tally = &self.tallies[operation as usize];
         let before = tally.refused();
@@ -229,7 +229,7 @@ impl<'a> Row<'a> {
             &tally.refused
         };
         counter.fetch_add(1, Ordering::SeqCst);
-        // The checks at the end ask about each token: the row stays short.
+        // The final checks query each token, so the number of tokens stays small.
         thread::sleep(PAUSE);
     }
 
@@ -243,7 +243,7 @@ impl<'a> Row<'a> {
         true
     }
 
-    /// Rotates one token again and again. A rotation without an answer may have happened: the next one ends its value, too.
+    /// Rotates a token repeatedly. A rotation without a response may have been applied; the next rotation revokes its value too.
     fn rotate(&self, client: &Client) -> bool {
         let rotated = self.known().rotated.clone();
         let Some((id, value)) = rotated.or_else(|| create(client)) else {
@@ -259,7 +259,7 @@ impl<'a> Row<'a> {
         true
     }
 
-    /// Deletes a token that it creates. A deletion without an answer is repeated, and may then find nothing.
+    /// Deletes a token that it creates. A deletion without a response is repeated, and may then return 404.
     fn delete(&self, client: &Client) -> bool {
         let pending = self.known().deleting.clone();
         let Some((id, value)) = pending.or_else(|| create(client)) else {
@@ -276,7 +276,7 @@ impl<'a> Row<'a> {
         true
     }
 
-    /// Passes the gate with the value that is kept; the latest value that was revoked must not pass.
+    /// Passes the gate with the kept value; the most recently revoked value must not pass.
     fn verify(&self, client: &Client) -> bool {
         let revoked = self.known().revoked.last().cloned();
         if let Some(value) = revoked
@@ -340,7 +340,7 @@ impl<'a> Row<'a> {
         ended.code == 0
     }
 
-    /// Checks that nothing acknowledged is lost, and nothing revoked is accepted.
+    /// Checks that no acknowledged write is lost, and that no revoked value is accepted.
     fn check(&self) {
         let client = Arc::clone(&self.client.read().unwrap());
         let known = self.known();
@@ -382,7 +382,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Prints a line for the table: acknowledged and refused, by operation.
+    /// Prints a table row: acknowledged and refused calls, by operation.
     fn report(&self, name: &str) {
         let mut line = format!("fault matrix: {name}:");
         for operation in &self.operations {
@@ -407,7 +407,7 @@ fn create(client: &Client) -> Option<Known> {
     Some((string(&created["id"]), string(&created["value"])))
 }
 
-/// Posts as the admin; `None` when it was not acknowledged.
+/// Posts as the admin. Returns `None` if the request was not acknowledged.
 fn post(client: &Client, path: &str, body: &str) -> Option<Answer> {
     let json_type = [("content-type", "application/json")];
     let answer = client.try_send("POST", path, As::Admin, &json_type, body).ok()?;
@@ -418,7 +418,7 @@ fn post(client: &Client, path: &str, body: &str) -> Option<Answer> {
     None
 }
 
-/// Flags that let a store that does not answer be refused soon.
+/// Flags with short timeouts, so that an unresponsive store is refused soon.
 const FLAGS: [&str; 2] = ["--database-timeout-seconds", "2"];
 const PASSWORD: [(&str, &str); 1] = [("TOKENBRIDGE_ADMIN_PASSWORD", ADMIN.1)];
 
@@ -459,13 +459,13 @@ fn clock_a_day_back(lab: &Lab) {
     in_process(lab, "clock a day back", |_| lab.clock.step_back(DAY));
 }
 
-/// The standard error of the server is not read, and the pipe is full.
+/// The server's standard error is not read, and the pipe is full.
 fn log_not_read(lab: &Lab) {
     let serving = Program::new(&lab.store.url()).serve(&FLAGS);
     let row = Row::new(lab, &lab.store.url(), client_of(&serving));
     row.run("log not read", || {
         serving.stop_reading_log();
-        // Each call logs a line of about 100 bytes, and a pipe holds 64 KiB.
+        // Each call logs about 100 bytes, and a pipe holds 64 KiB.
         for _ in 0..2000 {
             serving.client.get("/nowhere", As::Nobody).expect(404);
         }
@@ -478,7 +478,7 @@ fn files(file: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", file.display())))
 }
 
-/// Another file takes the place of the store for a while.
+/// Another file temporarily replaces the store.
 fn file_taken_away(lab: &Lab) {
     let serving = Program::new(&lab.store.url()).serve(&FLAGS);
     let row = Row::new(lab, &lab.store.url(), client_of(&serving));
@@ -493,7 +493,7 @@ fn file_taken_away(lab: &Lab) {
         eventually("a write is refused", || {
             post(&serving.client, TOKENS, r#"{"name":"n"}"#).is_none().then_some(())
         });
-        // The file last: it is complete only with its log.
+        // The database file comes last: it is complete only with its log.
         for one in files(&file).iter().rev() {
             fs::rename(away(one), one).unwrap();
         }
@@ -507,7 +507,7 @@ fn wal_removed(lab: &Lab) {
     let row = Row::new(lab, &lab.store.url(), client_of(&serving));
     let [_, wal, shm] = files(&lab.store.directory.path().join("tokenbridge.db"));
     row.run("WAL removed", || {
-        // A command that opened the store now would start a WAL of its own beside the one of the server.
+        // A command that opened the store now would create a second WAL next to the server's.
         let commands = row.commands.lock().unwrap();
         fs::remove_file(&wal).unwrap();
         fs::remove_file(&shm).unwrap();
@@ -519,7 +519,7 @@ fn wal_removed(lab: &Lab) {
     });
 }
 
-/// A store on a disk of its own.
+/// A store on a separate file system.
 fn on_a_small_disk(lab: &Lab, name: &str, fault: impl FnOnce(&Row<'_>, &Path)) {
     let small = SmallDisk::mount(lab.store.directory.path(), 64).expect("it can be mounted");
     let place = PathBuf::from(&small.place);
@@ -532,7 +532,7 @@ fn on_a_small_disk(lab: &Lab, name: &str, fault: impl FnOnce(&Row<'_>, &Path)) {
 fn disk_full(lab: &Lab) {
     on_a_small_disk(lab, "disk full", |row, place| {
         let filler = place.join("filler");
-        // It ends with an error, because the disk is full.
+        // The command fails because the disk is full.
         let output = format!("of={}", filler.display());
         let dd = Command::new("dd")
             .args(["if=/dev/zero", "bs=64k", &output])
@@ -544,11 +544,11 @@ fn disk_full(lab: &Lab) {
     });
 }
 
-/// The file cannot be changed for a while, as after `chattr +i`.
+/// The file is temporarily immutable, as after `chattr +i`.
 fn file_made_immutable(lab: &Lab) {
     on_a_small_disk(lab, "file made immutable", |row, place| {
         let immutable = Immutable::make(files(&place.join("t.db")));
-        // The server has opened the files already, and may go on where the file system checks only that; a command opens them anew.
+        // The server already has the files open, and may continue if the file system checks only at open; a command opens them anew.
         row.wait_for_refusal(Operation::Import);
         row.wait_for_answers();
         drop(immutable);
@@ -577,7 +577,7 @@ impl Drop for Immutable {
     }
 }
 
-/// A server on a cluster of its own, which the fault is about.
+/// A server on a separate PostgreSQL cluster, which the fault affects.
 fn on_a_cluster(lab: &Lab, name: &str, fault: impl FnOnce(&Row<'_>, &Cluster)) {
     let cluster = Cluster::private().expect("the suite has one");
     let url = cluster.url("postgres");

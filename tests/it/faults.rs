@@ -211,7 +211,7 @@ fn a_file_that_is_taken_away(lab: &Lab) {
     );
 }
 
-/// What SQLite writes to a log without a name is lost with the process.
+/// Writes of SQLite to an unlinked log are lost when the process exits.
 fn a_removed_log_loses_nothing(lab: &Lab) {
     let program = Program::new(&lab.store.url());
     let path = |suffix: &str| lab.store.directory.path().join(format!("tokenbridge.db{suffix}"));
@@ -231,7 +231,7 @@ fn a_removed_log_loses_nothing(lab: &Lab) {
         for suffix in removed {
             std::fs::remove_file(path(suffix)).unwrap();
         }
-        // At most, writes are refused for a moment.
+        // At most, writes are refused briefly.
         eventually("a write is answered", &mut create);
         eventually("a write is answered", &mut create);
         assert!(path("-wal").exists() && path("-shm").exists());
@@ -379,7 +379,7 @@ fn a_full_disk_loses_nothing(lab: &Lab) {
 
 fn a_backup_to_a_full_disk_leaves_nothing(lab: &Lab) {
     let small = SmallDisk::mount(lab.store.directory.path(), 2).expect("it can be mounted");
-    // It leaves room for a part of the backup.
+    // The remaining space fits only part of the backup.
     std::fs::write(format!("{}/other", small.place), vec![0; 2 * 1024 * 1024 - 64 * 1024]).unwrap();
     let copy = format!("{}/copy.db", small.place);
     let ended = Program::new(&lab.store.url()).run(&["backup", &copy]);
@@ -392,7 +392,7 @@ fn a_backup_to_a_full_disk_leaves_nothing(lab: &Lab) {
     assert_eq!(left, ["other"]);
 }
 
-/// A disk in memory.
+/// A file system in memory.
 pub struct SmallDisk {
     pub place: String,
 }

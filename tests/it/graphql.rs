@@ -284,7 +284,7 @@ fn nested_documents_are_refused_before_they_are_parsed(lab: &Lab) {
     let json_type = [("content-type", "application/json")];
     app.send("POST", GRAPHQL, As::Key(&key), &json_type, &variables)
         .expect(400);
-    // Brackets that nest nothing are no reason.
+    // Brackets without nesting are allowed.
     let query = format!("{{ a: __type(name: \"{}\") {{ name }} }}", "[".repeat(100));
     let answer = ask(&app, As::Key(&key), &query).expect(200).json();
     assert_eq!(answer, json!({ "data": { "a": null } }));
@@ -334,7 +334,7 @@ fn responses_are_bounded(lab: &Lab) {
         let refused = ask(&app, As::Key(&key), &query).expect(400).json();
         assert_eq!(refused["errors"][0]["message"], TOO_LARGE);
     }
-    // What the usual tools ask for fits.
+    // Common introspection queries fit.
     let type_ref =
         "kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name}}}}}";
     let value = format!("name description type{{{type_ref}}} defaultValue");

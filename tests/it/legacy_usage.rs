@@ -219,7 +219,7 @@ fn verdicts_before_between_and_after(lab: &Lab) {
     }
 }
 
-/// Makes servers have watched all the time for so many days.
+/// Records that servers have watched without interruption for this many days.
 fn watch(lab: &Lab, days: i64) {
     let today = tokenbridge::domain::clock::Clock::now(&*lab.clock).day().number();
     let rows: Vec<String> = (today - days..=today)
@@ -231,7 +231,7 @@ fn watch(lab: &Lab, days: i64) {
     ));
 }
 
-/// The watched days, and how many hours of each.
+/// Returns the watched days, with the number of watched hours of each.
 fn watched(lab: &Lab) -> Vec<String> {
     lab.store
         .texts("SELECT CAST(day AS TEXT) || ' ' || CAST(hours AS TEXT) AS found FROM legacy_watch ORDER BY day")
@@ -240,11 +240,11 @@ fn watched(lab: &Lab) -> Vec<String> {
 fn watched_hours_are_counted_over_restarts_and_servers(lab: &Lab) {
     let minute = Duration::from_mins(1);
     let app = lab.app();
-    // Stops write, as flushes do: nothing is watched before both clocks have agreed for a minute.
+    // Stopping flushes. No hour counts as watched before both clocks have agreed for a minute.
     app.stop();
     assert_eq!(watched(lab), [""; 0]);
     let apps = [lab.app(), lab.app()];
-    // The first flush of each takes the time.
+    // The first flush of each server starts the minute.
     for app in &apps {
         app.get(LEGACY, As::Admin).expect(200);
     }
@@ -287,11 +287,11 @@ fn the_state_is_that_of_the_moment_everywhere(lab: &Lab) {
         let report = usage(&app);
         assert_eq!(report["phase"], phase);
         assert!(string(&report["message"]).starts_with(told), "{report}");
-        // The command line knows what the server that started last has recorded.
+        // The CLI reports what the most recently started server recorded.
         assert!(line().starts_with(told), "{}", line());
         app.stop();
     }
-    // Around the real time, which the command line has.
+    // Close to the real time, which the CLI uses.
     let brownouts = "2020-01-01T00:00Z/PT1H,2029-12-31T23:00Z/PT2H";
     let app = lab.app_with(&["--legacy-brownout", brownouts]);
     let report = usage(&app);
@@ -479,7 +479,7 @@ fn calls_are_forgotten_after_400_days(lab: &Lab) {
     eventually("what is old is gone, batch by batch", || {
         (count() == ["1 1"]).then_some(())
     });
-    // What is older than the newest record at its start is all that a server believes without having seen time pass.
+    // At startup, a server trusts only the time up to the newest record; it has not seen later time pass.
     app.stop();
     let app = lab.app();
     lab.clock.advance(DAY * 400);
@@ -506,7 +506,7 @@ fn only_admins_may_ask(lab: &Lab) {
     app.send("HEAD", USAGE, As::Admin, &[], "").expect(200);
     let refused = app.post(USAGE, As::Admin, &json!({})).expect(405);
     assert_eq!(refused.header("allow"), Some("GET, HEAD"));
-    // Asking is no use of the legacy API.
+    // Requesting the report does not count as a use of the legacy API.
     assert_eq!(usage(&app)["callers"], json!([]));
 }
 

@@ -1,4 +1,4 @@
-//! The log never holds up a request, and nothing of it is lost that somebody reads.
+//! The log never delays a request, and no line is lost while standard error is read.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -23,11 +23,11 @@ tests![
     every_line_is_written_before_a_normal_end,
 ];
 
-/// A request ID of the greatest length, so that lines are long.
+/// A request ID of the maximum length, to make log lines long.
 const REQUEST_ID: &str = "0123456789012345678901234567890123456789012345678901234567890123";
 const BATCH: usize = 100;
 
-/// A server whose standard error is read only up to the line that gives its address.
+/// A server whose standard error is read only up to the line with its address.
 struct Unread {
     child: Child,
     log: Option<BufReader<ChildStderr>>,
@@ -54,7 +54,7 @@ impl Unread {
         }
     }
 
-    /// Sends requests and reads their answers; gives the number of those that succeeded.
+    /// Sends requests and reads their responses. Returns the number of successful ones.
     fn answered(&self, requests: usize) -> usize {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
@@ -96,7 +96,7 @@ impl Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -120,7 +120,7 @@ fn dropped_lines_are_reported_once_there_is_room(lab: &Lab) {
         log.read_to_string(&mut text).unwrap();
         text
     });
-    // What is logged while the queue is read may be dropped still.
+    // Lines may still be dropped while the queue is drained.
     eventually("there is room", || {
         let before = server.dropped();
         (server.answered(BATCH) == BATCH && server.dropped() == before).then_some(())

@@ -1,4 +1,4 @@
-//! Failed logins: what they cost those who fail, and nobody else.
+//! Failed logins and their effects on the client that fails and on other clients.
 
 use std::{
     net::IpAddr,
@@ -40,14 +40,14 @@ tests![
     refused_logins_have_a_retention_of_their_own,
 ];
 
-/// Fails a login of that name with another password each time, none of which is hashed: no password is this long.
+/// Fails logins of a name with different passwords that exceed the maximum length and so are never hashed.
 fn fail(app: &TestApp, name: &str) -> u16 {
     static FAILED: AtomicU32 = AtomicU32::new(0);
     let password = format!("{:1025}", FAILED.fetch_add(1, Ordering::SeqCst));
     app.get(TOKENS, As::Basic(name, &password)).status
 }
 
-/// The details of the audit events of refused logins.
+/// Returns the details of the audit events of refused logins.
 fn refused(lab: &Lab) -> Vec<Value> {
     let details = lab
         .store
@@ -65,7 +65,7 @@ fn the_same_wrong_password_counts_once(lab: &Lab) {
         app.get(LEGACY, As::Basic(ADMIN.0, "of yesterday")).expect(401);
         app.get(LEGACY, As::Basic("nobody", "of yesterday")).expect(401);
     }
-    // It is counted again once it has not been shown for a minute.
+    // It is counted again a minute after its last use.
     for _ in 0..10 {
         lab.clock.advance(Duration::from_mins(1));
         app.get(LEGACY, As::Basic(ADMIN.0, "of yesterday")).expect(401);
@@ -84,7 +84,7 @@ fn a_recent_login_is_not_locked_out_by_others_failures(lab: &Lab) {
     }
     app.get(LEGACY, As::Basic(ADMIN.0, "one more")).expect(429);
     while fail(&app, "nobody") == 401 {}
-    // Each use makes it recent again.
+    // Each use extends its lifetime.
     for _ in 0..5 {
         lab.clock.advance(Duration::from_secs(50));
         while fail(&app, ADMIN.0) == 401 {}
@@ -96,7 +96,7 @@ fn a_recent_login_is_not_locked_out_by_others_failures(lab: &Lab) {
 fn a_known_name_is_not_held_up_by_failures_of_other_names(lab: &Lab) {
     let app = lab.app();
     app.get(LEGACY, As::Admin).expect(200);
-    // The password has to be hashed again.
+    // The password must be hashed again.
     lab.clock.advance(Duration::from_mins(2));
     let failed = (0..150).filter(|n| fail(&app, &format!("nobody {n}")) == 401).count();
     assert!((100..110).contains(&failed), "{failed}");
@@ -234,7 +234,7 @@ fn a_flood_of_refused_logins_takes_few_audit_events(lab: &Lab) {
         .iter()
         .filter(|details| details["reason"].as_str().unwrap().starts_with("more refused logins"))
         .collect();
-    // At most two: one that was due, and one at the end.
+    // At most two: one that was due, and one at shutdown.
     assert!((1..=2).contains(&beyond.len()) && refused.len() <= 303, "{refused:?}");
     assert!(refused.iter().any(|details| details["admin"] == ADMIN.0));
 }

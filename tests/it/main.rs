@@ -179,14 +179,14 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The name of every test, as `module::test`.
+/// Returns the names of all tests, as `module::test`.
 fn all_names() -> impl Iterator<Item = &'static str> {
     let lists = [ON_BOTH, ON_SQLITE, ON_A_SMALL_DISK, ON_POSTGRES, BY_NEWMAN];
     let tests = lists.into_iter().flatten().copied().flatten();
     tests.map(|(name, _)| short(name))
 }
 
-/// A test's name without the name of this program.
+/// Returns a test's name without the crate name.
 fn short(name: &'static str) -> &'static str {
     name.strip_prefix("it::").unwrap_or(name)
 }

@@ -1,4 +1,4 @@
-//! Names and passwords in Unicode.
+//! Unicode in names and passwords.
 
 use argon2::{Argon2, PasswordHasher};
 use serde_json::json;
@@ -63,7 +63,7 @@ fn names_are_found_however_they_are_typed(lab: &Lab) {
     assert_eq!(made.json()["name"], COMPOSED);
     let uuid = app.new_legacy_token(&json!({ "name": DECOMPOSED }));
     assert_eq!(app.get(&format!("{LEGACY}/{uuid}"), As::Admin).json()["name"], COMPOSED);
-    // Earlier versions stored what was typed.
+    // Earlier versions stored names as they were typed.
     lab.store
         .execute(&format!("UPDATE tokens SET name = '{DECOMPOSED}' WHERE id = '{uuid}'"));
     for typed in ["B%C3%BCr", "Bu%CC%88r"] {
@@ -116,7 +116,7 @@ fn passwords_match_however_they_are_typed(lab: &Lab) {
         }
     }
     app.get(LEGACY, As::Basic(COMPOSED, "password 1")).expect(401);
-    // Earlier versions hashed what was typed.
+    // Earlier versions hashed passwords as they were typed.
     let hash = Argon2::default().hash_password_with_salt("pa\u{308}ssword".as_bytes(), b"0123456789abcdef");
     let hash = hash.unwrap();
     lab.store.execute(&format!(

@@ -1,4 +1,4 @@
-//! Transactions on PostgreSQL: isolation levels, retries, and locks of a server that freezes.
+//! Transactions on PostgreSQL: isolation levels, retries, and the locks of a frozen server.
 
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde_json::json;
@@ -51,7 +51,7 @@ fn any_default_isolation_level_works(lab: &Lab) {
 
 fn a_transaction_that_the_database_aborts_is_repeated(lab: &Lab) {
     let app = lab.app();
-    // A sequence counts what is rolled back, too.
+    // Rolled-back transactions advance a sequence too.
     lab.store.execute(
         "CREATE SEQUENCE attempts;
          CREATE FUNCTION abort_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -72,7 +72,7 @@ fn a_transaction_that_the_database_aborts_is_repeated(lab: &Lab) {
     );
 }
 
-/// The server is stopped in a transaction that has locked a token, also where a pooler would not keep session settings.
+/// Stops the server within a transaction that has locked a token, also where a pooler would not keep session settings.
 fn a_frozen_server_holds_its_locks_for_seconds(lab: &Lab) {
     let url = lab.store.url();
     let app = lab.app();
@@ -87,7 +87,7 @@ fn a_frozen_server_holds_its_locks_for_seconds(lab: &Lab) {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let json_type = [("content-type", "application/json")];
-                // PostgreSQL ends this transaction.
+                // PostgreSQL aborts this transaction.
                 let _ = frozen
                     .client
                     .try_send("POST", &path, As::Admin, &json_type, r#"{"name":"m"}"#);
@@ -98,7 +98,7 @@ fn a_frozen_server_holds_its_locks_for_seconds(lab: &Lab) {
                 (!lab.store.texts(waiting).is_empty()).then_some(())
             });
             frozen.signal("STOP");
-            // Its transaction goes on in the database, and takes the lock.
+            // The server's transaction continues in the database and takes the lock.
             holder.batch_execute("COMMIT").unwrap();
             eventually("another server deletes the token", || {
                 (app.delete(&path, As::Admin).status == 204).then_some(())

@@ -1,4 +1,4 @@
-//! What proxies tell of clients.
+//! Information about clients from proxies.
 
 use serde_json::json;
 
@@ -89,7 +89,7 @@ fn a_client_that_no_proxy_tells_is_in_no_network(lab: &Lab) {
             ),
         ];
         assert_eq!(own(&app, &limited, &several), 401, "{name}");
-        // Without the header, the proxy itself is the client.
+        // Without the header, the proxy counts as the client.
         assert_eq!(own(&app, &limited, &[]), 200, "{name}");
     }
 }

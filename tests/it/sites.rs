@@ -1,4 +1,4 @@
-//! Pages of this and of other sites: what they can do with the credentials that a browser remembers.
+//! Requests of this site's and other sites' pages with the credentials that a browser remembers.
 
 use serde_json::json;
 
@@ -39,7 +39,7 @@ fn scripts_of_pages_open_no_login_dialog(lab: &Lab) {
     }
 }
 
-/// Every call that takes an admin's password and changes something.
+/// All calls that take an admin's password and change something.
 fn unsafe_calls(id: &str) -> Vec<(&'static str, String, &'static str, &'static str)> {
     const JSON: &str = "application/json";
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -81,7 +81,7 @@ fn pages_of_other_sites_cannot_use_remembered_passwords(lab: &Lab) {
             assert!(refused.message().contains("another site"), "{refused:?}");
         }
     }
-    // Whether the password is right is not said, either.
+    // The response does not reveal whether the password is right.
     app.send("POST", TOKENS, As::Basic(ADMIN.0, "guess"), foreign[0], "")
         .expect(403);
     app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
@@ -98,7 +98,7 @@ fn pages_of_other_sites_cannot_use_remembered_passwords(lab: &Lab) {
         let rotate = format!("{TOKENS}/{id}/rotate");
         app.send("POST", &rotate, As::Admin, headers, "").expect(200);
     }
-    // Links may be followed from everywhere, and nobody's browser remembers a token's value.
+    // Links from all sites may be followed, and browsers do not remember token values.
     app.send("GET", LEGACY, As::Admin, foreign[0], "").expect(200);
     let (_, value) = app.new_token(&json!({ "name": "n", "permissions": ["OrganizationAPITokenModify"] }));
     let rotate = format!("{TOKENS}/self/rotate");
@@ -138,7 +138,7 @@ fn trusted_proxies_tell_the_own_origin(lab: &Lab) {
     assert_eq!(rotate(&app, &[of_page, told[0], told[1]]), 403);
 }
 
-/// A page can send bodies without a type to other sites, without being asked whether it may.
+/// A page can send bodies without a content type to other sites without a CORS preflight.
 fn browsers_name_the_type_of_a_body(lab: &Lab) {
     let app = lab.app();
     let (id, _) = app.new_token(&json!({ "name": "n" }));

@@ -65,7 +65,7 @@ impl Lab {
         self.app_on(&self.store.url(), flags)
     }
 
-    /// The use cases over the lab's store, without a server.
+    /// The service over the lab's store, without a server.
     pub fn service(&self) -> Service {
         let flags = Flags::parse_from(["tokenbridge", "--database-url", &self.store.url()]);
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
@@ -152,7 +152,7 @@ impl Drop for TestApp {
     }
 }
 
-/// A wall clock and a monotonic clock that stand still until a test moves them.
+/// A wall clock and a monotonic clock that change only when a test moves them.
 pub struct TestClock {
     wall_micros: AtomicI64,
     started: Instant,
@@ -170,7 +170,7 @@ impl Default for TestClock {
 }
 
 impl TestClock {
-    /// Lets time pass on both clocks.
+    /// Advances both clocks.
     pub fn advance(&self, by: Duration) {
         let micros = u64::try_from(by.as_micros()).unwrap();
         self.elapsed_micros.fetch_add(micros, Ordering::SeqCst);

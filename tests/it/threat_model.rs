@@ -1,4 +1,4 @@
-//! The threat model names the tests that show its promises.
+//! Checks that the tests named in the threat model exist.
 
 use std::{collections::HashSet, path::Path};
 

@@ -13,7 +13,7 @@ tests![
     a_refused_url_names_flag_variable_and_reason
 ];
 
-/// Passwords of which no part of [`PART`] characters occurs in any message by chance.
+/// Passwords of which no substring of [`PART`] characters occurs in a message by chance.
 const PASSWORDS: [&str; 8] = [
     "Zq3cretXw",
     "Zq3c?retXw",
@@ -26,7 +26,7 @@ const PASSWORDS: [&str; 8] = [
 ];
 const PART: usize = 4;
 
-/// What stands around the password. Nothing listens at that port.
+/// Prefixes and suffixes of the password. No server listens at that port.
 const SHAPES: [(&str, &str); 12] = [
     ("postgres://tb:", "@127.0.0.1:1/d"),
     ("postgresql://tb:", "@127.0.0.1:1/d?sslmode=sometimes"),
@@ -42,7 +42,7 @@ const SHAPES: [(&str, &str); 12] = [
     ("http://tb:", "@127.0.0.1:1/"),
 ];
 
-/// Runs the program with a URL in one of the places that take one.
+/// Runs the program with the URL in each place that accepts one.
 fn run(place: usize, url: &str) -> Ended {
     let command = |arguments: &[&str]| Program::new("sqlite:/nowhere/at/all.db").command(arguments);
     match place % 6 {

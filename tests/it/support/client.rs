@@ -62,7 +62,7 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The values of all headers of that name.
+    /// Returns the values of all headers with this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let of_name = self.headers.iter().filter(move |(known, _)| known == name);
         of_name.map(|(_, value)| value.as_str())

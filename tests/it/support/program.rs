@@ -132,7 +132,7 @@ impl Serving {
         (status.code(), log)
     }
 
-    /// The memory that the process holds.
+    /// Returns the resident memory of the process.
     pub fn resident_bytes(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -144,12 +144,12 @@ impl Serving {
         self.log.lock().unwrap().clone()
     }
 
-    /// Leaves the standard error of the server unread from now on.
+    /// Stops reading the server's standard error.
     pub fn stop_reading_log(&self) {
         self.paused.store(true, Ordering::SeqCst);
     }
 
-    /// Reads the standard error of the server again.
+    /// Resumes reading the server's standard error.
     pub fn resume_reading_log(&self) {
         self.paused.store(false, Ordering::SeqCst);
     }
@@ -157,7 +157,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // The reader ends with the process.
+        // The reader exits with the process.
         self.resume_reading_log();
         // It may have ended already.
         let _ = self.child.kill();

@@ -69,7 +69,7 @@ impl TestStore {
             Kind::Sqlite => {
                 let file = store.directory.path().join("tokenbridge.db");
                 std::fs::copy(&SQLITE_TEMPLATE.1, &file).unwrap();
-                // The program may have ended before SQLite moved its log into the file.
+                // The program may have exited before SQLite checkpointed its log.
                 let log = |file: &Path| file.with_extension("db-wal");
                 if log(&SQLITE_TEMPLATE.1).exists() {
                     std::fs::copy(log(&SQLITE_TEMPLATE.1), log(&file)).unwrap();
