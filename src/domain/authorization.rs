@@ -187,7 +187,7 @@ mod tests {
             ..Grant::default()
         };
         let (ends_before, ends_after, endless) = (token(Some(at(4))), token(Some(at(9))), token(None));
-        // What is asked for, of whom, and whether it is allowed.
+        // The requested expiry, the target, and the expected permission.
         for (expires_at, target, allowed) in [
             (Some(own), None, true),
             (Some(Some(at(4))), None, true),
@@ -199,7 +199,7 @@ mod tests {
             (Some(Some(at(6))), Some(&ends_before), false),
             (Some(None), Some(&ends_before), false),
             (Some(Some(at(10))), Some(&ends_after), false),
-            // These do not live longer than before.
+            // These do not extend the lifetime.
             (Some(Some(at(8))), Some(&ends_after), true),
             (Some(Some(at(9))), Some(&ends_after), true),
             (Some(None), Some(&endless), true),

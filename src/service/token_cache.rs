@@ -128,12 +128,12 @@ impl TokenCache {
         }
     }
 
-    /// Returns the current generation. Call it before a read from the store, and pass it to [`TokenCache::insert`] with what was read.
+    /// Returns the current generation. Call it before a read from the store, and pass it to [`TokenCache::insert`] with the result.
     pub fn generation(&self) -> Generation {
         Generation(self.read().generation)
     }
 
-    /// Caches what was read from the store, unless anything was invalidated since that read began.
+    /// Caches the result of a read from the store, unless an entry was invalidated since the read began.
     pub fn insert(&self, generation: Generation, credential: Credential, verified: VerifiedToken, at: Instant) {
         let mut state = self.write();
         if state.generation != generation.0 || state.revision.is_none() {

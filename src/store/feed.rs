@@ -149,7 +149,7 @@ impl Reconnecting {
         prepare: impl FnOnce(&mut AnyConnection) -> Result<(), StoreError>,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Option<T> {
-        // Dropped at once: while it is open, a removed log is not replaced.
+        // Dropped immediately: an open connection would prevent the replacement of a removed log.
         self.pooled.take_if(|pooled| self.connections.verify(pooled).is_err());
         if self.pooled.is_none() && Instant::now() >= self.retry_at {
             let mut pooled = self.connections.open().ok();

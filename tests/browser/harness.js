@@ -10,9 +10,9 @@ const path = require("node:path");
 const { chromium } = require("playwright-core");
 
 const ARGUMENTS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
-// Generous: a busy machine must not fail a test.
+// Generous, so that tests do not fail on a busy machine.
 const SECONDS_A_TEST = 120, SECONDS_A_STEP = 30;
-// The exit code when Chromium itself crashed, which says nothing about the pages.
+// The exit code for a crash of Chromium itself, which does not indicate a defect of the pages.
 const CRASHED = 3;
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
@@ -24,7 +24,7 @@ const origins = servers.map((site) => new URL(site.url).origin);
 const sites = servers.slice(0, -1), newSite = servers.at(-1);
 const tests = [];
 let browser;
-// True once Chromium has ended, or has lost a page, without being asked to.
+// True once Chromium has exited or a page has crashed unexpectedly.
 let crashed = false;
 
 /** A test, which fails by throwing, and if a page that it opened with `newPage` met a problem. */

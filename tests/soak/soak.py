@@ -22,10 +22,10 @@ import urllib.parse
 BASE, PID, SECONDS = urllib.parse.urlsplit(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 ADMIN = {"Authorization": "Basic " + base64.b64encode(f"admin:{os.environ['ADMIN_PASSWORD']}".encode()).decode()}
 MIB = 1024 * 1024
-# Bounds of the memory that the program allocates, which leaves out the pages of its own file: those of a debug build are large.
+# Limits on anonymous memory. They exclude the pages of the executable, which are many in a debug build.
 MAX_MEMORY = 64 * MIB
 MAX_GROWTH = 12 * MIB
-# Connections of a thread that sends or reads nothing.
+# Number of stalled connections per thread.
 SLOW_CONNECTIONS = 40
 # Threads and descriptors come and go with the work; more than this is a leak.
 MAX_THREADS_MORE = 8
@@ -37,7 +37,7 @@ stopping = threading.Event()
 
 
 class Client:
-    """One connection that is kept, and opened again when the server has closed it."""
+    """A persistent connection that is reopened after the server closes it."""
 
     def __init__(self):
         self.connection = http.client.HTTPConnection(BASE.hostname, BASE.port, timeout=60)
@@ -71,7 +71,7 @@ def verify(client, kept):
 
 
 def change(client, _):
-    """The life of one token: both of its values pass while they should, and neither does afterwards."""
+    """Runs the life cycle of a token: both values pass while they are valid, and neither afterwards."""
     status, text = client.call("POST", "/api-tokens", ADMIN, '{"name":"soak"}')
     expect("creates", status, 200)
     created = json.loads(text)
@@ -91,7 +91,7 @@ guesses = itertools.count()
 
 
 def guess(client, _):
-    """A wrong password from one of 20,000 addresses."""
+    """Sends a wrong password from one of 20,000 addresses."""
     number = next(guesses)
     header = "Basic " + base64.b64encode(f"guessed{number}:wrong".encode()).decode()
     client_address = f"198.{18 + number // 250 % 2}.{number // 250 % 40}.{number % 250}"
@@ -110,7 +110,7 @@ def repeat(work, kept):
 
 
 def hold_connections():
-    """Opens connections that send half a request, or read nothing of a large response, and opens others when they are closed."""
+    """Opens connections that send half a request or do not read a large response, and replaces closed ones."""
     half = b"POST /api-tokens HTTP/1.1\r\nHost: x\r\nX-Half: "
     unread = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n" * 8
     held = []
@@ -127,14 +127,14 @@ def hold_connections():
             held.append(one)
             counts["slow clients"] += 1
         except OSError:
-            # The server may refuse or close one of these whenever it likes.
+            # The server may refuse or close these connections at any time.
             stopping.wait(0.1)
     for one in held:
         one.close()
 
 
 def measure():
-    """The memory in bytes, the threads and the descriptors of the server."""
+    """Returns the server's memory in bytes, threads, and file descriptors."""
     with open(f"/proc/{PID}/status", encoding="ascii") as status:
         fields = dict(re.findall(r"^(\w+):\s+(\d+)", status.read(), re.MULTILINE))
     return int(fields["RssAnon"]) * 1024, int(fields["Threads"]), len(os.listdir(f"/proc/{PID}/fd"))
@@ -144,7 +144,7 @@ def main():
     first = Client()
     _, text = first.call("POST", "/api-tokens", ADMIN, '{"name":"kept"}')
     kept = json.loads(text)["value"]
-    # Every kind of work once, so that what is made at its first use is there.
+    # Warm up: runs every kind of work once, so that lazy allocations are done.
     for work in (verify, change, guess):
         work(first, kept)
     _, threads_before, files_before = measure()
@@ -163,7 +163,7 @@ def main():
         worker.join()
     first.connection.close()
 
-    # Waits for the connections of the load to end, which takes a request timeout at most.
+    # Waits until the load's connections have closed, at most for a request timeout.
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         memory_after, threads_after, files_after = measure()

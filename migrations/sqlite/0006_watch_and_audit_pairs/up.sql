@@ -1,10 +1,10 @@
--- The hours in which a server watched the legacy API, by day: the number of days since the Unix epoch, UTC, and a bit for each hour.
+-- The hours in which a server watched the legacy API, by day: the day in days since the Unix epoch (UTC), and a bit for each hour.
 CREATE TABLE legacy_watch (
     day BIGINT PRIMARY KEY NOT NULL,
     hours BIGINT NOT NULL
 ) WITHOUT ROWID;
 
--- One index for each pair of filters of the audit events, so that two common ones with few events in common are quick, too.
+-- One index for each pair of audit filters: otherwise two filters that match many events each, but few together, would be slow.
 CREATE INDEX audit_events_by_actor_and_action ON audit_events (actor_id, action, at) WHERE actor_id IS NOT NULL;
 CREATE INDEX audit_events_by_actor_and_door ON audit_events (actor_id, door, at) WHERE actor_id IS NOT NULL;
 CREATE INDEX audit_events_by_action_and_door ON audit_events (action, door, at);

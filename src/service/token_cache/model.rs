@@ -1,4 +1,4 @@
-//! Model-checks the promise that a revoked token is refused by the server that revoked it at once, and everywhere within a second.
+//! Model-checks the promise on revocation: the server that revokes a token refuses it immediately, and all others within a second.
 //!
 //! The checker explores every interleaving of a store, its failovers, and servers whose caches are the real [`TokenCache`]. The network is as
 //! bad as it can be: an announcement may arrive any number of times, in any order and arbitrarily late, or never; reads and polls take as

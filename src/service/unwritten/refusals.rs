@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(overflows, 6);
         let rest = refusals.take(Due::All);
         assert_eq!(count + total(&rest), 60 * 1001);
-        // The next hour has a budget of its own.
+        // The next hour has a new budget.
         let now = start + Duration::from_hours(1);
         refusals.record(origin(2000), Refusal::Password, Subject::Unknown, now);
         assert_eq!(refusals.take(Due::At(now)).len(), 1);
