@@ -97,7 +97,7 @@ impl Service {
     /// address for PostgreSQL announcements, if it differs.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// If a thread cannot be started.
     pub fn subscribe(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
         let listener = Arc::clone(&self.token_cache) as Arc<dyn Listener>;
         let announcer = announcer.unwrap_or(database);

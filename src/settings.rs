@@ -160,7 +160,7 @@ impl ServeSettings {
         self.audit_retention_days.map(days)
     }
 
-    /// How long audit events of refused logins are kept, unless all events are kept for less.
+    /// Returns the retention of audit events of refused logins. A shorter retention of all events takes precedence.
     #[must_use]
     pub fn refused_login_retention(&self) -> Duration {
         days(self.refused_login_retention_days)
@@ -198,10 +198,10 @@ impl ServeSettings {
     }
 }
 
-/// Returns the value of a variable that belongs to no flag. An empty one counts as unset, as it does for the flags.
+/// Returns the value of an environment variable without a flag. An empty variable counts as unset, as for flags.
 ///
 /// # Errors
-/// The value is not UTF-8.
+/// If the value is not UTF-8.
 pub fn variable(name: &'static str) -> Result<Option<String>, Invalid> {
     match std::env::var_os(name).filter(|value| !value.is_empty()) {
         None => Ok(None),
@@ -212,7 +212,7 @@ pub fn variable(name: &'static str) -> Result<Option<String>, Invalid> {
     }
 }
 
-/// Returns a parser of one item of a list, which ignores blanks around the item.
+/// Returns a parser for a list item that ignores blanks around the item.
 pub fn list_item<T, E>(parse: impl Fn(&str) -> Result<T, E> + Clone) -> impl Fn(&str) -> Result<T, E> + Clone {
     move |text| parse(text.trim())
 }

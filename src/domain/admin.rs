@@ -30,7 +30,7 @@ impl Password {
         })
     }
 
-    /// The secret itself, to be hashed.
+    /// The prepared password, for hashing.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.prepared.expose_secret()

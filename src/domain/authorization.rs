@@ -57,7 +57,7 @@ pub enum Denied {
     /// The token would set blocks that are wider than its own.
     #[error("allowedCIDRBlocks must lie within the caller's own: {0}")]
     Widens(CidrBlocks),
-    /// The token would create or prolong one beyond its own expiry.
+    /// The token would create or prolong a token beyond its own expiry.
     #[error("expiresAt must not be later than the caller's own: {0}")]
     Outlives(Timestamp),
     /// The token would touch one that may be used from where itself may not.
@@ -69,7 +69,8 @@ pub enum Denied {
 ///
 /// `target` is absent when the operation is on no single token, or on one that does not exist. Admins and the command line are
 /// free. A token reads itself and rotates itself without any permission, unless it prolongs itself; otherwise it needs the permission of
-/// the operation. It never gives or touches more than it has, and creates or prolongs no token beyond its own expiry.
+/// the operation. It never grants more than it has or changes a token that has more, and never creates or prolongs a token beyond its own
+/// expiry.
 ///
 /// # Errors
 /// Says what is missing.

@@ -110,7 +110,7 @@ fn parse_block(text: &str) -> Result<IpNet, Invalid> {
     Ok(canonical(block))
 }
 
-/// Returns a block with its host bits cleared; an IPv4-mapped IPv6 block is the IPv4 block.
+/// Returns a block with its host bits cleared, and an IPv4-mapped IPv6 block as the IPv4 block.
 #[must_use]
 pub fn canonical(block: IpNet) -> IpNet {
     unmapped(block).unwrap_or(block).trunc()

@@ -15,7 +15,7 @@ pub struct Phase {
     pub deprecation: Timestamp,
     /// The announced end, if there is one (RFC 8594).
     pub sunset: Option<Timestamp>,
-    /// Intervals in which the legacy API answers 503.
+    /// Intervals in which the legacy API responds with 503.
     pub brownouts: Vec<Brownout>,
 }
 

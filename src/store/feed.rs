@@ -62,7 +62,7 @@ impl Drop for FeedHandle {
 /// Reports changes to `listener`, on dedicated threads.
 ///
 /// Correctness rests on polling the revision at `database`. On PostgreSQL changes are also announced, on a connection to `announcer`, and
-/// arrive within milliseconds; if that connection breaks or hangs, or a pooler swallows the announcements, only that speed is lost.
+/// arrive within milliseconds; if that connection breaks or hangs, or a pooler drops the announcements, changes arrive with the next poll.
 ///
 /// # Errors
 /// When a thread cannot be started.

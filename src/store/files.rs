@@ -240,7 +240,7 @@ mod tests {
         fs::copy(&path, &copy).unwrap();
         let mut copied = DatabaseUrl::Sqlite(copy).connect().unwrap();
         assert_eq!(numbers(&mut copied), [1, 2], "it is in the database file itself");
-        // No connection to a new log while one to the old log is open.
+        // No connection to a new log is opened while one to the old log is open.
         assert!(matches!(files.admit(), Err(PoolError::LogRemoved)));
         drop((conn, generation));
         let generation = files.admit().unwrap();

@@ -1,11 +1,11 @@
 //! Model-checks the promise on revocation: the server that revokes a token refuses it immediately, and all others within a second.
 //!
 //! The checker explores every interleaving of a store, its failovers, and servers whose caches are the real [`TokenCache`]. The network is as
-//! bad as it can be: an announcement may arrive any number of times, in any order and arbitrarily late, or never; reads and polls take as
-//! long as they like. Replica 0 also makes changes; changes that others make count as acknowledged as soon as they are committed.
+//! bad as possible: an announcement may arrive any number of times, in any order and arbitrarily late, or never; reads and polls may take
+//! any time. Replica 0 also makes changes; changes that others make count as acknowledged as soon as they are committed.
 //! A failover may lose any number of the last commits, and connections may survive it, as behind a pooler.
 //!
-//! `MODEL_BOUNDS='changes=3 failovers=1 tick=200' cargo test --lib after_a_failover -- --nocapture` explores more than CI has time for.
+//! `MODEL_BOUNDS='changes=3 failovers=1 tick=200' cargo test --lib after_a_failover -- --nocapture` explores more than fits into CI.
 
 mod flaws;
 mod world;
@@ -103,7 +103,7 @@ enum Do {
     /// The store answers the poll; the answer is still in transit.
     AnswerPoll,
     ReceivePoll,
-    /// The connection that polls breaks, and is opened again.
+    /// The polling connection breaks and is reopened.
     Reconnect,
     /// A client presents a credential that is not cached.
     BeginRead(usize),

@@ -152,7 +152,7 @@ impl PostgresUrl {
         Some(value)
     }
 
-    /// Returns the connection string for libpq, with `defaults` for the parameters that the URL leaves out.
+    /// Returns the connection string for libpq, with `defaults` for parameters that the URL does not set.
     pub fn connection_string(&self, defaults: &[(&str, &str)]) -> String {
         let given = self.0.iter().map(|(keyword, value)| (keyword.as_str(), value.as_str()));
         let missing = defaults

@@ -155,7 +155,7 @@ impl World {
             cached,
             store: Store {
                 number: 0,
-                // Y exists unless it is to be created.
+                // Y exists unless a change may create it.
                 valid: [true, false, !bounds.kinds.contains(&Kind::CreateY)],
             },
             history: Vec::new(),
