@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::Invalid;
 
-const DAY_SECONDS: i64 = 86_400;
+/// Seconds in a day.
+pub const DAY_SECONDS: i64 = 86_400;
 const SECOND_MICROS: i64 = 1_000_000;
 /// Maximum difference between the wall clocks of servers that work correctly.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);

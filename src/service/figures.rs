@@ -12,7 +12,7 @@ use prometheus::{
 use super::{Error, Refusal, Service, legacy_usage::watched_days};
 use crate::{
     domain::{
-        clock::Timestamp,
+        clock::{DAY_SECONDS, Timestamp},
         legacy_report::{ReportDays, Verdict},
         page::{TokenFilter, TokenState},
     },
@@ -42,7 +42,7 @@ pub struct Figures {
     most_connections: IntGauge,
     waiting: IntGauge,
     legacy_last: IntGaugeVec,
-    legacy_watched_days: IntGauge,
+    legacy_watched_seconds: IntGauge,
     legacy_verdict: IntGaugeVec,
     last_count: Mutex<Option<LastCount>>,
 }
@@ -156,9 +156,9 @@ impl Figures {
                     &["prefix"],
                 )?,
             )?,
-            legacy_watched_days: gauge(
-                "tokenbridge_legacy_watched_days",
-                "How many of the last 30 days a server has watched the legacy API",
+            legacy_watched_seconds: gauge(
+                "tokenbridge_legacy_watched_seconds",
+                "Time in the last 30 days on which a server watched the legacy API, in whole days",
             )?,
             legacy_verdict: registered(
                 &registry,
@@ -296,7 +296,7 @@ async fn count(figures: Arc<Figures>, store: Store, now: Timestamp) {
             figures.legacy_called_before(prefix, at.bounded_by(now));
         }
         let last = calls.into_iter().map(|(_, at)| at.bounded_by(now)).max();
-        figures.legacy_watched_days.set(watched.into());
+        figures.legacy_watched_seconds.set(i64::from(watched) * DAY_SECONDS);
         let verdict = Verdict::new(last, days.since(now.day()), days, watched);
         for one in Verdict::ALL {
             let gauge = figures.legacy_verdict.with_label_values(&[one.name()]);

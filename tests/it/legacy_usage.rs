@@ -641,7 +641,7 @@ fn the_last_call_is_a_metric_that_survives_a_restart(lab: &Lab) {
     assert_eq!(last(&app, prefix), None);
     let metrics = app.get("/metrics", As::Nobody).expect(200).text;
     for line in [
-        "tokenbridge_legacy_watched_days 0",
+        "tokenbridge_legacy_watched_seconds 0",
         "tokenbridge_legacy_verdict{verdict=\"not-observed-yet\"} 1",
         "tokenbridge_legacy_verdict{verdict=\"in-use\"} 0",
     ] {
