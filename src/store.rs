@@ -222,7 +222,10 @@ impl Store {
             self.read(check::require_sound_pages).await?;
             self.write(revision::touch).await
         };
-        recover.await.map_err(|_| StoreError::Unwritable(fault))?;
+        recover.await.map_err(|error| {
+            log::warn!("the store has not recovered: {error}");
+            StoreError::Unwritable(fault)
+        })?;
         self.pool.health().set(None);
         Ok(())
     }

@@ -63,6 +63,13 @@ pub(super) fn check_file(path: &Path, mode: &str) -> Result<Vec<String>, diesel:
     Ok(findings)
 }
 
+/// A row of `PRAGMA quick_check`.
+#[derive(QueryableByName)]
+struct QuickCheck {
+    #[diesel(sql_type = Text)]
+    quick_check: String,
+}
+
 /// Returns an error if the pages of a SQLite file are damaged.
 ///
 /// # Errors
@@ -71,9 +78,9 @@ pub(super) fn require_sound_pages(conn: &mut AnyConnection) -> Result<(), StoreE
     let AnyConnection::Sqlite(conn) = conn else {
         return Ok(());
     };
-    let check = sql_query("SELECT quick_check AS line FROM pragma_quick_check(1)");
-    let found: Vec<Line> = check.load(conn)?;
-    if found.iter().all(|Line { line }| line == "ok") {
+    // Not as the table-valued function, which takes the 1 for the name of a table.
+    let found: Vec<QuickCheck> = sql_query("PRAGMA quick_check(1)").load(conn)?;
+    if found.iter().all(|QuickCheck { quick_check }| quick_check == "ok") {
         Ok(())
     } else {
         Err(StoreError::Unwritable(Fault::Damaged))

@@ -343,6 +343,9 @@ impl<'a> Row<'a> {
     /// Checks that no acknowledged write is lost, and that no revoked value is accepted.
     fn check(&self) {
         let client = Arc::clone(&self.client.read().unwrap());
+        eventually("the server is ready", || {
+            (client.get("/readyz", As::Nobody).status == 200).then_some(())
+        });
         let known = self.known();
         let listed: HashSet<String> = client
             .get(LEGACY, As::Admin)
@@ -492,6 +495,10 @@ fn file_taken_away(lab: &Lab) {
         fs::write(&file, "this is no database").unwrap();
         eventually("a write is refused", || {
             post(&serving.client, TOKENS, r#"{"name":"n"}"#).is_none().then_some(())
+        });
+        // The flush is a write, and the server is not ready before one has worked again.
+        eventually("a flush fails", || {
+            serving.log().contains("written behind has to wait").then_some(())
         });
         // The database file comes last: it is complete only with its log.
         for one in files(&file).iter().rev() {
