@@ -40,7 +40,8 @@ pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
     let failed = |error: String| OpenError::Connection(url.to_string(), one_line(&error));
     match url {
         DatabaseUrl::Sqlite(path) if !path.exists() => Err(OpenError::Missing(path.display().to_string())),
-        DatabaseUrl::Sqlite(path) => check_file(path, "rw").map_err(|error| failed(error.to_string())),
+        // A connection that may write would copy a leftover log to the file, and remove it.
+        DatabaseUrl::Sqlite(path) => check_file(path, "ro").map_err(|error| failed(error.to_string())),
         DatabaseUrl::Postgres(_) => {
             let mut conn = url.connect().map_err(|error| failed(error.to_string()))?;
             check_schema(&mut conn).map_err(|error| failed(error.to_string()))
