@@ -153,7 +153,11 @@ impl DatabaseUrl {
                 Ok(AnyConnection::Sqlite(conn))
             }
             Self::Postgres(url) => {
-                PgConnection::establish(&url.connection_string(POSTGRES_PARAMETERS)).map(AnyConnection::Postgres)
+                let conn = PgConnection::establish(&url.connection_string(POSTGRES_PARAMETERS));
+                conn.map(AnyConnection::Postgres).map_err(|error| match error {
+                    ConnectionError::BadConnection(message) => ConnectionError::BadConnection(url.redact(&message)),
+                    other => other,
+                })
             }
         }
     }

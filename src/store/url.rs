@@ -67,6 +67,7 @@ impl FromStr for DatabaseUrl {
         let path = match path.strip_prefix("//") {
             // Messages contain the path, and this one can contain a password.
             Some(rest) if !rest.starts_with('/') && rest.contains('@') => return Err(DatabaseUrlError::Host),
+            _ if is_server(path) => return Err(DatabaseUrlError::Host),
             Some(rest) => rest,
             None => path,
         };
@@ -77,6 +78,12 @@ impl FromStr for DatabaseUrl {
             _ => Ok(Self::Sqlite(path.into())),
         }
     }
+}
+
+/// Returns `true` if a path looks like the URL of a server, with or without a scheme.
+fn is_server(path: &str) -> bool {
+    let has_credentials = |(_, rest): (&str, &str)| rest.contains('@');
+    path.contains("://") || path.split_once(':').is_some_and(has_credentials)
 }
 
 impl std::fmt::Display for DatabaseUrl {
@@ -139,7 +146,13 @@ mod tests {
             format!("{url} {url:?}"),
             "postgres://h1,h2:5433/d postgres://h1,h2:5433/d"
         );
-        for text in ["sqlite://u:p@h/d", "sqlite://u:p/q@h/d"] {
+        for text in [
+            "sqlite://u:p@h/d",
+            "sqlite://u:p/q@h/d",
+            "sqlite:postgres://u:p@h/d",
+            "sqlite:u:p@h/d/x.db",
+            "sqlite:///u:p@h/d",
+        ] {
             assert_eq!(text.parse::<DatabaseUrl>(), Err(DatabaseUrlError::Host), "{text}");
         }
         assert!("sqlite:///var/a@b.db".parse::<DatabaseUrl>().is_ok());

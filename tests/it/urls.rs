@@ -27,7 +27,7 @@ const PASSWORDS: [&str; 8] = [
 const PART: usize = 4;
 
 /// Prefixes and suffixes of the password. No server listens at that port.
-const SHAPES: [(&str, &str); 12] = [
+const SHAPES: [(&str, &str); 19] = [
     ("postgres://tb:", "@127.0.0.1:1/d"),
     ("postgresql://tb:", "@127.0.0.1:1/d?sslmode=sometimes"),
     ("postgres://127.0.0.1:1/d?user=tb&password=", ""),
@@ -40,6 +40,13 @@ const SHAPES: [(&str, &str); 12] = [
     ("sqlite://tb:", "@127.0.0.1/d"),
     ("ftp://tb:", "@127.0.0.1:1/"),
     ("http://tb:", "@127.0.0.1:1/"),
+    ("postgres://127.0.0.1:1/d;user=tb;password=", ""),
+    ("postgres://127.0.0.1:1/tb:", ""),
+    ("postgres://tb%3A", "@127.0.0.1:1/d"),
+    ("postgres://tb%3A", "%40127.0.0.1/d"),
+    ("postgres://127.0.0.1:1/d?sslmode=", ""),
+    ("sqlite:postgres://tb:", "@127.0.0.1/d"),
+    ("sqlite:tb:", "@127.0.0.1/d/x.db"),
 ];
 
 /// Runs the program with the URL in each place that accepts one.

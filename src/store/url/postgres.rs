@@ -4,7 +4,7 @@
 //! passes each parameter to libpq by keyword, which is unambiguous. The `url` crate does not fit: it rejects several hosts with
 //! ports.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use percent_encoding::percent_decode_str;
 
@@ -62,6 +62,9 @@ const KEYWORDS: &[&str] = &[
     "user",
 ];
 
+/// Shorter values are kept in messages: they are numbers and switches, and any word could contain them.
+const MIN_REDACTED: usize = 4;
+
 /// The parameters of a connection to PostgreSQL.
 ///
 /// `Debug` and `Display` show the hosts, the ports, and the database, but no credentials.
@@ -91,6 +94,12 @@ pub enum PostgresUrlError {
          the password"
     )]
     Port,
+    /// A separator in a user name, a host, or a database name: what is behind it is probably a password in the wrong place.
+    #[error(
+        "has one of \":\", \";\", \"&\" and \"=\" in the user name, a host or the database name; a password belongs between the \
+         user name and the host, like \"postgres://user:password@host/database\""
+    )]
+    Separator,
     /// An unknown parameter, identified by its position.
     #[error("has an unknown parameter, number {0} after the \"?\"; percent-encode \"&\" and \"=\" in values")]
     Parameter(usize),
@@ -131,6 +140,9 @@ impl FromStr for PostgresUrl {
             let (keyword, value) = parse_parameter(parameter)?.ok_or(PostgresUrlError::Parameter(index + 1))?;
             url.set(keyword, value);
         }
+        if url.has_misplaced_separators() {
+            return Err(PostgresUrlError::Separator);
+        }
         Ok(url)
     }
 }
@@ -150,6 +162,39 @@ impl PostgresUrl {
     fn get(&self, keyword: &str) -> Option<&str> {
         let (_, value) = self.0.iter().rev().find(|(known, _)| known == keyword)?;
         Some(value)
+    }
+
+    /// Returns `true` if a user name, a host, or a database name has a character that separates the parts of a URL. libpq repeats
+    /// these names in its messages.
+    fn has_misplaced_separators(&self) -> bool {
+        self.0.iter().any(|(keyword, value)| match keyword.as_str() {
+            "user" => value.contains([':', ';', '&', '=']),
+            "dbname" => value.contains([':', ';', '&', '=', '@']),
+            "host" | "hostaddr" => value.split(',').any(|host| {
+                let is_ipv6 = host
+                    .split('%')
+                    .next()
+                    .is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+                host.contains([';', '&', '=', '@']) || (host.contains(':') && !is_ipv6)
+            }),
+            _ => false,
+        })
+    }
+
+    /// Removes from a message of libpq the values of all parameters but those that say where the database is. A password can stand in
+    /// any of them by mistake. Absolute paths are kept.
+    pub fn redact(&self, message: &str) -> String {
+        let is_secret = |(keyword, value): &&(String, String)| {
+            !matches!(keyword.as_str(), "user" | "dbname" | "host" | "hostaddr" | "port")
+                && value.len() >= MIN_REDACTED
+                && !value.starts_with('/')
+        };
+        let mut secrets: Vec<_> = self.0.iter().filter(is_secret).collect();
+        // The longest first: one can be a part of another.
+        secrets.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        secrets
+            .into_iter()
+            .fold(message.to_owned(), |message, (_, value)| message.replace(value, "…"))
     }
 
     /// Returns the connection string for libpq, with `defaults` for parameters that the URL does not set.
@@ -319,6 +364,43 @@ mod tests {
             let message = error.to_string();
             assert!(message.contains("percent-encode"), "{message}");
         }
+    }
+
+    #[test]
+    fn passwords_in_the_wrong_place_are_refused() {
+        for text in [
+            "127.0.0.1:1/d;user=tb;password=S3cretPw",
+            "127.0.0.1:1/d&user=tb&password=S3cretPw",
+            "127.0.0.1:1/tb:S3cretPw",
+            "tb@h/d;password=S3cretPw",
+            "tb@h/d%3Bpassword%3DS3cretPw",
+            "tb%3AS3cretPw@h/d",
+            "tb;S3cretPw@h/d",
+            "tb%3AS3cretPw%40h/d",
+            "h;password=S3cretPw/d",
+            "/d?host=tb:S3cretPw",
+            "/d?user=tb:S3cretPw",
+            "/d?dbname=tb:S3cretPw%40h",
+        ] {
+            let refused = parse(text).expect_err(text).to_string();
+            assert!(!refused.contains("S3cret"), "{refused}");
+        }
+        for text in [
+            "tb%40host:p@h.example/d",
+            "tb@[fe80::1%25eth0]:5432/d",
+            "%2Frun/d-1_x.y",
+        ] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_of_parameters_are_removed_from_messages() {
+        let url = parse("u:hunter2@h/d?sslmode=S3cretPw&connect_timeout=S3cretPw2&sslrootcert=/etc/ca.pem").unwrap();
+        assert_eq!(
+            url.redact("invalid sslmode value: \"S3cretPw\" \"S3cretPw2\" hunter2 h d \"/etc/ca.pem\""),
+            "invalid sslmode value: \"…\" \"…\" … h d \"/etc/ca.pem\""
+        );
     }
 
     #[test]
