@@ -71,8 +71,8 @@ for (const colorScheme of ["light", "dark"]) {
       await told(page, "You haven't created any tokens yet");
       await looks("empty");
       await link(page, "Legacy API").click();
-      await told(page, "Safe to switch off");
-      await looks("legacy-unused");
+      await told(page, "Not observed long enough");
+      await looks("legacy-unobserved");
       await link(page, "Admins").click();
       await link(page, "Remove admin").click();
       await told(page, "The last admin cannot be removed.");
