@@ -1,6 +1,6 @@
-//! The README's commands, run as a reader would, print what it says.
+//! The commands of README.md print the output that it shows, and docs/configuration.md lists every setting.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use crate::{
     support::{Lab, program::Program},
@@ -9,8 +9,8 @@ use crate::{
 
 tests![its_commands_print_what_it_says, it_names_every_setting];
 
-fn readme() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+fn page(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 /// Each block of shell commands, and the text that follows it.
@@ -39,7 +39,7 @@ pub fn without_chance(text: &str) -> String {
 }
 
 fn its_commands_print_what_it_says(lab: &Lab) {
-    let readme = readme();
+    let readme = page("README.md");
     let examples = examples(&readme);
     assert!(examples.len() >= 5, "{}", examples.len());
     let serving = Program::new(&lab.store.fresh_url()).serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", "admin")]);
@@ -63,12 +63,15 @@ fn its_commands_print_what_it_says(lab: &Lab) {
 fn it_names_every_setting(_: &Lab) {
     use clap::CommandFactory;
 
-    let readme = readme();
+    let configuration = page("docs/configuration.md");
     for argument in crate::support::Flags::command().get_arguments() {
         let Some(long) = argument.get_long() else { continue };
         let variable = format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"));
         for name in [format!("`--{long}`"), format!("`{variable}`")] {
-            assert!(readme.contains(&name), "the README does not name {name}");
+            assert!(
+                configuration.contains(&name),
+                "docs/configuration.md does not list {name}"
+            );
         }
     }
 }
