@@ -131,6 +131,11 @@ impl Service {
         })
     }
 
+    /// Frees the memory that has hashed no password for a minute. Call this every few seconds.
+    pub fn free_idle_memory(&self) {
+        self.logins.passwords.free_idle_memory(self.clock.monotonic());
+    }
+
     /// Flushes all write-behind records: token uses, refused logins, legacy calls, and the watched hour. Records that cannot be written
     /// are kept.
     ///

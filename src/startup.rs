@@ -233,6 +233,7 @@ impl Running {
                     _ = ticks.tick() => {}
                     () = ended.notified() => break,
                 }
+                service.free_idle_memory();
                 if let Err(error) = service.flush_due().await {
                     log::error!("what is written behind has to wait: {}", observe::with_sources(&error));
                 } else if let Err(error) = service.forget_old_calls().await {

@@ -82,6 +82,11 @@ impl Passwords {
         self.permits.acquire(network, priority).await
     }
 
+    /// Frees the memory that has hashed no password for a minute. Call this every few seconds.
+    pub fn free_idle_memory(&self, now: Instant) {
+        self.permits.free_idle_memory(now);
+    }
+
     /// Hashes a new password that an authenticated admin at `network` chose.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -19,6 +19,8 @@ const MAX_WAITING: usize = 1000;
 const MAX_WAITING_PER_NETWORK: usize = 16;
 /// One permit in this many goes to the lowest priority first, so that it is not starved.
 const LOWEST_FIRST_EVERY: usize = 4;
+/// How long the memory of an idle permit is kept for the next login.
+const MAX_IDLE: Duration = Duration::from_mins(1);
 /// `Retry-After` for a network with too many waiting logins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -44,12 +46,19 @@ pub struct Permits {
 
 #[derive(Default)]
 struct State {
-    idle: Vec<Memory>,
-    /// The number of allocated memories, idle or in use. Each is allocated on first use.
+    idle: Vec<Idle>,
+    /// The number of permits, idle or in use. The memory of each is allocated on first use.
     made: usize,
     waiting: [Queues; 3],
     granted: usize,
     last_id: u64,
+}
+
+/// The memory of a permit that is not in use.
+struct Idle {
+    memory: Memory,
+    /// When [`Permits::free_idle_memory`] first found the permit idle.
+    since: Option<Instant>,
 }
 
 /// The waiting logins of one priority, by network.
@@ -107,6 +116,14 @@ impl Permits {
         }
     }
 
+    /// Frees the memory of permits that were idle for a minute. Call this every few seconds: a permit counts as idle from the first call
+    /// that finds it so.
+    pub fn free_idle_memory(&self, now: Instant) {
+        let unused = self.state().take_unused(now);
+        // Unmapping takes about a millisecond, so it happens without the lock.
+        drop(unused);
+    }
+
     fn permit(self: &Arc<Self>, memory: Memory) -> Permit {
         Permit {
             memory: Some(memory),
@@ -124,7 +141,9 @@ impl Permits {
                 Err(returned) => permit = returned,
             }
         }
-        state.idle.extend(permit.memory.take());
+        state
+            .idle
+            .extend(permit.memory.take().map(|memory| Idle { memory, since: None }));
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -156,13 +175,25 @@ fn too_many() -> Error {
 impl State {
     /// Takes idle memory, the most recently used first, or creates one. Returns `None` if all permits are in use.
     fn take_memory(&mut self, max: usize) -> Option<Memory> {
-        if let Some(memory) = self.idle.pop() {
-            return Some(memory);
+        if let Some(idle) = self.idle.pop() {
+            return Some(idle.memory);
         }
         (self.made < max).then(|| {
             self.made += 1;
             Memory::default()
         })
+    }
+
+    /// Takes the memory that was idle for [`MAX_IDLE`] at `now`. Its permits allocate new memory on their next use.
+    fn take_unused(&mut self, now: Instant) -> Vec<Memory> {
+        let mut unused = Vec::new();
+        for idle in &mut self.idle {
+            let since = *idle.since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= MAX_IDLE {
+                unused.push(std::mem::take(&mut idle.memory));
+            }
+        }
+        unused
     }
 
     /// Adds a login to the queue. Returns its number and its effective priority.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::*;
+use crate::{domain::admin::Password, service::passwords::hashing};
 
 type Waiting = Pin<Box<dyn Future<Output = Result<Permit, Error>>>>;
 
@@ -162,28 +163,58 @@ async fn a_permit_is_not_lost_with_those_who_do_not_wait_any_more() {
     permits.acquire(network(4), Priority::Suspect).await.unwrap();
 }
 
+/// Hashes a password with the permit's memory. Returns the address of that memory.
+fn hash(permit: Permit) -> Option<*const argon2::Block> {
+    permit.with_memory(|memory| {
+        let password = Password::parse("x".into()).unwrap();
+        hashing::hash(memory, &password, &[1; 16]).unwrap();
+        memory.address()
+    })
+}
+
 #[tokio::test]
-async fn memory_is_made_once_a_permit() {
+async fn memory_is_allocated_once_per_permit() {
     let permits = Arc::new(Permits::new(2));
     let mut addresses = HashSet::new();
     for round in 0..10 {
         let one = permits.acquire(network(round), Priority::Suspect).await.unwrap();
         let other = permits.acquire(network(round), Priority::Suspect).await.unwrap();
         let waiting = wait(&permits, network(round), Priority::Suspect);
-        for permit in [one, other] {
-            let used = permit.with_memory(|memory| {
-                super::super::hashing::hash(
-                    memory,
-                    &crate::domain::admin::Password::parse("x".into()).unwrap(),
-                    &[1; 16],
-                )
-                .unwrap();
-                memory.address()
-            });
-            addresses.insert(used);
-        }
+        addresses.extend([hash(one), hash(other)]);
         drop(waiting.await.unwrap());
     }
     let state = permits.state();
     assert_eq!((addresses.len(), state.made, state.idle.len()), (2, 2, 2));
+}
+
+#[tokio::test]
+async fn memory_is_freed_after_a_minute_without_a_login() {
+    let permits = Arc::new(Permits::new(2));
+    let acquire = async || permits.acquire(network(1), Priority::Suspect).await.unwrap();
+    let allocated = || {
+        let state = permits.state();
+        let allocated = state.idle.iter().filter(|idle| idle.memory.address().is_some());
+        allocated.count()
+    };
+    let start = Instant::now();
+    let (one, other) = (acquire().await, acquire().await);
+    hash(one);
+    // A permit in use is not idle.
+    permits.free_idle_memory(start);
+    hash(other);
+    permits.free_idle_memory(start + Duration::from_secs(2));
+    permits.free_idle_memory(start + Duration::from_secs(59));
+    assert_eq!(allocated(), 2);
+    // One login takes the permit that was used last.
+    hash(acquire().await);
+    permits.free_idle_memory(start + Duration::from_mins(1));
+    assert_eq!(allocated(), 1);
+    permits.free_idle_memory(start + Duration::from_secs(119));
+    assert_eq!(allocated(), 1);
+    permits.free_idle_memory(start + Duration::from_mins(2));
+    assert_eq!(allocated(), 0);
+
+    let (one, other) = (acquire().await, acquire().await);
+    assert!(hash(one).is_some() && hash(other).is_some());
+    assert_eq!((allocated(), permits.state().made), (2, 2));
 }
