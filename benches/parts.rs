@@ -1,9 +1,9 @@
-//! The parts that every call goes through, one by one: `cargo bench --bench parts`.
+//! Benchmarks of the functions that every request uses: `cargo bench --bench parts`.
 
 #![expect(
     clippy::unwrap_used,
     missing_docs,
-    reason = "a program for measuring ends by panicking, and has nothing to document"
+    reason = "a benchmark fails by panicking, and has no public items"
 )]
 
 use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
@@ -77,7 +77,7 @@ fn texts(criterion: &mut Criterion) {
     criterion.bench_function("a time is written", |bench| bench.iter(|| black_box(time).to_string()));
 }
 
-/// Calls of the service, with all that belongs to them but HTTP.
+/// Service calls, without HTTP.
 fn calls(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", directory.path().join("parts.db").display())

@@ -1,9 +1,10 @@
-//! What an actix-web program costs that does nothing: it answers what it was told to, on one worker.
+//! A bare actix-web program, as a lower bound of the cost: it returns fixed responses, on one worker.
 //!
-//! `bare ADDRESS:PORT FILE`, where FILE is a JSON object of paths: `{"/verify": {"headers": {…}, "body": "…", "times": 1}}`. An answer whose
-//! body comes more than once is streamed, a chunk each.
+//! `bare ADDRESS:PORT FILE`, where FILE is a JSON object of paths:
+//! `{"/verify": {"headers": {…}, "body": "…", "times": 1}}`. A body with `times` above 1 is streamed, one chunk per
+//! repetition.
 
-#![expect(clippy::unwrap_used, reason = "a program for measuring ends by panicking")]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,6 +1,6 @@
--- The requests of wrk, and its figures as one line of JSON. From the environment:
--- METHOD, HEADERS (lines of "name: value"), BODY with %d for a number that is never the same twice;
--- KEYS, a file of values for X-API-Key, a line each, taken in turn from the line FIRST on.
+-- Generates the requests of wrk, and prints its results as one line of JSON. Environment variables:
+-- METHOD, HEADERS (lines of "name: value"), BODY with %d for a unique number;
+-- KEYS, a file of values for X-API-Key, one per line, used in order from line FIRST.
 local path, number = os.getenv("KEYS"), tonumber(os.getenv("FIRST") or "0")
 local headers, keys = {}, {}
 
@@ -8,7 +8,8 @@ for name, value in (os.getenv("HEADERS") or ""):gmatch("([^\n:]+): ([^\n]*)") do
    headers[name] = value
 end
 
--- A request is put together from parts: whoever formats each one anew measures wrk. A number has eight digits, so that all are as long.
+-- Requests are concatenated from fixed parts; formatting each one would measure wrk. Numbers have eight digits, so that
+-- all requests have the same length.
 local before, after, digits
 function init()
    local mark = string.rep("K", 53)

@@ -1,8 +1,9 @@
-//! Fills a store, and inserts rows into one as its library alone does.
+//! Fills a store, and inserts rows with only the database library.
 //!
-//! - `store fill URL FROM TO`: adds the tokens of the numbers from FROM, before TO, with all permissions of the token API.
-//! - `store values FROM TO`: prints the values of the tokens of those numbers, whether they are in a store or not, one a line.
-//! - `store insert FILE SECONDS`: inserts one row a commit into a new SQLite file, with the settings of the server, and prints how many.
+//! - `store fill URL FROM TO`: adds tokens for the numbers FROM to TO (exclusive), with both token permissions.
+//! - `store values FROM TO`: prints the values of these tokens, one per line, whether or not a store contains them.
+//! - `store insert FILE SECONDS`: inserts one row per commit into a new SQLite file, with the settings of the server, and
+//!   prints their number.
 
 #![expect(
     clippy::unwrap_used,
@@ -36,7 +37,7 @@ use tokenbridge::{
 
 const AT_ONCE: usize = 100_000;
 
-/// Bytes that belong to a number.
+/// A deterministic source of bytes for a number.
 struct Numbered(u64);
 
 impl Random for Numbered {
