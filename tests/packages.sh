@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Sourced by the tests below.
+# Sourced by the scripts of the test suite.
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# need PROGRAM=PACKAGE…: installs the packages whose programs are missing; exit code 2 if that cannot be.
+# need PROGRAM=PACKAGE…: installs the packages of missing programs, or exits with 2 if it cannot.
 need() {
     local pair package missing=() policy=/usr/sbin/policy-rc.d
     PATH=$PATH:/usr/sbin:/sbin
@@ -18,11 +18,11 @@ need() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     if ! command -v apt-get >/dev/null || ! as_root true 2>/dev/null; then
-        echo "left out: not installed, and no right to install: ${missing[*]}"
+        echo "skipped: not installed, and neither root nor sudo to install them: ${missing[*]}"
         exit 2
     fi
     echo "== install ${missing[*]}"
-    # The packages must not start services: the test brings up its own, on other ports.
+    # The packages must not start services: the tests start their own, on other ports.
     if [ ! -e "$policy" ]; then
         # The tests set their own trap later.
         trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
@@ -30,24 +30,24 @@ need() {
         as_root chmod 755 "$policy"
     fi
     as_root apt-get -qq update >/dev/null 2>&1
-    # Under sudo a variable before the command would be dropped.
+    # sudo would drop a variable before the command.
     if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
-        echo "left out: apt-get cannot install ${missing[*]}"
+        echo "skipped: apt-get cannot install ${missing[*]}"
         exit 2
     fi
     if [ -n "$(trap -p EXIT)" ]; then
         as_root rm -f "$policy"
         trap - EXIT
     fi
-    # Nor at the next boot.
+    # Nor may they start at the next boot.
     if [ -d /run/systemd/system ]; then
         for package in "${missing[@]}"; do as_root systemctl disable --quiet "${package%-server}" 2>/dev/null || true; done
     fi
 }
 
-# tokenbridge_program: sets $program to the one that TOKENBRIDGE names, or to the one in target/debug, built from what is there.
+# tokenbridge_program: sets $program to TOKENBRIDGE, or builds target/debug/tokenbridge and sets it to that.
 tokenbridge_program() {
     program=${TOKENBRIDGE:-$PWD/target/debug/tokenbridge}
     [ -n "${TOKENBRIDGE:-}" ] || cargo build --locked --quiet || exit 1
-    [ -x "$program" ] || { echo "there is no tokenbridge at $program" && exit 1; }
+    [ -x "$program" ] || { echo "no tokenbridge at $program" && exit 1; }
 }

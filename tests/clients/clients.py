@@ -1,4 +1,4 @@
-"""Runs clients that others wrote against the server at BASE_URL, whose admin is ADMIN_USERNAME with ADMIN_PASSWORD.
+"""Runs third-party clients against the server at BASE_URL, with the admin ADMIN_USERNAME and ADMIN_PASSWORD.
 
 EXAMPLES (default 15) is how many requests schemathesis makes up for each operation.
 """
@@ -25,7 +25,7 @@ addresses = iter(f"192.0.2.{n}" for n in range(1, 255))
 
 
 def call(method, path, body=None, key=None):
-    """One request, with the key or as the admin; what the JSON of the answer says."""
+    """Sends a request with the key or as the admin, and returns the JSON of the response."""
     request = urllib.request.Request(BASE_URL + path, method=method, data=None if body is None else json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
     if key:
@@ -41,7 +41,7 @@ def new_token(name, permissions=("OrganizationAPITokenModify", "OrganizationAPIT
 
 
 def check(name, command, status=0, says=(), seconds=60, env=()):
-    """Runs a command, shows what it prints, and compares its exit code and what it must have said."""
+    """Runs a command, prints its output, and checks its exit code and that the output contains the texts."""
     global passed, failed
     print(f"== {name}", flush=True)
     began = time.monotonic()
@@ -62,7 +62,7 @@ def check(name, command, status=0, says=(), seconds=60, env=()):
         print(f"ok      {name} {took}", flush=True)
     else:
         failed += 1
-        print(f"FAILED  {name} {took}: exit code {got}, expected {status}" + "".join(f"; it does not say {t!r}" for t in missing), flush=True)
+        print(f"FAILED  {name} {took}: exit code {got}, expected {status}" + "".join(f"; the output lacks {t!r}" for t in missing), flush=True)
 
 
 def panther_analysis_tool():
@@ -77,7 +77,7 @@ def panther_analysis_tool():
 
 
 def mcp_panther():
-    # What mcp-panther calls the permissions OrganizationAPITokenRead and RuleRead.
+    # mcp-panther's names of the permissions OrganizationAPITokenRead and RuleRead.
     titles = ["Read API Token Info", "View Rules"]
     value = new_token("mcp-panther", ["OrganizationAPITokenRead", "RuleRead"])["value"]
     check("mcp-panther get_permissions, then a rotation", [MCP / "python", HERE / "use_mcp.py", *titles], env={"TOKEN": value})
@@ -90,7 +90,7 @@ def gql():
 
 def schemathesis():
     paths = call("GET", "/openapi.json")["paths"]
-    # Without self, and without its id: the calls would change, rotate or delete the token that they are made with.
+    # Without self and its ID: the requests would change, rotate, or delete the token that authenticates them.
     token = new_token("schemathesis")
     by_key = {"ApiKeyAuth": {"api_key": token["value"]}}
     by_basic = {"BasicAuth": {"username": ADMIN_USERNAME, "password": ADMIN_PASSWORD}}
@@ -98,7 +98,7 @@ def schemathesis():
     schemathesis_run("/api-tokens, Basic", by_basic, "^/api-tokens(?!/self)")
     for prefix in sorted({path.split("/tokens")[0] for path in paths if path.startswith("/rest/")}):
         schemathesis_run(prefix, by_basic, f"^{re.escape(prefix)}/")
-    # The calls by Basic have had their way with the first token.
+    # The requests with Basic may have changed the first token.
     by_key = {"ApiKeyAuth": {"api_key": new_token("schemathesis")["value"]}}
     schemathesis_run("all other paths", by_key | by_basic, "^/(?!(api-tokens|rest)(/|$))")
 
@@ -107,7 +107,7 @@ def schemathesis_run(name, auth, paths, env=()):
     config = scratch / "schemathesis.toml"
     hooks = json.dumps(str(HERE / "schemathesis_hooks.py"))
     lines = [f"hooks = {hooks}", "[generation]", 'database = "none"']
-    # A run that only ever got 401 or 429 has tested nothing.
+    # A run with only 401 and 429 has tested nothing.
     lines += ["[warnings]", 'fail-on = ["missing_auth", "rate_limited", "unused_openapi_auth"]']
     for scheme, fields in auth.items():
         lines += [f"[auth.openapi.{scheme}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
@@ -125,7 +125,7 @@ def schemathesis_run(name, auth, paths, env=()):
 
 
 def redocly():
-    # The telemetry and the look for a newer version would leave this machine.
+    # Telemetry and the update check would send requests to other hosts.
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     document = scratch / "openapi.json"
     document.write_text(json.dumps(call("GET", "/openapi.json")))

@@ -1,4 +1,4 @@
-"""What makes a request valid and no schema can say."""
+"""Rules for valid requests that a schema cannot express."""
 
 import os
 import unicodedata
@@ -6,17 +6,17 @@ import unicodedata
 import schemathesis
 from hypothesis import strategies as st
 
-# The id of the token that the calls are made with.
+# The ID of the token that authenticates the requests.
 KEEP = os.environ.get("KEEP")
 
-# A time that has passed is no expiry.
+# A time in the past is not a valid expiry.
 times = st.builds("{}-01-31T12:00:00{}{}".format, st.integers(2100, 9998), st.sampled_from(["", ".5"]), st.sampled_from(["Z", "+05:30"]))
 schemathesis.openapi.format("date-time", times)
 schemathesis.openapi.format("cidr", st.one_of(st.ip_addresses(v=4).map("{}/32".format), st.ip_addresses(v=6).map("{}/128".format)))
 
 
 def is_name(text):
-    """A visible character and no invisible one, as no pattern of OpenAPI can say; unassigned characters differ between Unicode versions."""
+    """At least one visible character and no invisible one, which no OpenAPI pattern can express; unassigned characters differ between Unicode versions."""
     categories = [unicodedata.category(letter) for letter in text]
     visible = any(category[0] in "LNPS" and letter not in "\u115f\u1160\u17b4\u2800\u3164\uffa0" for letter, category in zip(text, categories))
     return visible and not any(category in ("Cf", "Zl", "Zp", "Cn", "Co") for category in categories) and unicodedata.is_normalized("NFC", text)
@@ -27,10 +27,10 @@ def filter_case(context, case):
     if KEEP and isinstance(case.path_parameters, dict) and case.path_parameters.get("id") == KEEP:
         return False
     query = case.query if isinstance(case.query, dict) else {}
-    # A cursor is the "next" of an earlier answer.
+    # A cursor is the "next" of an earlier response.
     if "cursor" in query:
         return False
-    # A removal names a filter; one that looks at the last use waits for it, and is tested elsewhere.
+    # A deletion needs a filter; filters on the last use wait for a flush, and have their own tests.
     if case.method == "DELETE" and case.operation.path == "/api-tokens":
         waits = "unusedSince" in query or query.get("state") == "never-used"
         if waits or not any(query.get(name) for name in ("name", "state", "expiresBefore")):
@@ -38,6 +38,6 @@ def filter_case(context, case):
     name = case.body.get("name") if isinstance(case.body, dict) else None
     if isinstance(name, str) and not is_name(name):
         return False
-    # Schemathesis also sends back the times of earlier answers.
+    # Schemathesis also reuses the times of earlier responses.
     expires_at = case.body.get("expiresAt") if isinstance(case.body, dict) else None
     return not (isinstance(expires_at, str) and expires_at[:2] == "20")

@@ -1,4 +1,4 @@
-"""Lists and makes tokens with the client that openapi-python-client has generated, whatever it named the functions."""
+"""Lists and creates tokens with the client that openapi-python-client generated, independent of its function names."""
 
 import importlib
 import os
@@ -34,7 +34,7 @@ def client(value):
 mine = client(os.environ["TOKEN"])
 create, list_ = function("post", "/api-tokens"), function("get", "/api-tokens")
 made = create.sync(client=mine, body=body_type(create)(name="made by a generated client"))
-print("made:", made.id, made.name)
+print("created:", made.id, made.name)
 assert made.value.startswith("tbk_")
 
 listed = list_.sync(client=mine, limit=1000)

@@ -1,4 +1,4 @@
-"""Reads the GraphQL schema with gql, checks queries against it, and rotates the token that it calls with."""
+"""Reads the GraphQL schema with gql, validates queries against it, and rotates its own token."""
 
 import os
 
@@ -6,7 +6,7 @@ from gql import Client, gql
 from gql.transport.exceptions import TransportError
 from gql.transport.requests import RequestsHTTPTransport
 
-# Nullability as Panther's schema has it. A field that is not here is one that Panther's clients do not know.
+# Nullability as in Panther's schema, with the fields that Panther's clients know.
 FIELDS = {
     "APIToken": {
         "allowedCIDRBlocks": "[String!]!",

@@ -27,7 +27,7 @@ async def talk(errors):
     environment = {
         "PANTHER_INSTANCE_URL": BASE_URL,
         "PANTHER_API_TOKEN": TOKEN,
-        # It would look for a newer version.
+        # Disables the update check.
         "FASTMCP_CHECK_FOR_UPDATES": "off",
         "FASTMCP_SHOW_SERVER_BANNER": "false",
     }
@@ -45,7 +45,7 @@ async def talk(errors):
 
 
 def leaves(error):
-    """What an exception group is made of."""
+    """The exceptions of an exception group."""
     return [leaf for inner in error.exceptions for leaf in leaves(inner)] if isinstance(error, BaseExceptionGroup) else [error]
 
 
@@ -54,7 +54,7 @@ with tempfile.TemporaryFile("w+") as errors:
         asyncio.run(asyncio.wait_for(talk(errors), 50))
     except Exception as error:
         print(*map(repr, leaves(error)), sep="\n")
-        # The client itself only knows that the connection is closed; these lines tell why.
+        # The client reports only a closed connection; these lines have the reason.
         errors.seek(0)
         print("mcp-panther:", *errors.read().splitlines()[-3:], sep="\n    ")
         sys.exit(1)

