@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use secrecy::SecretString;
 use tokenbridge::{
     domain::{
-        actor::{Door, Origin},
+        actor::{Channel, Origin},
         admin::Password,
         caller::Call,
         cidr::CidrBlocks,
@@ -25,28 +25,28 @@ use tokenbridge::{
         value::{TokenValue, ValueHash},
     },
     http::Proxies,
-    service::{Service, authentication::Shown, tokens::NewToken},
-    store::{Store, Usage},
+    service::{Service, authentication::PresentedCredential, tokens::NewToken},
+    store::{ConnectionOptions, Store},
 };
 
-fn values(criterion: &mut Criterion) {
+fn bench_values(criterion: &mut Criterion) {
     let value = TokenValue::generate(&OsRandom).unwrap();
     let text = value.expose();
     criterion.bench_function("a value is read and hashed", |bench| {
-        bench.iter(|| ValueHash::of_presented(black_box(text)));
+        bench.iter(|| ValueHash::from_presented(black_box(text)));
     });
     let garbage = text.replace("tbk_", "tbx_");
     criterion.bench_function("garbage is refused", |bench| {
-        bench.iter(|| ValueHash::of_presented(black_box(&garbage)));
+        bench.iter(|| ValueHash::from_presented(black_box(&garbage)));
     });
 }
 
-fn addresses(criterion: &mut Criterion) {
+fn bench_addresses(criterion: &mut Criterion) {
     let client: IpAddr = "198.51.100.7".parse().unwrap();
     for count in [1, 10, 100] {
         let blocks = CidrBlocks::parse((0..count).map(|n| format!("10.0.{n}.0/24"))).unwrap();
         criterion.bench_function(&format!("an address is in none of {count} CIDR blocks"), |bench| {
-            bench.iter(|| blocks.admit(black_box(client)));
+            bench.iter(|| blocks.allows(black_box(client)));
         });
     }
     let (proxies, headers) = (Proxies::default(), actix_web::http::header::HeaderMap::new());
@@ -55,12 +55,12 @@ fn addresses(criterion: &mut Criterion) {
     });
 }
 
-fn texts(criterion: &mut Criterion) {
+fn bench_texts(criterion: &mut Criterion) {
     let id = TokenId::generate(&OsRandom).unwrap();
     let text = id.to_string();
     criterion.bench_function("an id is read", |bench| bench.iter(|| TokenId::parse(black_box(&text))));
     criterion.bench_function("an id is written", |bench| bench.iter(|| black_box(id).to_string()));
-    let permissions = PermissionSet::of_token_api();
+    let permissions = PermissionSet::token_management();
     let text = permissions.to_string();
     criterion.bench_function("two permissions are read", |bench| {
         bench.iter(|| PermissionSet::parse(black_box(&text).split_ascii_whitespace()));
@@ -68,7 +68,7 @@ fn texts(criterion: &mut Criterion) {
     criterion.bench_function("two permissions are written as JSON", |bench| {
         bench.iter(|| serde_json::to_string(&black_box(permissions)));
     });
-    let cursor = Cursor::behind(1_000_000).to_string();
+    let cursor = Cursor::after(1_000_000).to_string();
     criterion.bench_function("a cursor is read", |bench| {
         bench.iter(|| Cursor::parse(black_box(&cursor)));
     });
@@ -78,16 +78,16 @@ fn texts(criterion: &mut Criterion) {
 }
 
 /// Service calls, without HTTP.
-fn calls(criterion: &mut Criterion) {
+fn bench_calls(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", directory.path().join("parts.db").display())
         .parse()
         .unwrap();
-    let usage = Usage {
-        patience: Duration::from_secs(10),
+    let options = ConnectionOptions {
+        timeout: Duration::from_secs(10),
         keeps_sessions: true,
     };
-    let (store, _) = Store::open(&url, true, usage).unwrap();
+    let (store, _) = Store::open(&url, true, options).unwrap();
     let service = Service::new(store, Arc::new(SystemClock), Arc::new(OsRandom)).unwrap();
     service.subscribe(&url, None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -95,7 +95,7 @@ fn calls(criterion: &mut Criterion) {
         .build()
         .unwrap();
     let origin = Origin {
-        door: Door::Verify,
+        channel: Channel::Verify,
         client: Some(IpAddr::from([127, 0, 0, 1])),
     };
     let password = || SecretString::from("a password for measuring");
@@ -115,7 +115,13 @@ fn calls(criterion: &mut Criterion) {
         };
         service.create(Call { caller, origin }, new).await.unwrap().1
     });
-    let verify = || service.verify(Shown::Value(value.expose()), PermissionSet::of_token_api(), origin);
+    let verify = || {
+        service.verify(
+            PresentedCredential::Value(value.expose()),
+            PermissionSet::token_management(),
+            origin,
+        )
+    };
     criterion.bench_function("a remembered value is verified", |bench| {
         bench.iter(|| runtime.block_on(verify()).unwrap());
     });
@@ -128,5 +134,5 @@ fn calls(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(parts, values, addresses, texts, calls);
+criterion_group!(parts, bench_values, bench_addresses, bench_texts, bench_calls);
 criterion_main!(parts);

@@ -28,11 +28,11 @@ use clap_complete::Shell;
 use crate::{
     domain::{
         Invalid,
-        actor::{Door, Origin},
+        actor::{Channel, Origin},
         caller::{Call, Caller},
-        printable::printable,
+        printable::escape_unprintable,
     },
-    http::{observe::with_sources, openapi},
+    http::{observe::error_chain, openapi},
     service,
     settings::ServeSettings,
     startup::StartError,
@@ -86,7 +86,7 @@ enum Command {
     /// Check the store for damage, and fail if there is any
     Check(store_file::StoreFile),
     /// Show who still uses the legacy API, and whether it can be switched off
-    LegacyUsage(legacy_usage::Usage),
+    LegacyUsage(legacy_usage::LegacyUsageArgs),
     /// Ask the server that these settings describe whether it and its store answer; for container health checks
     Healthcheck(ServeSettings),
     /// Print the OpenAPI document of the server
@@ -139,10 +139,10 @@ impl From<service::Error> for CliError {
 /// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not called right.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = definition()
+    let cli = build_command()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .unwrap_or_else(|error| redact::redact(name_variables(error)).exit());
+        .unwrap_or_else(|error| redact::redact(add_variable_names(error)).exit());
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     let done = actix_web::rt::System::new().block_on(execute(command));
     match done {
@@ -150,12 +150,12 @@ pub fn run() -> ExitCode {
         // The reader of our output has gone; there is nobody to tell.
         Err(CliError::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(CliError::Usage(invalid) | CliError::Start(StartError::Setting(invalid))) => {
-            definition().error(ErrorKind::ValueValidation, invalid).exit()
+            build_command().error(ErrorKind::ValueValidation, invalid).exit()
         }
         Err(error) => {
-            let message = with_sources(&error);
+            let message = error_chain(&error);
             // Only the program's own line feeds stay unescaped.
-            let lines: Vec<_> = message.split('\n').map(printable).collect();
+            let lines: Vec<_> = message.split('\n').map(escape_unprintable).collect();
             print_error(format!("tokenbridge: {}", lines.join("\n")));
             ExitCode::FAILURE
         }
@@ -176,7 +176,7 @@ fn print_error(message: String) {
 }
 
 /// The commands, with a variable `TOKENBRIDGE_NAME_OF_THE_FLAG` for every flag.
-fn definition() -> clap::Command {
+fn build_command() -> clap::Command {
     with_variables(Cli::command())
 }
 
@@ -184,7 +184,7 @@ fn with_variables(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| match (arg.get_long(), arg.get_action()) {
         (None, _) | (_, ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version) => arg,
         (Some(long), _) => {
-            let variable = variable_of(long);
+            let variable = variable_name(long);
             // Compose files and unit files write `NAME=` for an unset setting.
             if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
                 arg
@@ -197,19 +197,19 @@ fn with_variables(command: clap::Command) -> clap::Command {
 }
 
 /// Returns the environment variable of the flag `--long`.
-fn variable_of(long: &str) -> String {
+fn variable_name(long: &str) -> String {
     format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"))
 }
 
 /// Adds the environment variable of each flag to a usage error, because the value may come from it: `--workers <N> (TOKENBRIDGE_WORKERS)`.
-fn name_variables(mut error: clap::Error) -> clap::Error {
+fn add_variable_names(mut error: clap::Error) -> clap::Error {
     if error.kind() == ErrorKind::UnknownArgument {
         return error;
     }
     let named = |flag: String| match flag.strip_prefix("--") {
         Some(rest) => {
             let long = rest.split([' ', '=', '[']).next().unwrap_or(rest);
-            format!("{flag} ({})", variable_of(long))
+            format!("{flag} ({})", variable_name(long))
         }
         None => flag,
     };
@@ -239,11 +239,11 @@ async fn execute(command: Command) -> Result<(), CliError> {
         Command::Check(store) => check::run(&store),
         Command::LegacyUsage(usage) => legacy_usage::run(usage).await,
         Command::Healthcheck(settings) => healthcheck::run(&settings),
-        Command::Openapi => output::json(&openapi::document("")),
+        Command::Openapi => output::print_json(&openapi::document("")),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut definition(), "tokenbridge", &mut script);
-            output::bytes(&script)
+            clap_complete::generate(shell, &mut build_command(), "tokenbridge", &mut script);
+            output::print_bytes(&script)
         }
     }
 }
@@ -253,7 +253,7 @@ fn call() -> Call {
     Call {
         caller: Caller::CommandLine,
         origin: Origin {
-            door: Door::Cli,
+            channel: Channel::Cli,
             client: None,
         },
     }
@@ -275,7 +275,7 @@ mod tests {
                 visit(subcommand, &words, check);
             }
         }
-        visit(&definition(), &["tokenbridge".to_owned()], check);
+        visit(&build_command(), &["tokenbridge".to_owned()], check);
     }
 
     #[test]
@@ -286,21 +286,21 @@ mod tests {
                 return;
             };
             let arguments = [words, &[format!("--{long}=?")]].concat();
-            let Err(error) = definition().try_get_matches_from(&arguments) else {
+            let Err(error) = build_command().try_get_matches_from(&arguments) else {
                 return;
             };
             if [ErrorKind::InvalidValue, ErrorKind::ValueValidation].contains(&error.kind()) {
-                let text = name_variables(error).to_string();
+                let text = add_variable_names(error).to_string();
                 assert!(text.contains(&format!("'--{long} <")), "{arguments:?}: {text}");
                 assert!(
-                    text.contains(&format!("> ({})'", variable_of(long))),
+                    text.contains(&format!("> ({})'", variable_name(long))),
                     "{arguments:?}: {text}"
                 );
                 refused += 1;
             }
         });
         assert!(refused > 30, "{refused}");
-        for (arguments, told) in [
+        for (arguments, expected) in [
             (&["--workers", "0"][..], "'--workers <N> (TOKENBRIDGE_WORKERS)'"),
             (&["--tls-cert", "x"], "--tls-key <FILE> (TOKENBRIDGE_TLS_KEY)"),
             (
@@ -310,9 +310,9 @@ mod tests {
             (&["--wrokers", "1"], "unexpected argument '--wrokers' found"),
         ] {
             let arguments = [&["tokenbridge"], arguments].concat();
-            let error = definition().try_get_matches_from(&arguments).unwrap_err();
-            let text = name_variables(error).to_string();
-            assert!(text.contains(told), "{arguments:?}: {text}");
+            let error = build_command().try_get_matches_from(&arguments).unwrap_err();
+            let text = add_variable_names(error).to_string();
+            assert!(text.contains(expected), "{arguments:?}: {text}");
         }
     }
 
@@ -343,7 +343,7 @@ mod tests {
                 .map(|_| "x".to_owned());
             let parse = |list: String| {
                 let arguments = words.iter().cloned().chain(positional.clone());
-                let matches = definition().get_matches_from(arguments.chain([format!("--{long}={list}")]));
+                let matches = build_command().get_matches_from(arguments.chain([format!("--{long}={list}")]));
                 let mut matches = &matches;
                 while let Some((_, deeper)) = matches.subcommand() {
                     matches = deeper;

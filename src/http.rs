@@ -35,24 +35,24 @@ use actix_web::{
 };
 
 use crate::{
-    domain::{actor::Door, legacy_phase::Phase},
+    domain::{actor::Channel, legacy_phase::LegacyPhase},
     service::Service,
 };
-use error::Failure;
+use error::ApiError;
 pub use extract::client_address::{Proxies, ProxyHeader};
-pub use metrics::Traffic;
-use observe::Pattern;
+pub use metrics::HttpMetrics;
+use observe::RoutePattern;
 
 /// What the handlers share.
 pub struct State {
     /// The use cases.
     pub service: Arc<Service>,
     /// What is counted of the requests.
-    pub traffic: Traffic,
+    pub http_metrics: HttpMetrics,
     /// How requests are to be read and answered.
     pub config: Config,
     /// The headers that announce the end of the legacy API, once it has answered.
-    pub legacy_announcements: OnceLock<Vec<(HeaderName, HeaderValue)>>,
+    pub legacy_deprecation_headers: OnceLock<Vec<(HeaderName, HeaderValue)>>,
     /// The text of the OpenAPI document, once somebody has asked for it.
     pub openapi: OnceLock<Bytes>,
 }
@@ -67,7 +67,7 @@ pub struct Config {
     /// Whose word on the client's address is taken.
     pub proxies: Proxies,
     /// How the legacy API is to be phased out.
-    pub legacy: Phase,
+    pub legacy: LegacyPhase,
     /// Whether the gate takes a uuid from those who have never had anything else.
     pub legacy_uuid_auth: bool,
     /// What a client may cost.
@@ -93,19 +93,19 @@ pub struct Limits {
 }
 
 /// The prefixes of the legacy API, which are all equal.
-pub const LEGACY_PREFIXES: [(&str, Door); 4] = [
-    ("/rest/agent-config/1.0", Door::Legacy10),
-    ("/rest/agent-config/latest", Door::Legacy10),
-    ("/rest/agent/1.0", Door::LegacyPre15),
-    ("/rest/agent/latest", Door::LegacyPre15),
+pub const LEGACY_PREFIXES: [(&str, Channel); 4] = [
+    ("/rest/agent-config/1.0", Channel::Legacy10),
+    ("/rest/agent-config/latest", Channel::Legacy10),
+    ("/rest/agent/1.0", Channel::LegacyPre15),
+    ("/rest/agent/latest", Channel::LegacyPre15),
 ];
 
 /// All routes; that of the metrics only if they have no listener of their own.
-pub fn routes(config: &mut ServiceConfig, base_path: &str, metrics_here: bool) {
+pub fn routes(config: &mut ServiceConfig, base_path: &str, with_metrics: bool) {
     let add = |config: &mut ServiceConfig| {
         add_routes(config);
-        if metrics_here {
-            config.service(metrics());
+        if with_metrics {
+            config.service(metrics_resource());
         }
     };
     if base_path.is_empty() {
@@ -121,13 +121,13 @@ fn add_routes(config: &mut ServiceConfig) {
     config
         .service(
             web::resource("/verify")
-                .app_data(Door::Verify)
-                .app_data(Pattern::default())
+                .app_data(Channel::Verify)
+                .app_data(RoutePattern::default())
                 .to(verify::verify),
         )
         .service(
             web::scope("/api-tokens")
-                .app_data(Door::ApiTokens)
+                .app_data(Channel::ApiTokens)
                 .service(
                     resource("", "GET, HEAD, POST, DELETE")
                         .route(get().to(api_tokens::list))
@@ -142,17 +142,17 @@ fn add_routes(config: &mut ServiceConfig) {
                 )
                 .service(resource("/{id}/rotate", "POST").route(web::post().to(api_tokens::rotate))),
         );
-    for (prefix, door) in LEGACY_PREFIXES {
-        config.service(legacy(prefix, door));
+    for (prefix, channel) in LEGACY_PREFIXES {
+        config.service(legacy_scope(prefix, channel));
     }
     config
-        .service(resource("", "GET, HEAD").route(get().to(console::lead_here)))
-        .service(resource("/", "GET, HEAD").route(get().to(console::lead_here)))
+        .service(resource("", "GET, HEAD").route(get().to(console::redirect_to_tokens)))
+        .service(resource("/", "GET, HEAD").route(get().to(console::redirect_to_tokens)))
         .service(console::routes())
         .service(
             web::scope("/public/graphql")
-                .app_data(Door::Graphql)
-                .wrap(from_fn(graphql::answer))
+                .app_data(Channel::Graphql)
+                .wrap(from_fn(graphql::wrap_errors))
                 .service(
                     resource("", "GET, HEAD, POST")
                         .route(get().to(graphql::playground::page))
@@ -162,17 +162,17 @@ fn add_routes(config: &mut ServiceConfig) {
         )
         .service(
             resource("/audit-events", "GET, HEAD")
-                .app_data(Door::ApiTokens)
+                .app_data(Channel::ApiTokens)
                 .route(get().to(audit_events::list)),
         )
         .service(
             resource("/introspect", "POST")
-                .app_data(Door::ApiTokens)
+                .app_data(Channel::ApiTokens)
                 .route(web::post().to(introspect::introspect)),
         )
         .service(
             resource("/legacy-usage", "GET, HEAD")
-                .app_data(Door::ApiTokens)
+                .app_data(Channel::ApiTokens)
                 .route(get().to(legacy_usage::legacy_usage)),
         )
         .service(resource("/openapi.json", "GET, HEAD").route(get().to(openapi::json)))
@@ -183,15 +183,15 @@ fn add_routes(config: &mut ServiceConfig) {
 }
 
 /// The route of the metrics.
-pub fn metrics() -> Resource {
+pub fn metrics_resource() -> Resource {
     resource("/metrics", "GET, HEAD").route(get().to(metrics::metrics))
 }
 
-fn legacy(prefix: &'static str, door: Door) -> impl actix_web::dev::HttpServiceFactory + 'static {
+fn legacy_scope(prefix: &'static str, channel: Channel) -> impl actix_web::dev::HttpServiceFactory + 'static {
     web::scope(prefix)
-        .app_data(door)
-        .app_data(legacy::Prefix(prefix))
-        .wrap(from_fn(legacy::answer))
+        .app_data(channel)
+        .app_data(legacy::LegacyPrefix(prefix))
+        .wrap(from_fn(legacy::enforce_phase))
         .service(
             resource("/tokens", "GET, HEAD, POST")
                 .route(get().to(legacy::list::list))
@@ -207,9 +207,9 @@ fn legacy(prefix: &'static str, door: Door) -> impl actix_web::dev::HttpServiceF
 }
 
 fn resource(path: &str, allowed_methods: &'static str) -> Resource {
-    let refuse = move || async move { Err::<HttpResponse, _>(Failure::method_not_allowed(allowed_methods)) };
+    let refuse = move || async move { Err::<HttpResponse, _>(ApiError::method_not_allowed(allowed_methods)) };
     web::resource(path)
-        .app_data(Pattern::default())
+        .app_data(RoutePattern::default())
         .default_service(web::to(refuse))
 }
 
@@ -219,6 +219,6 @@ fn get() -> Route {
 }
 
 /// Where there is nothing.
-pub(crate) async fn not_found() -> Result<HttpResponse, Failure> {
-    Err(Failure::not_found("there is nothing at this path"))
+pub(crate) async fn not_found() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::not_found("there is nothing at this path"))
 }

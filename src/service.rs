@@ -7,11 +7,11 @@ pub mod authentication;
 mod bulk;
 pub mod error;
 pub mod export;
-mod figures;
 pub mod import;
 mod keyed_hash;
 pub mod legacy_usage;
 mod logins;
+mod metrics;
 mod passwords;
 mod retention;
 pub mod sessions;
@@ -19,18 +19,18 @@ mod throttle;
 mod token_cache;
 pub mod tokens;
 mod transaction;
-mod unwritten;
+mod write_behind;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::{Error, Refusal};
-pub use figures::Kind;
+pub use metrics::CredentialKind;
 pub use token_cache::VerifiedToken;
 
 use crate::{
     domain::{
         clock::{Clock, Timestamp},
-        legacy_usage::Bounds,
+        legacy_usage::CallerLimits,
         legacy_watch::HourWatch,
         random::Random,
     },
@@ -41,12 +41,12 @@ use crate::{
         url::DatabaseUrl,
     },
 };
-use figures::Figures;
 use logins::Logins;
+use metrics::ServiceMetrics;
 use retention::Retention;
 use sessions::SessionAges;
 use token_cache::TokenCache;
-use unwritten::{Due, Unwritten};
+use write_behind::{Due, WriteBehind};
 
 /// The use cases, over one store.
 pub struct Service {
@@ -54,12 +54,12 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     logins: Arc<Logins>,
-    unwritten: Arc<Unwritten>,
+    write_behind: Arc<WriteBehind>,
     hour_watch: Mutex<HourWatch>,
     retention: Retention,
     session_ages: Arc<SessionAges>,
     token_cache: Arc<TokenCache>,
-    figures: Arc<Figures>,
+    metrics: Arc<ServiceMetrics>,
     feed: Mutex<FeedHandle>,
 }
 
@@ -69,24 +69,24 @@ impl Service {
     /// # Errors
     /// When there is no randomness.
     pub fn new(store: Store, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
-        let figures = Arc::new(Figures::new(store.kind).map_err(|error| Error::Internal(error.into()))?);
-        let unwritten = Arc::<Unwritten>::default();
+        let metrics = Arc::new(ServiceMetrics::new(store.kind).map_err(|error| Error::Internal(error.into()))?);
+        let write_behind = Arc::<WriteBehind>::default();
         let logins = Logins::new(
             store.clone(),
             Arc::clone(&clock),
             random.as_ref(),
-            Arc::clone(&figures),
-            Arc::clone(&unwritten),
+            Arc::clone(&metrics),
+            Arc::clone(&write_behind),
         )?;
         Ok(Self {
             logins: Arc::new(logins),
-            unwritten,
+            write_behind,
             hour_watch: Mutex::default(),
             retention: Retention::default(),
             session_ages: Arc::new(SessionAges::new(clock.as_ref())),
             token_cache: Arc::default(),
             feed: Mutex::default(),
-            figures,
+            metrics,
             store,
             clock,
             random,
@@ -125,7 +125,7 @@ impl Service {
     /// # Errors
     /// When it does not.
     pub async fn ready(&self) -> Result<(), Error> {
-        self.store.ready().await.map_err(|error| match error {
+        self.store.check_ready().await.map_err(|error| match error {
             StoreError::Unwritable(fault) => Error::Unready(fault.to_string()),
             other => other.into(),
         })
@@ -142,7 +142,7 @@ impl Service {
     /// # Errors
     /// When the store fails.
     pub async fn flush(&self) -> Result<(), Error> {
-        self.flush_what_is(Due::All).await
+        self.flush_pending(Due::All).await
     }
 
     /// As [`Service::flush`], but groups repeated refused logins for longer, so that a flood takes few events.
@@ -150,25 +150,30 @@ impl Service {
     /// # Errors
     /// If the store fails.
     pub async fn flush_due(&self) -> Result<(), Error> {
-        self.flush_what_is(Due::At(self.clock.monotonic())).await
+        self.flush_pending(Due::At(self.clock.monotonic())).await
     }
 
-    async fn flush_what_is(&self, due: Due) -> Result<(), Error> {
+    async fn flush_pending(&self, due: Due) -> Result<(), Error> {
         let now = self.clock.now();
         let hour = self.hour_watch().observe(now, self.clock.monotonic());
-        self.unwritten
+        self.write_behind
             .flush(due, |batch| {
                 self.store.write(move |conn| {
                     token_rows::record_use(conn, &batch.uses, now)?;
                     let events: Vec<_> = batch.refusals.iter().map(|refusal| refusal.event(now)).collect();
                     event_rows::record(conn, &events)?;
-                    Ok::<_, Error>(legacy_rows::record(conn, &batch.legacy_calls, Bounds::STORED, now)?)
+                    Ok::<_, Error>(legacy_rows::record(
+                        conn,
+                        &batch.legacy_calls,
+                        CallerLimits::STORED,
+                        now,
+                    )?)
                 })
             })
             .await?;
         if let Some(hour) = hour {
             self.store.write(move |conn| legacy_watch::record(conn, hour)).await?;
-            self.hour_watch().has_written(hour);
+            self.hour_watch().mark_written(hour);
         }
         Ok(())
     }

@@ -16,10 +16,10 @@ use crate::{
         brownout::Brownout,
         cidr::canonical,
         clock::Timestamp,
-        legacy_phase::{LegacyMode, Phase},
+        legacy_phase::{LegacyMode, LegacyPhase},
     },
     http::{Config, Limits, Proxies, ProxyHeader},
-    store::{Usage, url::DatabaseUrl},
+    store::{ConnectionOptions, url::DatabaseUrl},
 };
 
 /// The day of the first release: since then there is something better than the legacy API.
@@ -51,9 +51,9 @@ pub struct StoreSettings {
 impl StoreSettings {
     /// How connections to the database are used.
     #[must_use]
-    pub fn usage(&self) -> Usage {
-        Usage {
-            patience: Duration::from_secs(self.database_timeout_seconds.into()),
+    pub fn connection_options(&self) -> ConnectionOptions {
+        ConnectionOptions {
+            timeout: Duration::from_secs(self.database_timeout_seconds.into()),
             keeps_sessions: self.notify_database_url.is_none(),
         }
     }
@@ -67,11 +67,11 @@ pub struct ServeSettings {
     pub store: StoreSettings,
 
     /// The address and port to listen on
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = socket_address)]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = parse_socket_address)]
     pub listen: SocketAddr,
 
     /// A context path that all routes are under, like /bamboo
-    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = base_path)]
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = parse_base_path)]
     pub base_path: String,
 
     /// How many threads handle requests [default: the number of cores]
@@ -79,7 +79,7 @@ pub struct ServeSettings {
     pub workers: Option<NonZeroUsize>,
 
     /// Addresses or CIDR blocks of proxies that are believed when they tell the client's address; repeatable, or with commas
-    #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = list_item(block))]
+    #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = list_item(parse_block))]
     pub trusted_proxy: Vec<IpNet>,
 
     /// The header in which they tell it
@@ -103,11 +103,11 @@ pub struct ServeSettings {
     pub legacy: LegacyMode,
 
     /// Since when the legacy API is deprecated, as 2030-01-31 or 2030-01-31T12:00:00Z
-    #[arg(long, value_name = "DATE", default_value = FIRST_RELEASE, value_parser = date)]
+    #[arg(long, value_name = "DATE", default_value = FIRST_RELEASE, value_parser = parse_date)]
     pub legacy_deprecation: Timestamp,
 
     /// When the legacy API is to be switched off, not before its deprecation
-    #[arg(long, value_name = "DATE", value_parser = date)]
+    #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub legacy_sunset: Option<Timestamp>,
 
     /// When the legacy API answers 503 for a while, so that forgotten scripts show themselves, as 2030-01-31T09:00Z/PT15M or
@@ -120,7 +120,7 @@ pub struct ServeSettings {
     pub legacy_uuid_auth: bool,
 
     /// Another address and port to listen on, for /metrics alone, which is then not at --listen any more
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_socket_address)]
     pub metrics_listen: Option<SocketAddr>,
 
     /// How many days audit events are kept [default: for ever]
@@ -182,7 +182,7 @@ impl ServeSettings {
                 trusted: self.trusted_proxy.clone(),
                 header: self.trusted_proxy_header,
             },
-            legacy: Phase {
+            legacy: LegacyPhase {
                 mode: self.legacy,
                 deprecation: self.legacy_deprecation,
                 sunset: self.legacy_sunset,
@@ -202,7 +202,7 @@ impl ServeSettings {
 ///
 /// # Errors
 /// If the value is not UTF-8.
-pub fn variable(name: &'static str) -> Result<Option<String>, Invalid> {
+pub fn env_variable(name: &'static str) -> Result<Option<String>, Invalid> {
     match std::env::var_os(name).filter(|value| !value.is_empty()) {
         None => Ok(None),
         Some(value) => value
@@ -221,14 +221,14 @@ fn days(days: u32) -> Duration {
     Duration::from_hours(24 * u64::from(days))
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
+fn parse_socket_address(text: &str) -> Result<SocketAddr, String> {
     text.to_socket_addrs()
         .ok()
         .and_then(|mut addresses| addresses.next())
         .ok_or_else(|| "it must be an address and a port, like 127.0.0.1:8086 or [::]:8086".to_owned())
 }
 
-fn base_path(text: &str) -> Result<String, String> {
+fn parse_base_path(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
     let plain = |segment: &str| {
         !segment.is_empty()
@@ -242,14 +242,14 @@ fn base_path(text: &str) -> Result<String, String> {
         .ok_or_else(|| "it must be a path of letters and digits, like /bamboo".to_owned())
 }
 
-fn block(text: &str) -> Result<IpNet, String> {
+fn parse_block(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map(canonical)
         .map_err(|_| "it must be an address or a CIDR block, like 10.0.0.1 or 10.0.0.0/8".to_owned())
 }
 
-fn date(text: &str) -> Result<Timestamp, String> {
+fn parse_date(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse("date", text)
         .or_else(|_| Timestamp::parse("date", &format!("{text}T00:00:00Z")))
         .map_err(|_| "it must be a date like 2030-01-31, or a time like 2030-01-31T12:00:00Z".to_owned())
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_paths_are_made_one_form() {
+    fn base_paths_are_normalized() {
         for (given, taken) in [
             ("", Some("")),
             ("/", Some("")),
@@ -272,14 +272,17 @@ mod tests {
             ("/{x}", None),
             ("/a//b", None),
         ] {
-            assert_eq!(base_path(given).ok().as_deref(), taken, "{given:?}");
+            assert_eq!(parse_base_path(given).ok().as_deref(), taken, "{given:?}");
         }
     }
 
     #[test]
-    fn dates_with_and_without_a_time_are_taken() {
-        assert_eq!(date("2026-11-21").unwrap().seconds(), 1_795_219_200);
-        assert_eq!(date("2026-11-21T01:00:00+01:00").unwrap().seconds(), 1_795_219_200);
-        assert!(date("21.11.2026").is_err());
+    fn dates_are_accepted_with_and_without_a_time() {
+        assert_eq!(parse_date("2026-11-21").unwrap().seconds(), 1_795_219_200);
+        assert_eq!(
+            parse_date("2026-11-21T01:00:00+01:00").unwrap().seconds(),
+            1_795_219_200
+        );
+        assert!(parse_date("21.11.2026").is_err());
     }
 }

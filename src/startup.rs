@@ -28,18 +28,18 @@ use crate::{
         clock::{Clock, SystemClock},
         random::{OsRandom, Random},
     },
-    http::{self, Limits, State, Traffic, connection::ResponseBody, observe},
+    http::{self, HttpMetrics, Limits, State, connection::ResponseBody, observe},
     service::{self, Service},
     settings::{ServeSettings, StoreSettings},
-    store::{OpenError, Store, exposed},
+    store::{OpenError, Store, find_exposed_files},
 };
-use server::Listening;
+use server::ListenerConfig;
 use tls::Tls;
 
 /// How long what is written behind may stay unwritten.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 /// How often it is looked for audit events that have been kept long enough.
-const TRIM_INTERVAL: Duration = Duration::from_secs(5);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(5);
 /// How long requests in flight get to end when the server stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 30;
 /// Maximum number of connections to the separate metrics listener.
@@ -69,12 +69,12 @@ pub enum StartError {
 }
 
 /// A server that listens and has not answered anything yet.
-pub struct Running {
+pub struct RunningServer {
     server: Server,
     metrics_server: Option<Server>,
     service: Arc<Service>,
     tls: Option<Arc<Tls>>,
-    hurry: Arc<Notify>,
+    force_stop: Arc<Notify>,
     audit_retention: Option<Duration>,
     refused_login_retention: Duration,
     /// The address that it listens on, with the port that the system chose where 0 was asked for.
@@ -101,11 +101,11 @@ pub fn open_service_with(
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Service, StartError> {
-    let (store, applied) = Store::open(&settings.database_url, create, settings.usage())?;
+    let (store, applied) = Store::open(&settings.database_url, create, settings.connection_options())?;
     for migration in applied {
         log::info!("applied migration {migration} to {}", settings.database_url);
     }
-    for (path, mode) in exposed(&settings.database_url) {
+    for (path, mode) in find_exposed_files(&settings.database_url) {
         let path = path.display();
         log::warn!("{path} can be read or written by other users (mode {mode:04o}): run chmod 600 {path}");
     }
@@ -116,7 +116,7 @@ pub fn open_service_with(
 ///
 /// # Errors
 /// When the address is taken, the certificate cannot be used, or the store fails.
-pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Running, StartError> {
+pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<RunningServer, StartError> {
     let config = settings.http_config()?;
     service.subscribe(
         &settings.store.database_url,
@@ -125,18 +125,18 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
     let limits = config.limits;
     let state = Data::new(State {
         service: Arc::clone(&service),
-        traffic: Traffic::new(&config.legacy).map_err(|error| service::Error::Internal(error.into()))?,
+        http_metrics: HttpMetrics::new(&config.legacy).map_err(|error| service::Error::Internal(error.into()))?,
         config,
-        legacy_announcements: OnceLock::new(),
+        legacy_deprecation_headers: OnceLock::new(),
         openapi: OnceLock::new(),
     });
-    let metrics_here = settings.metrics_listen.is_none();
-    let of_app = state.clone();
+    let with_metrics = settings.metrics_listen.is_none();
+    let app_state = state.clone();
     let tls = Tls::open(settings)?;
     let open_files = files::raise_limit();
     let max_connections = files::max_connections(open_files);
     log::info!("open files: at most {open_files}; connections: at most {max_connections}");
-    let listening = Listening {
+    let listener_config = ListenerConfig {
         address: settings.listen,
         workers: settings.workers,
         max_connections,
@@ -144,7 +144,7 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
         tls: tls.clone(),
     };
     service.begin_retention().await?;
-    let (server, address) = server::start(listening, move || create_app(of_app.clone(), metrics_here))?;
+    let (server, address) = server::start(listener_config, move || create_app(app_state.clone(), with_metrics))?;
     service
         .record_legacy_phase(settings.http_config()?.legacy_phase())
         .await?;
@@ -153,13 +153,13 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
         .map(|listen| serve_metrics(listen, state, limits))
         .transpose()?;
     let (metrics_server, metrics_address) = metrics.unzip();
-    Ok(Running {
+    Ok(RunningServer {
         server,
         metrics_server,
         metrics_address,
         service,
         tls,
-        hurry: Arc::default(),
+        force_stop: Arc::default(),
         audit_retention: settings.audit_retention(),
         refused_login_retention: settings.refused_login_retention(),
         address,
@@ -170,23 +170,23 @@ async fn remove_old_events(service: &Service, age: Duration, action: Option<Acti
     match service.remove_events_older_than(age, action).await {
         Ok(0) => {}
         Ok(removed) => log::info!("removed {removed} audit events that had been kept long enough"),
-        Err(error) => log::error!("old audit events stay: {}", observe::with_sources(&error)),
+        Err(error) => log::error!("old audit events stay: {}", observe::error_chain(&error)),
     }
 }
 
 /// A server of the metrics alone, and its address.
 fn serve_metrics(address: SocketAddr, state: Data<State>, limits: Limits) -> Result<(Server, SocketAddr), StartError> {
-    let listening = Listening {
+    let listener_config = ListenerConfig {
         address,
         workers: Some(NonZeroUsize::MIN),
         max_connections: MAX_METRICS_CONNECTIONS,
         limits,
         tls: None,
     };
-    server::start(listening, move || {
+    server::start(listener_config, move || {
         App::new()
             .app_data(state.clone())
-            .service(http::metrics())
+            .service(http::metrics_resource())
             .default_service(web::to(http::not_found))
             .wrap_fn(observe::observe)
     })
@@ -195,7 +195,7 @@ fn serve_metrics(address: SocketAddr, state: Data<State>, limits: Limits) -> Res
 /// The application: the same for the server and the tests; with the metrics only if they have no listener of their own.
 pub fn create_app(
     state: Data<State>,
-    metrics_here: bool,
+    with_metrics: bool,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -208,11 +208,11 @@ pub fn create_app(
     let base_path = state.config.base_path.clone();
     App::new()
         .app_data(state)
-        .configure(move |config| http::routes(config, &base_path, metrics_here))
+        .configure(move |config| http::routes(config, &base_path, with_metrics))
         .wrap_fn(observe::observe)
 }
 
-impl Running {
+impl RunningServer {
     /// What stops the server: gracefully, with `stop(true)`.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
@@ -226,7 +226,7 @@ impl Running {
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
         let (service, ending) = (Arc::clone(&self.service), Arc::new(Notify::new()));
         let ended = Arc::clone(&ending);
-        let flushing = actix_web::rt::spawn(async move {
+        let flush_task = actix_web::rt::spawn(async move {
             let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
             loop {
                 tokio::select! {
@@ -235,25 +235,25 @@ impl Running {
                 }
                 service.free_idle_memory();
                 if let Err(error) = service.flush_due().await {
-                    log::error!("what is written behind has to wait: {}", observe::with_sources(&error));
-                } else if let Err(error) = service.forget_old_calls().await {
+                    log::error!("what is written behind has to wait: {}", observe::error_chain(&error));
+                } else if let Err(error) = service.delete_old_calls().await {
                     log::error!(
                         "old calls have to wait to be forgotten: {}",
-                        observe::with_sources(&error)
+                        observe::error_chain(&error)
                     );
                 }
             }
         });
-        let trimmed = Arc::clone(&self.service);
+        let retention_service = Arc::clone(&self.service);
         let (refused_logins, all) = (self.refused_login_retention, self.audit_retention);
-        let trimming = actix_web::rt::spawn(async move {
-            let mut ticks = tokio::time::interval(TRIM_INTERVAL);
+        let retention_task = actix_web::rt::spawn(async move {
+            let mut ticks = tokio::time::interval(RETENTION_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                remove_old_events(&trimmed, refused_logins, Some(Action::LoginRefused)).await;
+                remove_old_events(&retention_service, refused_logins, Some(Action::LoginRefused)).await;
                 if let Some(all) = all {
-                    remove_old_events(&trimmed, all, None).await;
+                    remove_old_events(&retention_service, all, None).await;
                 }
             }
         });
@@ -264,15 +264,15 @@ impl Running {
         });
         let ended = tokio::select! {
             ended = self.server => ended,
-            () = self.hurry.notified() => Ok(()),
+            () = self.force_stop.notified() => Ok(()),
         };
         if let Some(metrics) = metrics {
             metrics.stop(false).await;
         }
-        trimming.abort();
+        retention_task.abort();
         // A flush that has begun is let end: cut off, it would take with it what it was about to write.
         ending.notify_one();
-        flushing.await.map_err(std::io::Error::other)?;
+        flush_task.await.map_err(std::io::Error::other)?;
         let flushed = self.service.flush().await;
         self.service.unsubscribe();
         flushed?;

@@ -37,23 +37,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::value::ValueHash;
 use connection::Pool;
-pub use connection::{AnyConnection, Usage};
+pub use connection::{AnyConnection, ConnectionOptions};
 pub use error::{OpenError, StoreError};
-use error::{is_contended, one_line};
-pub use files::exposed;
+use error::{is_contended, to_single_line};
+pub use files::find_exposed_files;
 pub use health::Fault;
 use reader::Reader;
 use url::DatabaseUrl;
-use values::Values;
-use writer::{Terms, Writer};
+use values::ValueBatcher;
+use writer::{WriteOptions, Writer};
 
-const CONNECTIONS: u32 = 8;
+const MAX_CONNECTIONS: u32 = 8;
 /// How many of them are for look-ups in SQLite at most.
-const MOST_READERS: usize = 4;
+const MAX_READERS: usize = 4;
 /// How much longer than a statement the work of a call may take, so that it is the database that ends it.
-const GRACE: Duration = Duration::from_secs(2);
+const TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 /// Pause before a transaction that PostgreSQL aborted in favor of another one is retried, so that the other one can finish.
-const PAUSE_BEFORE_RETRY: Duration = Duration::from_millis(10);
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// The store. Its work runs on threads that may block, never more of them at once than there are connections.
 #[derive(Clone)]
@@ -62,19 +62,19 @@ pub struct Store {
     pub kind: &'static str,
     pool: Pool,
     connections: Arc<Semaphore>,
-    threads: Threads,
+    backend: Backend,
     waiting: Arc<AtomicUsize>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// On which threads a store is written to, and looked into briefly.
 #[derive(Clone)]
-enum Threads {
+enum Backend {
     /// SQLite has one writer, and answers a look-up sooner than a thread wakes.
-    Own(Writer, Reader),
+    Sqlite(Writer, Reader),
     /// PostgreSQL keeps a thread waiting: any one that may block, with as many writers as there are permits. Only values are looked up on
     /// one, many at a time.
-    Any(Arc<Semaphore>, Values),
+    Postgres(Arc<Semaphore>, ValueBatcher),
 }
 
 /// How the connections of a store are doing.
@@ -87,57 +87,60 @@ pub struct StoreState {
     /// How many calls wait for one, or for their turn to write.
     pub waiting: usize,
     /// How many there can be.
-    pub most: u32,
+    pub max_connections: u32,
 }
 
 impl Store {
     /// Opens the store, with its schema up to date, and gives the names of the migrations that were missing.
     ///
-    /// A missing SQLite file is made only if `create` says so, readable by its owner alone. `usage` says how its connections are used.
+    /// A missing SQLite file is made only if `create` says so, readable by its owner alone. `options` says how its connections are used.
     ///
     /// # Errors
     /// When it cannot be opened, or is newer than this program.
-    pub fn open(url: &DatabaseUrl, create: bool, usage: Usage) -> Result<(Self, Vec<String>), OpenError> {
+    pub fn open(url: &DatabaseUrl, create: bool, options: ConnectionOptions) -> Result<(Self, Vec<String>), OpenError> {
         if let DatabaseUrl::Sqlite(path) = url {
             prepare_file(path, create)?;
         }
         let mut conn = url
-            .connect_unlimited(usage)
-            .map_err(|error| OpenError::Connection(url.to_string(), one_line(&error.to_string())))?;
+            .connect_unlimited(options)
+            .map_err(|error| OpenError::Connection(url.to_string(), to_single_line(&error.to_string())))?;
         let applied = migrations::run(url, &mut conn)?;
         drop(conn);
-        let pool = Pool::new(url.clone(), usage, CONNECTIONS);
-        let (threads, others) = match url {
+        let pool = Pool::new(url.clone(), options, MAX_CONNECTIONS);
+        let (backend, others) = match url {
             DatabaseUrl::Sqlite(_) => {
                 let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-                let readers = cores.min(MOST_READERS);
-                let reader = Reader::start(&pool, readers).map_err(OpenError::Thread)?;
-                let writer = Writer::start(pool.clone()).map_err(OpenError::Thread)?;
-                (Threads::Own(writer, reader), CONNECTIONS as usize - readers - 1)
+                let readers = cores.min(MAX_READERS);
+                let reader = Reader::start(&pool, readers).map_err(OpenError::SpawnThread)?;
+                let writer = Writer::start(pool.clone()).map_err(OpenError::SpawnThread)?;
+                (Backend::Sqlite(writer, reader), MAX_CONNECTIONS as usize - readers - 1)
             }
             // Writes can hang where reads do not: while a synchronous standby is missing. Some connections are left for reads.
             DatabaseUrl::Postgres(_) => {
-                let writers = Semaphore::new(CONNECTIONS as usize - 2);
-                let values = Values::start(pool.clone()).map_err(OpenError::Thread)?;
-                (Threads::Any(Arc::new(writers), values), CONNECTIONS as usize - 1)
+                let writers = Semaphore::new(MAX_CONNECTIONS as usize - 2);
+                let values = ValueBatcher::start(pool.clone()).map_err(OpenError::SpawnThread)?;
+                (
+                    Backend::Postgres(Arc::new(writers), values),
+                    MAX_CONNECTIONS as usize - 1,
+                )
             }
         };
         let store = Self {
             kind: url.kind(),
             pool,
             connections: Arc::new(Semaphore::new(others)),
-            threads,
+            backend,
             waiting: Arc::default(),
-            patience: usage.patience,
+            timeout: options.timeout,
         };
         Ok((store, applied))
     }
 
-    /// Reads at length: as it all was at one moment, and without an end to the patience once it has begun.
+    /// Reads at length: as it all was at one moment, and without an end to the timeout once it has begun.
     ///
     /// # Errors
     /// What `work` gives, or that the store is busy or gone.
-    pub async fn read_at_length<T, E>(
+    pub async fn read_snapshot<T, E>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -145,10 +148,10 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let patience = self.patience;
-        let deadline = Instant::now() + patience;
+        let timeout = self.timeout;
+        let deadline = Instant::now() + timeout;
         self.with_connection(deadline, Duration::MAX, move |conn| {
-            conn.begin_snapshot(Some(patience)).map_err(StoreError::from)?;
+            conn.begin_snapshot(Some(timeout)).map_err(StoreError::from)?;
             let done = work(conn);
             // A connection that cannot roll back is broken, and the pool throws it away.
             let _ = conn.rollback();
@@ -169,9 +172,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let patience = self.patience;
-        let deadline = Instant::now() + patience;
-        self.with_connection(deadline, patience, move |conn| conn.read(patience, work))
+        let timeout = self.timeout;
+        let deadline = Instant::now() + timeout;
+        self.with_connection(deadline, timeout, move |conn| conn.read(timeout, work))
             .await
     }
 
@@ -179,7 +182,7 @@ impl Store {
     ///
     /// # Errors
     /// What `work` gives, or that the store is busy or gone.
-    pub async fn read_briefly<T, E>(
+    pub async fn read_fast<T, E>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -187,11 +190,11 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.threads {
-            Threads::Any(..) => self.read(work).await,
-            Threads::Own(_, reader) => {
-                let deadline = Instant::now() + self.patience + GRACE;
-                reader.read(deadline, Waiting::new(&self.waiting), work).await
+        match &self.backend {
+            Backend::Postgres(..) => self.read(work).await,
+            Backend::Sqlite(_, reader) => {
+                let deadline = Instant::now() + self.timeout + TIMEOUT_MARGIN;
+                reader.read(deadline, WaitingGuard::new(&self.waiting), work).await
             }
         }
     }
@@ -200,12 +203,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store is busy or gone, or fails.
-    pub async fn find_by_value(&self, value: ValueHash) -> Result<Option<tokens::OfValue>, StoreError> {
-        match &self.threads {
-            Threads::Own(..) => self.read_briefly(move |conn| tokens::find_by_value(conn, &value)).await,
-            Threads::Any(_, values) => {
-                let deadline = Instant::now() + self.patience + GRACE;
-                values.find(deadline, Waiting::new(&self.waiting), value).await
+    pub async fn find_by_value(&self, value: ValueHash) -> Result<Option<tokens::TokenByValue>, StoreError> {
+        match &self.backend {
+            Backend::Sqlite(..) => self.read_fast(move |conn| tokens::find_by_value(conn, &value)).await,
+            Backend::Postgres(_, values) => {
+                let deadline = Instant::now() + self.timeout + TIMEOUT_MARGIN;
+                values.find(deadline, WaitingGuard::new(&self.waiting), value).await
             }
         }
     }
@@ -214,12 +217,12 @@ impl Store {
     ///
     /// # Errors
     /// If the store does not answer, or [`StoreError::Unwritable`].
-    pub async fn ready(&self) -> Result<(), StoreError> {
+    pub async fn check_ready(&self) -> Result<(), StoreError> {
         let Some(fault) = self.pool.health().fault() else {
             return self.read(admins::ping).await;
         };
         let recover = async {
-            self.read(check::require_sound_pages).await?;
+            self.read(check::require_intact_pages).await?;
             self.write(revision::touch).await
         };
         recover.await.map_err(|error| {
@@ -231,8 +234,8 @@ impl Store {
     }
 
     /// How long a call waits for a connection, and then about as long for the answer.
-    pub fn patience(&self) -> Duration {
-        self.patience
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// How its connections are doing.
@@ -242,43 +245,43 @@ impl Store {
             busy: pool.connections - pool.idle_connections,
             idle: pool.idle_connections,
             waiting: self.waiting.load(Ordering::Relaxed),
-            most: CONNECTIONS,
+            max_connections: MAX_CONNECTIONS,
         }
     }
 
     async fn with_connection<T, E>(
         &self,
         deadline: Instant,
-        longest: Duration,
+        max_duration: Duration,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let permit = self.wait_for(&self.connections, deadline).await?;
+        let permit = self.acquire_permit(&self.connections, deadline).await?;
         let pool = self.pool.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             pool.with(work)
         });
         // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
-        tokio::time::timeout(longest.saturating_add(GRACE), work)
+        tokio::time::timeout(max_duration.saturating_add(TIMEOUT_MARGIN), work)
             .await
-            .map_err(|_| StoreError::Slow)?
-            .map_err(|_| StoreError::Ending)?
+            .map_err(|_| StoreError::Timeout)?
+            .map_err(|_| StoreError::ShuttingDown)?
     }
 
-    async fn wait_for(
+    async fn acquire_permit(
         &self,
         semaphore: &Arc<Semaphore>,
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, StoreError> {
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = WaitingGuard::new(&self.waiting);
         tokio::time::timeout_at(deadline.into(), Arc::clone(semaphore).acquire_owned())
             .await
             .map_err(|_| StoreError::Busy)?
-            .map_err(|_| StoreError::Ending)
+            .map_err(|_| StoreError::ShuttingDown)
     }
 
     /// Writes, all or nothing: `work` is one transaction, which an error undoes. When this answers, the change is on disk.
@@ -295,43 +298,43 @@ impl Store {
         T: Send + 'static,
         E: std::error::Error + From<StoreError> + Send + 'static,
     {
-        self.write_within(self.patience, work).await
+        self.write_within(self.timeout, work).await
     }
 
-    /// As [`Store::write`], for work of many statements that ends itself after `longest`. Each of them may take as long as in any other.
+    /// As [`Store::write`], for work of many statements that ends itself after `max_duration`. Each of them may take as long as in any other.
     ///
     /// # Errors
     /// As [`Store::write`].
     pub async fn write_within<T, E>(
         &self,
-        longest: Duration,
+        max_duration: Duration,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Clone + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: std::error::Error + From<StoreError> + Send + 'static,
     {
-        let patience = self.patience;
-        let deadline = Instant::now() + patience;
-        let writers = match &self.threads {
-            Threads::Any(writers, _) => writers,
-            Threads::Own(writer, _) => {
-                let terms = Terms {
+        let timeout = self.timeout;
+        let deadline = Instant::now() + timeout;
+        let writers = match &self.backend {
+            Backend::Postgres(writers, _) => writers,
+            Backend::Sqlite(writer, _) => {
+                let options = WriteOptions {
                     deadline,
-                    longest: longest.saturating_add(GRACE),
-                    alone: longest > self.patience,
-                    waiting: Waiting::new(&self.waiting),
+                    max_duration: max_duration.saturating_add(TIMEOUT_MARGIN),
+                    exclusive: max_duration > self.timeout,
+                    waiting: WaitingGuard::new(&self.waiting),
                 };
-                return writer.write(terms, work).await;
+                return writer.write(options, work).await;
             }
         };
-        let writer = self.wait_for(writers, deadline).await?;
-        self.with_connection(deadline, longest, move |conn| {
+        let writer = self.acquire_permit(writers, deadline).await?;
+        self.with_connection(deadline, max_duration, move |conn| {
             let _writer = writer;
             loop {
-                match run_transaction(conn, patience, work.clone()) {
+                match run_transaction(conn, timeout, work.clone()) {
                     Err(error) if is_contended(&error) && Instant::now() < deadline => {
-                        std::thread::sleep(PAUSE_BEFORE_RETRY);
+                        std::thread::sleep(RETRY_DELAY);
                     }
                     done => return done,
                 }
@@ -361,16 +364,16 @@ fn run_transaction<T, E: From<StoreError>>(
 }
 
 /// That a call waits, until this is dropped.
-struct Waiting(Arc<AtomicUsize>);
+struct WaitingGuard(Arc<AtomicUsize>);
 
-impl Waiting {
+impl WaitingGuard {
     fn new(waiting: &Arc<AtomicUsize>) -> Self {
         waiting.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(waiting))
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

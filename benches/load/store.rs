@@ -29,18 +29,18 @@ use tokenbridge::{
         permission::PermissionSet,
         random::{Random, RandomError},
         record::TokenRecord,
-        token::{Change, Token, TokenId},
+        token::{Attribution, Token, TokenId},
         value::TokenValue,
     },
-    store::{Store, StoreError, Usage, records, url::DatabaseUrl},
+    store::{ConnectionOptions, Store, StoreError, records, url::DatabaseUrl},
 };
 
-const AT_ONCE: usize = 100_000;
+const BATCH_SIZE: usize = 100_000;
 
 /// A deterministic source of bytes for a number.
-struct Numbered(u64);
+struct SeededRandom(u64);
 
-impl Random for Numbered {
+impl Random for SeededRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
         let digest = Sha256::digest(self.0.to_be_bytes());
         bytes.copy_from_slice(digest.get(..bytes.len()).unwrap());
@@ -49,11 +49,11 @@ impl Random for Numbered {
 }
 
 fn value(number: u64) -> TokenValue {
-    TokenValue::generate(&Numbered(number)).unwrap()
+    TokenValue::generate(&SeededRandom(number)).unwrap()
 }
 
 fn record(number: u64) -> TokenRecord {
-    let created = Change {
+    let created = Attribution {
         at: Timestamp::from_micros(1_795_219_200_000_000).unwrap(),
         by: Actor {
             id: "admin".to_owned(),
@@ -62,9 +62,9 @@ fn record(number: u64) -> TokenRecord {
     };
     TokenRecord {
         token: Token {
-            id: TokenId::generate(&Numbered(number)).unwrap(),
+            id: TokenId::generate(&SeededRandom(number)).unwrap(),
             name: TokenName::parse(format!("token {number}")).unwrap(),
-            permissions: PermissionSet::of_token_api(),
+            permissions: PermissionSet::token_management(),
             allowed_cidr_blocks: CidrBlocks::default(),
             has_value: true,
             created,
@@ -79,18 +79,18 @@ fn record(number: u64) -> TokenRecord {
 }
 
 fn fill(url: &DatabaseUrl, numbers: Range<u64>) {
-    let usage = Usage {
-        patience: Duration::from_mins(1),
+    let options = ConnectionOptions {
+        timeout: Duration::from_mins(1),
         keeps_sessions: true,
     };
-    let (store, _) = Store::open(url, true, usage).unwrap();
+    let (store, _) = Store::open(url, true, options).unwrap();
     let store = Arc::new(store);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let numbers: Vec<u64> = numbers.collect();
-    for some in numbers.chunks(AT_ONCE) {
+    for some in numbers.chunks(BATCH_SIZE) {
         let records: Vec<_> = some.iter().copied().map(record).collect();
         let insert = store.write(move |conn| records::insert_all(conn, &records));
         runtime

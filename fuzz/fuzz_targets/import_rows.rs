@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tokenbridge::service::import::rows::{self, From};
+use tokenbridge::service::import::rows::{self, SourceTrust};
 
 /// Asserts that no control characters from the file reach a terminal.
 fn assert_printable(text: &str) {
@@ -10,8 +10,8 @@ fn assert_printable(text: &str) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    for from in [From::LegacyServer, From::Operator] {
-        match rows::read(data, from) {
+    for trust in [SourceTrust::LegacyServer, SourceTrust::Operator] {
+        match rows::parse(data, trust) {
             Err(invalid) => assert_printable(&invalid.to_string()),
             Ok(rows) => {
                 for row in rows {

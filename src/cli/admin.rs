@@ -19,7 +19,7 @@ pub enum AdminCommand {
     /// Add an admin
     Add {
         /// The new admin's name
-        #[arg(value_parser = name)]
+        #[arg(value_parser = parse_name)]
         name: AdminName,
         #[command(flatten)]
         password: PasswordSource,
@@ -29,7 +29,7 @@ pub enum AdminCommand {
     /// Change an admin's password; the old one is refused at once
     Passwd {
         /// The admin's name
-        #[arg(value_parser = existing_name)]
+        #[arg(value_parser = parse_existing_name)]
         name: AdminName,
         #[command(flatten)]
         password: PasswordSource,
@@ -39,7 +39,7 @@ pub enum AdminCommand {
     /// Remove an admin, but not the last one
     Remove {
         /// The admin's name
-        #[arg(value_parser = existing_name)]
+        #[arg(value_parser = parse_existing_name)]
         name: AdminName,
         #[command(flatten)]
         store: StoreSettings,
@@ -59,16 +59,16 @@ pub async fn run(command: AdminCommand) -> Result<(), CliError> {
         AdminCommand::Add { name, password, store } => {
             let service = open_service(&store, true)?;
             service.add_admin(call(), name.clone(), password.read()?).await?;
-            output::line(&format!("added admin {}", name.as_str()))
+            output::print_line(&format!("added admin {}", name.as_str()))
         }
         AdminCommand::Passwd { name, password, store } => {
             let service = open_service(&store, false)?;
             service.change_password(call(), name.clone(), password.read()?).await?;
-            output::line(&format!("changed the password of admin {}", name.as_str()))
+            output::print_line(&format!("changed the password of admin {}", name.as_str()))
         }
         AdminCommand::Remove { name, store } => {
             open_service(&store, false)?.remove_admin(call(), name.clone()).await?;
-            output::line(&format!("removed admin {}", name.as_str()))
+            output::print_line(&format!("removed admin {}", name.as_str()))
         }
         AdminCommand::List { output, store } => list(output, &store).await,
     }
@@ -78,7 +78,7 @@ async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
     let service = open_service(store, false)?;
     let (mut admins, mut after) = (Vec::new(), None);
     loop {
-        let page = service.list_admins(after, PageSize::MOST).await?;
+        let page = service.list_admins(after, PageSize::MAX).await?;
         admins.extend(page.admins);
         after = page.next;
         if after.is_none() {
@@ -94,7 +94,7 @@ async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
                     "passwordChangedAt": admin.password_changed_at,
                 })
             });
-            output::json(&entries.collect::<Vec<_>>())
+            output::print_json(&entries.collect::<Vec<_>>())
         }
         Format::Table => {
             let header = ["NAME", "ADDED", "PASSWORD CHANGED"].map(str::to_owned);
@@ -104,15 +104,15 @@ async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
                     .map_or_else(|| "never".to_owned(), |at| at.to_string());
                 [admin.name.as_str().to_owned(), admin.created_at.to_string(), changed]
             });
-            output::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+            output::print_table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
         }
     }
 }
 
-fn name(text: &str) -> Result<AdminName, String> {
+fn parse_name(text: &str) -> Result<AdminName, String> {
     AdminName::parse(text).map_err(|invalid| invalid.to_string())
 }
 
-fn existing_name(text: &str) -> Result<AdminName, String> {
-    AdminName::of_existing(text).ok_or_else(|| "no admin has such a name".to_owned())
+fn parse_existing_name(text: &str) -> Result<AdminName, String> {
+    AdminName::parse_existing(text).ok_or_else(|| "no admin has such a name".to_owned())
 }

@@ -7,17 +7,17 @@ use clap::ValueEnum;
 use super::{CliError, call, output};
 use crate::{
     domain::{
-        actor::Door,
-        audit::{Action, EventFilter, Order, RecordedEvent},
+        actor::Channel,
+        audit::{Action, EventFilter, EventOrder, RecordedEvent},
         clock::Timestamp,
         page::PageSize,
         token::TokenId,
     },
     http::{
-        audit_events::view::{csv_header, csv_line, json_line},
-        observe::with_sources,
+        audit_events::view::{csv_header, push_csv_row, to_json_line},
+        observe::error_chain,
     },
-    service::{Error, Service, audit::Following},
+    service::{Error, Service, audit::EventTail},
     settings::StoreSettings,
     startup::open_service,
 };
@@ -28,39 +28,39 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(clap::Args)]
 pub struct Audit {
     /// Only events of this time and later, like 2030-01-31T12:00:00Z
-    #[arg(long, value_name = "T", value_parser = time)]
+    #[arg(long, value_name = "T", value_parser = parse_time)]
     since: Option<Timestamp>,
     /// Only events before this time
-    #[arg(long, value_name = "T", value_parser = time, conflicts_with = "follow")]
+    #[arg(long, value_name = "T", value_parser = parse_time, conflicts_with = "follow")]
     until: Option<Timestamp>,
     /// Only events of this actor: an admin's name, a token's id, or cli
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
     /// Only events of the token of this id
-    #[arg(long, value_name = "ID", value_parser = token_id)]
+    #[arg(long, value_name = "ID", value_parser = parse_token_id)]
     token: Option<TokenId>,
     /// Only events that tell of this, like token.deleted
-    #[arg(long, value_name = "ACTION", value_parser = action)]
+    #[arg(long, value_name = "ACTION", value_parser = parse_action)]
     action: Option<Action>,
-    /// Only events that came through this door, like api-tokens
-    #[arg(long, value_name = "DOOR", value_parser = door)]
-    door: Option<Door>,
+    /// Only events that came through this channel, like api-tokens
+    #[arg(long, value_name = "CHANNEL", value_parser = parse_channel)]
+    channel: Option<Channel>,
     /// How many of the last events to print: a number, or all
-    #[arg(long, value_name = "N", default_value = "100", value_parser = limit)]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = parse_limit)]
     limit: Limit,
     /// Go on with new events as they come, until interrupted
     #[arg(long)]
     follow: bool,
     /// How to print them
     #[arg(long, default_value = "table")]
-    output: Form,
+    output: AuditFormat,
     #[command(flatten)]
     store: StoreSettings,
 }
 
-/// The form in which events are printed.
+/// The format in which events are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+pub enum AuditFormat {
     /// For people.
     Table,
     /// A JSON object a line.
@@ -83,21 +83,21 @@ pub async fn run(audit: Audit) -> Result<(), CliError> {
         actor: audit.actor,
         token_id: audit.token,
         action: audit.action,
-        door: audit.door,
+        channel: audit.channel,
     };
-    output::bytes(audit.output.header().as_bytes())?;
+    output::print_bytes(audit.output.header().as_bytes())?;
     if !audit.follow {
         return print_last(&service, &filter, audit.limit, i64::MAX, audit.output).await;
     }
-    let mut following = Following::default();
+    let mut tail = EventTail::default();
     let last = loop {
-        if let Some(last) = service.begin_to_follow(&call(), &mut following).await? {
+        if let Some(last) = service.start_tail(&call(), &mut tail).await? {
             break last;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     };
     print_last(&service, &filter, audit.limit, last, audit.output).await?;
-    follow(&service, &filter, &mut following, audit.output).await
+    follow(&service, &filter, &mut tail, audit.output).await
 }
 
 /// Prints the last events, as far as their numbers go up to `up_to`.
@@ -106,21 +106,21 @@ async fn print_last(
     filter: &EventFilter,
     limit: Limit,
     up_to: i64,
-    form: Form,
+    format: AuditFormat,
 ) -> Result<(), CliError> {
-    let (call, order) = (call(), Order::OldestFirst);
+    let (call, order) = (call(), EventOrder::OldestFirst);
     let mut after = match limit {
         Limit::All => None,
         Limit::Last(count) => {
-            let before = service.before_the_last_events(&call, filter.clone(), count.get());
+            let before = service.find_tail_cursor(&call, filter.clone(), count.get());
             before.await?
         }
     };
     loop {
-        let page = service.list_events(&call, filter.clone(), order, after, PageSize::MOST);
+        let page = service.list_events(&call, filter.clone(), order, after, PageSize::MAX);
         let mut page = page.await?;
         page.events.retain(|event| event.id <= up_to);
-        form.print(&page.events)?;
+        format.print(&page.events)?;
         if page.next.is_none() {
             return Ok(());
         }
@@ -132,22 +132,22 @@ async fn print_last(
 async fn follow(
     service: &Service,
     filter: &EventFilter,
-    following: &mut Following,
-    form: Form,
+    tail: &mut EventTail,
+    format: AuditFormat,
 ) -> Result<(), CliError> {
     let mut away = false;
     loop {
-        match service.follow_events(&call(), filter.clone(), following).await {
+        match service.poll_tail(&call(), filter.clone(), tail).await {
             Ok(events) => {
                 away = false;
-                form.print(&events)?;
-                if events.len() == PageSize::MOST.get() {
+                format.print(&events)?;
+                if events.len() == PageSize::MAX.get() {
                     continue;
                 }
             }
             Err(error @ Error::Unavailable(_)) => {
                 if !away {
-                    eprintln!("tokenbridge: waiting: {}", with_sources(&error));
+                    eprintln!("tokenbridge: waiting: {}", error_chain(&error));
                 }
                 away = true;
             }
@@ -157,10 +157,10 @@ async fn follow(
     }
 }
 
-impl Form {
+impl AuditFormat {
     fn header(self) -> String {
         match self {
-            Self::Table => columns("TIME", "ACTOR", "DOOR", "CLIENT", "ACTION", "TOKEN", "DETAILS"),
+            Self::Table => columns("TIME", "ACTOR", "CHANNEL", "CLIENT", "ACTION", "TOKEN", "DETAILS"),
             Self::Csv => csv_header(),
             Self::Json => String::new(),
         }
@@ -171,11 +171,11 @@ impl Form {
         for recorded in events {
             match self {
                 Self::Table => text.push_str(&row(recorded)),
-                Self::Csv => csv_line(recorded, &mut text),
-                Self::Json => text.push_str(&json_line(recorded)?),
+                Self::Csv => push_csv_row(recorded, &mut text),
+                Self::Json => text.push_str(&to_json_line(recorded)?),
             }
         }
-        output::bytes(text.as_bytes())
+        output::print_bytes(text.as_bytes())
     }
 }
 
@@ -185,7 +185,7 @@ fn row(recorded: &RecordedEvent) -> String {
     columns(
         &event.at.to_string(),
         event.actor.as_ref().map_or("-", |actor| actor.id.as_str()),
-        event.origin.door.name(),
+        event.origin.channel.name(),
         &or_none(event.origin.client.map(|client| client.to_string())),
         event.action.name(),
         &or_none(event.token_id.map(|id| id.to_string())),
@@ -194,27 +194,27 @@ fn row(recorded: &RecordedEvent) -> String {
 }
 
 /// A line of the table. Its columns are as wide as what mostly stands in them: what comes next is not known when a line is printed.
-fn columns(time: &str, actor: &str, door: &str, client: &str, action: &str, token: &str, details: &str) -> String {
-    format!("{time:27}  {actor:12}  {door:14}  {client:15}  {action:22}  {token:36}  {details}\n")
+fn columns(time: &str, actor: &str, channel: &str, client: &str, action: &str, token: &str, details: &str) -> String {
+    format!("{time:27}  {actor:12}  {channel:14}  {client:15}  {action:22}  {token:36}  {details}\n")
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse("time", text).map_err(|invalid| invalid.to_string())
 }
 
-fn token_id(text: &str) -> Result<TokenId, String> {
+fn parse_token_id(text: &str) -> Result<TokenId, String> {
     TokenId::parse(text).ok_or_else(|| "it must be a UUID, like d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
 }
 
-fn action(text: &str) -> Result<Action, String> {
+fn parse_action(text: &str) -> Result<Action, String> {
     Action::parse(text).map_err(|invalid| invalid.to_string())
 }
 
-fn door(text: &str) -> Result<Door, String> {
-    Door::parse(text).map_err(|invalid| invalid.to_string())
+fn parse_channel(text: &str) -> Result<Channel, String> {
+    Channel::parse(text).map_err(|invalid| invalid.to_string())
 }
 
-fn limit(text: &str) -> Result<Limit, String> {
+fn parse_limit(text: &str) -> Result<Limit, String> {
     if text == "all" {
         return Ok(Limit::All);
     }

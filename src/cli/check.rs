@@ -14,9 +14,9 @@ pub fn run(store: &StoreFile) -> Result<(), CliError> {
     let url = store.url();
     let findings = check::check(url).map_err(StartError::from)?;
     match store.output {
-        Format::Json => output::json(&json!({ "database": url.to_string(), "findings": findings }))?,
-        Format::Table if findings.is_empty() => output::line(&format!("{url} is sound"))?,
-        Format::Table => findings.iter().try_for_each(|finding| output::line(finding))?,
+        Format::Json => output::print_json(&json!({ "database": url.to_string(), "findings": findings }))?,
+        Format::Table if findings.is_empty() => output::print_line(&format!("{url} is sound"))?,
+        Format::Table => findings.iter().try_for_each(|finding| output::print_line(finding))?,
     }
     if findings.is_empty() {
         return Ok(());

@@ -11,16 +11,16 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use super::CliError;
 use crate::settings::ServeSettings;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Succeeds when the server answers `GET /readyz` with 200.
 pub fn run(settings: &ServeSettings) -> Result<(), CliError> {
-    let address = reachable(settings.listen);
+    let address = connect_address(settings.listen);
     let unhealthy = |what: &str| CliError::Unhealthy(format!("the server at {address} {what}"));
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|_| unhealthy("does not listen"))?;
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|_| unhealthy("does not listen"))?;
     let set = stream
-        .set_read_timeout(Some(PATIENCE))
-        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        .set_read_timeout(Some(TIMEOUT))
+        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
     set.map_err(|error| CliError::Io("cannot set a time-out".to_owned(), error))?;
     let status_line = if settings.tls_cert.is_some() {
         let tls = || {
@@ -30,12 +30,12 @@ pub fn run(settings: &ServeSettings) -> Result<(), CliError> {
             let config = connector.build().configure().ok()?.verify_hostname(false);
             config.connect("localhost", stream).ok()
         };
-        ask(
+        request_readiness(
             tls().ok_or_else(|| unhealthy("does not speak TLS"))?,
             &settings.base_path,
         )
     } else {
-        ask(stream, &settings.base_path)
+        request_readiness(stream, &settings.base_path)
     };
     match status_line {
         Ok(line) if line.starts_with("HTTP/1.1 200 ") => Ok(()),
@@ -44,7 +44,7 @@ pub fn run(settings: &ServeSettings) -> Result<(), CliError> {
     }
 }
 
-fn ask(mut stream: impl Read + Write, base_path: &str) -> std::io::Result<String> {
+fn request_readiness(mut stream: impl Read + Write, base_path: &str) -> std::io::Result<String> {
     write!(
         stream,
         "GET {base_path}/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -55,7 +55,7 @@ fn ask(mut stream: impl Read + Write, base_path: &str) -> std::io::Result<String
 }
 
 /// The loopback address in place of "every address of this machine".
-fn reachable(listen: SocketAddr) -> SocketAddr {
+fn connect_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

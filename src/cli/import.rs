@@ -16,8 +16,8 @@ use super::{
 use crate::{
     domain::token::TokenId,
     service::import::{
-        ImportOptions, Outcome, Report,
-        rows::{self, Row},
+        ImportOptions, ImportReport, RowOutcome,
+        rows::{self, ImportRow},
     },
     settings::{LogFormat, StoreSettings, list_item},
     startup::{StartError, logging, open_service},
@@ -55,7 +55,7 @@ pub struct Import {
     #[arg(long)]
     with_admins: bool,
     /// Import this token alone; repeatable, or with commas
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = list_item(token_id))]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = list_item(parse_token_id))]
     only: Vec<TokenId>,
     /// Write nothing, and say what would become of each row
     #[arg(long)]
@@ -71,11 +71,12 @@ pub struct Import {
 pub async fn run(import: Import) -> Result<(), CliError> {
     let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     let source = Source::parse(&import.source)?;
-    let rows = rows::read(&source.read(&import)?, source.from())
+    let rows = rows::parse(&source.read(&import)?, source.trust())
         // What was read cannot be imported; nobody has called the program wrong.
         .map_err(|invalid| CliError::Failed(invalid.to_string()))?;
-    let is_meant = |row: &Row| import.only.is_empty() || row.token_id().is_some_and(|id| import.only.contains(&id));
-    let rows: Vec<Row> = rows.into_iter().filter(is_meant).collect();
+    let is_selected =
+        |row: &ImportRow| import.only.is_empty() || row.token_id().is_some_and(|id| import.only.contains(&id));
+    let rows: Vec<ImportRow> = rows.into_iter().filter(is_selected).collect();
     let service = open_service(&import.store, true)?;
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go")
         .unwrap_or(ProgressStyle::default_bar());
@@ -112,39 +113,39 @@ pub async fn run(import: Import) -> Result<(), CliError> {
     Ok(())
 }
 
-fn token_id(text: &str) -> Result<TokenId, String> {
+fn parse_token_id(text: &str) -> Result<TokenId, String> {
     TokenId::parse(text).ok_or_else(|| "it is not a UUID".to_owned())
 }
 
-fn print(import: &Import, report: &Report) -> Result<(), CliError> {
+fn print(import: &Import, report: &ImportReport) -> Result<(), CliError> {
     if import.output == Format::Json {
         let mut report = json!(report);
         if let Some(report) = report.as_object_mut() {
             report.insert("dryRun".to_owned(), json!(import.dry_run));
         }
-        return output::json(&report);
+        return output::print_json(&report);
     }
     for row in &report.rows {
         let (word, reason) = match &row.outcome {
-            Outcome::Created | Outcome::Unchanged => continue,
-            Outcome::Changed(what) => ("changed", what),
-            Outcome::Refused(reason) => ("refused", reason),
+            RowOutcome::Created | RowOutcome::Unchanged => continue,
+            RowOutcome::Changed(what) => ("changed", what),
+            RowOutcome::Refused(reason) => ("refused", reason),
         };
-        output::line(&format!("row {} {}: {word}: {reason}", row.row, row.id))?;
+        output::print_line(&format!("row {} {}: {word}: {reason}", row.row, row.id))?;
     }
     let written = match (import.dry_run, report.written) {
         (true, _) => " (a dry run: nothing was written)",
         (false, false) => " (nothing was written)",
         (false, true) => "",
     };
-    let Report {
+    let ImportReport {
         created,
         unchanged,
         changed,
         refused,
         ..
     } = report;
-    output::line(&format!(
+    output::print_line(&format!(
         "{created} created, {unchanged} unchanged, {changed} changed, {refused} refused{written}"
     ))
 }

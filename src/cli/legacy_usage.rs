@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::{CliError, call, output};
 use crate::{
     domain::legacy_report::{CallerUsage, ReportDays},
-    http::legacy_usage::{MOST_CALLERS, csv, view::LegacyUsageReport},
+    http::legacy_usage::{MAX_CALLERS, csv, view::LegacyUsageReport},
     service::legacy_usage::LegacyUsage,
     settings::StoreSettings,
     startup::open_service,
@@ -13,20 +13,20 @@ use crate::{
 
 /// What `legacy-usage` takes.
 #[derive(Args)]
-pub struct Usage {
+pub struct LegacyUsageArgs {
     /// How many days to look back, today included: 1 to 400
-    #[arg(long, value_name = "N", default_value = "30", value_parser = days)]
+    #[arg(long, value_name = "N", default_value = "30", value_parser = parse_days)]
     days: ReportDays,
     /// How to print it
     #[arg(long, default_value = "table")]
-    output: Format,
+    output: UsageFormat,
     #[command(flatten)]
     store: StoreSettings,
 }
 
 /// The form in which the report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum UsageFormat {
     /// For people.
     Table,
     /// For programs: everything that is known.
@@ -36,18 +36,18 @@ enum Format {
 }
 
 /// Prints the callers of the legacy API. Calls of up to the last two seconds, which a running server has not written yet, are missing.
-pub async fn run(usage: Usage) -> Result<(), CliError> {
-    let most = if usage.output == Format::Csv {
+pub async fn run(usage: LegacyUsageArgs) -> Result<(), CliError> {
+    let max_callers = if usage.output == UsageFormat::Csv {
         usize::MAX
     } else {
-        MOST_CALLERS
+        MAX_CALLERS
     };
     let service = open_service(&usage.store, false)?;
-    let found = service.legacy_usage(&call(), usage.days, most, None).await?;
+    let found = service.legacy_usage(&call(), usage.days, max_callers, None).await?;
     match usage.output {
-        Format::Json => output::json(&LegacyUsageReport::from(&found)),
-        Format::Csv => output::bytes(csv::callers(&found.report).as_bytes()),
-        Format::Table => print(&found),
+        UsageFormat::Json => output::print_json(&LegacyUsageReport::from(&found)),
+        UsageFormat::Csv => output::print_bytes(csv::format_callers(&found.report).as_bytes()),
+        UsageFormat::Table => print(&found),
     }
 }
 
@@ -56,17 +56,17 @@ fn print(usage: &LegacyUsage) -> Result<(), CliError> {
     if !report.callers.is_empty() {
         let header = ["LAST SEEN", "COUNT", "WHO", "CLIENT", "METHOD", "PREFIX", "USER AGENT"].map(str::to_owned);
         let rows = [header].into_iter().chain(report.callers.iter().map(row));
-        output::table(&rows.collect::<Vec<_>>())?;
+        output::print_table(&rows.collect::<Vec<_>>())?;
     }
     if report.more_callers > 0 {
-        output::line(&format!("and {} more", report.more_callers))?;
+        output::print_line(&format!("and {} more", report.more_callers))?;
     }
-    output::line(&match report.without_value {
+    output::print_line(&match report.without_value {
         0 => "Every token has a value.".to_owned(),
         1 => "1 token has no value yet; rotate it to give it one.".to_owned(),
         count => format!("{count} tokens have no value yet; rotate them to give them one."),
     })?;
-    output::line(&report.message)
+    output::print_line(&report.message)
 }
 
 fn row(usage: &CallerUsage) -> [String; 7] {
@@ -83,6 +83,6 @@ fn row(usage: &CallerUsage) -> [String; 7] {
     ]
 }
 
-fn days(text: &str) -> Result<ReportDays, String> {
+fn parse_days(text: &str) -> Result<ReportDays, String> {
     ReportDays::parse(text).map_err(|invalid| invalid.to_string())
 }

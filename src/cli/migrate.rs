@@ -37,21 +37,21 @@ pub struct Migration {
 pub fn run(migration: &Migration) -> Result<(), CliError> {
     let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     if let (Some(from), Some(to)) = (&migration.from, &migration.to) {
-        return print(migration.output, &move_all(&migration.store, from, to)?);
+        return print(migration.output, &transfer_all(&migration.store, from, to)?);
     }
     open(&migration.store, &migration.store.database_url, true)?;
-    output::line(&format!("{} is up to date", migration.store.database_url))
+    output::print_line(&format!("{} is up to date", migration.store.database_url))
 }
 
 fn open(settings: &StoreSettings, url: &DatabaseUrl, create: bool) -> Result<(), CliError> {
-    let (_, applied) = Store::open(url, create, settings.usage()).map_err(StartError::from)?;
+    let (_, applied) = Store::open(url, create, settings.connection_options()).map_err(StartError::from)?;
     for migration in applied {
         log::info!("applied migration {migration} to {url}");
     }
     Ok(())
 }
 
-fn move_all(settings: &StoreSettings, from: &DatabaseUrl, to: &DatabaseUrl) -> Result<Contents, CliError> {
+fn transfer_all(settings: &StoreSettings, from: &DatabaseUrl, to: &DatabaseUrl) -> Result<Contents, CliError> {
     open(settings, from, false)?;
     open(settings, to, true)?;
     let connect = |url: &DatabaseUrl| {
@@ -71,8 +71,8 @@ fn move_all(settings: &StoreSettings, from: &DatabaseUrl, to: &DatabaseUrl) -> R
 
 fn print(format: Format, contents: &Contents) -> Result<(), CliError> {
     match format {
-        Format::Json => output::json(contents),
-        Format::Table => output::table(&[
+        Format::Json => output::print_json(contents),
+        Format::Table => output::print_table(&[
             ["tokens".to_owned(), contents.tokens.to_string()],
             ["values in grace".to_owned(), contents.grace_values.to_string()],
             ["admins".to_owned(), contents.admins.to_string()],

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::CliError;
-use crate::domain::printable::printable;
+use crate::domain::printable::escape_unprintable;
 
 /// The form in which a command prints what it found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,7 +18,7 @@ pub enum Format {
 }
 
 /// Prints bytes as they are.
-pub fn bytes(bytes: &[u8]) -> Result<(), CliError> {
+pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)
         .and_then(|()| out.flush())
@@ -26,20 +26,20 @@ pub fn bytes(bytes: &[u8]) -> Result<(), CliError> {
 }
 
 /// Prints a line with its control characters escaped.
-pub fn line(text: &str) -> Result<(), CliError> {
-    bytes(format!("{}\n", printable(text)).as_bytes())
+pub fn print_line(text: &str) -> Result<(), CliError> {
+    print_bytes(format!("{}\n", escape_unprintable(text)).as_bytes())
 }
 
 /// Prints something as indented JSON.
-pub fn json(thing: &impl Serialize) -> Result<(), CliError> {
+pub fn print_json(thing: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(thing)
         .map_err(|error| CliError::Io("cannot write JSON".to_owned(), error.into()))?;
-    bytes(format!("{text}\n").as_bytes())
+    print_bytes(format!("{text}\n").as_bytes())
 }
 
 /// Prints rows in columns as wide as their widest cell, with control characters escaped.
-pub fn table<const N: usize>(rows: &[[String; N]]) -> Result<(), CliError> {
-    let printable_row = |row: &[String; N]| row.each_ref().map(|cell| printable(cell).into_owned());
+pub fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<(), CliError> {
+    let printable_row = |row: &[String; N]| row.each_ref().map(|cell| escape_unprintable(cell).into_owned());
     let rows: Vec<[String; N]> = rows.iter().map(printable_row).collect();
     let width = |column: usize| {
         rows.iter()
@@ -59,5 +59,5 @@ pub fn table<const N: usize>(rows: &[[String; N]]) -> Result<(), CliError> {
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    bytes(text.as_bytes())
+    print_bytes(text.as_bytes())
 }

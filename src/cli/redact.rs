@@ -12,8 +12,8 @@ pub fn redact(mut error: clap::Error) -> clap::Error {
     let secret: Vec<ContextKind> = error
         .context()
         .filter(|(kind, value)| match value {
-            ContextValue::String(text) => can_hold_password(text) || (is_url && *kind == ContextKind::InvalidValue),
-            ContextValue::StyledStrs(hints) => hints.iter().any(|hint| can_hold_password(&hint.to_string())),
+            ContextValue::String(text) => may_contain_password(text) || (is_url && *kind == ContextKind::InvalidValue),
+            ContextValue::StyledStrs(hints) => hints.iter().any(|hint| may_contain_password(&hint.to_string())),
             _ => false,
         })
         .map(|(kind, _)| kind)
@@ -25,14 +25,14 @@ pub fn redact(mut error: clap::Error) -> clap::Error {
 }
 
 /// Returns `true` for text that looks like a URL with credentials or like a connection string.
-pub fn can_hold_password(text: &str) -> bool {
+pub fn may_contain_password(text: &str) -> bool {
     text.contains(['@', '=']) || text.contains("://")
 }
 
 /// Returns the name of a file for a message, or [`REDACTED`] if it may contain a password.
 pub fn file_name(path: &std::path::Path) -> String {
     let name = path.display().to_string();
-    if can_hold_password(&name) {
+    if may_contain_password(&name) {
         REDACTED.to_owned()
     } else {
         name

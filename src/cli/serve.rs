@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use crate::{
     domain::{Invalid, admin::Password, name::AdminName},
     service::Service,
-    settings::{ServeSettings, variable},
+    settings::{ServeSettings, env_variable},
     startup::{StartError, build, logging, open_service, signals},
 };
 
@@ -28,7 +28,7 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     if service.has_admins().await? {
         report_ignored_password()?;
     } else {
-        make_first_admin(&service).await?;
+        create_first_admin(&service).await?;
     }
     let running = build(settings, service).await?;
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
@@ -47,11 +47,11 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn make_first_admin(service: &Service) -> Result<(), StartError> {
-    let (name, password) = first_admin()?;
+async fn create_first_admin(service: &Service) -> Result<(), StartError> {
+    let (name, password) = read_first_admin()?;
     if let Some(first) = service.ensure_admin(name, password).await? {
         let name = first.name.as_str();
-        match first.made_up_password {
+        match first.generated_password {
             Some(password) => eprintln!(
                 "\nThere was no admin. Made {name:?} with this password, which is not shown again:\n\n    {}\n",
                 password.expose()
@@ -65,7 +65,7 @@ async fn make_first_admin(service: &Service) -> Result<(), StartError> {
 /// Logs that the password for the first admin is ignored. Otherwise an operator who changes the variable would expect a new password.
 fn report_ignored_password() -> Result<(), Invalid> {
     for name in [PASSWORD, PASSWORD_FILE] {
-        if variable(name)?.is_some() {
+        if env_variable(name)?.is_some() {
             log::info!(
                 "{name} is ignored: there is an admin already; change a password with `tokenbridge admin passwd NAME`"
             );
@@ -75,16 +75,16 @@ fn report_ignored_password() -> Result<(), Invalid> {
 }
 
 /// The admin that the environment names for a first start.
-fn first_admin() -> Result<(AdminName, Option<Password>), StartError> {
-    let name = AdminName::parse(variable(USERNAME)?.unwrap_or_else(|| "admin".to_owned()))?;
+fn read_first_admin() -> Result<(AdminName, Option<Password>), StartError> {
+    let name = AdminName::parse(env_variable(USERNAME)?.unwrap_or_else(|| "admin".to_owned()))?;
     let from_file = |path: String| {
         let text =
             std::fs::read_to_string(&path).map_err(|error| Invalid::new(PASSWORD_FILE, format!("{path}: {error}")))?;
         Ok::<_, Invalid>(text.trim_end_matches(['\r', '\n']).to_owned())
     };
-    let password = match variable(PASSWORD)? {
+    let password = match env_variable(PASSWORD)? {
         Some(password) => Some(password),
-        None => variable(PASSWORD_FILE)?.map(from_file).transpose()?,
+        None => env_variable(PASSWORD_FILE)?.map(from_file).transpose()?,
     };
     let password = password
         .map(|text| Password::parse(SecretString::from(text)))

@@ -48,8 +48,8 @@ impl StoreFile {
     pub fn print_copy(&self, from: &Path, to: &Path, bytes: u64) -> Result<(), CliError> {
         let (from, to) = (from.display().to_string(), to.display().to_string());
         match self.output {
-            Format::Json => output::json(&json!({ "from": from, "to": to, "bytes": bytes })),
-            Format::Table => output::line(&format!("copied {from} to {to}, {bytes} bytes")),
+            Format::Json => output::print_json(&json!({ "from": from, "to": to, "bytes": bytes })),
+            Format::Table => output::print_line(&format!("copied {from} to {to}, {bytes} bytes")),
         }
     }
 }

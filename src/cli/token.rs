@@ -32,7 +32,7 @@ pub enum TokenCommand {
     /// Make a token, and print its value, which is not shown again
     Create {
         /// The token's name
-        #[arg(value_parser = name)]
+        #[arg(value_parser = parse_name)]
         name: TokenName,
         /// A permission that it holds; repeatable, or with commas [default: the two token permissions]
         #[arg(long = "permission", value_name = "P", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
@@ -41,7 +41,7 @@ pub enum TokenCommand {
         #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
         cidr_blocks: Vec<String>,
         /// When it stops working, like 2030-01-31T12:00:00Z [default: never]
-        #[arg(long, value_name = "T", value_parser = time)]
+        #[arg(long, value_name = "T", value_parser = parse_time)]
         expires_at: Option<Timestamp>,
         #[command(flatten)]
         common: Common,
@@ -56,7 +56,7 @@ pub enum TokenCommand {
     /// Show a token
     Show {
         /// Its id
-        #[arg(value_parser = id)]
+        #[arg(value_parser = parse_id)]
         id: TokenId,
         #[command(flatten)]
         common: Common,
@@ -64,7 +64,7 @@ pub enum TokenCommand {
     /// Give a token a new value, and print it; a legacy token becomes one with a value
     Rotate {
         /// Its id
-        #[arg(value_parser = id)]
+        #[arg(value_parser = parse_id)]
         id: TokenId,
         /// How long the old value works on
         #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=604_800))]
@@ -75,7 +75,7 @@ pub enum TokenCommand {
     /// Delete a token, or those that filters match if they are as many as expected; nothing authenticates with them any more
     Delete {
         /// The id of the one token
-        #[arg(value_parser = id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
+        #[arg(value_parser = parse_id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
         id: Option<TokenId>,
         #[command(flatten)]
         filters: Filters,
@@ -95,13 +95,13 @@ pub struct Filters {
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Only those in this state: active, expired, never-used or legacy
-    #[arg(long, value_name = "S", value_parser = state)]
+    #[arg(long, value_name = "S", value_parser = parse_state)]
     state: Option<TokenState>,
     /// Only those last used before this time, or never and made before it
-    #[arg(long, value_name = "T", value_parser = time)]
+    #[arg(long, value_name = "T", value_parser = parse_time)]
     unused_since: Option<Timestamp>,
     /// Only those that expire before this time
-    #[arg(long, value_name = "T", value_parser = time)]
+    #[arg(long, value_name = "T", value_parser = parse_time)]
     expires_before: Option<Timestamp>,
 }
 
@@ -174,7 +174,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             id: Some(id), store, ..
         } => {
             open_service(&store, false)?.delete(call(), TokenRef::Id(id)).await?;
-            output::line(&format!("deleted token {id}"))
+            output::print_line(&format!("deleted token {id}"))
         }
         TokenCommand::Delete {
             id: None,
@@ -184,7 +184,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
         } => {
             let service = open_service(&store, false)?;
             let deleted = service.delete_matching(call(), filters.into(), expected).await?;
-            output::line(&format!(
+            output::print_line(&format!(
                 "deleted {deleted} token{}",
                 if deleted == 1 { "" } else { "s" }
             ))
@@ -196,20 +196,20 @@ async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<
     let mut after = Some(Cursor::default());
     let mut first = true;
     while let Some(cursor) = after {
-        let page = service.list(&call(), filter.clone(), cursor, PageSize::MOST).await?;
+        let page = service.list(&call(), filter.clone(), cursor, PageSize::MAX).await?;
         match format {
             Format::Json => {
                 for token in &page.tokens {
-                    output::bytes(if first { b"[\n" } else { b",\n" })?;
+                    output::print_bytes(if first { b"[\n" } else { b",\n" })?;
                     first = false;
-                    output::bytes(&serde_json::to_vec(&ApiToken::from(token)).unwrap_or_default())?;
+                    output::print_bytes(&serde_json::to_vec(&ApiToken::from(token)).unwrap_or_default())?;
                 }
             }
             Format::Table => {
                 let header = ["ID", "NAME", "PERMISSIONS", "LAST USED", "EXPIRES"].map(str::to_owned);
                 let header = first.then_some(header);
                 first = false;
-                output::table(
+                output::print_table(
                     &header
                         .into_iter()
                         .chain(page.tokens.iter().map(row))
@@ -220,7 +220,7 @@ async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<
         after = page.next;
     }
     match format {
-        Format::Json => output::bytes(if first { b"[]\n" } else { b"\n]\n" }),
+        Format::Json => output::print_bytes(if first { b"[]\n" } else { b"\n]\n" }),
         Format::Table => Ok(()),
     }
 }
@@ -239,7 +239,7 @@ fn row(token: &Token) -> [String; 5] {
 fn print(format: Format, token: &Token, value: Option<&TokenValue>) -> Result<(), CliError> {
     let shown = value.map_or_else(|| ApiToken::from(token), |value| ApiToken::with_value(token, value));
     if format == Format::Json {
-        return output::json(&shown);
+        return output::print_json(&shown);
     }
     let fields = serde_json::to_value(&shown).unwrap_or_default();
     let text = |value: &serde_json::Value| match value {
@@ -261,21 +261,21 @@ fn print(format: Format, token: &Token, value: Option<&TokenValue>) -> Result<()
         .into_iter()
         .flatten()
         .map(|(name, value)| [name.clone(), text(value)]);
-    output::table(&rows.collect::<Vec<_>>())
+    output::print_table(&rows.collect::<Vec<_>>())
 }
 
-fn name(text: &str) -> Result<TokenName, String> {
+fn parse_name(text: &str) -> Result<TokenName, String> {
     TokenName::parse(text).map_err(|invalid| invalid.to_string())
 }
 
-fn id(text: &str) -> Result<TokenId, String> {
+fn parse_id(text: &str) -> Result<TokenId, String> {
     TokenId::parse(text).ok_or_else(|| "it must be a UUID, like d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse("time", text).map_err(|invalid| invalid.to_string())
 }
 
-fn state(text: &str) -> Result<TokenState, String> {
+fn parse_state(text: &str) -> Result<TokenState, String> {
     TokenState::parse(text).map_err(|invalid| invalid.to_string())
 }

@@ -1,4 +1,4 @@
-//! Who does something, and through which door.
+//! Who does something, and through which channel.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -51,7 +51,7 @@ impl ActorKind {
 
 /// The way in that a call took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Door {
+pub enum Channel {
     /// `/rest/agent-config/1.0`, or `latest`.
     Legacy10,
     /// `/rest/agent/1.0`, or `latest`: before version 1.5 of the add-on.
@@ -68,7 +68,7 @@ pub enum Door {
     Cli,
 }
 
-impl Door {
+impl Channel {
     /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Legacy10,
@@ -83,9 +83,9 @@ impl Door {
     /// Reads a name.
     ///
     /// # Errors
-    /// When there is no such door; the message names one that may have been meant.
+    /// When there is no such channel; the message names one that may have been meant.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        parse_name("door", text, &Self::ALL, Self::name)
+        parse_name("channel", text, &Self::ALL, Self::name)
     }
 
     /// The name that audit events carry.
@@ -107,7 +107,7 @@ impl Door {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The way in.
-    pub door: Door,
+    pub channel: Channel,
     /// The client's address; none at the command line.
     pub client: Option<IpAddr>,
 }

@@ -6,9 +6,9 @@ use super::{clock::Timestamp, token::Token};
 
 /// After so long, a token that nobody has used is called unused, and a value is due to be replaced (CIS AWS Foundations Benchmark 1.12
 /// and 1.14: 90 days).
-pub const LONG_AGO: Duration = Duration::from_hours(90 * 24);
+pub const STALE_AFTER: Duration = Duration::from_hours(90 * 24);
 /// A token that ends within this time is called expiring.
-pub const SOON: Duration = Duration::from_hours(30 * 24);
+pub const EXPIRING_WITHIN: Duration = Duration::from_hours(30 * 24);
 
 /// What is to be seen of a token at once. A token can have more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +30,10 @@ pub enum Attention {
 impl Attention {
     /// What is to be seen of `token` at `now`, the gravest first.
     #[must_use]
-    pub fn to(token: &Token, now: Timestamp) -> Vec<Self> {
-        let long_ago = now.saturating_sub(LONG_AGO);
-        let soon = now.saturating_add(SOON);
-        let value_of = token.rotated_at.unwrap_or(token.created.at);
+    pub fn for_token(token: &Token, now: Timestamp) -> Vec<Self> {
+        let stale_before = now.saturating_sub(STALE_AFTER);
+        let soon = now.saturating_add(EXPIRING_WITHIN);
+        let value_created_at = token.rotated_at.unwrap_or(token.created.at);
         let all = [
             (Self::Expired, token.is_expired(now)),
             (
@@ -42,8 +42,8 @@ impl Attention {
             ),
             (Self::Legacy, !token.has_value),
             (Self::NeverUsed, token.last_used_at.is_none()),
-            (Self::Unused, token.last_used_at.is_some_and(|used| used < long_ago)),
-            (Self::RotationDue, token.has_value && value_of < long_ago),
+            (Self::Unused, token.last_used_at.is_some_and(|used| used < stale_before)),
+            (Self::RotationDue, token.has_value && value_created_at < stale_before),
         ];
         all.into_iter().filter(|(_, seen)| *seen).map(|(one, _)| one).collect()
     }
@@ -67,15 +67,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_order_needs_none() {
-        assert_eq!(Attention::to(&token(), day(1090)), []);
+    fn a_healthy_token_needs_no_attention() {
+        assert_eq!(Attention::for_token(&token(), day(1090)), []);
     }
 
     #[test]
-    fn each_kind_is_seen_from_its_day_on() {
+    fn each_kind_starts_on_its_day() {
         let later = Timestamp::from_micros(1090 * DAY + 1).unwrap();
         assert_eq!(
-            Attention::to(&token(), later),
+            Attention::for_token(&token(), later),
             [Attention::Unused, Attention::RotationDue]
         );
         let rotated = Token {
@@ -83,18 +83,21 @@ mod tests {
             last_used_at: None,
             ..token()
         };
-        assert_eq!(Attention::to(&rotated, later), [Attention::NeverUsed]);
+        assert_eq!(Attention::for_token(&rotated, later), [Attention::NeverUsed]);
         let legacy = Token {
             has_value: false,
             ..token()
         };
-        assert_eq!(Attention::to(&legacy, later), [Attention::Legacy, Attention::Unused]);
+        assert_eq!(
+            Attention::for_token(&legacy, later),
+            [Attention::Legacy, Attention::Unused]
+        );
         let ending = Token {
             expires_at: Some(day(1040)),
             ..token()
         };
-        assert_eq!(Attention::to(&ending, day(1009)), []);
-        assert_eq!(Attention::to(&ending, day(1010)), [Attention::Expiring]);
-        assert_eq!(Attention::to(&ending, day(1040)), [Attention::Expired]);
+        assert_eq!(Attention::for_token(&ending, day(1009)), []);
+        assert_eq!(Attention::for_token(&ending, day(1010)), [Attention::Expiring]);
+        assert_eq!(Attention::for_token(&ending, day(1040)), [Attention::Expired]);
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Invalid,
-    actor::{Actor, Door, Origin},
+    actor::{Actor, Channel, Origin},
     clock::Timestamp,
     invalid::parse_name,
     token::TokenId,
@@ -18,7 +18,7 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// Who; nobody when a login was refused.
     pub actor: Option<Actor>,
-    /// Through which door and from which address.
+    /// Through which channel and from which address.
     pub origin: Origin,
     /// What was done.
     pub action: Action,
@@ -29,7 +29,7 @@ pub struct AuditEvent {
 }
 
 macro_rules! actions {
-    ($($(#[$doc:meta])* $action:ident $name:literal $(, $outdates:ident)?;)*) => {
+    ($($(#[$doc:meta])* $action:ident $name:literal $(, $invalidates:ident)?;)*) => {
         /// What an audit event tells of.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Action { $($(#[$doc])* $action,)* }
@@ -46,12 +46,12 @@ macro_rules! actions {
 
             /// Whether what somebody has remembered of the token or the admin may be wrong after it.
             #[must_use]
-            pub const fn outdates(self) -> bool {
-                match self { $(Self::$action => actions!(@is $($outdates)?),)* }
+            pub const fn invalidates(self) -> bool {
+                match self { $(Self::$action => actions!(@is $($invalidates)?),)* }
             }
         }
     };
-    (@is outdates) => { true };
+    (@is invalidates) => { true };
     (@is) => { false };
 }
 
@@ -59,19 +59,19 @@ actions! {
     /// A token was made.
     TokenCreated "token.created";
     /// A token's name, permissions, blocks or expiry changed.
-    TokenUpdated "token.updated", outdates;
+    TokenUpdated "token.updated", invalidates;
     /// A token got a new value.
-    TokenRotated "token.rotated", outdates;
+    TokenRotated "token.rotated", invalidates;
     /// A token was removed.
-    TokenDeleted "token.deleted", outdates;
+    TokenDeleted "token.deleted", invalidates;
     /// A token came from elsewhere, or became again what it is there.
-    TokenImported "token.imported", outdates;
+    TokenImported "token.imported", invalidates;
     /// An admin was added.
     AdminAdded "admin.added";
     /// An admin's password changed.
-    AdminPasswordChanged "admin.password-changed", outdates;
+    AdminPasswordChanged "admin.password-changed", invalidates;
     /// An admin was removed.
-    AdminRemoved "admin.removed", outdates;
+    AdminRemoved "admin.removed", invalidates;
     /// A server has started with another phase of the legacy API's end than the one before.
     LegacyPhase "legacy.phase";
     /// Credentials were refused, perhaps more than once in the same few seconds.
@@ -110,13 +110,13 @@ pub struct EventFilter {
     pub token_id: Option<TokenId>,
     /// Those that tell of this.
     pub action: Option<Action>,
-    /// Those that came through this door.
-    pub door: Option<Door>,
+    /// Those that came through this channel.
+    pub channel: Option<Channel>,
 }
 
 /// The order of a list of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum EventOrder {
     /// The latest at first.
     NewestFirst,
     /// The earliest at first.
@@ -175,7 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_wrong_action_is_told_the_right_one() {
+    fn unknown_actions_are_rejected_with_a_suggestion() {
         assert_eq!(Action::parse("token.deleted"), Ok(Action::TokenDeleted));
         let told = Action::parse("token.delete").unwrap_err().to_string();
         assert_eq!(
@@ -188,13 +188,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cursors_read_back_the_same(micros in 0i64..=253_402_300_799_999_999, id in 0i64..) {
+        fn cursors_round_trip(micros in 0i64..=253_402_300_799_999_999, id in 0i64..) {
             let cursor = EventCursor { at: Timestamp::from_micros(micros).unwrap(), id };
             prop_assert_eq!(EventCursor::parse(&cursor.to_string()), Ok(cursor));
         }
 
         #[test]
-        fn other_text_is_no_cursor(text in "[A-Za-z0-9_-]{22}|.{0,30}") {
+        fn other_text_is_not_a_cursor(text in "[A-Za-z0-9_-]{22}|.{0,30}") {
             if let Ok(cursor) = EventCursor::parse(&text) {
                 prop_assert_eq!(cursor.to_string(), text);
             }

@@ -43,26 +43,26 @@ pub struct Grant<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The token lacks the permission that the operation needs.
-    #[error("this needs the permission {} ({})", .0.name(), .0.shown_name())]
-    Lacks(Permission),
+    #[error("this needs the permission {} ({})", .0.name(), .0.display_name())]
+    MissingPermission(Permission),
     /// What only admins may do.
     #[error("this is for admins alone")]
-    IsNoAdmin,
+    NotAdmin,
     /// The token would give away what it does not hold.
     #[error("a token grants only permissions that it holds; this one lacks {0}")]
-    Grants(PermissionSet),
+    ExcessPermissions(PermissionSet),
     /// The token would touch one that may do more than itself.
     #[error("a token changes only tokens whose permissions it holds; this one lacks {0}")]
-    TouchesPermissions(PermissionSet),
+    TargetPermissions(PermissionSet),
     /// The token would set blocks that are wider than its own.
     #[error("allowedCIDRBlocks must lie within the caller's own: {0}")]
-    Widens(CidrBlocks),
+    ExcessBlocks(CidrBlocks),
     /// The token would create or prolong a token beyond its own expiry.
     #[error("expiresAt must not be later than the caller's own: {0}")]
-    Outlives(Timestamp),
+    ExcessLifetime(Timestamp),
     /// The token would touch one that may be used from where itself may not.
     #[error("a token changes only tokens whose CIDR blocks lie within its own: {0}")]
-    TouchesBlocks(CidrBlocks),
+    TargetBlocks(CidrBlocks),
 }
 
 /// Decides whether `caller` may do `operation` to `target`: the one place where rights are decided.
@@ -80,24 +80,24 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
     };
     let itself = target.is_some_and(|target| target.id == caller.id);
     match operation {
-        Operation::ReadEvents => Err(Denied::IsNoAdmin),
+        Operation::ReadEvents => Err(Denied::NotAdmin),
         Operation::Read if itself => Ok(()),
         Operation::Rotate { expires_at } if itself && !prolongs(expires_at, target) => Ok(()),
-        Operation::Read => need(caller, Permission::OrganizationAPITokenRead),
+        Operation::Read => require_permission(caller, Permission::OrganizationAPITokenRead),
         Operation::Create(grant) | Operation::Update(grant) => {
-            need(caller, Permission::OrganizationAPITokenModify)?;
-            may_touch(caller, target)?;
-            may_grant(caller, grant)?;
-            may_prolong(caller, grant.expires_at, target)
+            require_permission(caller, Permission::OrganizationAPITokenModify)?;
+            check_target(caller, target)?;
+            check_grant(caller, grant)?;
+            check_expiry(caller, grant.expires_at, target)
         }
         Operation::Rotate { expires_at } => {
-            need(caller, Permission::OrganizationAPITokenModify)?;
-            may_touch(caller, target)?;
-            may_prolong(caller, expires_at, target)
+            require_permission(caller, Permission::OrganizationAPITokenModify)?;
+            check_target(caller, target)?;
+            check_expiry(caller, expires_at, target)
         }
         Operation::Delete => {
-            need(caller, Permission::OrganizationAPITokenModify)?;
-            may_touch(caller, target)
+            require_permission(caller, Permission::OrganizationAPITokenModify)?;
+            check_target(caller, target)
         }
     }
 }
@@ -106,23 +106,23 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
 ///
 /// # Errors
 /// Names the first permission that it lacks.
-pub fn hold(token: &Token, required: PermissionSet) -> Result<(), Denied> {
+pub fn require_permissions(token: &Token, required: PermissionSet) -> Result<(), Denied> {
     let missing = required.minus(token.permissions).iter().next();
-    missing.map_or(Ok(()), |permission| Err(Denied::Lacks(permission)))
+    missing.map_or(Ok(()), |permission| Err(Denied::MissingPermission(permission)))
 }
 
-fn need(caller: &Token, permission: Permission) -> Result<(), Denied> {
-    hold(caller, PermissionSet::default().with(permission, true))
+fn require_permission(caller: &Token, permission: Permission) -> Result<(), Denied> {
+    require_permissions(caller, PermissionSet::default().with(permission, true))
 }
 
-fn may_touch(caller: &Token, target: Option<&Token>) -> Result<(), Denied> {
+fn check_target(caller: &Token, target: Option<&Token>) -> Result<(), Denied> {
     let Some(target) = target else { return Ok(()) };
     let beyond = target.permissions.minus(caller.permissions);
     if !beyond.is_empty() {
-        return Err(Denied::TouchesPermissions(beyond));
+        return Err(Denied::TargetPermissions(beyond));
     }
-    if !target.allowed_cidr_blocks.lie_within(&caller.allowed_cidr_blocks) {
-        return Err(Denied::TouchesBlocks(caller.allowed_cidr_blocks.clone()));
+    if !target.allowed_cidr_blocks.is_subset_of(&caller.allowed_cidr_blocks) {
+        return Err(Denied::TargetBlocks(caller.allowed_cidr_blocks.clone()));
     }
     Ok(())
 }
@@ -136,24 +136,24 @@ fn prolongs(expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> bo
     }
 }
 
-fn may_prolong(caller: &Token, expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> Result<(), Denied> {
+fn check_expiry(caller: &Token, expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> Result<(), Denied> {
     let Some(own) = caller.expires_at else { return Ok(()) };
     let is_within = expires_at.flatten().is_some_and(|end| end <= own);
     if is_within || !prolongs(expires_at, target) {
         Ok(())
     } else {
-        Err(Denied::Outlives(own))
+        Err(Denied::ExcessLifetime(own))
     }
 }
 
-fn may_grant(caller: &Token, grant: Grant<'_>) -> Result<(), Denied> {
+fn check_grant(caller: &Token, grant: Grant<'_>) -> Result<(), Denied> {
     let beyond = grant.permissions.unwrap_or_default().minus(caller.permissions);
     if !beyond.is_empty() {
-        return Err(Denied::Grants(beyond));
+        return Err(Denied::ExcessPermissions(beyond));
     }
     match grant.allowed_cidr_blocks {
-        Some(blocks) if !blocks.lie_within(&caller.allowed_cidr_blocks) => {
-            Err(Denied::Widens(caller.allowed_cidr_blocks.clone()))
+        Some(blocks) if !blocks.is_subset_of(&caller.allowed_cidr_blocks) => {
+            Err(Denied::ExcessBlocks(caller.allowed_cidr_blocks.clone()))
         }
         _ => Ok(()),
     }
@@ -172,14 +172,14 @@ mod tests {
 
     fn token(expires_at: Option<Timestamp>) -> Token {
         Token {
-            permissions: PermissionSet::of_token_api(),
+            permissions: PermissionSet::token_management(),
             expires_at,
             ..Token::sample(at(0))
         }
     }
 
     #[test]
-    fn a_token_creates_and_prolongs_none_beyond_its_own_expiry() {
+    fn a_token_cannot_grant_an_expiry_beyond_its_own() {
         let own = Some(at(5));
         let caller = token(own);
         let by_caller = Caller::Token(Arc::new(caller.clone()), ValueHash::from_bytes(&[1; 32]).unwrap());
@@ -210,7 +210,11 @@ mod tests {
                 || Operation::Create(grant(expires_at)),
                 |_| Operation::Update(grant(expires_at)),
             );
-            let expected = if allowed { Ok(()) } else { Err(Denied::Outlives(at(5))) };
+            let expected = if allowed {
+                Ok(())
+            } else {
+                Err(Denied::ExcessLifetime(at(5)))
+            };
             assert_eq!(authorize(&by_caller, update, target), expected, "{update:?}");
             if target.is_some() {
                 let rotate = Operation::Rotate { expires_at };

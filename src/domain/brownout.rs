@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::clock::Timestamp;
 
 /// The longest that one lasts.
-const LONGEST: Duration = Duration::from_hours(7 * 24);
+const MAX_DURATION: Duration = Duration::from_hours(7 * 24);
 
 /// A time with a beginning and an end, which does not belong to it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +16,16 @@ pub struct Brownout {
 
 /// Why a text is no brown-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoBrownout {
+pub enum BrownoutError {
     /// It cannot be read.
     #[error("it must be an ISO 8601 interval, like 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z")]
-    Form,
+    Malformed,
     /// It does not last.
     #[error("it must end after it starts")]
     Empty,
     /// It lasts too long.
     #[error("it is longer than 7 days; --legacy off closes the legacy API for good")]
-    Long,
+    TooLong,
 }
 
 impl Brownout {
@@ -34,23 +34,23 @@ impl Brownout {
     ///
     /// # Errors
     /// When it is none, has no length, or is longer than 7 days.
-    pub fn parse(text: &str) -> Result<Self, NoBrownout> {
-        let (start, rest) = text.split_once('/').ok_or(NoBrownout::Form)?;
-        let start = time(start).ok_or(NoBrownout::Form)?;
+    pub fn parse(text: &str) -> Result<Self, BrownoutError> {
+        let (start, rest) = text.split_once('/').ok_or(BrownoutError::Malformed)?;
+        let start = parse_time(start).ok_or(BrownoutError::Malformed)?;
         let end = match rest.strip_prefix('P') {
-            Some(rest) => start.saturating_add(duration(rest).ok_or(NoBrownout::Form)?),
-            None => time(rest).ok_or(NoBrownout::Form)?,
+            Some(rest) => start.saturating_add(parse_duration(rest).ok_or(BrownoutError::Malformed)?),
+            None => parse_time(rest).ok_or(BrownoutError::Malformed)?,
         };
         match end.since(start) {
-            Duration::ZERO => Err(NoBrownout::Empty),
-            length if length > LONGEST => Err(NoBrownout::Long),
+            Duration::ZERO => Err(BrownoutError::Empty),
+            length if length > MAX_DURATION => Err(BrownoutError::TooLong),
             _ => Ok(Self { start, end }),
         }
     }
 
     /// When the time ends that lies in one of `brownouts` without a gap from `now` on; nothing if `now` is in none.
     #[must_use]
-    pub fn end_of(brownouts: &[Self], now: Timestamp) -> Option<Timestamp> {
+    pub fn find_end(brownouts: &[Self], now: Timestamp) -> Option<Timestamp> {
         let mut end = now;
         while let Some(later) = brownouts
             .iter()
@@ -70,7 +70,7 @@ impl std::fmt::Display for Brownout {
 }
 
 /// A time of RFC 3339, or one without seconds.
-fn time(text: &str) -> Option<Timestamp> {
+fn parse_time(text: &str) -> Option<Timestamp> {
     const MINUTES: usize = "2030-01-31T09:00".len();
     let with_seconds = match (text.get(..MINUTES), text.get(MINUTES..)) {
         (Some(minutes), Some(offset)) if !offset.starts_with(':') => format!("{minutes}:00{offset}"),
@@ -80,7 +80,7 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 /// What follows the `P` of an ISO 8601 duration. A year and a month have no length that is always the same.
-fn duration(text: &str) -> Option<Duration> {
+fn parse_duration(text: &str) -> Option<Duration> {
     const DATE_UNITS: &[(char, u64)] = &[('W', 604_800), ('D', 86_400)];
     const TIME_UNITS: &[(char, u64)] = &[('H', 3600), ('M', 60), ('S', 1)];
     let (date, time) = match text.split_once('T') {
@@ -89,12 +89,12 @@ fn duration(text: &str) -> Option<Duration> {
         None if text.is_empty() => return None,
         None => (text, ""),
     };
-    let seconds = sum(date, DATE_UNITS)?.checked_add(sum(time, TIME_UNITS)?)?;
+    let seconds = parse_seconds(date, DATE_UNITS)?.checked_add(parse_seconds(time, TIME_UNITS)?)?;
     Some(Duration::from_secs(seconds))
 }
 
 /// The seconds of numbers that each have a unit behind them, each unit once at most and in this order.
-fn sum(mut text: &str, units: &[(char, u64)]) -> Option<u64> {
+fn parse_seconds(mut text: &str, units: &[(char, u64)]) -> Option<u64> {
     let mut seconds: u64 = 0;
     for (unit, length) in units {
         let Some((number, rest)) = text.split_once(*unit) else {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_read() {
+    fn intervals_are_parsed() {
         for (text, read) in [
             ("2026-12-01T09:00Z/PT15M", "2026-12-01T09:00:00Z/2026-12-01T09:15:00Z"),
             (
@@ -142,32 +142,32 @@ mod tests {
             assert_eq!(Brownout::parse(text).unwrap().to_string(), read, "{text}");
         }
         for (text, why) in [
-            ("", NoBrownout::Form),
-            ("2026-12-01T09:00Z", NoBrownout::Form),
-            ("2026-12-01T09:00Z/", NoBrownout::Form),
-            ("2026-12-01T09:00Z/P", NoBrownout::Form),
-            ("2026-12-01T09:00Z/PT", NoBrownout::Form),
-            ("2026-12-01T09:00Z/P1DT", NoBrownout::Form),
-            ("2026-12-01T09:00Z/P1M", NoBrownout::Form),
-            ("2026-12-01T09:00Z/PT5M1H", NoBrownout::Form),
-            ("2026-12-01T09:00Z/PTM", NoBrownout::Form),
-            ("2026-12-01T09:00Z/PT+5M", NoBrownout::Form),
-            ("2026-12-01T09:00Z/PT99999999999999999999H", NoBrownout::Form),
-            ("PT15M/2026-12-01T09:00Z", NoBrownout::Form),
-            ("2026-12-01T09:00/PT15M", NoBrownout::Form),
-            ("2026-12-01/P1D", NoBrownout::Form),
-            ("2026-12-01T09:00Z/PT15M/x", NoBrownout::Form),
-            ("2026-12-01T09:00Z/PT0S", NoBrownout::Empty),
-            ("2026-12-01T09:00Z/2026-12-01T08:00Z", NoBrownout::Empty),
-            ("2026-12-01T09:00Z/P7DT1S", NoBrownout::Long),
-            ("2026-12-01T09:00Z/2027-12-01T09:00Z", NoBrownout::Long),
+            ("", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/P", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/PT", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/P1DT", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/P1M", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/PT5M1H", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/PTM", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/PT+5M", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/PT99999999999999999999H", BrownoutError::Malformed),
+            ("PT15M/2026-12-01T09:00Z", BrownoutError::Malformed),
+            ("2026-12-01T09:00/PT15M", BrownoutError::Malformed),
+            ("2026-12-01/P1D", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/PT15M/x", BrownoutError::Malformed),
+            ("2026-12-01T09:00Z/PT0S", BrownoutError::Empty),
+            ("2026-12-01T09:00Z/2026-12-01T08:00Z", BrownoutError::Empty),
+            ("2026-12-01T09:00Z/P7DT1S", BrownoutError::TooLong),
+            ("2026-12-01T09:00Z/2027-12-01T09:00Z", BrownoutError::TooLong),
         ] {
             assert_eq!(Brownout::parse(text), Err(why), "{text}");
         }
     }
 
     #[test]
-    fn the_start_belongs_to_it_and_the_end_does_not() {
+    fn intervals_include_their_start_and_exclude_their_end() {
         let brownouts = [
             "2026-12-01T09:00Z/PT15M",
             "2026-12-01T09:15Z/PT5M",
@@ -181,8 +181,8 @@ mod tests {
             ("2026-12-01T09:19:59.999999Z", end),
             ("2026-12-01T09:20:00Z", None),
         ] {
-            assert_eq!(Brownout::end_of(&brownouts, at(now)), expected, "{now}");
+            assert_eq!(Brownout::find_end(&brownouts, at(now)), expected, "{now}");
         }
-        assert_eq!(Brownout::end_of(&[], at("2026-12-01T09:00:00Z")), None);
+        assert_eq!(Brownout::find_end(&[], at("2026-12-01T09:00:00Z")), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    actor::{Actor, ActorKind, Door, Origin},
+    actor::{Actor, ActorKind, Channel, Origin},
     admin::Admin,
     token::Token,
     value::ValueHash,
@@ -34,7 +34,7 @@ impl Caller {
                 kind: ActorKind::ApiToken,
             },
             Self::CommandLine => Actor {
-                id: Door::Cli.name().to_owned(),
+                id: Channel::Cli.name().to_owned(),
                 kind: ActorKind::System,
             },
         }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::Invalid;
 
 const FIELD: &str = "allowedCIDRBlocks";
-const MOST: usize = 100;
+const MAX_BLOCKS: usize = 100;
 
 /// The blocks that a token may be used from, in the order they were given; none at all means from everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +26,11 @@ impl CidrBlocks {
             if !blocks.contains(&block) {
                 blocks.push(block);
             }
-            if blocks.len() > MOST {
-                return Err(Invalid::new(FIELD, format!("a token has at most {MOST} CIDR blocks")));
+            if blocks.len() > MAX_BLOCKS {
+                return Err(Invalid::new(
+                    FIELD,
+                    format!("a token has at most {MAX_BLOCKS} CIDR blocks"),
+                ));
             }
         }
         Ok(Self(blocks))
@@ -35,20 +38,20 @@ impl CidrBlocks {
 
     /// Whether a client at `address` may use the token. An IPv4-mapped IPv6 address is an IPv4 address.
     #[must_use]
-    pub fn admit(&self, address: IpAddr) -> bool {
-        self.0.is_empty() || self.contain(address)
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.0.is_empty() || self.contains(address)
     }
 
     /// Whether `address` lies in one of the blocks: no blocks contain nothing.
     #[must_use]
-    pub fn contain(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|block| block.contains(&address))
     }
 
     /// Whether every address that these blocks admit is admitted by `outer` too.
     #[must_use]
-    pub fn lie_within(&self, outer: &Self) -> bool {
+    pub fn is_subset_of(&self, outer: &Self) -> bool {
         if outer.0.is_empty() {
             return true;
         }
@@ -81,13 +84,13 @@ impl std::fmt::Display for CidrBlocks {
 
 impl Serialize for CidrBlocks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|block| Shown(*block)))
+        serializer.collect_seq(self.0.iter().map(|block| DisplayedBlock(*block)))
     }
 }
 
-struct Shown(IpNet);
+struct DisplayedBlock(IpNet);
 
-impl Serialize for Shown {
+impl Serialize for DisplayedBlock {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn host_bits_are_cleared_and_repeats_dropped() {
+    fn host_bits_are_cleared_and_duplicates_removed() {
         assert_eq!(
             blocks(&["10.1.2.3/8", "10.0.0.0/8", "2001:db8::1/32", "::ffff:192.0.2.9/120"]).to_string(),
             "10.0.0.0/8 2001:db8::/32 192.0.2.0/24"
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_is_told_with_what_would_be_right() {
+    fn invalid_blocks_are_rejected_with_a_suggestion() {
         for (text, right) in [
             ("8.8.8.8", "\"8.8.8.8\" is not a CIDR block; write \"8.8.8.8/32\""),
             ("::1", "\"::1\" is not a CIDR block; write \"::1/128\""),
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_blocks_are_the_most() {
+    fn more_than_100_blocks_are_rejected() {
         let block = |n: usize| format!("10.0.{n}.0/24");
         assert!(CidrBlocks::parse((0..100).map(block)).is_ok());
         assert!(CidrBlocks::parse((0..101).map(block)).is_err());
@@ -170,24 +173,24 @@ mod tests {
     #[test]
     fn mapped_addresses_are_ipv4_addresses() {
         let v4 = blocks(&["10.0.0.0/8"]);
-        assert!(v4.admit("10.9.9.9".parse().unwrap()));
-        assert!(v4.admit("::ffff:10.9.9.9".parse().unwrap()));
-        assert!(!v4.admit("11.0.0.1".parse().unwrap()));
-        assert!(!blocks(&["::/0"]).admit("::ffff:10.9.9.9".parse().unwrap()));
-        assert!(CidrBlocks::default().admit("192.0.2.1".parse().unwrap()));
+        assert!(v4.allows("10.9.9.9".parse().unwrap()));
+        assert!(v4.allows("::ffff:10.9.9.9".parse().unwrap()));
+        assert!(!v4.allows("11.0.0.1".parse().unwrap()));
+        assert!(!blocks(&["::/0"]).allows("::ffff:10.9.9.9".parse().unwrap()));
+        assert!(CidrBlocks::default().allows("192.0.2.1".parse().unwrap()));
     }
 
     #[test]
-    fn two_halves_contain_the_whole() {
+    fn adjacent_blocks_are_aggregated() {
         let halves = blocks(&["10.0.0.0/9", "10.128.0.0/9"]);
-        assert!(blocks(&["10.0.0.0/8"]).lie_within(&halves));
-        assert!(!CidrBlocks::default().lie_within(&halves));
-        assert!(halves.lie_within(&CidrBlocks::default()));
+        assert!(blocks(&["10.0.0.0/8"]).is_subset_of(&halves));
+        assert!(!CidrBlocks::default().is_subset_of(&halves));
+        assert!(halves.is_subset_of(&CidrBlocks::default()));
     }
 
     proptest! {
         #[test]
-        fn printed_blocks_read_back_the_same(addresses in prop::collection::vec((any::<u32>(), 0u8..=32), 0..20),
+        fn printed_blocks_round_trip(addresses in prop::collection::vec((any::<u32>(), 0u8..=32), 0..20),
                                              wide in prop::collection::vec((any::<u128>(), 0u8..=128), 0..20)) {
             let texts = addresses.iter().map(|(bits, prefix)| format!("{}/{prefix}", std::net::Ipv4Addr::from(*bits)))
                 .chain(wide.iter().map(|(bits, prefix)| format!("{}/{prefix}", std::net::Ipv6Addr::from(*bits))));
@@ -197,15 +200,15 @@ mod tests {
         }
 
         #[test]
-        fn inner_blocks_admit_nothing_that_outer_ones_refuse(outer in any::<(u32, u8)>(), inner in any::<(u32, u8)>(), probe in any::<u32>()) {
+        fn subsets_allow_no_address_outside_their_supersets(outer in any::<(u32, u8)>(), inner in any::<(u32, u8)>(), probe in any::<u32>()) {
             let block = |(bits, prefix): (u32, u8)| blocks(&[&format!("{}/{}", std::net::Ipv4Addr::from(bits), prefix % 33)]);
             let (outer, inner) = (block(outer), block(inner));
             let address = IpAddr::from(std::net::Ipv4Addr::from(probe));
-            prop_assert!(!(inner.lie_within(&outer) && inner.admit(address) && !outer.admit(address)));
+            prop_assert!(!(inner.is_subset_of(&outer) && inner.allows(address) && !outer.allows(address)));
         }
 
         #[test]
-        fn no_text_makes_it_fall_over(text in ".{0,60}") {
+        fn arbitrary_text_does_not_panic(text in ".{0,60}") {
             let _ = CidrBlocks::parse([text]);
         }
     }

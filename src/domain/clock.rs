@@ -84,14 +84,14 @@ impl Timestamp {
 
     /// Returns `true` if a clock running ahead wrote this time: it is in the future.
     #[must_use]
-    pub fn is_impossible(self, now: Self) -> bool {
+    pub fn is_in_future(self, now: Self) -> bool {
         self.since(now) > MAX_CLOCK_SKEW
     }
 
     /// Returns this time, or `now` if a clock running ahead wrote this time.
     #[must_use]
     pub fn bounded_by(self, now: Self) -> Self {
-        if self.is_impossible(now) { now } else { self }
+        if self.is_in_future(now) { now } else { self }
     }
 
     /// Returns the later time of the two, or `now` if a clock running ahead wrote this one.
@@ -230,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_are_written_as_chrono_writes_them(seconds in -62_167_219_200_i64..253_402_300_800, micros in prop_oneof![Just(0), (0..1000_i64).prop_map(|millis| millis * 1000), 0..1_000_000_i64]) {
+        fn times_are_formatted_like_chrono(seconds in -62_167_219_200_i64..253_402_300_800, micros in prop_oneof![Just(0), (0..1000_i64).prop_map(|millis| millis * 1000), 0..1_000_000_i64]) {
             let time = Timestamp::from_micros(seconds * SECOND_MICROS + micros).unwrap();
             prop_assert_eq!(time.to_string(), time.calendar().to_rfc3339_opts(SecondsFormat::AutoSi, true));
             prop_assert_eq!(Timestamp::parse("t", &time.to_string()), Ok(time));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_a_clock_that_was_ahead_is_bounded() {
+    fn a_timestamp_in_the_future_is_bounded() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * SECOND_MICROS).unwrap();
         for (written, bounded, advanced) in [(0, 0, 1000), (1000, 1000, 1000), (1300, 1300, 1300), (1301, 1000, 1000)] {
             assert_eq!(at(written).bounded_by(at(1000)), at(bounded), "{written}");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_time_are_those_of_rfc_3339() {
+    fn times_span_the_range_of_rfc_3339() {
         let shown = |micros| Timestamp::from_micros(micros).map(|time| time.to_string());
         assert_eq!(shown(Timestamp::FIRST).as_deref(), Some("0000-01-01T00:00:00Z"));
         assert_eq!(shown(Timestamp::LAST).as_deref(), Some("9999-12-31T23:59:59.999999Z"));

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-const UTF_8_MARK: &[u8] = b"\xEF\xBB\xBF";
-const UTF_16_MARK: char = '\u{FEFF}';
+const UTF_8_BOM: &[u8] = b"\xEF\xBB\xBF";
+const BOM: char = '\u{FEFF}';
 
 /// Returns UTF-8 text without its byte order mark.
 #[must_use]
-pub fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(UTF_8_MARK).unwrap_or(text)
+pub fn strip_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(UTF_8_BOM).unwrap_or(text)
 }
 
 /// Returns `true` for UTF-16 text. It starts with a byte order mark or has a zero byte in its first character, which is ASCII in every
@@ -22,7 +22,7 @@ pub fn is_utf_16(text: &[u8]) -> bool {
 #[must_use]
 pub fn to_utf_8(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !is_utf_16(text) {
-        return Some(Cow::Borrowed(without_mark(text)));
+        return Some(Cow::Borrowed(strip_byte_order_mark(text)));
     }
     let is_big_endian = matches!(text, [0xFE, 0xFF, ..] | [0, _, ..]);
     let (pairs, rest) = text.as_chunks::<2>();
@@ -34,7 +34,7 @@ pub fn to_utf_8(text: &[u8]) -> Option<Cow<'_, [u8]>> {
         }
     });
     let decoded: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
-    let decoded = decoded.strip_prefix(UTF_16_MARK).unwrap_or(&decoded);
+    let decoded = decoded.strip_prefix(BOM).unwrap_or(&decoded);
     rest.is_empty().then(|| Cow::Owned(decoded.as_bytes().to_vec()))
 }
 
@@ -45,7 +45,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_encoding_reads_the_same(first in "[ -~]", rest in ".{0,40}", with_mark in any::<bool>(), big_endian in any::<bool>()) {
+        fn every_encoding_decodes_to_the_same_text(first in "[ -~]", rest in ".{0,40}", with_mark in any::<bool>(), big_endian in any::<bool>()) {
             let text = format!("{first}{rest}");
             let marked = format!("{}{text}", if with_mark { "\u{feff}" } else { "" });
             let units = marked.encode_utf16();
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_utf_16_is_nothing() {
+    fn invalid_utf_16_is_rejected() {
         assert_eq!(to_utf_8(b"\xFF\xFE[\0]"), None);
         assert_eq!(to_utf_8(b"\xFF\xFE\x00\xD8"), None);
     }

@@ -1,6 +1,6 @@
 //! What is wrong with something that a caller sent.
 
-use super::printable::printable;
+use super::printable::escape_unprintable;
 
 /// A field that was sent, and what would be right in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,14 +15,14 @@ impl Invalid {
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
-            message: printable(&message.into()).into_owned(),
+            message: escape_unprintable(&message.into()).into_owned(),
         }
     }
 }
 
 /// The entry of `known` that `word` is most likely a slip of, if one is near enough to ask "did you mean …?".
 #[must_use]
-pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn find_closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = word.to_ascii_lowercase();
     known
         .into_iter()
@@ -44,7 +44,7 @@ pub fn parse_name<T: Copy>(
 ) -> Result<T, Invalid> {
     all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
-        let right = closest(text, names.iter().copied()).map_or_else(
+        let right = find_closest(text, names.iter().copied()).map_or_else(
             || format!("they are {}", names.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );

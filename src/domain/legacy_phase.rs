@@ -8,7 +8,7 @@ use super::{brownout::Brownout, clock::Timestamp};
 
 /// The configured steps of the legacy API's retirement.
 #[derive(Clone, Debug)]
-pub struct Phase {
+pub struct LegacyPhase {
     /// The mode outside brownouts.
     pub mode: LegacyMode,
     /// The start of the deprecation (RFC 9745).
@@ -19,7 +19,7 @@ pub struct Phase {
     pub brownouts: Vec<Brownout>,
 }
 
-impl Phase {
+impl LegacyPhase {
     /// Returns the end of the brownout at `now`; `None` if there is none, or if the legacy API is off.
     pub fn brownout_end(&self, now: Timestamp) -> Option<Timestamp> {
         brownout_end(self.mode, &self.brownouts, now)
@@ -46,7 +46,7 @@ impl Phase {
 fn brownout_end(mode: LegacyMode, brownouts: &[Brownout], now: Timestamp) -> Option<Timestamp> {
     match mode {
         LegacyMode::Off => None,
-        LegacyMode::On | LegacyMode::ReadOnly => Brownout::end_of(brownouts, now),
+        LegacyMode::On | LegacyMode::ReadOnly => Brownout::find_end(brownouts, now),
     }
 }
 
@@ -90,9 +90,9 @@ impl LegacyState {
         brownout_end(mode, brownouts, now).map_or(Self::Mode(mode), Self::Brownout)
     }
 
-    /// Returns the state at `now` from the details of an audit event, as [`Phase::details`] writes them.
+    /// Returns the state at `now` from the details of an audit event, as [`LegacyPhase::details`] writes them.
     #[must_use]
-    pub fn of_details(details: &Value, now: Timestamp) -> Option<Self> {
+    pub fn from_details(details: &Value, now: Timestamp) -> Option<Self> {
         let name = details.get("mode")?.as_str()?;
         let mode = LegacyMode::ALL.into_iter().find(|mode| mode.name() == name)?;
         let brownouts = details.get("brownouts")?.as_array()?.iter();
@@ -142,9 +142,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_is_that_of_the_moment_and_the_same_from_the_audit() {
+    fn the_state_depends_on_the_time_and_survives_the_audit_event() {
         let at = |text| Timestamp::parse("time", text).unwrap();
-        let phase = |mode| Phase {
+        let phase = |mode| LegacyPhase {
             mode,
             deprecation: at("2026-11-21T00:00:00Z"),
             sunset: None,
@@ -168,12 +168,12 @@ mod tests {
             let (phase, now) = (phase(mode), at(time));
             assert_eq!(phase.state(now).to_string(), told);
             assert_eq!(
-                LegacyState::of_details(&phase.details(true), now),
+                LegacyState::from_details(&phase.details(true), now),
                 Some(phase.state(now))
             );
         }
         assert_eq!(
-            LegacyState::of_details(&json!({ "mode": "maybe", "brownouts": [] }), at("2030-01-01T00:00:00Z")),
+            LegacyState::from_details(&json!({ "mode": "maybe", "brownouts": [] }), at("2030-01-01T00:00:00Z")),
             None
         );
     }

@@ -9,11 +9,11 @@ use super::{
     actor::{Actor, ActorKind},
     clock::{Day, Timestamp},
     legacy_phase::LegacyState,
-    legacy_usage::{CallerAddress, Calls, KEPT_DAYS, LegacyCaller},
+    legacy_usage::{CallerAddress, Calls, LegacyCaller, RETENTION_DAYS},
 };
 
 /// How many are named to be talked to.
-const MOST_TO_TALK_TO: usize = 10;
+const MAX_CONTACTS: usize = 10;
 
 /// How many days a report looks back, today included: 1 to 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +28,14 @@ impl ReportDays {
         text.parse()
             .ok()
             .filter(|_| !text.starts_with('+'))
-            .filter(|days| (1..=KEPT_DAYS).contains(days))
+            .filter(|days| (1..=RETENTION_DAYS).contains(days))
             .map(Self)
-            .ok_or_else(|| Invalid::new("days", format!("{text:?} is not a whole number from 1 to {KEPT_DAYS}")))
+            .ok_or_else(|| {
+                Invalid::new(
+                    "days",
+                    format!("{text:?} is not a whole number from 1 to {RETENTION_DAYS}"),
+                )
+            })
     }
 
     /// The number.
@@ -136,7 +141,7 @@ impl CallerUsage {
     }
 }
 
-/// Somebody to talk to before a door is closed.
+/// Somebody to contact before a legacy endpoint is turned off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
     /// Who, if that is known.
@@ -151,7 +156,7 @@ pub struct Contact {
 
 /// The facts besides calls that a report depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances {
+pub struct ReportContext {
     /// The first day of the window.
     pub since: Day,
     /// Number of watched days in the window.
@@ -178,7 +183,7 @@ pub struct LegacyReport {
     /// The verdict in sentences.
     pub message: String,
     /// Who has called within these days, the busiest first.
-    pub talk_to: Vec<Contact>,
+    pub contacts: Vec<Contact>,
     /// The callers, those seen last first.
     pub callers: Vec<CallerUsage>,
     /// How many callers there are beside those.
@@ -188,24 +193,24 @@ pub struct LegacyReport {
 }
 
 impl LegacyReport {
-    /// The report on `callers`, which are sorted, those seen last first; it shows `most` of them.
+    /// The report on `callers`, which are sorted, those seen last first; it shows `max_callers` of them.
     #[must_use]
     pub fn new(
         days: ReportDays,
-        circumstances: Circumstances,
+        context: ReportContext,
         calls: BTreeMap<Day, u64>,
         callers: Vec<CallerUsage>,
-        most: usize,
+        max_callers: usize,
     ) -> Self {
-        let Circumstances {
+        let ReportContext {
             since,
             watched_days,
             without_value,
             state,
-        } = circumstances;
-        let talk_to = contacts(&callers);
+        } = context;
+        let contacts = find_contacts(&callers);
         let last_call = callers.first().map(|caller| caller.last_seen);
-        let more_callers = callers.len().saturating_sub(most);
+        let more_callers = callers.len().saturating_sub(max_callers);
         let mut report = Self {
             verdict: Verdict::new(last_call, since, days, watched_days),
             days,
@@ -213,13 +218,13 @@ impl LegacyReport {
             without_value,
             state,
             message: String::new(),
-            talk_to,
+            contacts,
             callers,
             more_callers,
             calls,
         };
-        report.message = report.sentences();
-        report.callers.truncate(most);
+        report.message = report.compose_message();
+        report.callers.truncate(max_callers);
         report
     }
 
@@ -229,7 +234,7 @@ impl LegacyReport {
         matches!(self.verdict, Verdict::Quiet | Verdict::NeverUsed) && self.without_value == 0
     }
 
-    fn sentences(&self) -> String {
+    fn compose_message(&self) -> String {
         let days = self.days.get();
         let window = match days {
             1 => "today".to_owned(),
@@ -242,19 +247,19 @@ impl LegacyReport {
         let watched = format!(
             "the server watched on {} of the last {}",
             self.watched_days,
-            count(days.into(), "day")
+            pluralize(days.into(), "day")
         );
         let last = self.callers.first().map(|last| {
-            let who = who(last.caller.actor.as_ref(), last.caller.client);
+            let who = describe_caller(last.caller.actor.as_ref(), last.caller.client);
             format!("at {} by {who}", last.last_seen)
         });
         let finding = match (self.verdict, last) {
             (Verdict::InUse, Some(last)) => {
-                let busiest = self.talk_to.first().map(|busiest| {
-                    let who = who(busiest.actor.as_ref(), busiest.client);
+                let busiest = self.contacts.first().map(|busiest| {
+                    let who = describe_caller(busiest.actor.as_ref(), busiest.client);
                     format!(" Contact {who} first.")
                 });
-                let calls = count(self.calls.values().sum(), "call");
+                let calls = pluralize(self.calls.values().sum(), "call");
                 format!(
                     "{state}{subject} is in use: {calls} {window}, the last {last}.{}",
                     busiest.unwrap_or_default()
@@ -273,7 +278,7 @@ impl LegacyReport {
             (_, None) => format!("{state}No call is known, while {watched}."),
         };
         let advice = if self.without_value > 0 {
-            let tokens = count(self.without_value.unsigned_abs(), "token");
+            let tokens = pluralize(self.without_value.unsigned_abs(), "token");
             let (have, them) = if self.without_value == 1 {
                 ("has", "it")
             } else {
@@ -290,12 +295,12 @@ impl LegacyReport {
 }
 
 /// Formats a count with its noun: `1 call`, `2 calls`.
-fn count(number: u64, thing: &str) -> String {
+fn pluralize(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Those who have called lately, the busiest first.
-fn contacts(callers: &[CallerUsage]) -> Vec<Contact> {
+fn find_contacts(callers: &[CallerUsage]) -> Vec<Contact> {
     let mut contacts: HashMap<_, Contact> = HashMap::new();
     for usage in callers.iter().filter(|usage| usage.recent > 0) {
         let LegacyCaller { actor, client, .. } = &usage.caller;
@@ -313,12 +318,12 @@ fn contacts(callers: &[CallerUsage]) -> Vec<Contact> {
         let busier = other.count.cmp(&one.count);
         busier.then_with(|| (&one.actor, one.client).cmp(&(&other.actor, other.client)))
     });
-    contacts.truncate(MOST_TO_TALK_TO);
+    contacts.truncate(MAX_CONTACTS);
     contacts
 }
 
 /// Describes a caller.
-fn who(actor: Option<&Actor>, client: CallerAddress) -> String {
+fn describe_caller(actor: Option<&Actor>, client: CallerAddress) -> String {
     let name = match actor {
         None => "an unauthenticated caller".to_owned(),
         Some(Actor { id, kind }) => match kind {
@@ -330,7 +335,7 @@ fn who(actor: Option<&Actor>, client: CallerAddress) -> String {
     match client {
         CallerAddress::Known(address) => format!("{name} from {address}"),
         CallerAddress::Unknown => format!("{name} from an unknown address"),
-        CallerAddress::Any => "one of the callers beyond the limit, who are not told apart".to_owned(),
+        CallerAddress::Other => "one of the callers beyond the limit, who are not told apart".to_owned(),
     }
 }
 
@@ -351,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_are_named_first_and_ten_at_most() {
+    fn the_ten_busiest_callers_are_listed_first() {
         let at = Timestamp::from_micros(0).unwrap();
         let usage = |number: u32, recent| CallerUsage {
             recent,
@@ -372,20 +377,14 @@ mod tests {
         let callers = (0..24)
             .map(|number| usage(number, u64::from(number % 12 % 11)))
             .collect();
-        let report = LegacyReport::new(
-            ReportDays::default(),
-            circumstances(0, 0, None),
-            BTreeMap::new(),
-            callers,
-            5,
-        );
+        let report = LegacyReport::new(ReportDays::default(), context(0, 0, None), BTreeMap::new(), callers, 5);
         assert_eq!((report.callers.len(), report.more_callers), (5, 19));
-        let counts: Vec<_> = report.talk_to.iter().map(|contact| contact.count).collect();
+        let counts: Vec<_> = report.contacts.iter().map(|contact| contact.count).collect();
         assert_eq!(counts, [20, 18, 16, 14, 12, 10, 8, 6, 4, 2]);
     }
 
-    fn circumstances(watched_days: u16, without_value: i64, state: Option<LegacyState>) -> Circumstances {
-        Circumstances {
+    fn context(watched_days: u16, without_value: i64, state: Option<LegacyState>) -> ReportContext {
+        ReportContext {
             since: Day::from_number(20_000 - 29),
             watched_days,
             without_value,
@@ -394,7 +393,7 @@ mod tests {
     }
 
     /// Returns the verdict, whether switching off is safe, and the sentences; the last call was `ago` days ago.
-    fn told(ago: Option<i64>, circumstances: Circumstances) -> (Verdict, bool, String) {
+    fn evaluate(ago: Option<i64>, context: ReportContext) -> (Verdict, bool, String) {
         let caller = ago.map(|ago| {
             let at = Timestamp::from_micros(Day::from_number(20_000 - ago).micros()).unwrap();
             let recent = u64::from(ago < 30);
@@ -412,18 +411,12 @@ mod tests {
         });
         let calls = caller.iter().filter(|caller| caller.recent > 0);
         let calls = calls.map(|caller| (caller.last_seen.day(), 1)).collect();
-        let report = LegacyReport::new(
-            ReportDays::default(),
-            circumstances,
-            calls,
-            caller.into_iter().collect(),
-            5,
-        );
+        let report = LegacyReport::new(ReportDays::default(), context, calls, caller.into_iter().collect(), 5);
         (report.verdict, report.is_safe_to_switch_off(), report.message)
     }
 
     #[test]
-    fn the_verdict_waits_for_the_days_asked_about() {
+    fn the_verdict_requires_the_whole_window() {
         let on = Some(LegacyState::Mode(LegacyMode::On));
         for (ago, watched, verdict) in [
             (None, 0, Verdict::NotObservedYet),
@@ -434,7 +427,7 @@ mod tests {
             (Some(30), 29, Verdict::NotObservedYet),
             (Some(30), 30, Verdict::Quiet),
         ] {
-            let (found, is_safe, message) = told(ago, circumstances(watched, 0, on));
+            let (found, is_safe, message) = evaluate(ago, context(watched, 0, on));
             assert_eq!(found, verdict, "{ago:?}, {watched}: {message}");
             let advises = message.contains("can be switched off");
             assert_eq!(
@@ -449,7 +442,7 @@ mod tests {
     fn switching_off_is_never_advised_while_tokens_have_no_value() {
         for ago in [None, Some(0), Some(30)] {
             for watched in [0, 30] {
-                let (_, is_safe, message) = told(ago, circumstances(watched, 1498, None));
+                let (_, is_safe, message) = evaluate(ago, context(watched, 1498, None));
                 assert!(!is_safe && !message.contains("can be"), "{message}");
                 assert!(
                     message.ends_with(
@@ -459,7 +452,7 @@ mod tests {
                 );
             }
         }
-        let (_, _, message) = told(None, circumstances(30, 1, None));
+        let (_, _, message) = evaluate(None, context(30, 1, None));
         assert!(message.ends_with(" 1 token has no value yet: rotate it before the legacy API is switched off."));
     }
 
@@ -477,11 +470,11 @@ mod tests {
                 "The legacy API is off. No call is known, while the server watched on 30 of the last 30 days.",
             ),
         ] {
-            assert_eq!(told(None, circumstances(30, 0, Some(state))).2, message);
+            assert_eq!(evaluate(None, context(30, 0, Some(state))).2, message);
         }
         let read_only = Some(LegacyState::Mode(LegacyMode::ReadOnly));
         assert_eq!(
-            told(Some(0), circumstances(2, 0, read_only)).2,
+            evaluate(Some(0), context(2, 0, read_only)).2,
             "The legacy API is read-only. It is in use: 1 call in the last 30 days, the last at 2024-10-04T00:00:00Z by an \
              unauthenticated caller from 127.0.0.1. Contact an unauthenticated caller from 127.0.0.1 first."
         );

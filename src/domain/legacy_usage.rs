@@ -1,4 +1,4 @@
-//! Who still comes through the legacy doors, and how often.
+//! Who still comes through the legacy endpoints, and how often.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,15 +11,15 @@ use super::{
 };
 
 /// How long calls are remembered, in days.
-pub const KEPT_DAYS: u16 = 400;
+pub const RETENTION_DAYS: u16 = 400;
 
 /// How many characters of a user agent are remembered.
-const USER_AGENT_LENGTH: usize = 200;
+const MAX_USER_AGENT_CHARS: usize = 200;
 
-/// Somebody who uses a legacy door, as far as calls are told apart.
+/// Somebody who uses a legacy endpoint, as far as calls are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LegacyCaller {
-    /// The door: the prefix of the path, or `/verify` where a uuid was shown at the gate.
+    /// The endpoint: the prefix of the path, or `/verify` where a uuid was shown at the gate.
     pub prefix: String,
     /// The method; `other` for one that is not among the usual.
     pub method: String,
@@ -27,7 +27,7 @@ pub struct LegacyCaller {
     pub actor: Option<Actor>,
     /// The client's address.
     pub client: CallerAddress,
-    /// With which program, as [`user_agent`] gives it; empty if it did not say.
+    /// With which program, as [`normalize_user_agent`] gives it; empty if it did not say.
     pub user_agent: String,
 }
 
@@ -35,7 +35,7 @@ pub struct LegacyCaller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallerAddress {
     /// All callers beyond the limit on distinct callers.
-    Any,
+    Other,
     /// Unknown: no trusted proxy reported it.
     Unknown,
     /// A known address.
@@ -48,7 +48,7 @@ impl CallerAddress {
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "unknown" => Some(Self::Unknown),
-            "other" => Some(Self::Any),
+            "other" => Some(Self::Other),
             address => address.parse().ok().map(Self::Known),
         }
     }
@@ -65,7 +65,7 @@ impl std::fmt::Display for CallerAddress {
         match self {
             Self::Known(address) => address.fmt(f),
             Self::Unknown => f.write_str("unknown"),
-            Self::Any => f.write_str("other"),
+            Self::Other => f.write_str("other"),
         }
     }
 }
@@ -73,12 +73,12 @@ impl std::fmt::Display for CallerAddress {
 impl LegacyCaller {
     /// The caller that stands for this one and all others of the same prefix and method, when there are too many.
     #[must_use]
-    pub fn any(&self) -> Self {
+    pub fn aggregate(&self) -> Self {
         Self {
             prefix: self.prefix.clone(),
             method: self.method.clone(),
             actor: None,
-            client: CallerAddress::Any,
+            client: CallerAddress::Other,
             user_agent: String::new(),
         }
     }
@@ -86,10 +86,10 @@ impl LegacyCaller {
 
 /// What is remembered of a `User-Agent` header: its beginning, without control characters.
 #[must_use]
-pub fn user_agent(header: &[u8]) -> String {
+pub fn normalize_user_agent(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
     let plain = text.chars().filter(|letter| !letter.is_control());
-    plain.take(USER_AGENT_LENGTH).collect::<String>().trim().to_owned()
+    plain.take(MAX_USER_AGENT_CHARS).collect::<String>().trim().to_owned()
 }
 
 /// When and how often somebody called.
@@ -106,7 +106,7 @@ pub struct Calls {
 impl Calls {
     /// One call.
     #[must_use]
-    pub fn one(at: Timestamp) -> Self {
+    pub fn single(at: Timestamp) -> Self {
         Self {
             first_seen: at,
             last_seen: at,
@@ -132,16 +132,16 @@ impl Calls {
 
 /// How many callers are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct CallerLimits {
     /// All of them.
     pub callers: usize,
     /// Those among them that showed no good credentials: strangers must not take the place of all others.
     pub unauthenticated: usize,
 }
 
-impl Bounds {
+impl CallerLimits {
     /// In memory, until they are written.
-    pub const UNWRITTEN: Self = Self {
+    pub const BUFFERED: Self = Self {
         callers: 1000,
         unauthenticated: 500,
     };
@@ -154,34 +154,36 @@ impl Bounds {
 
 /// The callers that there is still room for.
 #[derive(Clone, Debug)]
-pub struct Room {
-    bounds: Bounds,
+pub struct CallerCapacity {
+    limits: CallerLimits,
     callers: usize,
     unauthenticated: usize,
 }
 
-impl Room {
-    /// What `bounds` leave beside so many callers, of whom so many are unauthenticated.
+impl CallerCapacity {
+    /// What `limits` leave beside so many callers, of whom so many are unauthenticated.
     #[must_use]
-    pub const fn beside(bounds: Bounds, callers: usize, unauthenticated: usize) -> Self {
+    pub const fn new(limits: CallerLimits, callers: usize, unauthenticated: usize) -> Self {
         Self {
-            bounds,
+            limits,
             callers,
             unauthenticated,
         }
     }
 
     /// The caller, who takes a place; or where there is none left, the one that stands for all.
-    pub fn admit(&mut self, caller: LegacyCaller) -> LegacyCaller {
-        let stranger = caller.actor.is_none();
-        if caller.client == CallerAddress::Any {
+    pub fn allocate(&mut self, caller: LegacyCaller) -> LegacyCaller {
+        let is_unauthenticated = caller.actor.is_none();
+        if caller.client == CallerAddress::Other {
             return caller;
         }
-        if self.callers >= self.bounds.callers || (stranger && self.unauthenticated >= self.bounds.unauthenticated) {
-            return caller.any();
+        if self.callers >= self.limits.callers
+            || (is_unauthenticated && self.unauthenticated >= self.limits.unauthenticated)
+        {
+            return caller.aggregate();
         }
         self.callers += 1;
-        self.unauthenticated += usize::from(stranger);
+        self.unauthenticated += usize::from(is_unauthenticated);
         caller
     }
 }
@@ -190,16 +192,16 @@ impl Room {
 #[derive(Clone, Debug)]
 pub struct LegacyCalls {
     calls: HashMap<LegacyCaller, Calls>,
-    room: Room,
+    capacity: CallerCapacity,
 }
 
 impl LegacyCalls {
     /// None yet.
     #[must_use]
-    pub fn within(bounds: Bounds) -> Self {
+    pub fn with_limits(limits: CallerLimits) -> Self {
         Self {
             calls: HashMap::new(),
-            room: Room::beside(bounds, 0, 0),
+            capacity: CallerCapacity::new(limits, 0, 0),
         }
     }
 
@@ -213,7 +215,7 @@ impl LegacyCalls {
         if let Some(known) = self.calls.get_mut(&caller) {
             return known.add(calls);
         }
-        let caller = self.room.admit(caller);
+        let caller = self.capacity.allocate(caller);
         self.calls
             .entry(caller)
             .and_modify(|known| known.add(calls))
@@ -250,12 +252,12 @@ mod tests {
     }
 
     fn at(micros: i64) -> Calls {
-        Calls::one(Timestamp::from_micros(micros).unwrap())
+        Calls::single(Timestamp::from_micros(micros).unwrap())
     }
 
     #[test]
-    fn those_who_are_too_many_are_counted_as_one() {
-        let mut calls = LegacyCalls::within(Bounds {
+    fn excess_callers_are_counted_as_one() {
+        let mut calls = LegacyCalls::with_limits(CallerLimits {
             callers: 4,
             unauthenticated: 2,
         });
@@ -281,8 +283,8 @@ mod tests {
         assert_eq!(count(&caller(None, 0)), Some(2));
         assert_eq!(count(&caller(None, 1)), Some(1));
         assert_eq!(count(&caller(Some("admin"), 1)), Some(1));
-        assert_eq!(count(&caller(None, 0).any()), Some(16));
-        assert_eq!(count(&other_method.any()), Some(1));
+        assert_eq!(count(&caller(None, 0).aggregate()), Some(16));
+        assert_eq!(count(&other_method.aggregate()), Some(1));
         assert_eq!(found.iter().map(|(_, calls)| calls.count()).sum::<u64>(), 22);
     }
 
@@ -302,10 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn user_agents_are_cut_and_plain() {
-        assert_eq!(user_agent(b" curl/8.0\x1b[31m\tx\r\n"), "curl/8.0[31mx");
-        assert_eq!(user_agent("\u{e9}".repeat(300).as_bytes()).chars().count(), 200);
-        assert_eq!(user_agent(b"\xff"), "\u{fffd}");
-        assert_eq!(user_agent(b""), "");
+    fn user_agents_are_truncated_and_sanitized() {
+        assert_eq!(normalize_user_agent(b" curl/8.0\x1b[31m\tx\r\n"), "curl/8.0[31mx");
+        assert_eq!(
+            normalize_user_agent("\u{e9}".repeat(300).as_bytes()).chars().count(),
+            200
+        );
+        assert_eq!(normalize_user_agent(b"\xff"), "\u{fffd}");
+        assert_eq!(normalize_user_agent(b""), "");
     }
 }

@@ -23,7 +23,7 @@ pub struct Hour(i64);
 impl Hour {
     /// Returns the hour that contains a time.
     #[must_use]
-    pub const fn of(time: Timestamp) -> Self {
+    pub const fn containing(time: Timestamp) -> Self {
         Self(time.seconds().div_euclid(HOUR_SECONDS))
     }
 
@@ -48,7 +48,7 @@ impl WatchedHours {
     /// Counts the watched periods among the last `days` periods of 24 hours. The last period ends with the hour of `now`.
     #[must_use]
     pub fn count_days(&self, days: u16, now: Timestamp) -> u16 {
-        let Hour(last) = Hour::of(now);
+        let Hour(last) = Hour::containing(now);
         let is_watched = |period: &u16| {
             let end = last - i64::from(*period) * DAY_HOURS;
             let hours = (end - DAY_HOURS + 1..=end).map(Hour);
@@ -92,13 +92,13 @@ impl HourWatch {
             self.steady_since = None;
         }
         let since = *self.steady_since.get_or_insert(monotonic);
-        let hour = Hour::of(now);
+        let hour = Hour::containing(now);
         let is_due = monotonic.saturating_duration_since(since) >= MIN_STEADY && self.written != Some(hour);
         is_due.then_some(hour)
     }
 
     /// Records that an hour was written.
-    pub fn has_written(&mut self, hour: Hour) {
+    pub fn mark_written(&mut self, hour: Hour) {
         self.written = Some(hour);
     }
 }
@@ -115,7 +115,7 @@ mod tests {
 
     /// Marks the hours that are `ago` hours before the start as watched.
     fn hours(ago: impl Iterator<Item = i64>) -> WatchedHours {
-        let Hour(now) = Hour::of(start());
+        let Hour(now) = Hour::containing(start());
         let mut days = BTreeMap::new();
         for hour in ago.map(|ago| Hour(now - ago)) {
             *days.entry(hour.day()).or_default() |= hour.bit();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_counts_with_twenty_of_its_hours() {
+    fn a_day_counts_when_20_hours_were_watched() {
         for (watched, days, count) in [
             (hours(0..0), 30, 0),
             (hours(0..19), 1, 0),
@@ -150,9 +150,9 @@ mod tests {
         let (mut watch, began) = (HourWatch::default(), Instant::now());
         let mut at = |wall: Timestamp, monotonic: Duration| {
             let due = watch.observe(wall, began + monotonic);
-            due.inspect(|hour| watch.has_written(*hour))
+            due.inspect(|hour| watch.mark_written(*hour))
         };
-        let hour = |ahead: u32| Some(Hour::of(start().saturating_add(HOUR * ahead)));
+        let hour = |ahead: u32| Some(Hour::containing(start().saturating_add(HOUR * ahead)));
         let second = Duration::from_secs(1);
         assert_eq!(at(start(), Duration::ZERO), None);
         assert_eq!(at(start().saturating_add(second * 59), second * 59), None);

@@ -5,7 +5,7 @@ use super::{
     text::{find_invisible, is_visible, to_nfc},
 };
 
-const LONGEST: usize = 255;
+const MAX_CHARS: usize = 255;
 
 /// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without control or format characters. Names need
 /// not be unique.
@@ -18,7 +18,7 @@ impl TokenName {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        prepare("name", &text.into()).map(Self)
+        normalize("name", &text.into()).map(Self)
     }
 
     /// Accepts a stored name without validation: earlier versions allowed more.
@@ -45,7 +45,7 @@ impl AdminName {
     /// Says what is wrong with it.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         const FIELD: &str = "admin name";
-        let text = prepare(FIELD, &text.into())?;
+        let text = normalize(FIELD, &text.into())?;
         if text.contains(':') {
             return Err(Invalid::new(
                 FIELD,
@@ -63,8 +63,8 @@ impl AdminName {
 
     /// Parses a name that refers to an existing admin: any name that could have been stored.
     #[must_use]
-    pub fn of_existing(text: &str) -> Option<Self> {
-        let possible = text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
+    pub fn parse_existing(text: &str) -> Option<Self> {
+        let possible = text.chars().count() <= MAX_CHARS && !text.chars().any(char::is_control);
         possible.then(|| Self(text.to_owned()))
     }
 
@@ -76,13 +76,13 @@ impl AdminName {
 }
 
 /// Normalizes a name.
-fn prepare(field: &'static str, text: &str) -> Result<String, Invalid> {
+fn normalize(field: &'static str, text: &str) -> Result<String, Invalid> {
     let text = to_nfc(text).into_owned();
     let length = text.chars().count();
-    if length > LONGEST {
+    if length > MAX_CHARS {
         return Err(Invalid::new(
             field,
-            format!("it has {length} characters; {LONGEST} are the most"),
+            format!("it has {length} characters; {MAX_CHARS} are the most"),
         ));
     }
     if let Some(letter) = find_invisible(&text) {
@@ -104,7 +104,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_are_counted_in_characters() {
+    fn name_lengths_are_counted_in_characters() {
         assert!(TokenName::parse("é".repeat(255)).is_ok());
         assert_eq!(
             TokenName::parse("é".repeat(256)).unwrap_err().to_string(),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_problem() {
         for (text, message) in [
             ("", "name: must have a visible character"),
             ("\u{3164}\u{2800}", "name: must have a visible character"),
@@ -142,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_that_is_taken_stays_as_it_is(text in ".{0,300}|[a\u{300}\u{1100}\u{1161}\u{200d}]{0,20}") {
+        fn accepted_names_are_unchanged_by_reparsing(text in ".{0,300}|[a\u{300}\u{1100}\u{1161}\u{200d}]{0,20}") {
             if let Ok(name) = TokenName::parse(text) {
                 prop_assert_eq!(TokenName::parse(name.as_str()), Ok(name.clone()));
                 prop_assert!(!name.as_str().chars().any(char::is_control));

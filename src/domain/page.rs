@@ -17,7 +17,7 @@ pub struct Cursor(i64);
 impl Cursor {
     /// Behind the row of that number.
     #[must_use]
-    pub const fn behind(row: i64) -> Self {
+    pub const fn after(row: i64) -> Self {
         Self(row)
     }
 
@@ -55,7 +55,7 @@ pub struct PageSize(u16);
 
 impl PageSize {
     /// The most that a page can have.
-    pub const MOST: Self = Self(1000);
+    pub const MAX: Self = Self(1000);
 
     /// Reads a number.
     ///
@@ -65,12 +65,12 @@ impl PageSize {
         text.parse()
             .ok()
             .filter(|_| !text.starts_with('+'))
-            .filter(|size| (1..=Self::MOST.0).contains(size))
+            .filter(|size| (1..=Self::MAX.0).contains(size))
             .map(Self)
             .ok_or_else(|| {
                 Invalid::new(
                     "limit",
-                    format!("{text:?} is not a whole number from 1 to {}", Self::MOST.0),
+                    format!("{text:?} is not a whole number from 1 to {}", Self::MAX.0),
                 )
             })
     }
@@ -94,7 +94,7 @@ pub struct TokenFilter {
     /// Those whose name contains this, in the same case.
     pub name: Option<String>,
     /// Those whose name contains this, in whatever case.
-    pub name_in_any_case: Option<String>,
+    pub name_ignoring_case: Option<String>,
     /// Those in this state.
     pub state: Option<TokenState>,
     /// Those last used before this, or never and made before it.
@@ -102,7 +102,7 @@ pub struct TokenFilter {
     /// Those that expire before this.
     pub expires_before: Option<Timestamp>,
     /// Those that have had their value since before this.
-    pub value_since_before: Option<Timestamp>,
+    pub value_older_than: Option<Timestamp>,
 }
 
 impl TokenFilter {
@@ -114,13 +114,13 @@ impl TokenFilter {
 
     /// Whether it depends on when a token was last used.
     #[must_use]
-    pub fn looks_at_use(&self) -> bool {
+    pub fn depends_on_use(&self) -> bool {
         self.unused_since.is_some() || self.state == Some(TokenState::NeverUsed)
     }
 
     /// Whether a token that passes still does so with this last use: one that the store does not know yet can only rule it out.
     #[must_use]
-    pub fn admits_use(&self, last_used_at: Option<Timestamp>) -> bool {
+    pub fn allows_last_use(&self, last_used_at: Option<Timestamp>) -> bool {
         let Some(used) = last_used_at else { return true };
         self.state != Some(TokenState::NeverUsed) && self.unused_since.is_none_or(|since| used < since)
     }
@@ -190,8 +190,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn page_sizes_end_at_a_thousand() {
-        assert_eq!(PageSize::parse("1000"), Ok(PageSize::MOST));
+    fn page_sizes_are_limited_to_1000() {
+        assert_eq!(PageSize::parse("1000"), Ok(PageSize::MAX));
         for bad in ["0", "1001", "-1", "+5", "ten", "", "1.5"] {
             assert!(PageSize::parse(bad).is_err(), "{bad:?}");
         }
@@ -199,13 +199,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cursors_read_back_the_same(row in 1i64..) {
-            let cursor = Cursor::behind(row);
+        fn cursors_round_trip(row in 1i64..) {
+            let cursor = Cursor::after(row);
             prop_assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor));
         }
 
         #[test]
-        fn other_text_is_no_cursor(text in ".{0,20}") {
+        fn other_text_is_not_a_cursor(text in ".{0,20}") {
             if let Ok(cursor) = Cursor::parse(&text) {
                 prop_assert_eq!(cursor.to_string(), text);
             }

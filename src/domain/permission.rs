@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Invalid, invalid::closest};
+use super::{Invalid, invalid::find_closest};
 
 macro_rules! permissions {
     ($($name:ident $shown:literal,)*) => {
@@ -23,7 +23,7 @@ macro_rules! permissions {
 
             /// The name that people are shown; the API's own where no other is known.
             #[must_use]
-            pub const fn shown_name(self) -> &'static str {
+            pub const fn display_name(self) -> &'static str {
                 match self { $(Self::$name => $shown,)* }
             }
         }
@@ -90,7 +90,7 @@ pub struct PermissionSet(u64);
 impl PermissionSet {
     /// What an admin's new token gets when nothing is asked for, and what the legacy API's `read` and `change` stand for.
     #[must_use]
-    pub fn of_token_api() -> Self {
+    pub fn token_management() -> Self {
         Self::default()
             .with(Permission::OrganizationAPITokenRead, true)
             .with(Permission::OrganizationAPITokenModify, true)
@@ -163,7 +163,7 @@ impl Serialize for PermissionSet {
 }
 
 fn unknown(name: &str) -> Invalid {
-    let message = match closest(name, Permission::ALL.iter().map(|known| known.name())) {
+    let message = match find_closest(name, Permission::ALL.iter().map(|known| known.name())) {
         Some(meant) => format!("{name:?} is not a permission; did you mean {meant:?}?"),
         None => format!("{name:?} is not a permission; they are written like \"AlertRead\""),
     };
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_named_with_what_may_have_been_meant() {
+    fn unknown_permissions_are_rejected_with_a_suggestion() {
         let error = PermissionSet::parse(["AlertRead", "alertmodfy"]).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_back_sorted_and_once() {
+    fn names_are_sorted_and_deduplicated() {
         let set = PermissionSet::parse(["UserRead", "AlertRead", "UserRead"]).unwrap();
         assert_eq!(set.to_string(), "AlertRead UserRead");
     }

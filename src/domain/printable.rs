@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write};
 /// Escapes characters that could drive a terminal, forge a line, or reorder text: control characters, line and paragraph separators, and
 /// bidirectional controls. All other characters stay unchanged.
 #[must_use]
-pub fn printable(text: &str) -> Cow<'_, str> {
+pub fn escape_unprintable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
@@ -35,14 +35,17 @@ mod tests {
 
     #[test]
     fn only_unprintable_characters_are_escaped() {
-        assert_eq!(printable("빌드 \"a\\b\""), "빌드 \"a\\b\"");
-        assert_eq!(printable("\u{1b}[2J\r\n\u{202e}x"), r"\u{1b}[2J\u{d}\u{a}\u{202e}x");
+        assert_eq!(escape_unprintable("빌드 \"a\\b\""), "빌드 \"a\\b\"");
+        assert_eq!(
+            escape_unprintable("\u{1b}[2J\r\n\u{202e}x"),
+            r"\u{1b}[2J\u{d}\u{a}\u{202e}x"
+        );
     }
 
     proptest! {
         #[test]
-        fn nothing_unprintable_is_left(text in any::<String>()) {
-            prop_assert!(!printable(&text).contains(is_unprintable));
+        fn escaped_text_is_always_printable(text in any::<String>()) {
+            prop_assert!(!escape_unprintable(&text).contains(is_unprintable));
         }
     }
 }

@@ -14,11 +14,11 @@ use super::{
 
 const KEY_BYTES: usize = 32;
 /// How long a session lasts without a call (OWASP's Session Management Cheat Sheet: 15 to 30 minutes).
-const LONGEST_PAUSE: Duration = Duration::from_mins(30);
+const MAX_IDLE_TIME: Duration = Duration::from_mins(30);
 /// How long a session lasts at most: a working day.
-const LONGEST: Duration = Duration::from_hours(12);
+const MAX_LIFETIME: Duration = Duration::from_hours(12);
 /// A call is written down if the last one that was is so long ago.
-const SEEN_EVERY: Duration = Duration::from_mins(1);
+const TOUCH_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What a browser shows with each call: 32 random bytes as 43 characters of base64url. `Debug` does not show it.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl SessionKey {
 
     /// What the forms of this browser carry, so that no other site can send one in its name: nobody who does not know the key can make it.
     #[must_use]
-    pub fn form_key(&self) -> String {
+    pub fn csrf_token(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.derive("form", ""))
     }
 
@@ -69,7 +69,7 @@ impl SessionKey {
             .iter_mut()
             .zip(self.derive("token", form))
             .for_each(|(byte, derived)| *byte = derived);
-        TokenId::of_random_bytes(bytes)
+        TokenId::from_random_bytes(bytes)
     }
 
     fn derive(&self, purpose: &str, of: &str) -> [u8; 32] {
@@ -106,7 +106,7 @@ pub struct SessionTimes {
 impl SessionTimes {
     /// Returns the timestamps of a session that starts at `now`.
     #[must_use]
-    pub fn begun(now: Timestamp) -> Self {
+    pub fn starting_at(now: Timestamp) -> Self {
         Self {
             begun_at: now,
             seen_at: now,
@@ -115,17 +115,17 @@ impl SessionTimes {
 
     /// The latest times that a session can have which has ended by `now`: it began so long ago, or was last seen so long ago.
     #[must_use]
-    pub fn ended_by(now: Timestamp) -> Self {
+    pub fn expiry_cutoffs(now: Timestamp) -> Self {
         Self {
-            begun_at: now.saturating_sub(LONGEST),
-            seen_at: now.saturating_sub(LONGEST_PAUSE),
+            begun_at: now.saturating_sub(MAX_LIFETIME),
+            seen_at: now.saturating_sub(MAX_IDLE_TIME),
         }
     }
 
     /// Returns `true` if `now` must be written as the last use: the stored one is at least a minute away, in either direction.
     #[must_use]
-    pub fn is_to_be_seen(self, now: Timestamp) -> bool {
-        now.since(self.seen_at).max(self.seen_at.since(now)) >= SEEN_EVERY
+    pub fn should_touch(self, now: Timestamp) -> bool {
+        now.since(self.seen_at).max(self.seen_at.since(now)) >= TOUCH_INTERVAL
     }
 }
 
@@ -135,8 +135,8 @@ impl SessionTimes {
 /// neither ends nor prolongs a session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionAge {
-    lasted: Duration,
-    unused: Duration,
+    elapsed: Duration,
+    idle: Duration,
     /// The instant of the measurement.
     measured_at: Instant,
     /// The stored last use at that instant.
@@ -146,10 +146,10 @@ pub struct SessionAge {
 impl SessionAge {
     /// Returns the age of a session that this server sees for the first time; `None` if a clock running ahead wrote its start.
     #[must_use]
-    pub fn of(times: SessionTimes, now: Timestamp, instant: Instant) -> Option<Self> {
-        (!times.begun_at.is_impossible(now)).then(|| Self {
-            lasted: now.since(times.begun_at),
-            unused: now.since(times.seen_at),
+    pub fn new(times: SessionTimes, now: Timestamp, instant: Instant) -> Option<Self> {
+        (!times.begun_at.is_in_future(now)).then(|| Self {
+            elapsed: now.since(times.begun_at),
+            idle: now.since(times.seen_at),
             measured_at: instant,
             seen_at: times.seen_at,
         })
@@ -160,14 +160,14 @@ impl SessionAge {
     #[must_use]
     pub fn at(self, seen_at: Timestamp, now: Timestamp, instant: Instant) -> Self {
         let passed = instant.saturating_duration_since(self.measured_at);
-        let unused = if seen_at == self.seen_at {
-            self.unused + passed
+        let idle = if seen_at == self.seen_at {
+            self.idle + passed
         } else {
             now.since(seen_at).min(passed)
         };
         Self {
-            lasted: self.lasted + passed,
-            unused,
+            elapsed: self.elapsed + passed,
+            idle,
             measured_at: instant,
             seen_at,
         }
@@ -175,21 +175,21 @@ impl SessionAge {
 
     /// Returns the age at a later instant, without uses through other servers.
     #[must_use]
-    pub fn unseen(self, instant: Instant) -> Self {
+    pub fn aged_to(self, instant: Instant) -> Self {
         self.at(self.seen_at, self.seen_at, instant)
     }
 
     /// Returns `true` if the session has ended.
     #[must_use]
-    pub fn is_over(self) -> bool {
-        self.lasted >= LONGEST || self.unused >= LONGEST_PAUSE
+    pub fn is_expired(self) -> bool {
+        self.elapsed >= MAX_LIFETIME || self.idle >= MAX_IDLE_TIME
     }
 
     /// Returns the age after a use, with the last use that is stored from now on.
     #[must_use]
-    pub fn used(self, seen_at: Timestamp) -> Self {
+    pub fn after_use(self, seen_at: Timestamp) -> Self {
         Self {
-            unused: Duration::ZERO,
+            idle: Duration::ZERO,
             seen_at,
             ..self
         }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_reads_back_and_is_never_shown() {
+    fn keys_round_trip_and_are_never_printed() {
         let key = SessionKey::generate(&OsRandom).unwrap();
         let read = SessionKey::parse(key.expose()).unwrap();
         assert_eq!(read.hash().as_bytes(), key.hash().as_bytes());
@@ -217,54 +217,54 @@ mod tests {
     }
 
     #[test]
-    fn what_is_derived_differs_by_key_and_purpose() {
+    fn derived_secrets_differ_by_key_and_purpose() {
         let (one, other) = (
             SessionKey::generate(&OsRandom).unwrap(),
             SessionKey::generate(&OsRandom).unwrap(),
         );
-        assert_eq!(one.form_key(), one.form_key());
-        assert_ne!(one.form_key(), other.form_key());
+        assert_eq!(one.csrf_token(), one.csrf_token());
+        assert_ne!(one.csrf_token(), other.csrf_token());
         assert_eq!(one.token_id("a"), one.token_id("a"));
         assert_ne!(one.token_id("a"), one.token_id("b"));
         assert_ne!(one.token_id("a"), other.token_id("a"));
     }
 
     #[test]
-    fn a_session_ends_by_idling_and_at_the_end_of_the_day() {
+    fn sessions_end_when_idle_and_at_the_end_of_the_day() {
         let times = |begun, seen| SessionTimes {
             begun_at: at(begun),
             seen_at: at(seen),
         };
         let start = Instant::now();
-        let is_over =
-            |begun, seen, now| SessionAge::of(times(begun, seen), at(now), start).is_none_or(SessionAge::is_over);
-        assert!(!is_over(0, 0, 1799));
-        assert!(is_over(0, 0, 1800));
-        assert!(!is_over(0, 43_000, 43_199));
-        assert!(is_over(0, 43_199, 43_200));
-        assert!(is_over(400, 400, 0), "it cannot have begun yet");
-        assert!(!times(0, 0).is_to_be_seen(at(59)));
-        assert!(times(0, 0).is_to_be_seen(at(60)));
-        assert!(times(0, 60).is_to_be_seen(at(0)));
+        let is_expired =
+            |begun, seen, now| SessionAge::new(times(begun, seen), at(now), start).is_none_or(SessionAge::is_expired);
+        assert!(!is_expired(0, 0, 1799));
+        assert!(is_expired(0, 0, 1800));
+        assert!(!is_expired(0, 43_000, 43_199));
+        assert!(is_expired(0, 43_199, 43_200));
+        assert!(is_expired(400, 400, 0), "it cannot have begun yet");
+        assert!(!times(0, 0).should_touch(at(59)));
+        assert!(times(0, 0).should_touch(at(60)));
+        assert!(times(0, 60).should_touch(at(0)));
     }
 
     #[test]
-    fn a_wall_clock_that_is_set_changes_no_age() {
+    fn setting_the_wall_clock_changes_no_age() {
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
         let times = SessionTimes {
             begun_at: at(0),
             seen_at: at(0),
         };
-        let age = SessionAge::of(times, at(0), start).unwrap();
+        let age = SessionAge::new(times, at(0), start).unwrap();
         for wall in [-100_000, 0, 100_000] {
-            assert!(!age.at(at(0), at(wall), later(1799)).is_over());
-            assert!(age.at(at(0), at(wall), later(1800)).is_over());
-            let used = age.at(at(0), at(wall), later(1799)).used(at(wall));
-            assert!(!used.at(at(wall), at(wall + 1700), later(3500)).is_over());
-            assert!(used.at(at(wall), at(wall), later(43_200)).is_over());
+            assert!(!age.at(at(0), at(wall), later(1799)).is_expired());
+            assert!(age.at(at(0), at(wall), later(1800)).is_expired());
+            let used = age.at(at(0), at(wall), later(1799)).after_use(at(wall));
+            assert!(!used.at(at(wall), at(wall + 1700), later(3500)).is_expired());
+            assert!(used.at(at(wall), at(wall), later(43_200)).is_expired());
             // Another server has used the session meanwhile.
-            assert!(!age.at(at(wall + 1), at(wall + 2), later(5000)).is_over());
+            assert!(!age.at(at(wall + 1), at(wall + 2), later(5000)).is_expired());
         }
     }
 }

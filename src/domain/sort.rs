@@ -78,12 +78,12 @@ pub struct SortedCursor {
     /// The number of the row.
     pub row: i64,
     /// What the list is sorted by, of that row.
-    pub key: KeyValue,
+    pub key: SortValue,
 }
 
 /// What a list is sorted by, of one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyValue {
+pub enum SortValue {
     /// The order of the rows themselves, or a time that is absent.
     Absent,
     /// A time, in microseconds since the Unix epoch.
@@ -102,9 +102,9 @@ impl SortedCursor {
             let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
             let (row, key) = text.split_once(' ')?;
             let key = match key.split_at_checked(1) {
-                None => KeyValue::Absent,
-                Some(("@", time)) => KeyValue::Time(time.parse().ok()?),
-                Some(("=", name)) => KeyValue::Name(Some(name).filter(|name| !name.contains('\0'))?.to_owned()),
+                None => SortValue::Absent,
+                Some(("@", time)) => SortValue::Time(time.parse().ok()?),
+                Some(("=", name)) => SortValue::Name(Some(name).filter(|name| !name.contains('\0'))?.to_owned()),
                 Some(_) => return None,
             };
             let row = row.parse().ok().filter(|row| *row > 0)?;
@@ -118,9 +118,9 @@ impl std::fmt::Display for SortedCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let row = self.row;
         let text = match &self.key {
-            KeyValue::Absent => format!("{row} "),
-            KeyValue::Time(time) => format!("{row} @{time}"),
-            KeyValue::Name(name) => format!("{row} ={name}"),
+            SortValue::Absent => format!("{row} "),
+            SortValue::Time(time) => format!("{row} @{time}"),
+            SortValue::Name(name) => format!("{row} ={name}"),
         };
         f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(text))
     }
@@ -132,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn orders_read_back_the_same() {
+    fn sort_orders_round_trip() {
         for by in SortKey::ALL {
             for descending in [false, true] {
                 let order = TokenOrder { by, descending };
@@ -145,15 +145,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sorted_cursors_read_back_the_same(row in 1i64.., time: i64, name in "[^\\p{Cc}]{0,20}x") {
-            for key in [KeyValue::Absent, KeyValue::Time(time), KeyValue::Name(name)] {
+        fn sorted_cursors_round_trip(row in 1i64.., time: i64, name in "[^\\p{Cc}]{0,20}x") {
+            for key in [SortValue::Absent, SortValue::Time(time), SortValue::Name(name)] {
                 let cursor = SortedCursor { row, key };
                 prop_assert_eq!(SortedCursor::parse(&cursor.to_string()), Ok(cursor));
             }
         }
 
         #[test]
-        fn other_text_is_no_sorted_cursor(text in ".{0,20}") {
+        fn other_text_is_not_a_sorted_cursor(text in ".{0,20}") {
             if let Ok(cursor) = SortedCursor::parse(&text) {
                 prop_assert_eq!(cursor.to_string(), text);
             }

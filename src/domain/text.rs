@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sees_is_no_text() {
+    fn invisible_text_is_blank() {
         for blank in [
             "",
             " ",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn joiners_stand_between_letters() {
+    fn joiners_are_allowed_only_between_letters() {
         for right in ["\u{0646}\u{200c}\u{0647}", "\u{0915}\u{094d}\u{200d}\u{0937}", "plain"] {
             assert_eq!(find_invisible(right), None, "{right:?}");
         }

@@ -30,12 +30,12 @@ impl TokenId {
     pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         let mut bytes = [0; 16];
         random.fill(&mut bytes)?;
-        Ok(Self::of_random_bytes(bytes))
+        Ok(Self::from_random_bytes(bytes))
     }
 
     /// The UUID of version 4 that has these random bits.
     #[must_use]
-    pub const fn of_random_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_random_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
@@ -75,9 +75,9 @@ pub struct Token {
     /// Whether it ever had a value. One made by the legacy API has none until somebody rotates it.
     pub has_value: bool,
     /// When and by whom it was made.
-    pub created: Change,
+    pub created: Attribution,
     /// When and by whom its name, permissions, blocks or expiry were last changed.
-    pub updated: Option<Change>,
+    pub updated: Option<Attribution>,
     /// When it last got a new value, after the first.
     pub rotated_at: Option<Timestamp>,
     /// When it last authenticated somebody.
@@ -100,7 +100,7 @@ impl Token {
             permissions: PermissionSet::default(),
             allowed_cidr_blocks: CidrBlocks::default(),
             has_value: true,
-            created: Change { at: made_at, by },
+            created: Attribution { at: made_at, by },
             updated: None,
             rotated_at: None,
             last_used_at: None,
@@ -111,7 +111,7 @@ impl Token {
 
 /// That somebody did something at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct Attribution {
     /// When.
     pub at: Timestamp,
     /// Who.
@@ -123,7 +123,7 @@ impl Token {
     /// capped at the granted grace period.
     #[must_use]
     pub fn grace_end(&self, until: Timestamp, now: Timestamp) -> Timestamp {
-        let rotated_ahead = self.rotated_at.filter(|at| at.is_impossible(now) && *at < until);
+        let rotated_ahead = self.rotated_at.filter(|at| at.is_in_future(now) && *at < until);
         let granted = rotated_ahead.map_or(MAX_GRACE_PERIOD, |at| until.since(at).min(MAX_GRACE_PERIOD));
         until.min(now.saturating_add(granted))
     }
@@ -150,7 +150,7 @@ pub struct TokenSummary {
 ///
 /// # Errors
 /// When `expires_at` has passed already.
-pub fn future_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
+pub fn validate_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
     match expires_at {
         Some(end) if end <= now => Err(Invalid::new(
             "expiresAt",

@@ -64,7 +64,7 @@ impl Hash for ValueHash {
 impl ValueHash {
     /// The hash of what a client presented; `None` for what cannot be a value, by its form or its checksum.
     #[must_use]
-    pub fn of_presented(text: &str) -> Option<Self> {
+    pub fn from_presented(text: &str) -> Option<Self> {
         let (random, given) = text.strip_prefix(PREFIX)?.split_at_checked(RANDOM_CHARS)?;
         let mut bytes = [0; RANDOM_BYTES];
         let canonical = BASE64_URL_SAFE_NO_PAD.decode_slice(random, &mut bytes).ok()? == RANDOM_BYTES;
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn a_value_has_the_published_form() {
+    fn values_have_the_documented_format() {
         let value = TokenValue::generate(&Fixed([0; RANDOM_BYTES])).unwrap();
         assert_eq!(value.expose(), "tbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADCtZhg");
         assert_eq!(value.expose().len(), 53);
     }
 
     #[test]
-    fn nothing_shows_the_secret() {
+    fn debug_output_hides_the_secret() {
         let value = TokenValue::generate(&Fixed([7; RANDOM_BYTES])).unwrap();
         assert!(!format!("{value:?}").contains(&value.expose()[4..]));
         assert_eq!(format!("{:?}", value.hash()), "ValueHash([redacted])");
@@ -127,23 +127,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_generated_is_recognised(bytes: [u8; RANDOM_BYTES]) {
+        fn generated_values_are_recognized(bytes: [u8; RANDOM_BYTES]) {
             let value = TokenValue::generate(&Fixed(bytes)).unwrap();
-            prop_assert_eq!(ValueHash::of_presented(value.expose()), Some(value.hash()));
+            prop_assert_eq!(ValueHash::from_presented(value.expose()), Some(value.hash()));
         }
 
         #[test]
-        fn one_changed_character_is_refused(bytes: [u8; RANDOM_BYTES], place in 0usize..53, with in "[A-Za-z0-9_-]") {
+        fn a_changed_character_is_rejected(bytes: [u8; RANDOM_BYTES], place in 0usize..53, with in "[A-Za-z0-9_-]") {
             let value = TokenValue::generate(&Fixed(bytes)).unwrap();
             let mut changed = value.expose().to_owned();
             changed.replace_range(place..=place, &with);
             prop_assume!(changed != value.expose());
-            prop_assert_eq!(ValueHash::of_presented(&changed), None);
+            prop_assert_eq!(ValueHash::from_presented(&changed), None);
         }
 
         #[test]
-        fn garbage_is_refused(text in "(tbk_)?.{0,60}") {
-            prop_assert_eq!(ValueHash::of_presented(&text), None);
+        fn garbage_is_rejected(text in "(tbk_)?.{0,60}") {
+            prop_assert_eq!(ValueHash::from_presented(&text), None);
         }
     }
 }

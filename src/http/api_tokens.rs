@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    error::Failure,
+    error::ApiError,
     extract::{
         Authenticated, TokenOrAdmin,
-        json::{Fields, Json, Others, not_null, nullable},
+        json::{Json, JsonBody, UnknownFields, not_null, nullable},
         query::{read_query, read_time},
         state,
     },
@@ -35,7 +35,7 @@ use crate::{
 };
 use view::{ApiToken, ListResp};
 
-const LONGEST_GRACE_SECONDS: f64 = 604_800.0;
+const MAX_GRACE_SECONDS: f64 = 604_800.0;
 
 /// What `GET /api-tokens` takes in its query.
 #[derive(Deserialize, IntoParams)]
@@ -108,8 +108,8 @@ pub struct ModifyApiToken {
     expires_at: Option<Option<String>>,
 }
 
-impl Fields for ModifyApiToken {
-    const OTHERS: Others = Others::Refused {
+impl JsonBody for ModifyApiToken {
+    const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Rejected {
         known: &["name", "permissions", "allowedCIDRBlocks", "expiresAt"],
         read_only: view::READ_ONLY_FIELDS,
     };
@@ -130,8 +130,8 @@ pub struct RotateApiToken {
     expires_at: Option<Option<String>>,
 }
 
-impl Fields for RotateApiToken {
-    const OTHERS: Others = Others::Refused {
+impl JsonBody for RotateApiToken {
+    const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Rejected {
         known: &["gracePeriodSeconds", "expiresAt"],
         read_only: &[],
     };
@@ -149,7 +149,7 @@ pub struct DeletedTokens {
     deleted: u64,
 }
 
-type Call<B = ()> = Authenticated<TokenOrAdmin, B>;
+type AuthenticatedCall<B = ()> = Authenticated<TokenOrAdmin, B>;
 
 /// `GET /api-tokens`: a page of the tokens, oldest first.
 #[utoipa::path(
@@ -157,7 +157,10 @@ type Call<B = ()> = Authenticated<TokenOrAdmin, B>;
     params(ListQuery, FilterQuery),
     responses((status = 200, description = "A page of the tokens", body = ListResp)),
 )]
-pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
+pub async fn list(
+    request: HttpRequest,
+    Authenticated { call, .. }: AuthenticatedCall,
+) -> Result<HttpResponse, ApiError> {
     let query: ListQuery = read_query(&request, &[&["limit", "cursor"], FILTERS])?;
     let filter = query.filters.filter()?;
     let after = query
@@ -182,7 +185,10 @@ pub async fn list(request: HttpRequest, Authenticated { call, .. }: Call) -> Res
     params(DeleteQuery, FilterQuery),
     responses((status = 200, description = "All of them are gone", body = DeletedTokens)),
 )]
-pub async fn delete_matching(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
+pub async fn delete_matching(
+    request: HttpRequest,
+    Authenticated { call, .. }: AuthenticatedCall,
+) -> Result<HttpResponse, ApiError> {
     let query: DeleteQuery = read_query(&request, &[&["expected"], FILTERS])?;
     let number = |text: String| {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -205,14 +211,14 @@ pub async fn create(
     request: HttpRequest,
     Authenticated {
         call, body: Json(body), ..
-    }: Call<Json<ModifyApiToken>>,
-) -> Result<HttpResponse, Failure> {
+    }: AuthenticatedCall<Json<ModifyApiToken>>,
+) -> Result<HttpResponse, ApiError> {
     let new = NewToken {
         id: None,
         name: body.name()?.ok_or_else(|| Invalid::new("name", "it is required"))?,
         permissions: body.permissions()?,
         allowed_cidr_blocks: body.blocks()?,
-        expires_at: expiry(body.expires_at)?,
+        expires_at: parse_expiry(body.expires_at)?,
     };
     let (token, value) = state(&request)?.service.create(call, new).await?;
     Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
@@ -224,7 +230,10 @@ pub async fn create(
     params(("id" = String, Path, format = "uuid", description = "The id of a token")),
     responses((status = 200, description = "The token", body = ApiToken)),
 )]
-pub async fn get(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
+pub async fn get(
+    request: HttpRequest,
+    Authenticated { call, .. }: AuthenticatedCall,
+) -> Result<HttpResponse, ApiError> {
     let token = state(&request)?.service.get(&call, token_ref(&request)?).await?;
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
 }
@@ -240,12 +249,12 @@ pub async fn update(
     request: HttpRequest,
     Authenticated {
         call, body: Json(body), ..
-    }: Call<Json<ModifyApiToken>>,
-) -> Result<HttpResponse, Failure> {
+    }: AuthenticatedCall<Json<ModifyApiToken>>,
+) -> Result<HttpResponse, ApiError> {
     let changes = body.changes()?;
     if changes == TokenChanges::default() {
         let message = "the body names none of name, permissions, allowedCIDRBlocks and expiresAt";
-        return Err(Failure::bad_request(message));
+        return Err(ApiError::bad_request(message));
     }
     let token = state(&request)?
         .service
@@ -266,17 +275,17 @@ pub async fn rotate(
     request: HttpRequest,
     Authenticated {
         call, body: Json(body), ..
-    }: Call<Json<RotateApiToken>>,
-) -> Result<HttpResponse, Failure> {
+    }: AuthenticatedCall<Json<RotateApiToken>>,
+) -> Result<HttpResponse, ApiError> {
     // JSON has one kind of number: 60 and 60.0 are the same.
     let seconds = body.grace_period_seconds.unwrap_or_default();
-    if seconds.fract() != 0.0 || !(0.0..=LONGEST_GRACE_SECONDS).contains(&seconds) {
-        let message = format!("{seconds} is not a whole number from 0 to {LONGEST_GRACE_SECONDS}");
+    if seconds.fract() != 0.0 || !(0.0..=MAX_GRACE_SECONDS).contains(&seconds) {
+        let message = format!("{seconds} is not a whole number from 0 to {MAX_GRACE_SECONDS}");
         return Err(Invalid::new("gracePeriodSeconds", message).into());
     }
     let rotation = Rotation {
         grace_period: Duration::from_secs_f64(seconds),
-        expires_at: expiry(body.expires_at)?,
+        expires_at: parse_expiry(body.expires_at)?,
         seen: None,
     };
     let (token, value) = state(&request)?
@@ -292,7 +301,10 @@ pub async fn rotate(
     params(("id" = String, Path, format = "uuid", description = "The id of a token")),
     responses((status = 204, description = "The token is gone")),
 )]
-pub async fn delete(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
+pub async fn delete(
+    request: HttpRequest,
+    Authenticated { call, .. }: AuthenticatedCall,
+) -> Result<HttpResponse, ApiError> {
     state(&request)?.service.delete(call, token_ref(&request)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -303,7 +315,11 @@ pub(super) const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBe
 impl FilterQuery {
     pub(super) fn filter(self) -> Result<TokenFilter, Invalid> {
         Ok(TokenFilter {
-            name: self.name.filter(|name| !name.is_empty()).map(searchable).transpose()?,
+            name: self
+                .name
+                .filter(|name| !name.is_empty())
+                .map(check_name_filter)
+                .transpose()?,
             state: self.state.map(|state| TokenState::parse(&state)).transpose()?,
             unused_since: read_time("unusedSince", self.unused_since)?,
             expires_before: read_time("expiresBefore", self.expires_before)?,
@@ -330,21 +346,21 @@ impl ModifyApiToken {
             name: self.name()?,
             permissions: self.permissions()?.map(PermissionChange::Replace),
             allowed_cidr_blocks: self.blocks()?,
-            expires_at: expiry(self.expires_at)?,
+            expires_at: parse_expiry(self.expires_at)?,
             seen: None,
         })
     }
 }
 
 /// No name contains a control character, and PostgreSQL takes no NUL.
-fn searchable(part: String) -> Result<String, Invalid> {
+fn check_name_filter(part: String) -> Result<String, Invalid> {
     if part.chars().any(char::is_control) {
         return Err(Invalid::new("name", "no name contains a control character"));
     }
     Ok(part)
 }
 
-fn expiry(field: Option<Option<String>>) -> Result<Option<Option<Timestamp>>, Invalid> {
+fn parse_expiry(field: Option<Option<String>>) -> Result<Option<Option<Timestamp>>, Invalid> {
     let time = |text: String| Timestamp::parse("expiresAt", &text);
     field.map(|text| text.map(time).transpose()).transpose()
 }

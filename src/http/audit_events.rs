@@ -1,6 +1,6 @@
 //! `/audit-events`: what has been done, for admins.
 
-pub mod form;
+pub mod format;
 pub mod view;
 
 use actix_web::{
@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::{
     State,
-    error::Failure,
+    error::ApiError,
     extract::{
         AdminOnly, Authenticated,
         query::{read_query, read_time},
@@ -24,15 +24,15 @@ use super::{
 use crate::{
     domain::{
         Invalid,
-        actor::Door,
-        audit::{Action, EventCursor, EventFilter, EventPage, Order},
+        actor::Channel,
+        audit::{Action, EventCursor, EventFilter, EventOrder, EventPage},
         caller::Call,
         page::PageSize,
         token::TokenId,
     },
     service::Error,
 };
-use form::Form;
+use format::EventFormat;
 use view::{AuditEventView, AuditEvents};
 
 /// What `GET /audit-events` takes in its query.
@@ -55,9 +55,9 @@ pub struct EventQuery {
     /// Only events that tell of this
     #[param(required = false, schema_with = schemas::action)]
     action: Option<String>,
-    /// Only events that came through this door
-    #[param(required = false, schema_with = schemas::door)]
-    door: Option<String>,
+    /// Only events that came through this channel
+    #[param(required = false, schema_with = schemas::channel)]
+    channel: Option<String>,
     /// How many events a page has at most; of the forms that are not JSON, all that match are sent without it
     #[param(value_type = u16, required = false, minimum = 1, maximum = 1000)]
     limit: Option<String>,
@@ -67,7 +67,7 @@ pub struct EventQuery {
 }
 
 pub(super) const PARAMETERS: &[&str] = &[
-    "since", "until", "actor", "tokenId", "action", "door", "limit", "cursor",
+    "since", "until", "actor", "tokenId", "action", "channel", "limit", "cursor",
 ];
 
 impl EventQuery {
@@ -78,10 +78,10 @@ impl EventQuery {
         Ok(EventFilter {
             since: read_time("since", self.since.clone())?,
             until: read_time("until", self.until.clone())?,
-            actor: self.actor.clone().map(no_control_character).transpose()?,
+            actor: self.actor.clone().map(check_actor_id).transpose()?,
             token_id: self.token_id.as_ref().map(token_id).transpose()?,
             action: self.action.as_deref().map(Action::parse).transpose()?,
-            door: self.door.as_deref().map(Door::parse).transpose()?,
+            channel: self.channel.as_deref().map(Channel::parse).transpose()?,
         })
     }
 }
@@ -90,7 +90,7 @@ impl EventQuery {
 ///
 /// # Errors
 /// When there is one.
-pub fn no_control_character(id: String) -> Result<String, Invalid> {
+pub fn check_actor_id(id: String) -> Result<String, Invalid> {
     if id.chars().any(char::is_control) {
         return Err(Invalid::new("actor", "no actor's id contains a control character"));
     }
@@ -103,7 +103,7 @@ pub fn no_control_character(id: String) -> Result<String, Invalid> {
     params(EventQuery),
     responses((status = 200, description = "The events, newest first", content(
         (AuditEvents = "application/json"),
-        (String = "text/csv", example = "id,at,actorType,actorId,door,client,action,tokenId,details\r\n"),
+        (String = "text/csv", example = "id,at,actorType,actorId,channel,client,action,tokenId,details\r\n"),
         (AuditEventView = "application/x-ndjson"),
         (AuditEventView = "application/jsonl"),
     ))),
@@ -112,31 +112,31 @@ pub fn no_control_character(id: String) -> Result<String, Invalid> {
 pub async fn list(
     request: HttpRequest,
     Authenticated { call, .. }: Authenticated<AdminOnly>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, ApiError> {
     let query: EventQuery = read_query(&request, &[PARAMETERS])?;
-    let form = Form::of(&request)?;
+    let format = EventFormat::negotiate(&request)?;
     let cursor = query.cursor.as_deref().map(EventCursor::parse).transpose()?;
     let size = query.limit.as_deref().map(PageSize::parse).transpose()?;
-    let events = Events {
+    let events = EventReader {
         state: state(&request)?.clone(),
         call,
         filter: query.filter()?,
     };
-    if form == Form::Json {
+    if format == EventFormat::Json {
         let page = events.page(cursor, size.unwrap_or_default()).await?;
         return Ok(HttpResponse::Ok().json(AuditEvents::from(&page)));
     }
-    let first = events.page(cursor, size.unwrap_or(PageSize::MOST)).await?;
+    let first = events.page(cursor, size.unwrap_or(PageSize::MAX)).await?;
     if size.is_some() {
         return Ok(HttpResponse::Ok()
-            .content_type(form.content_type())
-            .body(form.text(&first, true)?));
+            .content_type(format.content_type())
+            .body(format.render(&first, true)?));
     }
-    events.stream(form, &first)
+    events.stream(format, &first)
 }
 
 /// The events that a call asks for.
-pub struct Events {
+pub struct EventReader {
     /// What the handlers share.
     pub state: Data<State>,
     /// Who asks.
@@ -145,30 +145,30 @@ pub struct Events {
     pub filter: EventFilter,
 }
 
-impl Events {
-    /// All of them, in a form that can be streamed.
+impl EventReader {
+    /// All of them, in a format that can be streamed.
     ///
     /// # Errors
     /// When the store fails before the first of them is sent.
-    pub async fn all(self, form: Form) -> Result<HttpResponse, Failure> {
-        let first = self.page(None, PageSize::MOST).await?;
-        self.stream(form, &first)
+    pub async fn all(self, format: EventFormat) -> Result<HttpResponse, ApiError> {
+        let first = self.page(None, PageSize::MAX).await?;
+        self.stream(format, &first)
     }
 
     /// A page, and all behind it.
-    fn stream(self, form: Form, first: &EventPage) -> Result<HttpResponse, Failure> {
+    fn stream(self, format: EventFormat, first: &EventPage) -> Result<HttpResponse, ApiError> {
         let mut response = HttpResponse::Ok();
-        response.content_type(form.content_type());
-        let text = form.text(first, true)?;
+        response.content_type(format.content_type());
+        let text = format.render(first, true)?;
         if first.next.is_none() {
             return Ok(response.body(text));
         }
         // A page is read when the client has taken the one before, and no connection to the store is held in between.
         let rest = stream::try_unfold((self, first.next), move |(events, next)| async move {
             let Some(after) = next else { return Ok(None) };
-            let page = events.page(Some(after), PageSize::MOST).await?;
-            let text = form.text(&page, false)?;
-            Ok::<_, Failure>(Some((Bytes::from(text), (events, page.next))))
+            let page = events.page(Some(after), PageSize::MAX).await?;
+            let text = format.render(&page, false)?;
+            Ok::<_, ApiError>(Some((Bytes::from(text), (events, page.next))))
         });
         let first = stream::once(async { Ok(Bytes::from(text)) });
         Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
@@ -182,7 +182,7 @@ impl Events {
         let filter = self.filter.clone();
         let service = &self.state.service;
         service
-            .list_events(&self.call, filter, Order::NewestFirst, after, size)
+            .list_events(&self.call, filter, EventOrder::NewestFirst, after, size)
             .await
     }
 }

@@ -28,11 +28,11 @@ pub const LINGER: Duration = Duration::from_secs(1);
 
 /// Maximum size of a piece of a response body. A body is copied into the write buffer piece by piece, so that a client that does
 /// not read keeps one piece in memory, not the whole body.
-pub const MAX_PIECE: usize = 16 * 1024;
+pub const MAX_CHUNK: usize = 16 * 1024;
 
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ConnectionPhase {
     /// The first byte of a request, until the deadline.
     Idle { until: Instant },
     /// The rest of a request head, until the deadline.
@@ -46,7 +46,7 @@ pub enum Phase {
 /// The state of a connection.
 #[derive(Debug)]
 pub struct Connection {
-    phase: Cell<Phase>,
+    phase: Cell<ConnectionPhase>,
     has_unread_body: Cell<bool>,
     has_sent: Cell<bool>,
     request_timeout: Duration,
@@ -57,7 +57,7 @@ impl Connection {
     pub fn new(request_timeout: Duration) -> Self {
         let until = Instant::now() + request_timeout;
         Self {
-            phase: Cell::new(Phase::Idle { until }),
+            phase: Cell::new(ConnectionPhase::Idle { until }),
             has_unread_body: Cell::new(false),
             has_sent: Cell::new(false),
             request_timeout,
@@ -65,21 +65,23 @@ impl Connection {
     }
 
     /// Returns the current phase.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> ConnectionPhase {
         self.phase.get()
     }
 
     /// Returns the deadline of the current phase, if it has one.
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase.get() {
-            Phase::Idle { until } | Phase::Head { until } | Phase::Closing { until } => Some(until),
-            Phase::Response { .. } => None,
+            ConnectionPhase::Idle { until } | ConnectionPhase::Head { until } | ConnectionPhase::Closing { until } => {
+                Some(until)
+            }
+            ConnectionPhase::Response { .. } => None,
         }
     }
 
     /// Returns `true` if the server can use further input.
     pub fn wants_input(&self) -> bool {
-        self.phase.get() != Phase::Response { wants_body: false }
+        self.phase.get() != ConnectionPhase::Response { wants_body: false }
     }
 
     /// Returns the timeout for a request head, and for a response that the client does not read.
@@ -89,10 +91,10 @@ impl Connection {
 
     /// Records that bytes arrived. Returns `true` if they start a request head.
     pub fn receive(&self) -> bool {
-        let begins = matches!(self.phase.get(), Phase::Idle { .. });
+        let begins = matches!(self.phase.get(), ConnectionPhase::Idle { .. });
         if begins {
             let until = Instant::now() + self.request_timeout;
-            self.phase.set(Phase::Head { until });
+            self.phase.set(ConnectionPhase::Head { until });
         }
         begins
     }
@@ -100,15 +102,15 @@ impl Connection {
     /// Closes the connection after the client has had time to read the response.
     pub fn close_soon(&self) {
         let until = Instant::now() + LINGER;
-        self.phase.set(Phase::Closing { until });
+        self.phase.set(ConnectionPhase::Closing { until });
     }
 
     /// Restarts the deadline of a phase that began while the response was still being sent.
     pub fn finish_sending(&self) {
         match self.phase.get() {
-            Phase::Idle { .. } => self.wait_for_request(),
-            Phase::Closing { .. } => self.close_soon(),
-            Phase::Head { .. } | Phase::Response { .. } => {}
+            ConnectionPhase::Idle { .. } => self.wait_for_request(),
+            ConnectionPhase::Closing { .. } => self.close_soon(),
+            ConnectionPhase::Head { .. } | ConnectionPhase::Response { .. } => {}
         }
     }
 
@@ -124,12 +126,12 @@ impl Connection {
 
     fn wait_for_request(&self) {
         let until = Instant::now() + KEEP_ALIVE;
-        self.phase.set(Phase::Idle { until });
+        self.phase.set(ConnectionPhase::Idle { until });
     }
 
     fn begin_response(&self, has_body: bool) {
         self.has_unread_body.set(has_body);
-        self.phase.set(Phase::Response { wants_body: false });
+        self.phase.set(ConnectionPhase::Response { wants_body: false });
     }
 
     fn end_response(&self) {
@@ -142,20 +144,20 @@ impl Connection {
 }
 
 /// Returns the state of a request's connection; `None` for requests that tests construct.
-fn of(request: &HttpRequest) -> Option<&Connection> {
+fn connection_of(request: &HttpRequest) -> Option<&Connection> {
     request.conn_data::<Rc<Connection>>().map(Rc::as_ref)
 }
 
 /// Allows the connection to read the body of a request.
 pub fn read_body(request: &HttpRequest) {
-    if let Some(connection) = of(request) {
-        connection.phase.set(Phase::Response { wants_body: true });
+    if let Some(connection) = connection_of(request) {
+        connection.phase.set(ConnectionPhase::Response { wants_body: true });
     }
 }
 
 /// Records that the body of a request was read to its end.
 pub fn finish_body(request: &HttpRequest) {
-    if let Some(connection) = of(request) {
+    if let Some(connection) = connection_of(request) {
         connection.begin_response(false);
     }
 }
@@ -191,7 +193,7 @@ impl Drop for Exchange {
     }
 }
 
-/// A response body, sent in pieces of at most [`MAX_PIECE`]. Dropping it ends the exchange.
+/// A response body, sent in pieces of at most [`MAX_CHUNK`]. Dropping it ends the exchange.
 pub struct ResponseBody {
     body: BoxBody,
     unsent: Bytes,
@@ -223,7 +225,7 @@ impl MessageBody for ResponseBody {
                 end => return Poll::Ready(end),
             }
         }
-        let length = self.unsent.len().min(MAX_PIECE);
+        let length = self.unsent.len().min(MAX_CHUNK);
         Poll::Ready(Some(Ok(self.unsent.split_to(length))))
     }
 }
@@ -235,12 +237,12 @@ mod tests {
 
     #[actix_web::test]
     async fn a_large_body_is_sent_in_pieces() {
-        let content = vec![b'x'; 3 * MAX_PIECE + 1];
+        let content = vec![b'x'; 3 * MAX_CHUNK + 1];
         let mut body = ResponseBody::new(BoxBody::new(content), Exchange(None));
         let mut lengths = Vec::new();
         while let Some(piece) = poll_fn(|context| Pin::new(&mut body).poll_next(context)).await {
             lengths.push(piece.unwrap().len());
         }
-        assert_eq!(lengths, [MAX_PIECE, MAX_PIECE, MAX_PIECE, 1]);
+        assert_eq!(lengths, [MAX_CHUNK, MAX_CHUNK, MAX_CHUNK, 1]);
     }
 }

@@ -4,15 +4,15 @@
 mod admins;
 mod audit;
 mod chart;
+mod display_time;
 mod fields;
-mod frame;
+mod layout;
 mod legacy;
 mod permissions;
 mod session;
 mod sign_in;
 mod text;
 mod tokens;
-mod when;
 
 use actix_web::{
     Error, HttpRequest, HttpResponse, Scope,
@@ -28,14 +28,14 @@ use actix_web::{
 use askama::Template;
 
 use super::{
-    error::Failure,
+    error::ApiError,
     extract::state,
     get, not_found,
     page::{Asset, html},
     request_id, resource,
 };
-use crate::{domain::actor::Door, service};
-use frame::Frame;
+use crate::{domain::actor::Channel, service};
+use layout::Layout;
 use text::fill;
 
 const FILES: [Asset; 2] = [
@@ -50,12 +50,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// The routes of the console.
 pub fn routes() -> impl HttpServiceFactory {
     web::scope("/console")
-        .app_data(Door::Console)
-        .wrap(from_fn(answer))
-        .service(resource("", "GET, HEAD").route(get().to(lead_here)))
+        .app_data(Channel::Console)
+        .wrap(from_fn(render_errors))
+        .service(resource("", "GET, HEAD").route(get().to(redirect_to_tokens)))
         .service(
             resource("/sign-in", "GET, HEAD, POST")
-                .route(get().to(sign_in::form))
+                .route(get().to(sign_in::show_form))
                 .route(web::post().to(sign_in::sign_in)),
         )
         .service(resource("/sign-out", "POST").route(web::post().to(sign_in::sign_out)))
@@ -97,24 +97,24 @@ fn token_routes() -> Scope {
         )
         .service(
             resource("/{id}/rotate", "GET, HEAD, POST")
-                .route(get().to(tokens::rotate::ask))
+                .route(get().to(tokens::rotate::show_form))
                 .route(web::post().to(tokens::rotate::rotate)),
         )
         .service(
             resource("/{id}/delete", "GET, HEAD, POST")
-                .route(get().to(tokens::delete::ask))
+                .route(get().to(tokens::delete::show_form))
                 .route(web::post().to(tokens::delete::delete)),
         )
 }
 
 /// `GET /`, `GET /console`: leads to the first page.
-pub async fn lead_here(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn redirect_to_tokens(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let base_path = &state(&request)?.config.base_path;
     Ok(see_other(&format!("{base_path}/console/tokens")))
 }
 
 /// `GET /console/assets/{file}`.
-async fn asset(request: HttpRequest) -> Result<HttpResponse, Failure> {
+async fn asset(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Asset::find(&FILES, &request)
 }
 
@@ -126,43 +126,43 @@ fn see_other(location: &str) -> HttpResponse {
 }
 
 /// A page.
-fn page(template: &impl Template) -> Result<HttpResponse, Failure> {
-    page_with(StatusCode::OK, template)
+fn render_page(template: &impl Template) -> Result<HttpResponse, ApiError> {
+    render_page_with_status(StatusCode::OK, template)
 }
 
 /// A page of that status.
-fn page_with(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Failure> {
+fn render_page_with_status(status: StatusCode, template: &impl Template) -> Result<HttpResponse, ApiError> {
     let mut response = html(render(template)?, POLICY);
     *response.status_mut() = status;
     Ok(response)
 }
 
-fn render(template: &impl Template) -> Result<String, Failure> {
+fn render(template: &impl Template) -> Result<String, ApiError> {
     let rendered = template.render();
     rendered.map_err(|error| service::Error::Internal(error.into()).into())
 }
 
 #[derive(Template)]
 #[template(path = "problem.html")]
-struct Problem<'f> {
-    frame: Frame,
-    what: String,
+struct ErrorPage<'f> {
+    layout: Layout,
+    message: String,
     /// What the server says of it, in English.
-    said: Option<&'f str>,
+    detail: Option<&'f str>,
 }
 
 /// Makes the answers that say no pages, and leads those to the sign-in whose session has ended. A language that is asked for in the query
 /// is kept, and the page shown in it.
-async fn answer(
+async fn render_errors(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(response) = frame::switch_language(request.request()) {
+    if let Some(response) = layout::switch_language(request.request()) {
         return Ok(request.into_response(response));
     }
     let mut response = next.call(request).await?.map_into_boxed_body();
     let error = response.response().error();
-    let Some(failure) = error.and_then(|error| error.as_error::<Failure>()) else {
+    let Some(failure) = error.and_then(|error| error.as_error::<ApiError>()) else {
         return Ok(response);
     };
     match response.status() {
@@ -176,7 +176,7 @@ async fn answer(
         }
         _ => {}
     }
-    let text = render(&problem(response.request(), response.status(), failure)?)?;
+    let text = render(&error_page(response.request(), response.status(), failure)?)?;
     let headers = response.headers_mut();
     let of_page = html(String::new(), POLICY);
     for name in [
@@ -191,10 +191,10 @@ async fn answer(
     Ok(response.map_body(|_, _| BoxBody::new(text)))
 }
 
-fn problem<'f>(request: &HttpRequest, status: StatusCode, failure: &'f Failure) -> Result<Problem<'f>, Failure> {
-    let frame = Frame::of_nobody(request)?;
-    let texts = frame.texts;
-    let (what, said) = match status {
+fn error_page<'f>(request: &HttpRequest, status: StatusCode, failure: &'f ApiError) -> Result<ErrorPage<'f>, ApiError> {
+    let layout = Layout::anonymous(request)?;
+    let texts = layout.texts;
+    let (message, detail) = match status {
         StatusCode::FORBIDDEN => (texts.problem_form.to_owned(), None),
         StatusCode::NOT_FOUND => (texts.problem_missing.to_owned(), None),
         StatusCode::SERVICE_UNAVAILABLE if request.method().is_safe() => (texts.problem_unavailable.to_owned(), None),
@@ -203,5 +203,9 @@ fn problem<'f>(request: &HttpRequest, status: StatusCode, failure: &'f Failure) 
         StatusCode::INTERNAL_SERVER_ERROR => (fill(texts.problem_internal, [&request_id::current()]), None),
         _ => (texts.problem_other.to_owned(), Some(failure.message())),
     };
-    Ok(Problem { frame, what, said })
+    Ok(ErrorPage {
+        layout,
+        message,
+        detail,
+    })
 }

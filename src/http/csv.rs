@@ -4,7 +4,7 @@
 pub const CONTENT_TYPE: &str = "text/csv; charset=utf-8; header=present";
 
 /// A line of cells.
-pub fn line<const N: usize>(cells: [&str; N]) -> String {
+pub fn format_row<const N: usize>(cells: [&str; N]) -> String {
     cells.map(cell).join(",") + "\r\n"
 }
 
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_and_no_formulas() {
+    fn cells_are_quoted_and_formulas_are_escaped() {
         for (text, written) in [
             ("", ""),
             ("curl/8", "curl/8"),
@@ -53,6 +53,6 @@ mod tests {
         ] {
             assert_eq!(cell(text), written, "{text:?}");
         }
-        assert_eq!(line(["a", "=b", "c,d"]), "a,\"'=b\",\"c,d\"\r\n");
+        assert_eq!(format_row(["a", "=b", "c,d"]), "a,\"'=b\",\"c,d\"\r\n");
     }
 }

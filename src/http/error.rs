@@ -40,7 +40,7 @@ impl Challenge {
 /// An answer that says no, with a message for the client. It is shown as `{"message": …}`; the legacy API adds to it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub struct ApiError {
     status: StatusCode,
     message: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -52,7 +52,7 @@ pub struct Failure {
     source: Option<Box<Error>>,
 }
 
-impl Failure {
+impl ApiError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -145,10 +145,10 @@ impl Failure {
     }
 
     /// 413.
-    pub fn body_too_large(most: usize) -> Self {
+    pub fn body_too_large(max: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body has more than {most} bytes"),
+            format!("the body has more than {max} bytes"),
         )
     }
 
@@ -161,16 +161,16 @@ impl Failure {
     }
 
     /// 431 (RFC 6585).
-    pub fn headers_too_large(most: usize) -> Self {
+    pub fn headers_too_large(max: usize) -> Self {
         Self::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            format!("the request line and headers have more than {most} bytes"),
+            format!("the request line and headers have more than {max} bytes"),
         )
     }
 
     /// 503, naming how long that will last.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with_header(header::RETRY_AFTER, whole_seconds(retry_after))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with_header(header::RETRY_AFTER, ceil_seconds(retry_after))
     }
 
     /// What the client is told.
@@ -195,23 +195,23 @@ impl Failure {
     }
 }
 
-/// An answer, with another body where it is a [`Failure`].
-pub fn with_failures_as(
+/// An answer, with another body where it is a [`ApiError`].
+pub fn map_error_body(
     response: ServiceResponse<impl MessageBody + 'static>,
-    body: impl FnOnce(&Failure) -> String,
+    body: impl FnOnce(&ApiError) -> String,
 ) -> ServiceResponse<BoxBody> {
     let response = response.map_into_boxed_body();
     let failure = response
         .response()
         .error()
-        .and_then(|error| error.as_error::<Failure>());
+        .and_then(|error| error.as_error::<ApiError>());
     match failure.map(body) {
         None => response,
         Some(body) => response.map_body(|_, _| BoxBody::new(body)),
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match &error {
@@ -228,12 +228,12 @@ impl From<Error> for Failure {
             }
             Error::Throttled { retry_after } | Error::TooManyLogins { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, message)
-                    .with_header(header::RETRY_AFTER, whole_seconds(*retry_after))
+                    .with_header(header::RETRY_AFTER, ceil_seconds(*retry_after))
             }
             Error::Forbidden(_) => Self::forbidden(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),
-            Error::Conflict(_) | Error::Outdated => Self::new(StatusCode::CONFLICT, message),
+            Error::Conflict(_) | Error::PreconditionFailed => Self::new(StatusCode::CONFLICT, message),
             Error::Unavailable(_) | Error::Unready(_) => Self {
                 source: Some(Box::new(error)),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
@@ -251,23 +251,23 @@ impl From<Error> for Failure {
 }
 
 /// So many seconds, rounded up.
-fn whole_seconds(duration: Duration) -> u64 {
+fn ceil_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-impl From<InvalidHeaderValue> for Failure {
+impl From<InvalidHeaderValue> for ApiError {
     fn from(error: InvalidHeaderValue) -> Self {
         Error::Internal(error.into()).into()
     }
 }
 
-impl From<crate::domain::Invalid> for Failure {
+impl From<crate::domain::Invalid> for ApiError {
     fn from(invalid: crate::domain::Invalid) -> Self {
         Self::bad_request(invalid.to_string())
     }
 }
 
-impl ResponseError for Failure {
+impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         self.status
     }

@@ -16,12 +16,12 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{
     State,
-    error::{Challenge, Failure},
-    observe::CalledBy,
+    error::{ApiError, Challenge},
+    observe::CallerIdentity,
 };
 use crate::{
     domain::{
-        actor::{Door, Origin},
+        actor::{Channel, Origin},
         caller::Call,
     },
     service::{Error, Refusal},
@@ -30,19 +30,19 @@ pub use body::Body;
 use client_address::ClientAddress;
 use credentials::Credentials;
 
-/// A call by somebody whom `Who` lets in, with a body that is read only then.
-pub struct Authenticated<Who, B = ()> {
+/// A call by somebody whom `AuthScheme` lets in, with a body that is read only then.
+pub struct Authenticated<S, B = ()> {
     /// Who, and from where.
     pub call: Call,
     /// What they sent.
     pub body: B,
-    who: PhantomData<Who>,
+    scheme: PhantomData<S>,
 }
 
 /// Who may make a call.
-pub trait Who {
+pub trait AuthScheme {
     /// The credentials that are looked for in a request.
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure>;
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError>;
 
     /// What a request without them is asked for.
     const CHALLENGES: &[Challenge];
@@ -51,9 +51,9 @@ pub trait Who {
 /// Admins alone, with HTTP Basic.
 pub struct AdminOnly;
 
-impl Who for AdminOnly {
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
-        credentials::of_admin(headers)
+impl AuthScheme for AdminOnly {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
+        credentials::parse_basic(headers)
     }
 
     const CHALLENGES: &[Challenge] = &[Challenge::Basic];
@@ -62,9 +62,9 @@ impl Who for AdminOnly {
 /// Tokens alone, with their value.
 pub struct TokenOnly;
 
-impl Who for TokenOnly {
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
-        Ok(credentials::of_token(headers)?.map(Credentials::Value))
+impl AuthScheme for TokenOnly {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
+        Ok(credentials::parse_token(headers)?.map(Credentials::Value))
     }
 
     const CHALLENGES: &[Challenge] = &[Challenge::ApiKey];
@@ -73,17 +73,17 @@ impl Who for TokenOnly {
 /// Tokens, with their value; and admins, with HTTP Basic.
 pub struct TokenOrAdmin;
 
-impl Who for TokenOrAdmin {
-    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
-        credentials::of_anyone(headers)
+impl AuthScheme for TokenOrAdmin {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
+        credentials::parse_any(headers)
     }
 
     const CHALLENGES: &[Challenge] = &[Challenge::Basic, Challenge::ApiKey];
 }
 
-impl<W: Who + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
-    type Error = Failure;
-    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+impl<W: AuthScheme + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
@@ -93,13 +93,13 @@ impl<W: Who + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
             Ok(Self {
                 call,
                 body,
-                who: PhantomData,
+                scheme: PhantomData,
             })
         })
     }
 }
 
-async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
+async fn authenticate<W: AuthScheme>(request: &HttpRequest) -> Result<Call, ApiError> {
     let service = &state(request)?.service;
     let origin = origin(request)?;
     let credentials = W::credentials(request.headers())?.ok_or_else(|| missing::<W>(request.headers()))?;
@@ -110,32 +110,34 @@ async fn authenticate<W: Who>(request: &HttpRequest) -> Result<Call, Failure> {
             service.authenticate_admin(&name, password, origin).await
         }
     }?;
-    request.extensions_mut().insert(CalledBy::of(&caller));
+    request.extensions_mut().insert(CallerIdentity::of(&caller));
     Ok(Call { caller, origin })
 }
 
-fn missing<W: Who>(headers: &HeaderMap) -> Failure {
+fn missing<W: AuthScheme>(headers: &HeaderMap) -> ApiError {
     let challenges = match W::CHALLENGES {
         [Challenge::Basic, others @ ..] if !others.is_empty() && site::is_from_script(headers) => others,
         all => all,
     };
-    Failure::missing_credentials(Refusal::Missing, challenges)
+    ApiError::missing_credentials(Refusal::Missing, challenges)
 }
 
 /// Where a request comes from.
-pub fn origin(request: &HttpRequest) -> Result<Origin, Failure> {
+pub fn origin(request: &HttpRequest) -> Result<Origin, ApiError> {
     let client = request.extensions().get::<ClientAddress>().copied();
     Ok(Origin {
-        door: *request.app_data::<Door>().ok_or_else(|| misconfigured("a door"))?,
+        channel: *request
+            .app_data::<Channel>()
+            .ok_or_else(|| misconfigured("a channel"))?,
         client: client.ok_or_else(|| misconfigured("the client's address"))?.0,
     })
 }
 
 /// What the handlers share.
-pub fn state(request: &HttpRequest) -> Result<&Data<State>, Failure> {
+pub fn state(request: &HttpRequest) -> Result<&Data<State>, ApiError> {
     request.app_data().ok_or_else(|| misconfigured("the state"))
 }
 
-fn misconfigured(missing: &str) -> Failure {
+fn misconfigured(missing: &str) -> ApiError {
     Error::Internal(format!("the route lacks {missing}").into()).into()
 }

@@ -34,7 +34,7 @@ pub fn client_address(proxies: &Proxies, peer: IpAddr, lines: &[&[u8]]) -> Optio
 pub fn basic(header: &[u8]) -> Option<(String, String)> {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header).ok()?);
-    match credentials::of_admin(&headers).ok()?? {
+    match credentials::parse_basic(&headers).ok()?? {
         Credentials::Value(_) => None,
         Credentials::Password { name, password } => Some((name, password.expose_secret().to_owned())),
     }
@@ -48,7 +48,7 @@ pub fn basic_header(pair: &[u8]) -> String {
 /// Returns `true` if a GraphQL document would be executed.
 pub fn check_graphql(document: &str) -> bool {
     let mut request = async_graphql::Request::new(document);
-    !graphql::nesting::nests_too_deeply(document) && matches!(graphql::refusal(&mut request), Ok(None))
+    !graphql::nesting::nests_too_deeply(document) && matches!(graphql::validate(&mut request), Ok(None))
 }
 
 /// Parses the query string of `GET /audit-events`.

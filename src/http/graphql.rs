@@ -20,17 +20,17 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
-    error::{Failure, with_failures_as},
+    error::{ApiError, map_error_body},
     extract::{
         Authenticated, TokenOnly,
-        json::{Fields, Json, Others},
+        json::{Json, JsonBody, UnknownFields},
         state,
     },
     openapi::schemas::GraphqlResponse,
 };
 use crate::service;
 use budget::Budget;
-use schema::{Rotated, SCHEMA};
+use schema::{RotationCell, SCHEMA};
 
 /// A request, as GraphQL over HTTP has it; other fields, `extensions` among them, are ignored.
 #[derive(Deserialize, ToSchema)]
@@ -46,8 +46,8 @@ pub struct GraphqlRequest {
     variables: Option<Variables>,
 }
 
-impl Fields for GraphqlRequest {
-    const OTHERS: Others = Others::Ignored;
+impl JsonBody for GraphqlRequest {
+    const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Ignored;
 }
 
 impl From<GraphqlRequest> for Request {
@@ -75,35 +75,38 @@ pub async fn execute(
     Authenticated {
         call, body: Json(body), ..
     }: Authenticated<TokenOnly, Json<GraphqlRequest>>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, ApiError> {
     if nesting::nests_too_deeply(&body.query) {
         let message = format!("the document nests more than {} levels deep", nesting::MAX_DEPTH);
-        return Err(Failure::bad_request(message));
+        return Err(ApiError::bad_request(message));
     }
     let state = state(&request)?.clone();
     let mut request = Request::from(body);
-    let mut response = if let Some(error) = refusal(&mut request)? {
+    let mut response = if let Some(error) = validate(&mut request)? {
         Response::from_errors(vec![error])
     } else {
         let budget = Arc::new(Budget::default());
-        let request = request.data(state.into_inner()).data(call).data(Rotated::default());
+        let request = request
+            .data(state.into_inner())
+            .data(call)
+            .data(RotationCell::default());
         tokio::select! {
             response = SCHEMA.execute(request.data(Arc::clone(&budget))) => response,
-            () = budget.exceeded() => return Err(too_much()),
+            () = budget.exceeded() => return Err(response_too_large()),
         }
     };
     budget::limit_errors(&mut response);
     let text = serde_json::to_string(&response).map_err(|error| service::Error::Internal(error.into()))?;
     if text.len() > budget::MAX_BYTES {
-        return Err(too_much());
+        return Err(response_too_large());
     }
     Ok(HttpResponse::Ok().content_type("application/json").body(text))
 }
 
-fn too_much() -> Failure {
-    let most = budget::MAX_BYTES;
-    Failure::bad_request(format!(
-        "the response would have more than {most} bytes; ask for fewer fields"
+fn response_too_large() -> ApiError {
+    let max = budget::MAX_BYTES;
+    ApiError::bad_request(format!(
+        "the response would have more than {max} bytes; ask for fewer fields"
     ))
 }
 
@@ -111,13 +114,13 @@ fn too_much() -> Failure {
 ///
 /// # Errors
 /// 400 if its response would be too large.
-pub(super) fn refusal(request: &mut Request) -> Result<Option<ServerError>, Failure> {
+pub(super) fn validate(request: &mut Request) -> Result<Option<ServerError>, ApiError> {
     let (variables, operation) = (std::mem::take(&mut request.variables), request.operation_name.clone());
     let checked = match request.parsed_query() {
         Err(error) => Some(error),
         Ok(document) => match cost::check(document, operation.as_deref(), &variables) {
             Err(reason) => Some(ServerError::new(reason, None)),
-            Ok(()) if budget::could_exceed(document) => return Err(too_much()),
+            Ok(()) if budget::could_exceed(document) => return Err(response_too_large()),
             Ok(()) => None,
         },
     };
@@ -126,7 +129,7 @@ pub(super) fn refusal(request: &mut Request) -> Result<Option<ServerError>, Fail
 }
 
 /// Makes the answers that say no GraphQL's: `{"errors": [{"message": …}]}`.
-pub async fn answer(
+pub async fn wrap_errors(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -135,7 +138,7 @@ pub async fn answer(
 
 /// Converts an error response to GraphQL's format.
 pub fn finish_response(response: ServiceResponse<impl MessageBody + 'static>) -> ServiceResponse<BoxBody> {
-    with_failures_as(response, |failure| {
+    map_error_body(response, |failure| {
         let extensions = json!({ "code": failure.code() });
         json!({ "errors": [{ "message": failure.message(), "extensions": extensions }] }).to_string()
     })

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    error::Failure,
+    error::ApiError,
     extract::{Authenticated, TokenOrAdmin, form::Form, state},
     openapi::schemas::ip_address,
 };
@@ -59,9 +59,9 @@ pub struct Introspection {
 }
 
 impl From<VerifiedToken> for Introspection {
-    fn from(VerifiedToken { token, works_until, .. }: VerifiedToken) -> Self {
+    fn from(VerifiedToken { token, valid_until, .. }: VerifiedToken) -> Self {
         let id = token.id.to_string();
-        let issued_at = match works_until {
+        let issued_at = match valid_until {
             // When the value of a grace period was made is not kept.
             Some(_) => None,
             None => Some(token.rotated_at.unwrap_or(token.created.at)),
@@ -76,7 +76,7 @@ impl From<VerifiedToken> for Introspection {
             exp: token
                 .expires_at
                 .into_iter()
-                .chain(works_until)
+                .chain(valid_until)
                 .min()
                 .map(Timestamp::seconds),
         }
@@ -95,7 +95,7 @@ pub async fn introspect(
     Authenticated {
         call, body: Form(body), ..
     }: Authenticated<TokenOrAdmin, Form<IntrospectionRequest>>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, ApiError> {
     let presented = body.token.ok_or_else(|| Invalid::new("token", "it is required"))?;
     let client: Option<IpAddr> = body
         .client_ip

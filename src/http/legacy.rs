@@ -1,17 +1,17 @@
 //! The tokens API of "Agent Apis for Bamboo": the four fields that its scripts know, and nothing else.
 
-mod answer;
 pub mod list;
+mod middleware;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    error::Failure,
+    error::ApiError,
     extract::{
         AdminOnly, Authenticated,
-        json::{Fields, Json, Others},
+        json::{Json, JsonBody, UnknownFields},
         state,
     },
     openapi::schemas::{self, NewLegacyToken},
@@ -28,11 +28,11 @@ use crate::{
         tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
     },
 };
-pub use answer::{answer, finish_response};
+pub use middleware::{enforce_phase, finish_response};
 
-/// The legacy door that a request came through: the prefix that its path begins with, after the context path.
+/// The legacy endpoint that a request came through: the prefix that its path begins with, after the context path.
 #[derive(Clone, Copy, Debug)]
-pub struct Prefix(pub &'static str);
+pub struct LegacyPrefix(pub &'static str);
 
 /// A token as the legacy page shows it: scripts split this text at its commas and colons, so the order and the form are part of it.
 #[derive(Serialize, ToSchema)]
@@ -90,11 +90,11 @@ pub struct LegacyFields {
     change: Option<bool>,
 }
 
-impl Fields for LegacyFields {
-    const OTHERS: Others = Others::Ignored;
+impl JsonBody for LegacyFields {
+    const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Ignored;
 }
 
-type Call<B = ()> = Authenticated<AdminOnly, B>;
+type AuthenticatedCall<B = ()> = Authenticated<AdminOnly, B>;
 
 /// `POST …/tokens`: makes a token without a value.
 #[utoipa::path(
@@ -107,8 +107,8 @@ pub async fn create(
     request: HttpRequest,
     Authenticated {
         call, body: Json(body), ..
-    }: Call<Json<LegacyFields>>,
-) -> Result<HttpResponse, Failure> {
+    }: AuthenticatedCall<Json<LegacyFields>>,
+) -> Result<HttpResponse, ApiError> {
     let name = body.name.ok_or_else(|| Invalid::new("name", "it is required"))?;
     let permissions = PermissionSet::default()
         .with(Permission::OrganizationAPITokenRead, body.read.unwrap_or_default())
@@ -136,8 +136,8 @@ pub async fn update(
     request: HttpRequest,
     Authenticated {
         call, body: Json(body), ..
-    }: Call<Json<LegacyFields>>,
-) -> Result<HttpResponse, Failure> {
+    }: AuthenticatedCall<Json<LegacyFields>>,
+) -> Result<HttpResponse, ApiError> {
     let id = id(&request)?;
     if let Some(uuid) = body.uuid.filter(|uuid| !uuid.is_null())
         && uuid.as_str().and_then(TokenId::parse) != Some(id)
@@ -168,7 +168,10 @@ pub async fn update(
     responses((status = 200, description = "The token", body = LegacyToken)),
     security(("BasicAuth" = [])),
 )]
-pub async fn get(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
+pub async fn get(
+    request: HttpRequest,
+    Authenticated { call, .. }: AuthenticatedCall,
+) -> Result<HttpResponse, ApiError> {
     let token = state(&request)?.service.get(&call, TokenRef::Id(id(&request)?)).await?;
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
@@ -180,7 +183,10 @@ pub async fn get(request: HttpRequest, Authenticated { call, .. }: Call) -> Resu
     responses((status = 204, description = "The token is gone")),
     security(("BasicAuth" = [])),
 )]
-pub async fn delete(request: HttpRequest, Authenticated { call, .. }: Call) -> Result<HttpResponse, Failure> {
+pub async fn delete(
+    request: HttpRequest,
+    Authenticated { call, .. }: AuthenticatedCall,
+) -> Result<HttpResponse, ApiError> {
     state(&request)?
         .service
         .delete(call, TokenRef::Id(id(&request)?))

@@ -1,4 +1,4 @@
-//! Who still uses the legacy doors, for admins who want to close them.
+//! Who still uses the legacy endpoints, for admins who want to close them.
 
 pub mod csv;
 pub mod view;
@@ -11,15 +11,15 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
-    error::Failure,
-    extract::{AdminOnly, Authenticated, accept::preferred, query::read_query, state},
+    error::ApiError,
+    extract::{AdminOnly, Authenticated, accept::negotiate_media_type, query::read_query, state},
 };
 use crate::{domain::legacy_report::ReportDays, http};
 use view::LegacyUsageReport;
 
 const CSV: &str = "text/csv";
 /// How many callers a report in JSON shows.
-pub const MOST_CALLERS: usize = 1000;
+pub const MAX_CALLERS: usize = 1000;
 
 /// What `GET /legacy-usage` takes in its query.
 #[derive(Deserialize, IntoParams)]
@@ -30,7 +30,7 @@ pub struct ReportQuery {
     days: Option<String>,
 }
 
-/// `GET /legacy-usage`: whether the legacy doors can be closed, and who uses them.
+/// `GET /legacy-usage`: whether the legacy endpoints can be closed, and who uses them.
 #[utoipa::path(
     get, path = "/legacy-usage", tag = "Operations", operation_id = "legacyUsage", summary = "Report who still uses the legacy API",
     params(ReportQuery),
@@ -43,9 +43,9 @@ pub struct ReportQuery {
 pub async fn legacy_usage(
     request: HttpRequest,
     Authenticated { call, .. }: Authenticated<AdminOnly>,
-) -> Result<HttpResponse, Failure> {
+) -> Result<HttpResponse, ApiError> {
     let query: ReportQuery = read_query(&request, &[&["days"]])?;
-    let form = preferred(&request, &["application/json", CSV])?;
+    let media_type = negotiate_media_type(&request, &["application/json", CSV])?;
     let days = query.days.map(|days| ReportDays::parse(&days)).transpose()?;
     let days = days.unwrap_or_default();
     let state = state(&request)?;
@@ -53,12 +53,12 @@ pub async fn legacy_usage(
     let phase = state.config.legacy.state(service.now());
     let mut response = HttpResponse::Ok();
     response.insert_header((header::VARY, HeaderValue::from_static("accept")));
-    if form == CSV {
+    if media_type == CSV {
         let usage = service.legacy_usage(&call, days, usize::MAX, Some(phase)).await?;
         return Ok(response
             .content_type(http::csv::CONTENT_TYPE)
-            .body(csv::callers(&usage.report)));
+            .body(csv::format_callers(&usage.report)));
     }
-    let usage = service.legacy_usage(&call, days, MOST_CALLERS, Some(phase)).await?;
+    let usage = service.legacy_usage(&call, days, MAX_CALLERS, Some(phase)).await?;
     Ok(response.json(LegacyUsageReport::from(&usage)))
 }

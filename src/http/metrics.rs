@@ -12,11 +12,11 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::{LEGACY_PREFIXES, error::Failure, extract::state, legacy::Prefix};
+use super::{LEGACY_PREFIXES, error::ApiError, extract::state, legacy::LegacyPrefix};
 use crate::{
     domain::{
-        actor::Door,
-        legacy_phase::{LegacyMode, Phase},
+        actor::Channel,
+        legacy_phase::{LegacyMode, LegacyPhase},
     },
     service::Error,
 };
@@ -33,47 +33,47 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 const STATUSES: [u16; 12] = [200, 401, 204, 403, 404, 400, 429, 405, 410, 413, 415, 503];
 
 /// What is counted of the requests.
-pub struct Traffic {
+pub struct HttpMetrics {
     registry: Registry,
     requests: IntCounterVec,
     durations: HistogramVec,
-    doors: [OfDoor; Door::ALL.len() + 1],
+    channels: [ChannelCounters; Channel::ALL.len() + 1],
     legacy: IntCounterVec,
     brownout: IntGauge,
 }
 
-/// The counters of one door that have been looked up already.
+/// The counters of one channel that have been looked up already.
 #[derive(Default)]
-struct OfDoor {
+struct ChannelCounters {
     duration: OnceLock<Histogram>,
     /// By method, then by status.
     requests: [[OnceLock<IntCounter>; STATUSES.len()]; METHODS.len() + 1],
 }
 
-impl Traffic {
+impl HttpMetrics {
     /// Counters that begin at zero, and how far the legacy API is on its way out.
     ///
     /// # Errors
     /// When two of them have one name.
-    pub fn new(phase: &Phase) -> Result<Self, prometheus::Error> {
-        let traffic = Self {
+    pub fn new(phase: &LegacyPhase) -> Result<Self, prometheus::Error> {
+        let http_metrics = Self {
             registry: Registry::new(),
             requests: IntCounterVec::new(
                 Opts::new(
                     "tokenbridge_http_requests_total",
-                    "Requests that were answered, by door, method and status",
+                    "Requests that were answered, by channel, method and status",
                 ),
-                &["door", "method", "status"],
+                &["channel", "method", "status"],
             )?,
             durations: HistogramVec::new(
                 HistogramOpts::new(
                     "tokenbridge_http_request_duration_seconds",
-                    "How long it took to begin the answers of requests, by door",
+                    "How long it took to begin the answers of requests, by channel",
                 )
                 .buckets(BUCKETS.to_vec()),
-                &["door"],
+                &["channel"],
             )?,
-            doors: Default::default(),
+            channels: Default::default(),
             legacy: IntCounterVec::new(
                 Opts::new(
                     "tokenbridge_legacy_requests_total",
@@ -86,49 +86,57 @@ impl Traffic {
                 "1 during a brown-out of the legacy API, else 0",
             )?,
         };
-        traffic.registry.register(Box::new(traffic.requests.clone()))?;
-        traffic.registry.register(Box::new(traffic.durations.clone()))?;
-        traffic.registry.register(Box::new(traffic.legacy.clone()))?;
-        traffic.registry.register(Box::new(traffic.brownout.clone()))?;
-        register_phase(&traffic.registry, phase)?;
+        http_metrics
+            .registry
+            .register(Box::new(http_metrics.requests.clone()))?;
+        http_metrics
+            .registry
+            .register(Box::new(http_metrics.durations.clone()))?;
+        http_metrics.registry.register(Box::new(http_metrics.legacy.clone()))?;
+        http_metrics
+            .registry
+            .register(Box::new(http_metrics.brownout.clone()))?;
+        register_phase(&http_metrics.registry, phase)?;
         // What has not been called yet is there as zero, or the first call would not be seen as an increase.
         for (prefix, _) in LEGACY_PREFIXES {
             for method in METHODS {
-                traffic.legacy.with_label_values(&[prefix, method]);
+                http_metrics.legacy.with_label_values(&[prefix, method]);
             }
         }
-        Ok(traffic)
+        Ok(http_metrics)
     }
 
     /// Counts a request that has been answered, after so long.
-    pub fn count<B>(&self, response: &ServiceResponse<B>, took: Duration) {
+    pub fn record<B>(&self, response: &ServiceResponse<B>, took: Duration) {
         let request = response.request();
-        let door = request.app_data::<Door>();
-        let name = door.map_or("other", |door| door.name());
+        let channel = request.app_data::<Channel>();
+        let name = channel.map_or("other", |channel| channel.name());
         let method = method_label(request.method());
         let counter = || {
             self.requests
                 .with_label_values(&[name, method, response.status().as_str()])
         };
-        let [doors @ .., other] = &self.doors;
-        let of_door = door.and_then(|door| doors.get(*door as usize)).unwrap_or(other);
-        let duration = of_door
+        let [channels @ .., other] = &self.channels;
+        let counters = channel
+            .and_then(|channel| channels.get(*channel as usize))
+            .unwrap_or(other);
+        let duration = counters
             .duration
             .get_or_init(|| self.durations.with_label_values(&[name]));
         duration.observe(took.as_secs_f64());
-        match of_door.looked_up(method, response.status().as_u16()) {
-            Some(looked_up) => looked_up.get_or_init(counter).inc(),
+        match counters.cached_counter(method, response.status().as_u16()) {
+            Some(cached_counter) => cached_counter.get_or_init(counter).inc(),
             None => counter().inc(),
         }
-        if let Some(Prefix(prefix)) = request.app_data() {
+        if let Some(LegacyPrefix(prefix)) = request.app_data() {
             self.legacy.with_label_values(&[*prefix, method]).inc();
         }
     }
 }
 
-impl OfDoor {
+impl ChannelCounters {
     /// Where the counter of that method and status is kept, if it is.
-    fn looked_up(&self, method: &str, status: u16) -> Option<&OnceLock<IntCounter>> {
+    fn cached_counter(&self, method: &str, status: u16) -> Option<&OnceLock<IntCounter>> {
         let method = METHODS.iter().position(|known| *known == method);
         let status = STATUSES.iter().position(|known| *known == status)?;
         self.requests.get(method.unwrap_or(METHODS.len()))?.get(status)
@@ -136,7 +144,7 @@ impl OfDoor {
 }
 
 /// Shows what of a phase stays as it is until the server is started again.
-fn register_phase(registry: &Registry, phase: &Phase) -> Result<(), prometheus::Error> {
+fn register_phase(registry: &Registry, phase: &LegacyPhase) -> Result<(), prometheus::Error> {
     let modes = IntGaugeVec::new(
         Opts::new(
             "tokenbridge_legacy_mode",
@@ -165,13 +173,13 @@ fn register_phase(registry: &Registry, phase: &Phase) -> Result<(), prometheus::
     responses((status = 200, description = "All metrics, unless they have a listener of their own", content_type = "text/plain", body = String)),
     security(()),
 )]
-pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let state = state(&request)?;
     let brownout = state.config.legacy.brownout_end(state.service.now());
-    state.traffic.brownout.set(brownout.is_some().into());
+    state.http_metrics.brownout.set(brownout.is_some().into());
     let families = [
-        state.traffic.registry.gather(),
-        state.service.figures().await,
+        state.http_metrics.registry.gather(),
+        state.service.gather_metrics().await,
         prometheus::gather(),
     ]
     .concat();

@@ -20,31 +20,31 @@ use actix_web::{
 use super::{
     LEGACY_PREFIXES, State,
     connection::{Exchange, ResponseBody},
-    error::{Challenge, Failure},
+    error::{ApiError, Challenge},
     extract::client_address::ClientAddress,
     graphql,
-    legacy::{self, Prefix},
+    legacy::{self, LegacyPrefix},
     metrics::method_label,
     path,
     request_id::{self, RequestId},
 };
 use crate::{
     domain::{
-        actor::{Actor, ActorKind, Door, Origin},
+        actor::{Actor, ActorKind, Channel, Origin},
         caller::Caller,
-        legacy_usage::{LegacyCaller, user_agent},
+        legacy_usage::{LegacyCaller, normalize_user_agent},
         name::AdminName,
         token::TokenId,
     },
-    service::Kind,
+    service::CredentialKind,
 };
 
 /// The target of the line that each request has in the log.
-pub const ACCESS: &str = "tokenbridge::access";
+pub const ACCESS_LOG_TARGET: &str = "tokenbridge::access";
 
 /// As whom a request was made.
 #[derive(Clone, Debug)]
-pub enum CalledBy {
+pub enum CallerIdentity {
     /// An admin.
     Admin(AdminName),
     /// A token.
@@ -53,7 +53,7 @@ pub enum CalledBy {
     CommandLine,
 }
 
-impl CalledBy {
+impl CallerIdentity {
     /// What is remembered of a caller.
     pub fn of(caller: &Caller) -> Self {
         match caller {
@@ -87,7 +87,7 @@ impl CalledBy {
 }
 
 /// How the log shows it. A token's id stays out of it: the uuid of a legacy token can be a credential.
-impl std::fmt::Display for CalledBy {
+impl std::fmt::Display for CallerIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Admin(name) => write!(f, "admin {}", name.as_str()),
@@ -99,9 +99,9 @@ impl std::fmt::Display for CalledBy {
 
 /// The pattern of a resource, with the context path, once it has been looked for.
 #[derive(Debug, Default)]
-pub struct Pattern(OnceCell<Option<String>>);
+pub struct RoutePattern(OnceCell<Option<String>>);
 
-impl Pattern {
+impl RoutePattern {
     fn of(request: &HttpRequest) -> Option<&str> {
         let Self(pattern) = request.app_data()?;
         pattern.get_or_init(|| request.match_pattern()).as_deref()
@@ -121,16 +121,16 @@ where
 {
     let began = Instant::now();
     let exchange = Exchange::begin(&request);
-    path::normalise(&mut request);
-    let id = RequestId::choose(request.headers());
+    path::normalize(&mut request);
+    let id = RequestId::from_headers(request.headers());
     let answer = match prepare(&request) {
         Ok(()) => Ok(app.call(request)),
         Err(failure) => Err(refuse(request, failure)),
     };
-    request_id::scope(id, observed(answer, exchange, id, began))
+    request_id::scope(id, complete_response(answer, exchange, id, began))
 }
 
-async fn observed<B: MessageBody + 'static>(
+async fn complete_response<B: MessageBody + 'static>(
     answer: Result<impl Future<Output = Result<ServiceResponse<B>, Error>>, ServiceResponse<BoxBody>>,
     exchange: Exchange,
     id: RequestId,
@@ -146,9 +146,9 @@ async fn observed<B: MessageBody + 'static>(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let took = began.elapsed();
     if let Some(state) = response.request().app_data::<Data<State>>() {
-        state.traffic.count(&response, took);
+        state.http_metrics.record(&response, took);
         if let Some(caller) = legacy_caller(response.request()) {
-            state.service.legacy_called(caller);
+            state.service.record_legacy_call(caller);
         }
         record_unreadable(&response, state);
     }
@@ -166,22 +166,27 @@ fn record_unreadable(response: &ServiceResponse<BoxBody>, state: &State) {
     let failure = response
         .response()
         .error()
-        .and_then(|error| error.as_error::<Failure>());
-    let unreadable = failure.and_then(Failure::unreadable);
-    if let (Some((reason, challenge)), Some(door)) = (unreadable, request.app_data::<Door>()) {
+        .and_then(|error| error.as_error::<ApiError>());
+    let unreadable = failure.and_then(ApiError::unreadable);
+    if let (Some((reason, challenge)), Some(channel)) = (unreadable, request.app_data::<Channel>()) {
         let kind = match challenge {
-            Challenge::Basic => Kind::Password,
-            Challenge::ApiKey => Kind::Value,
+            Challenge::Basic => CredentialKind::Password,
+            Challenge::ApiKey => CredentialKind::Value,
         };
         let client = request.extensions().get().and_then(|ClientAddress(address)| *address);
-        state
-            .service
-            .refuse_unreadable(kind, reason, Origin { door: *door, client });
+        state.service.refuse_unreadable(
+            kind,
+            reason,
+            Origin {
+                channel: *channel,
+                client,
+            },
+        );
     }
 }
 
 /// Checks the size of the headers, and determines the client's address.
-fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
+fn prepare(request: &ServiceRequest) -> Result<(), ApiError> {
     let request = request.request();
     let Some(state) = request.app_data::<Data<State>>() else {
         return Ok(());
@@ -190,14 +195,14 @@ fn prepare(request: &ServiceRequest) -> Result<(), Failure> {
     // A client that has reset its connection already has no address any more, and gets no answer anyway.
     let peer = request
         .peer_addr()
-        .ok_or_else(|| Failure::bad_request("the connection is gone"))?;
+        .ok_or_else(|| ApiError::bad_request("the connection is gone"))?;
     let client = state.config.proxies.client_address(peer.ip(), request.headers());
     request.extensions_mut().insert(ClientAddress(client));
     Ok(())
 }
 
 /// Checks the total size of the headers before routing, so that no route handles an oversized request.
-fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> {
+fn check_header_size(request: &HttpRequest, max: usize) -> Result<(), ApiError> {
     let separators = ": \r\n".len();
     let uri = request.uri();
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
@@ -207,14 +212,14 @@ fn check_header_size(request: &HttpRequest, most: usize) -> Result<(), Failure> 
         .headers()
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + separators);
-    if line + headers.sum::<usize>() > most {
-        return Err(Failure::headers_too_large(most));
+    if line + headers.sum::<usize>() > max {
+        return Err(ApiError::headers_too_large(max));
     }
     Ok(())
 }
 
 /// Refuses a request before routing, in the error format of its API.
-fn refuse(request: ServiceRequest, failure: Failure) -> ServiceResponse<BoxBody> {
+fn refuse(request: ServiceRequest, failure: ApiError) -> ServiceResponse<BoxBody> {
     let Some(state) = request.app_data::<Data<State>>().cloned() else {
         return request.error_response(failure);
     };
@@ -234,17 +239,19 @@ fn refuse(request: ServiceRequest, failure: Failure) -> ServiceResponse<BoxBody>
     }
 }
 
-/// Who has used a legacy door, if one was used.
+/// Who has used a legacy endpoint, if one was used.
 fn legacy_caller(request: &HttpRequest) -> Option<LegacyCaller> {
     let extensions = request.extensions();
-    let Prefix(prefix) = extensions.get().or_else(|| request.app_data())?;
+    let LegacyPrefix(prefix) = extensions.get().or_else(|| request.app_data())?;
     let program = request.headers().get(header::USER_AGENT);
     Some(LegacyCaller {
         prefix: (*prefix).to_owned(),
         method: method_label(request.method()).to_owned(),
-        actor: extensions.get().map(CalledBy::actor),
+        actor: extensions.get().map(CallerIdentity::actor),
         client: extensions.get::<ClientAddress>()?.0.into(),
-        user_agent: program.map(|value| user_agent(value.as_bytes())).unwrap_or_default(),
+        user_agent: program
+            .map(|value| normalize_user_agent(value.as_bytes()))
+            .unwrap_or_default(),
     })
 }
 
@@ -253,18 +260,18 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
     if let Some(cause) = response
         .response()
         .error()
-        .and_then(|error| error.as_error::<Failure>()?.cause())
+        .and_then(|error| error.as_error::<ApiError>()?.cause())
     {
-        log::error!("{}", with_sources(cause));
+        log::error!("{}", error_chain(cause));
     }
     let extensions = request.extensions();
     let none: &dyn Display = &"-";
     let client = extensions.get().map_or(none, |client: &ClientAddress| client);
-    let caller = extensions.get::<CalledBy>().map_or(none, |caller| caller);
+    let caller = extensions.get::<CallerIdentity>().map_or(none, |caller| caller);
     log::info!(
-        target: ACCESS,
+        target: ACCESS_LOG_TARGET,
         method = method_label(request.method()),
-        route = Pattern::of(request).unwrap_or("-"),
+        route = RoutePattern::of(request).unwrap_or("-"),
         status = response.status().as_u16(),
         microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         client:% = client,
@@ -274,7 +281,7 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
 }
 
 /// An error with all that caused it, on one line.
-pub fn with_sources(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,6 +1,6 @@
 //! The OpenAPI document: generated from the handlers and their types, with the failures that every operation of a kind shares.
 
-mod failures;
+mod error_responses;
 pub mod schemas;
 pub mod swagger_ui;
 
@@ -16,7 +16,7 @@ use utoipa::{
 };
 
 use super::{
-    LEGACY_PREFIXES, api_tokens, audit_events, error::Failure, extract::state, graphql, introspect, legacy,
+    LEGACY_PREFIXES, api_tokens, audit_events, error::ApiError, extract::state, graphql, introspect, legacy,
     legacy_usage, metrics, ops, verify,
 };
 
@@ -45,15 +45,15 @@ use super::{
     ),
     security(("ApiKeyAuth" = []), ("BasicAuth" = [])),
 )]
-struct New;
+struct CurrentApi;
 
 /// The legacy API, below one of its prefixes.
 #[derive(OpenApi)]
 #[openapi(paths(legacy::list::list, legacy::create, legacy::get, legacy::update, legacy::delete))]
-struct Legacy;
+struct LegacyApi;
 
 /// `GET /openapi.json`: the document of this server.
-pub async fn json(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn json(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let state = state(&request)?;
     let text = state.openapi.get_or_init(|| {
         let document = document(&state.config.base_path);
@@ -65,16 +65,16 @@ pub async fn json(request: HttpRequest) -> Result<HttpResponse, Failure> {
 
 /// The document of a server with that context path.
 pub fn document(base_path: &str) -> Document {
-    let mut document = New::openapi();
+    let mut document = CurrentApi::openapi();
     let root = if base_path.is_empty() { "/" } else { base_path };
     document.servers = Some(vec![Server::new(root)]);
     let mut components = document.components.take().unwrap_or_default();
     name_by_method(&mut document.paths, "/verify");
-    add_self(&mut document.paths);
+    add_self_paths(&mut document.paths);
     add_legacy(&mut document.paths, &mut components);
     add_security_schemes(&mut components);
-    failures::add(&mut document.paths, &mut components);
-    close_bodies(&mut components);
+    error_responses::add(&mut document.paths, &mut components);
+    forbid_unknown_fields(&mut components);
     document.components = Some(components);
     document
 }
@@ -87,7 +87,7 @@ fn name_by_method(paths: &mut Paths, path: &str) {
 }
 
 /// Adds the operations on `self`, the token that a call is made with: the same as those on an id, but for tokens alone.
-fn add_self(paths: &mut Paths) {
+fn add_self_paths(paths: &mut Paths) {
     let on_id = paths.paths.iter().filter(|(path, _)| path.contains("{id}"));
     let on_self: Vec<_> = on_id
         .map(|(path, item)| {
@@ -109,7 +109,7 @@ fn add_self(paths: &mut Paths) {
 
 /// Adds the legacy API by each of its prefixes.
 fn add_legacy(paths: &mut Paths, components: &mut Components) {
-    let legacy = Legacy::openapi();
+    let legacy = LegacyApi::openapi();
     components.schemas.extend(legacy.components.unwrap_or_default().schemas);
     for (number, (prefix, _)) in LEGACY_PREFIXES.into_iter().enumerate() {
         let (tag, suffix) = match number {
@@ -138,11 +138,11 @@ fn add_security_schemes(components: &mut Components) {
 }
 
 /// Fields that are refused are refused here, too; and an update names at least one.
-fn close_bodies(components: &mut Components) {
-    for (name, least) in [("APITokenAPI.ModifyAPIToken", 1), ("APITokenAPI.RotateAPIToken", 0)] {
+fn forbid_unknown_fields(components: &mut Components) {
+    for (name, min) in [("APITokenAPI.ModifyAPIToken", 1), ("APITokenAPI.RotateAPIToken", 0)] {
         if let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(name) {
             body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-            body.min_properties = Some(least);
+            body.min_properties = Some(min);
         }
     }
 }

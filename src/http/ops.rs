@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{error::Failure, extract::state};
+use super::{error::ApiError, extract::state};
 
 /// That all is well.
 #[derive(Serialize, ToSchema)]
@@ -28,7 +28,7 @@ pub async fn healthz() -> HttpResponse {
     get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Say whether the store answers",
     responses((status = 200, description = "It does", body = Health)), security(()),
 )]
-pub async fn readyz(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn readyz(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     state(&request)?.service.ready().await?;
     Ok(healthz().await)
 }

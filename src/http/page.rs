@@ -5,10 +5,10 @@ use actix_web::{
     http::header::{self, ContentType},
 };
 
-use super::error::Failure;
+use super::error::ApiError;
 
 /// A policy by which a page runs the scripts and styles of this server, talks to it, and does nothing else (CSP 3).
-pub const SCRIPTS_OF_OUR_OWN: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+pub const OWN_SCRIPTS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// A page under a policy.
@@ -21,7 +21,7 @@ pub fn html(text: String, policy: &'static str) -> HttpResponse {
 }
 
 /// A page that is the same for everybody, under a policy. `{{base_path}}` in its text stands for the context path.
-pub fn fixed_html(text: &str, base_path: &str, policy: &'static str) -> HttpResponse {
+pub fn static_html(text: &str, base_path: &str, policy: &'static str) -> HttpResponse {
     html(text.replace("{{base_path}}", base_path), policy)
 }
 
@@ -38,12 +38,12 @@ impl Asset {
     }
 
     /// The file that `{file}` in the route of a request stands for.
-    pub fn find(files: &'static [Self], request: &HttpRequest) -> Result<HttpResponse, Failure> {
+    pub fn find(files: &'static [Self], request: &HttpRequest) -> Result<HttpResponse, ApiError> {
         let wanted = request.match_info().get("file");
         let file = files
             .iter()
             .find(|file| Some(file.name) == wanted)
-            .ok_or_else(|| Failure::not_found("there is nothing at this path"))?;
+            .ok_or_else(|| ApiError::not_found("there is nothing at this path"))?;
         let content_type = match file.name.rsplit_once('.') {
             Some((_, "css")) => "text/css; charset=utf-8",
             Some((_, "js")) => "text/javascript; charset=utf-8",

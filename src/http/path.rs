@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use actix_web::{dev::ServiceRequest, http::Uri};
 
 /// Takes slashes at the end of a request's path away, and those that follow another: each route is known by one path.
-pub fn normalise(request: &mut ServiceRequest) {
-    let Cow::Owned(path) = normal(request.path()) else {
+pub fn normalize(request: &mut ServiceRequest) {
+    let Cow::Owned(path) = normalize_path(request.path()) else {
         return;
     };
     let mut parts = request.uri().clone().into_parts();
@@ -24,7 +24,7 @@ pub fn normalise(request: &mut ServiceRequest) {
     }
 }
 
-fn normal(path: &str) -> Cow<'_, str> {
+fn normalize_path(path: &str) -> Cow<'_, str> {
     let abnormal = path.contains("//") || (path.ends_with('/') && path != "/");
     if abnormal {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slashes_that_mean_nothing_go() {
+    fn redundant_slashes_are_removed() {
         for (written, meant) in [
             ("/", "/"),
             ("/tokens", "/tokens"),
@@ -49,7 +49,7 @@ mod tests {
             ("*", "*"),
             ("", ""),
         ] {
-            assert_eq!(normal(written), meant);
+            assert_eq!(normalize_path(written), meant);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::random::{OsRandom, Random};
 
 /// The header of requests and answers.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 tokio::task_local! {
     static CURRENT: RequestId;
@@ -20,21 +20,23 @@ tokio::task_local! {
 /// The id of a request, fit for a header and a log line.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestId {
-    text: [u8; LONGEST],
+    text: [u8; MAX_LENGTH],
     length: usize,
 }
 
 impl RequestId {
     /// The id that a client has chosen, if it is fit for a log line, or a new one.
-    pub fn choose(headers: &HeaderMap) -> Self {
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let chosen = headers.get(HEADER).map(HeaderValue::as_bytes);
-        chosen.filter(|id| is_sane(id)).map_or_else(new, |id| Self::of(&[id]))
+        chosen
+            .filter(|id| is_valid(id))
+            .map_or_else(generate, |id| Self::of(&[id]))
     }
 
     /// The id that these parts make, as far as they fit.
     fn of(parts: &[&[u8]]) -> Self {
         let mut id = Self {
-            text: [0; LONGEST],
+            text: [0; MAX_LENGTH],
             length: 0,
         };
         for part in parts {
@@ -75,13 +77,13 @@ pub async fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> T {
     CURRENT.scope(id, work).await
 }
 
-fn is_sane(id: &[u8]) -> bool {
+fn is_valid(id: &[u8]) -> bool {
     let fit = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    !id.is_empty() && id.len() <= LONGEST && id.iter().all(fit)
+    !id.is_empty() && id.len() <= MAX_LENGTH && id.iter().all(fit)
 }
 
 /// An id that no other request of this process has, and hardly one of another.
-fn new() -> RequestId {
+fn generate() -> RequestId {
     static PROCESS: LazyLock<String> = LazyLock::new(|| {
         let mut bytes = [0; size_of::<u64>()];
         // Without randomness the ids of two processes may be the same, and still tell the requests of each apart.

@@ -16,10 +16,10 @@ use actix_web::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    error::{Challenge, Failure},
+    error::{ApiError, Challenge},
     extract::{credentials, origin, query, state},
-    legacy::Prefix,
-    observe::CalledBy,
+    legacy::LegacyPrefix,
+    observe::CallerIdentity,
     openapi::schemas::PermissionName,
 };
 use crate::{
@@ -27,15 +27,15 @@ use crate::{
         permission::{Permission, PermissionSet},
         token::Token,
     },
-    service::{Refusal, authentication::Shown},
+    service::{Refusal, authentication::PresentedCredential},
 };
 
 /// Where proxies write the method of the request that they have got, and its path and query: nginx by convention, Caddy and Traefik always.
-static METHODS: [HeaderName; 2] = [
+static METHOD_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-original-method"),
     HeaderName::from_static("x-forwarded-method"),
 ];
-static URIS: [HeaderName; 2] = [
+static URI_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-original-uri"),
     HeaderName::from_static("x-forwarded-uri"),
 ];
@@ -45,7 +45,7 @@ const TOKEN_NAME: HeaderName = HeaderName::from_static("x-token-name");
 const TOKEN_PERMISSIONS: HeaderName = HeaderName::from_static("x-token-permissions");
 
 /// How often the log tells of a gate that is set up wrong.
-const TELL_EVERY: Duration = Duration::from_mins(1);
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What a name is sent as in a header: everything but the unreserved characters of RFC 3986 is percent-encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -70,43 +70,43 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
     )),
     security(("ApiKeyAuth" = [])),
 )]
-pub async fn verify(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn verify(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     // A script may run what it gets.
-    pass(&request).await.map_err(Failure::without_body)
+    authorize(&request).await.map_err(ApiError::without_body)
 }
 
-async fn pass(request: &HttpRequest) -> Result<HttpResponse, Failure> {
+async fn authorize(request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     let state = state(request)?;
     let origin = origin(request)?;
     let required = required(request)?;
-    let value = credentials::of_token(request.headers())?;
+    let value = credentials::parse_token(request.headers())?;
     let uuid = if value.is_none() && state.config.legacy_uuid_auth {
         original_uuid(request)?
     } else {
         None
     };
     let shown = match (value, &uuid) {
-        (Some(value), _) => Shown::Value(value),
+        (Some(value), _) => PresentedCredential::Value(value),
         (None, Some(uuid)) => {
-            request.extensions_mut().insert(Prefix("/verify"));
-            Shown::LegacyUuid(uuid)
+            request.extensions_mut().insert(LegacyPrefix("/verify"));
+            PresentedCredential::LegacyUuid(uuid)
         }
-        (None, None) => return Err(Failure::unauthorized(Refusal::Missing, Challenge::ApiKey)),
+        (None, None) => return Err(ApiError::unauthorized(Refusal::Missing, Challenge::ApiKey)),
     };
     let known = state.service.verify(shown, required, origin).await?;
-    request.extensions_mut().insert(CalledBy::Token(known.token.id));
+    request.extensions_mut().insert(CallerIdentity::Token(known.token.id));
     let mut response = HttpResponse::Ok();
-    let told = known.told.get_or_init(|| Box::new(told(&known.token)));
-    for header in told.downcast_ref::<Told>().into_iter().flatten() {
+    let headers = known.told.get_or_init(|| Box::new(gate_headers(&known.token)));
+    for header in headers.downcast_ref::<GateHeaders>().into_iter().flatten() {
         response.insert_header(header.clone());
     }
     Ok(response.finish())
 }
 
 /// The headers that tell of a token.
-type Told = Vec<(HeaderName, HeaderValue)>;
+type GateHeaders = Vec<(HeaderName, HeaderValue)>;
 
-fn told(token: &Token) -> Told {
+fn gate_headers(token: &Token) -> GateHeaders {
     let headers = [
         (TOKEN_ID, token.id.to_string()),
         (
@@ -123,41 +123,42 @@ fn told(token: &Token) -> Told {
 }
 
 /// What a token must hold: what the gate was set up to `require`, or what the legacy add-on asked for.
-fn required(request: &HttpRequest) -> Result<PermissionSet, Failure> {
-    let by_method = || PermissionSet::of_token_api().with(Permission::OrganizationAPITokenModify, !reads_only(request));
+fn required(request: &HttpRequest) -> Result<PermissionSet, ApiError> {
+    let by_method =
+        || PermissionSet::token_management().with(Permission::OrganizationAPITokenModify, !is_read_only(request));
     if request.query_string().is_empty() {
         return Ok(by_method());
     }
     let named: Vec<(String, String)> =
-        query::parse(request.query_string()).map_err(|_| set_up_wrong("its query cannot be read"))?;
+        query::parse(request.query_string()).map_err(|_| reject_misconfiguration("its query cannot be read"))?;
     if named.is_empty() {
         return Ok(by_method());
     }
     if named.iter().any(|(name, _)| name != "require") {
-        return Err(set_up_wrong("\"require\" is its only parameter"));
+        return Err(reject_misconfiguration("\"require\" is its only parameter"));
     }
     PermissionSet::parse(named.into_iter().map(|(_, permission)| permission))
-        .map_err(|_| set_up_wrong("\"require\" does not name a permission"))
+        .map_err(|_| reject_misconfiguration("\"require\" does not name a permission"))
 }
 
 /// Whether the original request only reads. Where a client could have put in a header of its own beside the proxy's, both must say so.
-fn reads_only(request: &HttpRequest) -> bool {
+fn is_read_only(request: &HttpRequest) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS];
-    let mut told = METHODS
+    let mut methods = METHOD_HEADERS
         .iter()
         .flat_map(|name| request.headers().get_all(name))
         .peekable();
-    if told.peek().is_none() {
+    if methods.peek().is_none() {
         return safe.contains(request.method());
     }
-    told.all(|method| safe.iter().any(|safe| safe.as_str().as_bytes() == method.as_bytes()))
+    methods.all(|method| safe.iter().any(|safe| safe.as_str().as_bytes() == method.as_bytes()))
 }
 
 /// The uuid in the original request's query; where there is more than one, the service behind the gate could mean another than the gate.
-fn original_uuid(request: &HttpRequest) -> Result<Option<String>, Failure> {
-    let malformed = || Failure::unauthorized(Refusal::Malformed, Challenge::ApiKey);
+fn original_uuid(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let malformed = || ApiError::unauthorized(Refusal::Malformed, Challenge::ApiKey);
     let mut found: Option<String> = None;
-    for uri in URIS.iter().flat_map(|name| request.headers().get_all(name)) {
+    for uri in URI_HEADERS.iter().flat_map(|name| request.headers().get_all(name)) {
         let Some((_, query)) = uri.to_str().map_err(|_| malformed())?.split_once('?') else {
             continue;
         };
@@ -173,13 +174,13 @@ fn original_uuid(request: &HttpRequest) -> Result<Option<String>, Failure> {
 }
 
 /// The gate is shut until whoever set it up has mended it. What was sent is not shown: it may hold a credential.
-fn set_up_wrong(reason: &'static str) -> Failure {
-    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+fn reject_misconfiguration(reason: &'static str) -> ApiError {
+    static LAST_LOGGED: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last_logged = LAST_LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
     // Anybody can make such a call.
-    if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-        *told = Some(Instant::now());
+    if last_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
+        *last_logged = Some(Instant::now());
         log::warn!("nobody passes /verify as it is called: {reason}");
     }
-    Failure::forbidden(reason)
+    ApiError::forbidden(reason)
 }

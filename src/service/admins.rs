@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Error, Service, transaction::Transaction};
 use crate::{
     domain::{
-        actor::{Door, Origin},
+        actor::{Channel, Origin},
         admin::{Admin, Password, PasswordHash},
         audit::Action,
         caller::{Call, Caller},
@@ -25,7 +25,7 @@ pub struct FirstAdmin {
     /// Their name.
     pub name: AdminName,
     /// Their password, if nobody has chosen one: to be shown once.
-    pub made_up_password: Option<Password>,
+    pub generated_password: Option<Password>,
 }
 
 impl Service {
@@ -35,16 +35,16 @@ impl Service {
     /// [`Error::Conflict`] when there is one of that name.
     pub async fn add_admin(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
-        self.change(call, None, move |change, _| {
+        self.transact(call, None, move |tx, _| {
             let admin = Admin { name, password_hash };
-            admins::insert(change.conn, &admin, change.now).map_err(|error| match error {
-                StoreError::Exists => {
+            admins::insert(tx.conn, &admin, tx.now).map_err(|error| match error {
+                StoreError::AlreadyExists => {
                     Error::Conflict(format!("there is already an admin named {:?}", admin.name.as_str()))
                 }
                 other => other.into(),
             })?;
             let details = json!({ "admin": admin.name.as_str() });
-            change.record(Action::AdminAdded, None, details)
+            tx.record(Action::AdminAdded, None, details)
         })
         .await
     }
@@ -55,14 +55,14 @@ impl Service {
     /// [`Error::NotFound`] when there is no such admin.
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
-        self.change_admins(call, move |change, _| {
-            let Admin { name, .. } = admins::find(change.conn, &name)?.ok_or(Error::NotFound("admin"))?;
+        self.change_admins(call, move |tx, _| {
+            let Admin { name, .. } = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
             let admin = Admin { name, password_hash };
-            if !admins::set_password(change.conn, &admin, change.now)? {
+            if !admins::set_password(tx.conn, &admin, tx.now)? {
                 return Err(Error::NotFound("admin"));
             }
             let details = json!({ "admin": admin.name.as_str() });
-            change.record(Action::AdminPasswordChanged, None, details)
+            tx.record(Action::AdminPasswordChanged, None, details)
         })
         .await
     }
@@ -72,9 +72,9 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`] when there is no such admin, [`Error::Conflict`] when there is no other.
     pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
-        self.change_admins(call, move |change, admins| {
-            let Admin { name, .. } = admins::find(change.conn, &name)?.ok_or(Error::NotFound("admin"))?;
-            if !admins::delete(change.conn, &name)? {
+        self.change_admins(call, move |tx, admins| {
+            let Admin { name, .. } = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
+            if !admins::delete(tx.conn, &name)? {
                 return Err(Error::NotFound("admin"));
             }
             if admins == 1 {
@@ -83,7 +83,7 @@ impl Service {
                 ));
             }
             let details = json!({ "admin": name.as_str() });
-            change.record(Action::AdminRemoved, None, details)
+            tx.record(Action::AdminRemoved, None, details)
         })
         .await
     }
@@ -95,7 +95,7 @@ impl Service {
         work: impl FnOnce(&mut Transaction<'_>, usize) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let lock = |conn: &mut AnyConnection, _: &Caller| Ok(admins::count_and_lock(conn)?);
-        self.change_within(self.store.patience(), call, lock, work).await
+        self.transact_within(self.store.timeout(), call, lock, work).await
     }
 
     /// Returns the admins whose names come after `after`, at most `size` of them.
@@ -136,21 +136,24 @@ impl Service {
         if self.has_admins().await? {
             return Ok(None);
         }
-        let (chosen, made_up_password) = if let Some(chosen) = password {
+        let (chosen, generated_password) = if let Some(chosen) = password {
             (chosen, None)
         } else {
-            let made_up = self.make_up_password()?;
-            (made_up.clone(), Some(made_up))
+            let generated = self.generate_password()?;
+            (generated.clone(), Some(generated))
         };
         let call = Call {
             caller: Caller::CommandLine,
             origin: Origin {
-                door: Door::Cli,
+                channel: Channel::Cli,
                 client: None,
             },
         };
         match self.add_admin(call, name.clone(), chosen).await {
-            Ok(()) => Ok(Some(FirstAdmin { name, made_up_password })),
+            Ok(()) => Ok(Some(FirstAdmin {
+                name,
+                generated_password,
+            })),
             // Another server that started at the same moment was quicker.
             Err(Error::Conflict(_)) => Ok(None),
             Err(error) => Err(error),
@@ -164,7 +167,7 @@ impl Service {
             .await
     }
 
-    fn make_up_password(&self) -> Result<Password, Error> {
+    fn generate_password(&self) -> Result<Password, Error> {
         let mut bytes = [0; 18];
         self.random.fill(&mut bytes)?;
         Ok(Password::parse(SecretString::from(

@@ -15,21 +15,21 @@ use crate::domain::{
     name::{AdminName, TokenName},
     permission::PermissionSet,
     record::{AdminRecord, GraceValue, TokenRecord},
-    token::{Change, Token, TokenId},
+    token::{Attribution, Token, TokenId},
     value::ValueHash,
 };
 
 /// What the first line says that the lines are.
 pub const FORMAT: &str = "tokenbridge-export";
 /// The most characters of an actor's id: those of an admin's name.
-const LONGEST_ACTOR: usize = 255;
+const MAX_ACTOR_CHARS: usize = 255;
 /// The only version of it.
 pub const VERSION: u32 = 1;
 
 /// A line of an export.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Line {
+pub enum ArchiveLine {
     /// The first.
     Format {
         /// [`FORMAT`].
@@ -128,11 +128,11 @@ impl From<&TokenRecord> for TokenLine {
             name: token.name.as_str().to_owned(),
             permissions: token.permissions.iter().map(|held| held.name().to_owned()).collect(),
             allowed_cidr_blocks: token.allowed_cidr_blocks.iter().map(ToString::to_string).collect(),
-            value_hash: value.as_ref().map(hexadecimal),
+            value_hash: value.as_ref().map(to_hex),
             grace_values: grace_values
                 .iter()
                 .map(|grace| GraceLine {
-                    value_hash: hexadecimal(&grace.value),
+                    value_hash: to_hex(&grace.value),
                     valid_until: time(grace.valid_until),
                 })
                 .collect(),
@@ -154,7 +154,7 @@ impl TryFrom<TokenLine> for TokenRecord {
         let time = |field, text: &Option<String>| text.as_deref().map(|text| Timestamp::parse(field, text)).transpose();
         let value = line.value_hash.as_deref().map(hash).transpose()?;
         let updated = match (time("updatedAt", &line.updated_at)?, line.updated_by) {
-            (Some(at), Some(by)) => Some(Change { at, by: actor(by)? }),
+            (Some(at), Some(by)) => Some(Attribution { at, by: actor(by)? }),
             (None, None) => None,
             _ => return Err(Invalid::new("updatedBy", "it must be there together with updatedAt")),
         };
@@ -173,7 +173,7 @@ impl TryFrom<TokenLine> for TokenRecord {
                 permissions: PermissionSet::parse(&line.permissions)?,
                 allowed_cidr_blocks: CidrBlocks::parse(&line.allowed_cidr_blocks)?,
                 has_value: value.is_some(),
-                created: Change {
+                created: Attribution {
                     at: Timestamp::parse("createdAt", &line.created_at)?,
                     by: actor(line.created_by)?,
                 },
@@ -223,7 +223,7 @@ impl TryFrom<AdminLine> for AdminRecord {
 }
 
 fn actor(line: ActorLine) -> Result<Actor, Invalid> {
-    if line.id.is_empty() || line.id.chars().count() > LONGEST_ACTOR || line.id.chars().any(char::is_control) {
+    if line.id.is_empty() || line.id.chars().count() > MAX_ACTOR_CHARS || line.id.chars().any(char::is_control) {
         return Err(Invalid::new("id", "it is no actor's name or id"));
     }
     let kind = ActorKind::from_name(&line.kind)
@@ -231,7 +231,7 @@ fn actor(line: ActorLine) -> Result<Actor, Invalid> {
     Ok(Actor { id: line.id, kind })
 }
 
-fn hexadecimal(value: &ValueHash) -> String {
+fn to_hex(value: &ValueHash) -> String {
     value.as_bytes().iter().fold(String::new(), |mut text, byte| {
         // Writing to a string never fails.
         let _ = write!(text, "{byte:02x}");

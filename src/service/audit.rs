@@ -2,45 +2,45 @@
 
 use std::sync::Arc;
 
-use super::{Error, Service, transaction::still_valid};
+use super::{Error, Service, transaction::revalidate_caller};
 use crate::{
     domain::{
-        audit::{EventCursor, EventFilter, EventPage, Order, RecordedEvent},
+        audit::{EventCursor, EventFilter, EventOrder, EventPage, RecordedEvent},
         authorization::{Operation, authorize},
         caller::Call,
         page::PageSize,
     },
     store::{
         AnyConnection,
-        audit::{self, Tip},
+        audit::{self, HighWaterMark},
     },
 };
 
 /// How far somebody has come who follows the events.
 #[derive(Debug, Default)]
-pub struct Following {
+pub struct EventTail {
     /// The number of the last event that they have seen, once they have begun.
     seen: i64,
-    settling: Settling,
+    watermark: Watermark,
 }
 
 /// Finds the number up to which no event can be added any more: an event's number is taken before its transaction ends.
 #[derive(Debug, Default)]
-struct Settling {
+struct Watermark {
     /// Earlier moments, each with those who were writing then and still are.
-    unsettled: Vec<Tip>,
+    unsettled: Vec<HighWaterMark>,
 }
 
-impl Settling {
+impl Watermark {
     /// The latest number of a moment whose writers have all ended, if there is a later one than before.
-    fn hear(&mut self, tip: Tip) -> Option<i64> {
-        let at_work = tip.writers.clone();
-        self.unsettled.push(tip);
+    fn advance(&mut self, mark: HighWaterMark) -> Option<i64> {
+        let active_writers = mark.writers.clone();
+        self.unsettled.push(mark);
         for earlier in &mut self.unsettled {
-            earlier.writers.retain(|writer| at_work.contains(writer));
+            earlier.writers.retain(|writer| active_writers.contains(writer));
         }
         let settled = self.unsettled.iter().rposition(|earlier| earlier.writers.is_empty())?;
-        self.unsettled.drain(..=settled).next_back().map(|tip| tip.latest)
+        self.unsettled.drain(..=settled).next_back().map(|mark| mark.latest)
     }
 }
 
@@ -53,7 +53,7 @@ impl Service {
         &self,
         call: &Call,
         filter: EventFilter,
-        order: Order,
+        order: EventOrder,
         after: Option<EventCursor>,
         size: PageSize,
     ) -> Result<EventPage, Error> {
@@ -65,13 +65,13 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::list_events`].
-    pub async fn before_the_last_events(
+    pub async fn find_tail_cursor(
         &self,
         call: &Call,
         filter: EventFilter,
         count: u32,
     ) -> Result<Option<EventCursor>, Error> {
-        let read = move |conn: &mut AnyConnection| Ok(audit::before_the_last(conn, &filter, count.into())?);
+        let read = move |conn: &mut AnyConnection| Ok(audit::find_tail_start(conn, &filter, count.into())?);
         self.read_events(call, read).await
     }
 
@@ -80,10 +80,12 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::list_events`].
-    pub async fn begin_to_follow(&self, call: &Call, following: &mut Following) -> Result<Option<i64>, Error> {
-        let tip = self.read_events(call, |conn| Ok(audit::tip(conn)?)).await?;
-        let settled = following.settling.hear(tip);
-        following.seen = settled.unwrap_or(following.seen);
+    pub async fn start_tail(&self, call: &Call, tail: &mut EventTail) -> Result<Option<i64>, Error> {
+        let mark = self
+            .read_events(call, |conn| Ok(audit::read_high_water_mark(conn)?))
+            .await?;
+        let settled = tail.watermark.advance(mark);
+        tail.seen = settled.unwrap_or(tail.seen);
         Ok(settled)
     }
 
@@ -92,22 +94,24 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::list_events`]; then nothing is lost, and the next call goes on.
-    pub async fn follow_events(
+    pub async fn poll_tail(
         &self,
         call: &Call,
         filter: EventFilter,
-        following: &mut Following,
+        tail: &mut EventTail,
     ) -> Result<Vec<RecordedEvent>, Error> {
-        let tip = self.read_events(call, |conn| Ok(audit::tip(conn)?)).await?;
-        let Some(settled) = following.settling.hear(tip) else {
+        let mark = self
+            .read_events(call, |conn| Ok(audit::read_high_water_mark(conn)?))
+            .await?;
+        let Some(settled) = tail.watermark.advance(mark) else {
             return Ok(Vec::new());
         };
-        let (seen, size) = (following.seen, PageSize::MOST);
-        let read = move |conn: &mut AnyConnection| Ok(audit::between(conn, &filter, seen, settled, size)?);
+        let (seen, size) = (tail.seen, PageSize::MAX);
+        let read = move |conn: &mut AnyConnection| Ok(audit::find_between(conn, &filter, seen, settled, size)?);
         let events = self.read_events(call, read).await?;
         let all = events.len() < size.get();
         let last = events.last().map(|last| last.id);
-        following.seen = if all { settled.max(seen) } else { last.unwrap_or(seen) };
+        tail.seen = if all { settled.max(seen) } else { last.unwrap_or(seen) };
         Ok(events)
     }
 
@@ -120,7 +124,7 @@ impl Service {
         let Call { caller, origin } = call.clone();
         self.store
             .read(move |conn| {
-                let caller = still_valid(conn, caller, origin, clock.now())?;
+                let caller = revalidate_caller(conn, caller, origin, clock.now())?;
                 authorize(&caller, Operation::ReadEvents, None)?;
                 read(conn)
             })
@@ -132,28 +136,28 @@ impl Service {
 mod tests {
     use super::*;
 
-    fn tip(latest: i64, writers: &[&str]) -> Tip {
-        Tip {
+    fn mark(latest: i64, writers: &[&str]) -> HighWaterMark {
+        HighWaterMark {
             latest,
             writers: writers.iter().map(|writer| (*writer).to_owned()).collect(),
         }
     }
 
     #[test]
-    fn events_are_settled_when_nobody_writes() {
-        let mut settling = Settling::default();
-        assert_eq!(settling.hear(tip(5, &[])), Some(5));
-        assert_eq!(settling.hear(tip(6, &["a"])), None);
-        assert_eq!(settling.hear(tip(7, &[])), Some(7));
+    fn events_settle_while_no_transaction_is_open() {
+        let mut watermark = Watermark::default();
+        assert_eq!(watermark.advance(mark(5, &[])), Some(5));
+        assert_eq!(watermark.advance(mark(6, &["a"])), None);
+        assert_eq!(watermark.advance(mark(7, &[])), Some(7));
     }
 
     #[test]
-    fn events_are_settled_when_those_have_ended_who_wrote_then() {
-        let mut settling = Settling::default();
-        assert_eq!(settling.hear(tip(5, &["a", "b"])), None);
-        assert_eq!(settling.hear(tip(6, &["b", "c"])), None);
-        assert_eq!(settling.hear(tip(7, &["c"])), Some(5));
-        assert_eq!(settling.hear(tip(8, &["d"])), Some(7));
-        assert_eq!(settling.hear(tip(9, &[])), Some(9));
+    fn events_settle_once_concurrent_transactions_have_ended() {
+        let mut watermark = Watermark::default();
+        assert_eq!(watermark.advance(mark(5, &["a", "b"])), None);
+        assert_eq!(watermark.advance(mark(6, &["b", "c"])), None);
+        assert_eq!(watermark.advance(mark(7, &["c"])), Some(5));
+        assert_eq!(watermark.advance(mark(8, &["d"])), Some(7));
+        assert_eq!(watermark.advance(mark(9, &[])), Some(9));
     }
 }

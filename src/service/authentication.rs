@@ -6,16 +6,16 @@ use secrecy::SecretString;
 
 use super::{
     Error, Refusal, Service,
-    figures::{Kind, Outcome},
+    metrics::{AuthenticationOutcome, CredentialKind},
     token_cache::{Credential, VerifiedToken},
-    transaction::may_be_used,
-    unwritten::Subject,
+    transaction::check_usable,
+    write_behind::Subject,
 };
 use crate::{
     domain::{
         actor::Origin,
         admin::Password,
-        authorization::{Operation, authorize, hold},
+        authorization::{Operation, authorize, require_permissions},
         caller::{Call, Caller},
         clock::Timestamp,
         name::AdminName,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What a client of a service behind the gate shows.
-pub enum Shown<'a> {
+pub enum PresentedCredential<'a> {
     /// What is claimed to be a token's value.
     Value(&'a str),
     /// What is claimed to be the uuid of a token of the legacy add-on, which has never had a value.
@@ -41,35 +41,43 @@ impl Service {
     /// # Errors
     /// [`Error::Unauthenticated`] when no token has that value, or it has expired, or may not be used from there.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
-        let value = ValueHash::of_presented(presented);
-        let VerifiedToken { token, .. } = self.admit(Kind::Value, value.map(Credential::Value), origin).await?;
+        let value = ValueHash::from_presented(presented);
+        let VerifiedToken { token, .. } = self
+            .authenticate(CredentialKind::Value, value.map(Credential::Value), origin)
+            .await?;
         value
             .map(|value| Caller::Token(token, value))
             .ok_or(Error::Unauthenticated(Refusal::Value))
     }
 
-    /// The token that a request to another service may pass with: one that was shown, and holds all that is `required`. Counts as a use of
+    /// The token that a request to another service may pass with: one that was presented, and holds all that is `required`. Counts as a use of
     /// the token.
     ///
     /// # Errors
     /// As [`Service::authenticate_value`]; [`Error::Forbidden`] when the token lacks a permission.
     pub async fn verify(
         &self,
-        shown: Shown<'_>,
+        presented: PresentedCredential<'_>,
         required: PermissionSet,
         origin: Origin,
     ) -> Result<VerifiedToken, Error> {
-        let (kind, credential) = match shown {
-            Shown::Value(text) => (Kind::Value, ValueHash::of_presented(text).map(Credential::Value)),
-            Shown::LegacyUuid(text) => (Kind::LegacyUuid, TokenId::parse(text).map(Credential::LegacyUuid)),
+        let (kind, credential) = match presented {
+            PresentedCredential::Value(text) => (
+                CredentialKind::Value,
+                ValueHash::from_presented(text).map(Credential::Value),
+            ),
+            PresentedCredential::LegacyUuid(text) => (
+                CredentialKind::LegacyUuid,
+                TokenId::parse(text).map(Credential::LegacyUuid),
+            ),
         };
-        let known = self.admit(kind, credential, origin).await?;
-        hold(&known.token, required)?;
+        let known = self.authenticate(kind, credential, origin).await?;
+        require_permissions(&known.token, required)?;
         Ok(known)
     }
 
-    /// The token of a value that somebody has shown to a service, which asks what it is worth (RFC 7662); nothing if it is worth nothing.
-    /// `client` is from where it was shown: without it, a token that is limited to CIDR blocks is worth nothing. Counts as a use of
+    /// The token of a value that somebody has presented to a service, which asks what it is worth (RFC 7662); nothing if it is worth nothing.
+    /// `client` is from where it was presented: without it, a token that is limited to CIDR blocks is worth nothing. Counts as a use of
     /// the token.
     ///
     /// # Errors
@@ -83,54 +91,61 @@ impl Service {
         authorize(&call.caller, Operation::Read, None)?;
         let now = self.clock.now();
         let origin = Origin { client, ..call.origin };
-        let recognised = match ValueHash::of_presented(presented) {
-            Some(value) => self.recognise(Credential::Value(value), now).await?,
+        let verified = match ValueHash::from_presented(presented) {
+            Some(value) => self.find_verified(Credential::Value(value), now).await?,
             None => None,
         };
-        let usable = match recognised {
+        let usable = match verified {
             None => Err(Refusal::Value),
-            Some(known) => may_be_used(&known.token, origin, now).map(|()| known),
+            Some(known) => check_usable(&known.token, origin, now).map(|()| known),
         };
         match usable {
             Ok(known) => {
-                self.unwritten.used(known.token.id, now);
-                self.figures.authenticated(Kind::Value, Outcome::Accepted);
+                self.write_behind.record_use(known.token.id, now);
+                self.metrics
+                    .count_authentication(CredentialKind::Value, AuthenticationOutcome::Accepted);
                 Ok(Some(known))
             }
             Err(reason) => {
-                self.figures.authenticated(Kind::Value, Outcome::Refused(reason));
+                self.metrics
+                    .count_authentication(CredentialKind::Value, AuthenticationOutcome::Refused(reason));
                 Ok(None)
             }
         }
     }
 
     /// The token of that credential, if there is one and it may be used, and now it is.
-    async fn admit(&self, kind: Kind, credential: Option<Credential>, origin: Origin) -> Result<VerifiedToken, Error> {
+    async fn authenticate(
+        &self,
+        kind: CredentialKind,
+        credential: Option<Credential>,
+        origin: Origin,
+    ) -> Result<VerifiedToken, Error> {
         let now = self.clock.now();
-        let recognised = match credential {
-            Some(credential) => self.recognise(credential, now).await?,
+        let verified = match credential {
+            Some(credential) => self.find_verified(credential, now).await?,
             None => None,
         };
-        let Some(known) = recognised else {
+        let Some(known) = verified else {
             return Err(self.refuse(kind, origin, Refusal::Value, Subject::Unknown));
         };
         let id = known.token.id;
-        if let Err(reason) = may_be_used(&known.token, origin, now) {
+        if let Err(reason) = check_usable(&known.token, origin, now) {
             return Err(self.refuse(kind, origin, reason, Subject::Token(id)));
         }
-        self.unwritten.used(id, now);
-        self.figures.authenticated(kind, Outcome::Accepted);
+        self.write_behind.record_use(id, now);
+        self.metrics.count_authentication(kind, AuthenticationOutcome::Accepted);
         Ok(known)
     }
 
-    /// The token of that credential: remembered, or asked for.
-    async fn recognise(&self, credential: Credential, now: Timestamp) -> Result<Option<VerifiedToken>, Error> {
-        let remembered = self.token_cache.get(&credential, now, Instant::now());
-        self.figures.looked_up(remembered.is_some());
-        if remembered.is_some() {
-            return Ok(remembered);
+    /// The token of that credential: cached, or asked for.
+    async fn find_verified(&self, credential: Credential, now: Timestamp) -> Result<Option<VerifiedToken>, Error> {
+        let cached = self.token_cache.get(&credential, now, Instant::now());
+        self.metrics.count_lookup(cached.is_some());
+        if cached.is_some() {
+            return Ok(cached);
         }
-        // Apart, so that a call whose credential is remembered does not carry the room that this needs.
+        // Apart, so that a call whose credential is cached does not carry the room that this needs.
         Box::pin(self.look_up(credential)).await
     }
 
@@ -139,7 +154,7 @@ impl Service {
         let found = match credential {
             Credential::Value(value) => self.store.find_by_value(value).await?,
             Credential::LegacyUuid(id) => {
-                let token = self.store.read_briefly(move |conn| tokens::find(conn, id)).await?;
+                let token = self.store.read_fast(move |conn| tokens::find(conn, id)).await?;
                 token.filter(|token| !token.has_value).map(|token| (token, None))
             }
         };
@@ -153,19 +168,19 @@ impl Service {
                     // Without a write, the next lookup caps the grace period again.
                     let _ = self
                         .store
-                        .write(move |conn| tokens::end_grace_at(conn, &value, end))
+                        .write(move |conn| tokens::shorten_grace_period(conn, &value, end))
                         .await;
                 }
                 Some((token, Some(end)))
             }
             other => other,
         };
-        let works = found.filter(|(_, works_until)| works_until.is_none_or(|end| end > now));
-        Ok(works.map(|(token, works_until)| {
-            let recognised = VerifiedToken::new(token, works_until);
+        let works = found.filter(|(_, valid_until)| valid_until.is_none_or(|end| end > now));
+        Ok(works.map(|(token, valid_until)| {
+            let verified = VerifiedToken::new(token, valid_until);
             self.token_cache
-                .insert(generation, credential, recognised.clone(), Instant::now());
-            recognised
+                .insert(generation, credential, verified.clone(), Instant::now());
+            verified
         }))
     }
 
@@ -213,19 +228,22 @@ impl Service {
         origin: Origin,
         read: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(Caller, Option<T>), Error> {
-        if let (Some(known), Ok(shown)) = (AdminName::of_existing(name), Password::parse(password.clone()))
-            && self.logins.passwords.was_right(&known, &shown, self.clock.monotonic())
+        if let (Some(known), Ok(presented)) = (AdminName::parse_existing(name), Password::parse(password.clone()))
+            && self
+                .logins
+                .passwords
+                .was_correct(&known, &presented, self.clock.monotonic())
         {
             // Not throttled: failures of other clients do not affect a credential that is known to be right.
             let (logins, now) = (Arc::clone(&self.logins), self.clock.monotonic());
             let look_up = move |conn: &mut AnyConnection| {
                 let admin = admins::find(conn, &known)?;
-                let Some(admin) = admin.filter(|admin| logins.passwords.is_right(admin, &shown, now)) else {
+                let Some(admin) = admin.filter(|admin| logins.passwords.is_correct(admin, &presented, now)) else {
                     return Ok(None);
                 };
                 Ok::<_, StoreError>(Some((admin, read(conn)?)))
             };
-            if let Some((admin, found)) = self.store.read_briefly(look_up).await? {
+            if let Some((admin, found)) = self.store.read_fast(look_up).await? {
                 self.logins.accept(&admin.name, origin);
                 return Ok((Caller::Admin(admin), Some(found)));
             }
@@ -235,13 +253,15 @@ impl Service {
     }
 
     /// Records a request that was refused because its credentials could not be parsed.
-    pub fn refuse_unreadable(&self, kind: Kind, reason: Refusal, origin: Origin) {
+    pub fn refuse_unreadable(&self, kind: CredentialKind, reason: Refusal, origin: Origin) {
         self.refuse(kind, origin, reason, Subject::Unknown);
     }
 
-    fn refuse(&self, kind: Kind, origin: Origin, reason: Refusal, subject: Subject) -> Error {
-        self.figures.authenticated(kind, Outcome::Refused(reason));
-        self.unwritten.refused(origin, reason, subject, self.clock.monotonic());
+    fn refuse(&self, kind: CredentialKind, origin: Origin, reason: Refusal, subject: Subject) -> Error {
+        self.metrics
+            .count_authentication(kind, AuthenticationOutcome::Refused(reason));
+        self.write_behind
+            .record_refusal(origin, reason, subject, self.clock.monotonic());
         Error::Unauthenticated(reason)
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     Error, Service,
-    tokens::described,
-    transaction::{Deed, Transaction, still_valid},
+    tokens::describe,
+    transaction::{AuditEntry, Transaction, revalidate_caller},
 };
 use crate::{
     domain::{
@@ -24,11 +24,11 @@ use crate::{
 };
 
 /// How many tokens are read, removed and recorded by one statement.
-const AT_ONCE: usize = 1000;
+const BATCH_SIZE: usize = 1000;
 /// The longest that a removal may keep others waiting; then it is undone.
-const LONGEST: Duration = Duration::from_mins(1);
+const MAX_DURATION: Duration = Duration::from_mins(1);
 /// After this, every server has written the uses that it knew of before.
-const USES_ARE_WRITTEN_AFTER: Duration = Duration::from_secs(3);
+const FLUSH_WAIT: Duration = Duration::from_secs(3);
 
 impl Service {
     /// Removes the tokens that pass `filter` if they are exactly `expected`, all or none; answers how many. Nothing authenticates with them
@@ -43,40 +43,41 @@ impl Service {
             return Err(Invalid::new("filters", message).into());
         }
         // Whoever asks for a number need not wait, and neither does who is wrong already.
-        let (clock, asked, unwritten) = (Arc::clone(&self.clock), filter.clone(), Arc::clone(&self.unwritten));
+        let (clock, store_filter, write_behind) =
+            (Arc::clone(&self.clock), filter.clone(), Arc::clone(&self.write_behind));
         let Call { caller, origin } = call.clone();
         let mut candidates = self
             .store
             .read(move |conn| {
                 let now = clock.now();
-                let caller = still_valid(conn, caller, origin, now)?;
-                may_delete_matching(&caller)?;
-                Ok::<_, Error>(tokens::ids(conn, &asked, now)?)
+                let caller = revalidate_caller(conn, caller, origin, now)?;
+                authorize_bulk_delete(&caller)?;
+                Ok::<_, Error>(tokens::ids(conn, &store_filter, now)?)
             })
             .await?;
-        unwritten.retain_admitted(&mut candidates, &filter);
-        check_number(candidates.len(), expected)?;
-        if filter.looks_at_use() {
-            tokio::time::sleep(USES_ARE_WRITTEN_AFTER).await;
+        write_behind.retain_matching(&mut candidates, &filter);
+        check_count(candidates.len(), expected)?;
+        if filter.depends_on_use() {
+            tokio::time::sleep(FLUSH_WAIT).await;
         }
         let clock = Arc::clone(&self.clock);
-        let asked = filter.clone();
-        let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &asked, clock.now());
-        let ends_at = Instant::now() + LONGEST;
-        self.change_within(LONGEST, call, lock, move |change, locked| {
-            may_delete_matching(&change.caller)?;
-            let mut matching = tokens::ids(change.conn, &filter, change.now)?;
-            unwritten.retain_admitted(&mut matching, &filter);
-            let number = check_number(matching.len(), expected)?;
+        let store_filter = filter.clone();
+        let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &store_filter, clock.now());
+        let ends_at = Instant::now() + MAX_DURATION;
+        self.transact_within(MAX_DURATION, call, lock, move |tx, locked| {
+            authorize_bulk_delete(&tx.caller)?;
+            let mut matching = tokens::ids(tx.conn, &filter, tx.now)?;
+            write_behind.retain_matching(&mut matching, &filter);
+            let number = check_count(matching.len(), expected)?;
             if !matching.iter().all(|id| locked.binary_search(id).is_ok()) {
                 let message = "the tokens that match changed at this very moment; nothing was deleted, try again";
                 return Err(Error::Conflict(message.to_owned()));
             }
-            for ids in matching.chunks(AT_ONCE) {
+            for ids in matching.chunks(BATCH_SIZE) {
                 if Instant::now() > ends_at {
-                    return Err(StoreError::Slow.into());
+                    return Err(StoreError::Timeout.into());
                 }
-                delete_some(change, ids)?;
+                delete_batch(tx, ids)?;
             }
             Ok(number)
         })
@@ -85,12 +86,12 @@ impl Service {
 }
 
 /// Requires permission to read tokens: otherwise the number of tokens that a filter matches would reveal their names.
-fn may_delete_matching(caller: &Caller) -> Result<(), Denied> {
+fn authorize_bulk_delete(caller: &Caller) -> Result<(), Denied> {
     authorize(caller, Operation::Read, None)?;
     authorize(caller, Operation::Delete, None)
 }
 
-fn check_number(found: usize, expected: Option<u64>) -> Result<u64, Error> {
+fn check_count(found: usize, expected: Option<u64>) -> Result<u64, Error> {
     let found = found as u64;
     let matching = match found {
         1 => "1 token matches".to_owned(),
@@ -124,24 +125,24 @@ fn lock(
             }
         }
     }
-    ids.chunks(AT_ONCE).try_for_each(|ids| tokens::lock_all(conn, ids))?;
+    ids.chunks(BATCH_SIZE).try_for_each(|ids| tokens::lock_all(conn, ids))?;
     Ok(ids)
 }
 
-fn delete_some(change: &mut Transaction<'_>, ids: &[TokenId]) -> Result<(), Error> {
-    let found = tokens::find_all(change.conn, ids)?;
-    let deed = |token| {
-        authorize(&change.caller, Operation::Delete, Some(token))?;
-        Ok::<_, Error>(Deed {
+fn delete_batch(tx: &mut Transaction<'_>, ids: &[TokenId]) -> Result<(), Error> {
+    let found = tokens::find_all(tx.conn, ids)?;
+    let entry = |token| {
+        authorize(&tx.caller, Operation::Delete, Some(token))?;
+        Ok::<_, Error>(AuditEntry {
             action: Action::TokenDeleted,
             token_id: Some(token.id),
-            details: described(token),
+            details: describe(token),
         })
     };
-    let deeds = found.iter().map(deed).collect::<Result<Vec<_>, _>>()?;
+    let entries = found.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     // All of them are locked: one that is gone is a defect, and nothing may be recorded of it.
-    if deeds.len() != ids.len() || tokens::delete_all(change.conn, ids)? != ids.len() {
+    if entries.len() != ids.len() || tokens::delete_all(tx.conn, ids)? != ids.len() {
         return Err(Error::NotFound("token"));
     }
-    change.record_all(deeds)
+    tx.audit(entries)
 }

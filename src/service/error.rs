@@ -39,7 +39,7 @@ pub enum Error {
     Conflict(String),
     /// The token has changed since the caller saw it.
     #[error("this token has changed since you looked at it; look again")]
-    Outdated,
+    PreconditionFailed,
     /// The store is busy or gone.
     #[error("the store is not available")]
     Unavailable(#[source] StoreError),
@@ -83,7 +83,7 @@ pub enum Refusal {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Exists | StoreError::Corrupt(_) => Self::Internal(error.into()),
+            StoreError::AlreadyExists | StoreError::Corrupt(_) => Self::Internal(error.into()),
             _ => Self::Unavailable(error),
         }
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{
     Error, Service,
-    archive::{AdminLine, FORMAT, Line, TokenLine, VERSION},
+    archive::{AdminLine, ArchiveLine, FORMAT, TokenLine, VERSION},
 };
 use crate::{
     domain::page::Cursor,
@@ -13,7 +13,7 @@ use crate::{
 
 /// How much was exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exported {
+pub struct ExportCounts {
     /// Tokens.
     pub tokens: u64,
     /// Admins.
@@ -37,43 +37,47 @@ impl Service {
     ///
     /// # Errors
     /// When the store fails, or `out` does; what was written then has no last line.
-    pub async fn export(&self, out: impl Write + Send + 'static, with_admins: bool) -> Result<Exported, ExportError> {
+    pub async fn export(
+        &self,
+        out: impl Write + Send + 'static,
+        with_admins: bool,
+    ) -> Result<ExportCounts, ExportError> {
         self.store
-            .read_at_length(move |conn| write_all(conn, out, with_admins))
+            .read_snapshot(move |conn| write_all(conn, out, with_admins))
             .await
     }
 }
 
-fn write_all(conn: &mut AnyConnection, mut out: impl Write, with_admins: bool) -> Result<Exported, ExportError> {
-    let mut line = |line: &Line| -> Result<(), ExportError> {
+fn write_all(conn: &mut AnyConnection, mut out: impl Write, with_admins: bool) -> Result<ExportCounts, ExportError> {
+    let mut line = |line: &ArchiveLine| -> Result<(), ExportError> {
         serde_json::to_writer(&mut out, line).map_err(io::Error::from)?;
         Ok(out.write_all(b"\n")?)
     };
-    line(&Line::Format {
+    line(&ArchiveLine::Format {
         name: FORMAT.to_owned(),
         version: VERSION,
     })?;
-    let mut exported = Exported::default();
+    let mut counts = ExportCounts::default();
     let mut after = Cursor::default();
     loop {
         let records = records::page(conn, after)?;
         let Some((last, _)) = records.last() else { break };
         after = *last;
         for (_, record) in &records {
-            line(&Line::Token(Box::new(TokenLine::from(record))))?;
-            exported.tokens += 1;
+            line(&ArchiveLine::Token(Box::new(TokenLine::from(record))))?;
+            counts.tokens += 1;
         }
     }
     if with_admins {
         for record in records::admins(conn)? {
-            line(&Line::Admin(AdminLine::from(&record)))?;
-            exported.admins += 1;
+            line(&ArchiveLine::Admin(AdminLine::from(&record)))?;
+            counts.admins += 1;
         }
     }
-    let Exported { tokens, admins } = exported;
-    line(&Line::End { tokens, admins })?;
+    let ExportCounts { tokens, admins } = counts;
+    line(&ArchiveLine::End { tokens, admins })?;
     out.flush()?;
-    Ok(exported)
+    Ok(counts)
 }
 
 impl From<ExportError> for Error {

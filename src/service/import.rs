@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Error, Service,
-    tokens::{described, difference},
+    tokens::{describe, diff},
 };
 use crate::{
     domain::{
@@ -22,15 +22,15 @@ use crate::{
         cidr::CidrBlocks,
         permission::{Permission, PermissionSet},
         record::{AdminRecord, TokenRecord},
-        token::{Change, Token, TokenId},
+        token::{Attribution, Token, TokenId},
         value::ValueHash,
     },
     store::{AnyConnection, audit, feed::Listener, records, revision},
 };
-use rows::{Content, LegacyRow, Row};
+use rows::{ImportRow, LegacyRow, RowContent};
 
 /// How many rows are one step of an import.
-const ROWS_AT_ONCE: usize = records::MOST_AT_ONCE;
+const BATCH_ROWS: usize = records::MAX_BATCH;
 
 /// How rows are to be imported.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ pub struct ImportOptions {
 /// What became of the rows.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct ImportReport {
     /// How many were not there and are now.
     pub created: usize,
     /// How many were there already, the same.
@@ -76,13 +76,13 @@ pub struct RowReport {
     pub id: String,
     /// What became of it.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: RowOutcome,
 }
 
 /// What becomes of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "reason", rename_all = "lowercase")]
-pub enum Outcome {
+pub enum RowOutcome {
     /// It was not there, and is now.
     Created,
     /// It was there, the same.
@@ -95,16 +95,16 @@ pub enum Outcome {
 
 /// A transaction that is to be undone.
 #[derive(Debug, thiserror::Error)]
-enum Undone {
+enum ImportFailure {
     /// Because that was asked for.
     #[error("nothing was imported")]
-    Reported(Report),
+    Reported(ImportReport),
     /// Because it failed.
     #[error(transparent)]
     Failed(Error),
 }
 
-impl<E: Into<Error>> From<E> for Undone {
+impl<E: Into<Error>> From<E> for ImportFailure {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -119,67 +119,70 @@ impl Service {
     pub async fn import(
         &self,
         call: Call,
-        rows: Vec<Row>,
+        rows: Vec<ImportRow>,
         options: ImportOptions,
         progress: impl Fn(usize) + Clone + Send + 'static,
-    ) -> Result<Report, Error> {
-        let rows = without_repetitions(rows);
+    ) -> Result<ImportReport, Error> {
+        let rows = reject_duplicates(rows);
         if !options.keep_going || options.dry_run {
-            return self.import_together(call, rows, options, progress).await;
+            return self.import_batch(call, rows, options, progress).await;
         }
-        let mut whole = Report {
+        let mut total = ImportReport {
             written: true,
-            ..Report::default()
+            ..ImportReport::default()
         };
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
-            let some = rows.by_ref().take(ROWS_AT_ONCE).collect();
-            let before = whole.rows.len();
+            let batch = rows.by_ref().take(BATCH_ROWS).collect();
+            let before = total.rows.len();
             let progress = progress.clone();
-            let tell = move |done| progress(before + done);
-            whole.add(self.import_together(call.clone(), some, options.clone(), tell).await?);
+            let report_progress = move |done| progress(before + done);
+            total.add(
+                self.import_batch(call.clone(), batch, options.clone(), report_progress)
+                    .await?,
+            );
         }
-        Ok(whole)
+        Ok(total)
     }
 
     /// Imports rows in one transaction.
-    async fn import_together(
+    async fn import_batch(
         &self,
         call: Call,
-        rows: Vec<Row>,
+        rows: Vec<ImportRow>,
         options: ImportOptions,
         progress: impl Fn(usize) + Clone + Send + 'static,
-    ) -> Result<Report, Error> {
+    ) -> Result<ImportReport, Error> {
         let now = self.clock.now();
         let step = revision::Step::random(self.random.as_ref())?;
         let work = move |conn: &mut AnyConnection| {
-            let mut import = Import {
-                by: Change {
+            let mut import = ImportBatch {
+                by: Attribution {
                     at: now,
                     by: call.caller.actor(),
                 },
                 origin: call.origin,
                 options,
-                report: Report::default(),
-                outdates: false,
+                report: ImportReport::default(),
+                invalidates: false,
                 values: HashMap::new(),
             };
             let mut rows = rows.into_iter().peekable();
             while rows.peek().is_some() {
-                import.step(conn, rows.by_ref().take(ROWS_AT_ONCE).collect())?;
+                import.import_rows(conn, rows.by_ref().take(BATCH_ROWS).collect())?;
                 progress(import.report.rows.len());
             }
-            let Import {
+            let ImportBatch {
                 options,
                 mut report,
-                outdates,
+                invalidates,
                 ..
             } = import;
             if options.dry_run || (report.refused > 0 && !options.keep_going) {
-                return Err(Undone::Reported(report));
+                return Err(ImportFailure::Reported(report));
             }
             report.written = true;
-            let change = outdates
+            let change = invalidates
                 .then(|| revision::advance(conn, step, revision::Invalidation::More))
                 .transpose()?;
             Ok((report, change))
@@ -191,26 +194,26 @@ impl Service {
                 }
                 Ok(report)
             }
-            Err(Undone::Reported(report)) => Ok(report),
-            Err(Undone::Failed(error)) => Err(error),
+            Err(ImportFailure::Reported(report)) => Ok(report),
+            Err(ImportFailure::Failed(error)) => Err(error),
         }
     }
 }
 
 /// An import in one transaction.
-struct Import {
-    by: Change,
+struct ImportBatch {
+    by: Attribution,
     origin: Origin,
     options: ImportOptions,
-    report: Report,
+    report: ImportReport,
     /// Whether what servers remember may be wrong after it.
-    outdates: bool,
+    invalidates: bool,
     /// Whose the values are that have come so far.
     values: HashMap<ValueHash, TokenId>,
 }
 
 /// What is there already of what a step is about.
-struct Known {
+struct ExistingRecords {
     tokens: HashMap<TokenId, TokenRecord>,
     admins: HashMap<String, AdminRecord>,
     /// Whose the values are.
@@ -221,23 +224,23 @@ struct Known {
 
 /// What is to be written of a step.
 #[derive(Default)]
-struct Written {
+struct PendingWrites {
     new: Vec<TokenRecord>,
     changed: Vec<TokenRecord>,
     admins: Vec<AdminRecord>,
     events: Vec<AuditEvent>,
 }
 
-impl Import {
-    fn step(&mut self, conn: &mut AnyConnection, rows: Vec<Row>) -> Result<(), Error> {
-        let known = Known::of(conn, &rows)?;
-        let mut written = Written::default();
-        for Row { number, id, content } in rows {
+impl ImportBatch {
+    fn import_rows(&mut self, conn: &mut AnyConnection, rows: Vec<ImportRow>) -> Result<(), Error> {
+        let existing = ExistingRecords::of(conn, &rows)?;
+        let mut writes = PendingWrites::default();
+        for ImportRow { number, id, content } in rows {
             let outcome = match content {
-                Err(reason) => Outcome::Refused(reason),
-                Ok(Content::Admin(admin)) => self.admin(*admin, &known, &mut written),
-                Ok(Content::Token(record)) => self.exported(*record, &known, &mut written),
-                Ok(Content::Legacy(row)) => self.legacy(row, &known, &mut written),
+                Err(reason) => RowOutcome::Refused(reason),
+                Ok(RowContent::Admin(admin)) => self.import_admin(*admin, &existing, &mut writes),
+                Ok(RowContent::Token(record)) => self.import_token(*record, &existing, &mut writes),
+                Ok(RowContent::Legacy(row)) => self.import_legacy_token(row, &existing, &mut writes),
             };
             self.report.count(RowReport {
                 row: number,
@@ -245,23 +248,28 @@ impl Import {
                 outcome,
             });
         }
-        records::insert_all(conn, &written.new)?;
-        for record in &written.changed {
+        records::insert_all(conn, &writes.new)?;
+        for record in &writes.changed {
             records::replace(conn, record)?;
         }
-        for admin in &written.admins {
-            records::put_admin(conn, admin)?;
+        for admin in &writes.admins {
+            records::upsert_admin(conn, admin)?;
         }
-        Ok(audit::record(conn, &written.events)?)
+        Ok(audit::record(conn, &writes.events)?)
     }
 
-    fn legacy(&mut self, row: LegacyRow, known: &Known, written: &mut Written) -> Outcome {
+    fn import_legacy_token(
+        &mut self,
+        row: LegacyRow,
+        existing: &ExistingRecords,
+        writes: &mut PendingWrites,
+    ) -> RowOutcome {
         let flags = |permissions: PermissionSet| {
             permissions
                 .with(Permission::OrganizationAPITokenRead, row.read)
                 .with(Permission::OrganizationAPITokenModify, row.change)
         };
-        let Some(before) = known.tokens.get(&row.id) else {
+        let Some(before) = existing.tokens.get(&row.id) else {
             let token = Token {
                 id: row.id,
                 name: row.name,
@@ -279,43 +287,48 @@ impl Import {
                 value: None,
                 grace_values: Vec::new(),
             };
-            return self.create(record, known, written);
+            return self.create(record, existing, writes);
         };
         let mut after = before.clone();
         after.token.name = row.name;
         after.token.permissions = flags(before.token.permissions);
         if after == *before {
-            return Outcome::Unchanged;
+            return RowOutcome::Unchanged;
         }
         after.token.updated = Some(self.by.clone());
-        self.change(before, after, written)
+        self.change(before, after, writes)
     }
 
-    fn exported(&mut self, mut record: TokenRecord, known: &Known, written: &mut Written) -> Outcome {
-        if let Some(reason) = self.taken_value(&record, known) {
-            return Outcome::Refused(reason.to_owned());
+    fn import_token(
+        &mut self,
+        mut record: TokenRecord,
+        existing: &ExistingRecords,
+        writes: &mut PendingWrites,
+    ) -> RowOutcome {
+        if let Some(reason) = self.find_value_conflict(&record, existing) {
+            return RowOutcome::Refused(reason.to_owned());
         }
         let id = record.token.id;
         let hashes: Vec<ValueHash> = record.values().collect();
         self.values.extend(hashes.into_iter().map(|hash| (hash, id)));
-        let Some(before) = known.tokens.get(&id) else {
-            return self.create(record, known, written);
+        let Some(before) = existing.tokens.get(&id) else {
+            return self.create(record, existing, writes);
         };
         // A use here is no difference, and does not go backwards.
         record.token.last_used_at = record.token.last_used_at.max(before.token.last_used_at);
         let mut same = before.clone();
         same.token.last_used_at = record.token.last_used_at;
         if same == record {
-            return Outcome::Unchanged;
+            return RowOutcome::Unchanged;
         }
-        self.change(before, record, written)
+        self.change(before, record, writes)
     }
 
     /// Why a value of a token cannot be its own, if it is another's, here or in the import.
-    fn taken_value(&self, record: &TokenRecord, known: &Known) -> Option<&'static str> {
+    fn find_value_conflict(&self, record: &TokenRecord, existing: &ExistingRecords) -> Option<&'static str> {
         let id = record.token.id;
         let of_another = |hash: &ValueHash| {
-            let owners = [known.owners.get(hash), self.values.get(hash)];
+            let owners = [existing.owners.get(hash), self.values.get(hash)];
             owners.into_iter().flatten().any(|owner| *owner != id)
         };
         let mut own = HashSet::new();
@@ -328,39 +341,44 @@ impl Import {
         }
     }
 
-    fn admin(&mut self, record: AdminRecord, known: &Known, written: &mut Written) -> Outcome {
+    fn import_admin(
+        &mut self,
+        record: AdminRecord,
+        existing: &ExistingRecords,
+        writes: &mut PendingWrites,
+    ) -> RowOutcome {
         if !self.options.with_admins {
-            return Outcome::Refused("it is an admin; --with-admins imports those".to_owned());
+            return RowOutcome::Refused("it is an admin; --with-admins imports those".to_owned());
         }
         let name = record.admin.name.as_str().to_owned();
-        let (outcome, action) = match known.admins.get(&name) {
-            None => (Outcome::Created, Action::AdminAdded),
-            Some(before) if before.admin.password_hash == record.admin.password_hash => return Outcome::Unchanged,
+        let (outcome, action) = match existing.admins.get(&name) {
+            None => (RowOutcome::Created, Action::AdminAdded),
+            Some(before) if before.admin.password_hash == record.admin.password_hash => return RowOutcome::Unchanged,
             Some(_) if !self.options.update => return conflict("password"),
-            Some(_) => (Outcome::Changed("password".to_owned()), Action::AdminPasswordChanged),
+            Some(_) => (RowOutcome::Changed("password".to_owned()), Action::AdminPasswordChanged),
         };
-        self.outdates |= action.outdates();
+        self.invalidates |= action.invalidates();
         let details = json!({ "admin": name, "source": self.options.source });
-        written.events.push(self.event(action, None, details));
-        written.admins.push(record);
+        writes.events.push(self.event(action, None, details));
+        writes.admins.push(record);
         outcome
     }
 
-    fn create(&self, record: TokenRecord, known: &Known, written: &mut Written) -> Outcome {
-        if known.deleted.contains(&record.token.id) && !self.options.update {
-            return Outcome::Refused("it was deleted here; --update would bring it back".to_owned());
+    fn create(&self, record: TokenRecord, existing: &ExistingRecords, writes: &mut PendingWrites) -> RowOutcome {
+        if existing.deleted.contains(&record.token.id) && !self.options.update {
+            return RowOutcome::Refused("it was deleted here; --update would bring it back".to_owned());
         }
-        let mut details = described(&record.token);
-        self.name_source(&mut details);
-        written
+        let mut details = describe(&record.token);
+        self.add_source(&mut details);
+        writes
             .events
             .push(self.event(Action::TokenImported, Some(record.token.id), details));
-        written.new.push(record);
-        Outcome::Created
+        writes.new.push(record);
+        RowOutcome::Created
     }
 
-    fn change(&mut self, before: &TokenRecord, after: TokenRecord, written: &mut Written) -> Outcome {
-        let mut details = difference(&before.token, &after.token);
+    fn change(&mut self, before: &TokenRecord, after: TokenRecord, writes: &mut PendingWrites) -> RowOutcome {
+        let mut details = diff(&before.token, &after.token);
         let fields: Vec<&str> = details
             .as_object()
             .into_iter()
@@ -375,16 +393,16 @@ impl Import {
         if !self.options.update {
             return conflict(&what);
         }
-        self.name_source(&mut details);
-        written
+        self.add_source(&mut details);
+        writes
             .events
             .push(self.event(Action::TokenImported, Some(after.token.id), details));
-        written.changed.push(after);
-        self.outdates = true;
-        Outcome::Changed(what)
+        writes.changed.push(after);
+        self.invalidates = true;
+        RowOutcome::Changed(what)
     }
 
-    fn name_source(&self, details: &mut serde_json::Value) {
+    fn add_source(&self, details: &mut serde_json::Value) {
         if let Some(details) = details.as_object_mut() {
             details.insert("source".to_owned(), json!(self.options.source));
         }
@@ -402,13 +420,13 @@ impl Import {
     }
 }
 
-impl Report {
+impl ImportReport {
     fn count(&mut self, row: RowReport) {
         *match row.outcome {
-            Outcome::Created => &mut self.created,
-            Outcome::Unchanged => &mut self.unchanged,
-            Outcome::Changed(_) => &mut self.changed,
-            Outcome::Refused(_) => &mut self.refused,
+            RowOutcome::Created => &mut self.created,
+            RowOutcome::Unchanged => &mut self.unchanged,
+            RowOutcome::Changed(_) => &mut self.changed,
+            RowOutcome::Refused(_) => &mut self.refused,
         } += 1;
         self.rows.push(row);
     }
@@ -420,42 +438,42 @@ impl Report {
     }
 }
 
-fn conflict(what: &str) -> Outcome {
-    Outcome::Refused(format!(
+fn conflict(what: &str) -> RowOutcome {
+    RowOutcome::Refused(format!(
         "it is there already and differs in {what}; --update would change it"
     ))
 }
 
-impl Known {
-    fn of(conn: &mut AnyConnection, rows: &[Row]) -> Result<Self, Error> {
+impl ExistingRecords {
+    fn of(conn: &mut AnyConnection, rows: &[ImportRow]) -> Result<Self, Error> {
         let contents = || rows.iter().filter_map(|row| row.content.as_ref().ok());
-        let ids: Vec<TokenId> = rows.iter().filter_map(Row::token_id).collect();
-        let hashes: Vec<ValueHash> = contents().flat_map(Content::values).collect();
-        let admins = if contents().any(|content| matches!(content, Content::Admin(_))) {
+        let ids: Vec<TokenId> = rows.iter().filter_map(ImportRow::token_id).collect();
+        let hashes: Vec<ValueHash> = contents().flat_map(RowContent::values).collect();
+        let admins = if contents().any(|content| matches!(content, RowContent::Admin(_))) {
             records::admins(conn)?
         } else {
             Vec::new()
         };
         Ok(Self {
-            tokens: records::of_ids(conn, &ids)?,
+            tokens: records::find_by_ids(conn, &ids)?,
             admins: admins
                 .into_iter()
                 .map(|admin| (admin.admin.name.as_str().to_owned(), admin))
                 .collect(),
-            owners: records::owners_of(conn, &hashes)?,
-            deleted: audit::deleted_of(conn, &ids)?,
+            owners: records::find_owners(conn, &hashes)?,
+            deleted: audit::find_deleted(conn, &ids)?,
         })
     }
 }
 
 /// Refuses rows whose id has come before.
-fn without_repetitions(mut rows: Vec<Row>) -> Vec<Row> {
+fn reject_duplicates(mut rows: Vec<ImportRow>) -> Vec<ImportRow> {
     let mut seen = HashSet::new();
     let mut names = HashSet::new();
     for row in &mut rows {
         let is_new = match &row.content {
             Err(_) => true,
-            Ok(Content::Admin(record)) => names.insert(record.admin.name.as_str().to_owned()),
+            Ok(RowContent::Admin(record)) => names.insert(record.admin.name.as_str().to_owned()),
             Ok(_) => row.token_id().is_none_or(|id| seen.insert(id)),
         };
         if !is_new {

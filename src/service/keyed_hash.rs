@@ -89,7 +89,7 @@ mod tests {
     use crate::domain::random::OsRandom;
 
     #[test]
-    fn parts_are_not_run_together() {
+    fn part_boundaries_change_the_hash() {
         let hasher = KeyedHasher::new(&OsRandom).unwrap();
         let other = KeyedHasher::new(&OsRandom).unwrap();
         assert!(hasher.hash(&[b"ab", b"c"]) == hasher.hash(&[b"ab", b"c"]));

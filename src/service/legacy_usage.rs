@@ -1,4 +1,4 @@
-//! Who still uses the legacy doors.
+//! Who still uses the legacy endpoints.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::{Error, Service};
 use crate::{
     domain::{
-        actor::{Actor, ActorKind, Door, Origin},
+        actor::{Actor, ActorKind, Channel, Origin},
         audit::{Action, AuditEvent},
         caller::Call,
         clock::{Day, Timestamp},
         legacy_phase::LegacyState,
-        legacy_report::{CallerUsage, Circumstances, LegacyReport, ReportDays},
+        legacy_report::{CallerUsage, LegacyReport, ReportContext, ReportDays},
         legacy_usage::{Calls, LegacyCaller},
         page::{Cursor, PageSize, TokenFilter, TokenState},
         token::Token,
@@ -20,7 +20,7 @@ use crate::{
     store::{AnyConnection, StoreError, audit, legacy_usage, legacy_watch, tokens},
 };
 
-/// What is to be known before the legacy doors are closed.
+/// What is to be known before the legacy endpoints are closed.
 #[derive(Clone, Debug)]
 pub struct LegacyUsage {
     /// Who uses them.
@@ -30,11 +30,11 @@ pub struct LegacyUsage {
 }
 
 impl Service {
-    /// Remembers a call of a legacy door, whatever its answer was.
-    pub fn legacy_called(&self, caller: LegacyCaller) {
+    /// Remembers a call of a legacy endpoint, whatever its answer was.
+    pub fn record_legacy_call(&self, caller: LegacyCaller) {
         let now = self.clock.now();
-        self.figures.legacy_called(&caller.prefix, now);
-        self.unwritten.called(caller, now);
+        self.metrics.record_legacy_call(&caller.prefix, now);
+        self.write_behind.record_legacy_call(caller, now);
     }
 
     /// Reports the callers of the legacy API, with calls per day in the last `days` for the first `most` of them, and the tokens without a
@@ -46,7 +46,7 @@ impl Service {
         &self,
         call: &Call,
         days: ReportDays,
-        most: usize,
+        max_callers: usize,
         state: Option<LegacyState>,
     ) -> Result<LegacyUsage, Error> {
         let filter = TokenFilter {
@@ -59,16 +59,16 @@ impl Service {
             .await?;
         let now = self.clock.now();
         let since = days.since(now.day());
-        let (unwritten, _not_written_meanwhile) = self.unwritten.legacy_calls().await;
+        let (pending, _flush_guard) = self.write_behind.legacy_calls().await;
         let report = self
             .store
             .read(move |conn| {
-                let (callers, calls) = usage(conn, unwritten.into_sorted(), now, since, most)?;
+                let (callers, calls) = load_usage(conn, pending.into_sorted(), now, since, max_callers)?;
                 let recorded = |conn: &mut AnyConnection| {
                     let details = audit::last_details(conn, Action::LegacyPhase)?;
-                    Ok::<_, Error>(details.and_then(|details| LegacyState::of_details(&details, now)))
+                    Ok::<_, Error>(details.and_then(|details| LegacyState::from_details(&details, now)))
                 };
-                let circumstances = Circumstances {
+                let context = ReportContext {
                     since,
                     watched_days: watched_days(conn, days, now)?,
                     without_value: tokens::count(conn, &filter, now)?,
@@ -77,7 +77,7 @@ impl Service {
                         None => recorded(conn)?,
                     },
                 };
-                Ok::<_, Error>(LegacyReport::new(days, circumstances, calls, callers, most))
+                Ok::<_, Error>(LegacyReport::new(days, context, calls, callers, max_callers))
             })
             .await?;
         Ok(LegacyUsage {
@@ -98,7 +98,7 @@ impl Service {
                 kind: ActorKind::System,
             }),
             origin: Origin {
-                door: Door::Cli,
+                channel: Channel::Cli,
                 client: None,
             },
             action: Action::LegacyPhase,
@@ -106,7 +106,7 @@ impl Service {
             details,
         };
         self.store
-            .write(move |conn| Ok(audit::record_news(conn, &event)?))
+            .write(move |conn| Ok(audit::record_if_changed(conn, &event)?))
             .await
     }
 }
@@ -123,12 +123,12 @@ pub fn watched_days(conn: &mut AnyConnection, days: ReportDays, now: Timestamp) 
 
 /// Every caller, those seen last first, and the calls by day since then. Only the first `most` callers have days of their own, so that
 /// many callers and many days do not fill the memory.
-fn usage(
+fn load_usage(
     conn: &mut AnyConnection,
-    unwritten: Vec<(LegacyCaller, Calls)>,
+    pending: Vec<(LegacyCaller, Calls)>,
     now: Timestamp,
     since: Day,
-    most: usize,
+    max_callers: usize,
 ) -> Result<(Vec<CallerUsage>, BTreeMap<Day, u64>), StoreError> {
     let stored = legacy_usage::callers(conn)?.into_iter().map(|stored| {
         let [first_seen, last_seen] = [stored.first_seen, stored.last_seen].map(|seen| seen.bounded_by(now));
@@ -137,7 +137,7 @@ fn usage(
     });
     let mut known: HashMap<LegacyCaller, (Option<i64>, CallerUsage)> = stored.collect();
     let mut by_day = BTreeMap::new();
-    for (caller, calls) in unwritten {
+    for (caller, calls) in pending {
         for (day, count) in calls.days.range(since..) {
             *by_day.entry(*day).or_default() += count;
         }
@@ -157,7 +157,7 @@ fn usage(
     });
     let seqs = callers.iter().map(|(seq, _)| *seq).enumerate();
     let numbers: HashMap<i64, usize> = seqs.filter_map(|(number, seq)| Some((seq?, number))).collect();
-    legacy_usage::each_day(conn, since, |seq, day, count| {
+    legacy_usage::for_each_day(conn, since, |seq, day, count| {
         let Some(number) = numbers.get(&seq).copied() else {
             return;
         };
@@ -166,7 +166,7 @@ fn usage(
         };
         *by_day.entry(day).or_default() += count;
         usage.recent += count;
-        if number < most {
+        if number < max_callers {
             *usage.days.entry(day).or_default() += count;
         }
     })?;

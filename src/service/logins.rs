@@ -6,10 +6,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Error, Refusal,
-    figures::{Figures, Kind, Outcome},
-    passwords::{Login, Passwords},
+    metrics::{AuthenticationOutcome, CredentialKind, ServiceMetrics},
+    passwords::{LoginAttempt, Passwords},
     throttle::Throttle,
-    unwritten::{Subject, Unwritten},
+    write_behind::{Subject, WriteBehind},
 };
 use crate::{
     domain::{
@@ -29,8 +29,8 @@ pub struct Logins {
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
     throttle: Throttle,
-    figures: Arc<Figures>,
-    unwritten: Arc<Unwritten>,
+    metrics: Arc<ServiceMetrics>,
+    write_behind: Arc<WriteBehind>,
 }
 
 impl Logins {
@@ -42,16 +42,16 @@ impl Logins {
         store: Store,
         clock: Arc<dyn Clock>,
         random: &dyn Random,
-        figures: Arc<Figures>,
-        unwritten: Arc<Unwritten>,
+        metrics: Arc<ServiceMetrics>,
+        write_behind: Arc<WriteBehind>,
     ) -> Result<Self, Error> {
         Ok(Self {
             passwords: Passwords::new(random)?,
             throttle: Throttle::new(random)?,
             store,
             clock,
-            figures,
-            unwritten,
+            metrics,
+            write_behind,
         })
     }
 
@@ -62,16 +62,18 @@ impl Logins {
     pub async fn verify(self: &Arc<Self>, name: &str, password: SecretString, origin: Origin) -> Result<Admin, Error> {
         self.check(name, origin)?;
         let (this, name) = (Arc::clone(self), name.to_owned());
-        let verified = tokio::spawn(async move { this.verify_to_the_end(&name, &password, origin).await });
-        verified.await.map_err(|_| Error::Unavailable(StoreError::Ending))?
+        let verified = tokio::spawn(async move { this.verify_uncancelled(&name, &password, origin).await });
+        verified
+            .await
+            .map_err(|_| Error::Unavailable(StoreError::ShuttingDown))?
     }
 
-    async fn verify_to_the_end(&self, name: &str, password: &SecretString, origin: Origin) -> Result<Admin, Error> {
-        let admin = match AdminName::of_existing(name) {
-            Some(name) => self.store.read_briefly(move |conn| admins::find(conn, &name)).await?,
+    async fn verify_uncancelled(&self, name: &str, password: &SecretString, origin: Origin) -> Result<Admin, Error> {
+        let admin = match AdminName::parse_existing(name) {
+            Some(name) => self.store.read_fast(move |conn| admins::find(conn, &name)).await?,
             None => None,
         };
-        let login = Login {
+        let login = LoginAttempt {
             network: origin.network(),
             name,
             password: password.expose_secret(),
@@ -83,7 +85,7 @@ impl Logins {
         let admission = self.throttle.admit(login.network, name, self.clock.monotonic());
         tokio::time::sleep(admission.delay).await;
         let password = Password::parse(password.clone()).ok();
-        let is_right = match password.clone() {
+        let is_correct = match password.clone() {
             None => false,
             Some(password) => {
                 let acquire = async || {
@@ -97,13 +99,13 @@ impl Logins {
             }
         };
         let now = self.clock.monotonic();
-        if let Some((admin, password)) = login.admin.zip(password).filter(|_| is_right) {
-            self.passwords.remember_right(admin, &password, now);
+        if let Some((admin, password)) = login.admin.zip(password).filter(|_| is_correct) {
+            self.passwords.remember_correct(admin, &password, now);
             self.accept(&admin.name, origin);
             return Ok(admin.clone());
         }
         if self.passwords.remember_wrong(&login, now) {
-            self.throttle.failed(login.network, name, admission, now);
+            self.throttle.record_failure(login.network, name, admission, now);
         }
         Err(self.refuse(&login, origin))
     }
@@ -111,8 +113,9 @@ impl Logins {
     /// Records a successful login.
     pub fn accept(&self, name: &AdminName, origin: Origin) {
         self.throttle
-            .succeeded(origin.network(), name.as_str(), self.clock.monotonic());
-        self.figures.authenticated(Kind::Password, Outcome::Accepted);
+            .record_success(origin.network(), name.as_str(), self.clock.monotonic());
+        self.metrics
+            .count_authentication(CredentialKind::Password, AuthenticationOutcome::Accepted);
     }
 
     fn check(&self, name: &str, origin: Origin) -> Result<(), Error> {
@@ -122,18 +125,21 @@ impl Logins {
 
     fn count_throttled(&self, error: &Error) {
         if matches!(error, Error::Throttled { .. } | Error::TooManyLogins { .. }) {
-            self.figures.authenticated(Kind::Password, Outcome::Throttled);
+            self.metrics
+                .count_authentication(CredentialKind::Password, AuthenticationOutcome::Throttled);
         }
     }
 
-    fn refuse(&self, login: &Login<'_>, origin: Origin) -> Error {
+    fn refuse(&self, login: &LoginAttempt<'_>, origin: Origin) -> Error {
         let subject = login
             .admin
             .map_or(Subject::Unknown, |admin| Subject::Admin(admin.name.clone()));
-        self.figures
-            .authenticated(Kind::Password, Outcome::Refused(Refusal::Password));
-        self.unwritten
-            .refused(origin, Refusal::Password, subject, self.clock.monotonic());
+        self.metrics.count_authentication(
+            CredentialKind::Password,
+            AuthenticationOutcome::Refused(Refusal::Password),
+        );
+        self.write_behind
+            .record_refusal(origin, Refusal::Password, subject, self.clock.monotonic());
         Error::Unauthenticated(Refusal::Password)
     }
 }

@@ -34,11 +34,11 @@ pub struct Passwords {
     cache: Cache,
     in_flight: InFlight,
     /// Compared with the password when the admin is unknown. The comparison takes the same time, so timing reveals nothing.
-    nobody: PasswordHash,
+    dummy_hash: PasswordHash,
 }
 
 /// A login to verify: the name and password that were sent, and the admin with that name.
-pub struct Login<'l> {
+pub struct LoginAttempt<'l> {
     /// The client's IPv4 address or IPv6 /64.
     pub network: Option<IpAddr>,
     /// The name as it was sent.
@@ -57,7 +57,7 @@ impl Passwords {
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let params = argon2::Params::DEFAULT;
-        let nobody = format!(
+        let dummy_hash = format!(
             "$argon2id$v=19$m={},t={},p={}${}${}",
             params.m_cost(),
             params.t_cost(),
@@ -70,7 +70,7 @@ impl Passwords {
             hasher: KeyedHasher::new(random)?,
             cache: Cache::default(),
             in_flight: InFlight::default(),
-            nobody: PasswordHash::from_phc(nobody),
+            dummy_hash: PasswordHash::from_phc(dummy_hash),
         })
     }
 
@@ -100,7 +100,7 @@ impl Passwords {
         let mut salt = [0; SALT_BYTES];
         random.fill(&mut salt)?;
         let permit = self.acquire_permit(network, Priority::Known).await?;
-        blocking(move || permit.with_memory(|memory| hashing::hash(memory, &password, &salt))).await
+        run_blocking(move || permit.with_memory(|memory| hashing::hash(memory, &password, &salt))).await
     }
 
     /// Returns `true` if this is the admin's password. Concurrent equal calls share one verification, for which `acquire` gets
@@ -110,71 +110,72 @@ impl Passwords {
     /// Those of `acquire`; [`StoreError::Corrupt`] if the stored hash is malformed.
     pub async fn verify<A>(
         &self,
-        login: &Login<'_>,
+        login: &LoginAttempt<'_>,
         password: Password,
         acquire: impl FnOnce() -> A,
     ) -> Result<bool, Error>
     where
         A: Future<Output = Result<Permit, Error>>,
     {
-        let stored = self.stored(login);
+        let stored = self.stored_hash(login);
         let parts = [login.name, login.password, stored.as_phc()];
         let key = self.hasher.hash(&parts.map(str::as_bytes));
         let stored = stored.clone();
         let verify = async move || {
             let permit = acquire().await?;
-            blocking(move || permit.with_memory(|memory| hashing::verify(memory, &password, &stored))).await
+            run_blocking(move || permit.with_memory(|memory| hashing::verify(memory, &password, &stored))).await
         };
-        let is_right = self.in_flight.share(key, verify).await?;
-        Ok(is_right && login.admin.is_some())
+        let is_correct = self.in_flight.share(key, verify).await?;
+        Ok(is_correct && login.admin.is_some())
     }
 
     /// Returns `true` if this password was verified for the admin within the last minute.
-    pub fn was_right(&self, name: &AdminName, password: &Password, now: Instant) -> bool {
-        self.cache.was_right(name, self.credential(name, password), now)
+    pub fn was_correct(&self, name: &AdminName, password: &Password, now: Instant) -> bool {
+        self.cache.was_correct(name, self.hash_credential(name, password), now)
     }
 
     /// Returns `true` if this password was verified within the last minute and has not changed since.
-    pub fn is_right(&self, admin: &Admin, password: &Password, now: Instant) -> bool {
-        let credential = self.credential(&admin.name, password);
-        self.cache.is_right(&admin.name, credential, &admin.password_hash, now)
+    pub fn is_correct(&self, admin: &Admin, password: &Password, now: Instant) -> bool {
+        let credential = self.hash_credential(&admin.name, password);
+        self.cache
+            .is_correct(&admin.name, credential, &admin.password_hash, now)
     }
 
     /// Caches for a minute that this is the admin's password.
-    pub fn remember_right(&self, admin: &Admin, password: &Password, now: Instant) {
-        let credential = self.credential(&admin.name, password);
+    pub fn remember_correct(&self, admin: &Admin, password: &Password, now: Instant) {
+        let credential = self.hash_credential(&admin.name, password);
         self.cache
-            .remember_right(admin.name.clone(), credential, admin.password_hash.clone(), now);
+            .remember_correct(admin.name.clone(), credential, admin.password_hash.clone(), now);
     }
 
     /// Returns `true` if this login failed within the last minute and the password has not changed since.
-    pub fn was_wrong(&self, login: &Login<'_>, now: Instant) -> bool {
-        self.cache.was_wrong(self.attempt(login), now)
+    pub fn was_wrong(&self, login: &LoginAttempt<'_>, now: Instant) -> bool {
+        self.cache.was_wrong(self.hash_attempt(login), now)
     }
 
     /// Caches for a minute that this login is wrong. Returns `false` if that was cached already.
-    pub fn remember_wrong(&self, login: &Login<'_>, now: Instant) -> bool {
-        self.cache.remember_wrong(self.attempt(login), now)
+    pub fn remember_wrong(&self, login: &LoginAttempt<'_>, now: Instant) -> bool {
+        self.cache.remember_wrong(self.hash_attempt(login), now)
     }
 
-    fn credential(&self, name: &AdminName, password: &Password) -> KeyedHash {
+    fn hash_credential(&self, name: &AdminName, password: &Password) -> KeyedHash {
         self.hasher
             .hash(&[name.as_str(), password.expose_typed()].map(str::as_bytes))
     }
 
-    fn attempt(&self, login: &Login<'_>) -> KeyedHash {
+    fn hash_attempt(&self, login: &LoginAttempt<'_>) -> KeyedHash {
         let network = login.network.map(|network| network.to_string()).unwrap_or_default();
-        let parts = [&network, login.name, login.password, self.stored(login).as_phc()];
+        let parts = [&network, login.name, login.password, self.stored_hash(login).as_phc()];
         self.hasher.hash(&parts.map(str::as_bytes))
     }
 
-    fn stored<'l>(&'l self, login: &Login<'l>) -> &'l PasswordHash {
-        login.admin.map_or(&self.nobody, |admin| &admin.password_hash)
+    fn stored_hash<'l>(&'l self, login: &LoginAttempt<'l>) -> &'l PasswordHash {
+        login.admin.map_or(&self.dummy_hash, |admin| &admin.password_hash)
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|_| Error::Unavailable(StoreError::Ending))?
+        .map_err(|_| Error::Unavailable(StoreError::ShuttingDown))?
 }

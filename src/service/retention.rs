@@ -14,13 +14,13 @@ use crate::{
     domain::{
         audit::Action,
         clock::{Clock, Day, Timestamp},
-        legacy_usage::KEPT_DAYS,
+        legacy_usage::RETENTION_DAYS,
     },
     store::{audit, legacy_usage, legacy_watch},
 };
 
 /// Number of batches of old calls that are removed before other writes get a turn.
-const BATCHES_AT_ONCE: usize = 10;
+const MAX_BATCHES: usize = 10;
 /// Maximum lead of the wall clock. Beyond it, the wall clock was set: clocks differ by minutes and drift by seconds per day at most.
 const MAX_LEAD: Duration = Duration::from_mins(10);
 
@@ -31,7 +31,7 @@ pub struct Retention(Mutex<State>);
 #[derive(Default)]
 struct State {
     anchor: Option<Anchor>,
-    forgotten_before: Option<Day>,
+    deleted_before: Option<Day>,
 }
 
 /// A wall-clock time, and the instant at which it was taken.
@@ -81,14 +81,14 @@ impl Service {
     /// # Errors
     /// If the store fails; events that were already removed stay removed.
     pub async fn remove_events_older_than(&self, age: Duration, action: Option<Action>) -> Result<usize, Error> {
-        let Some(now) = self.time_seen_to_pass() else {
+        let Some(now) = self.reference_time() else {
             return Ok(0);
         };
         let end = now.saturating_sub(age);
         let mut removed = 0;
         while self
             .store
-            .read(move |conn| audit::reach_behind(conn, end, action))
+            .read(move |conn| audit::has_events_before(conn, end, action))
             .await?
         {
             match self
@@ -108,24 +108,24 @@ impl Service {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn forget_old_calls(&self) -> Result<(), Error> {
-        let Some(now) = self.time_seen_to_pass() else {
+    pub async fn delete_old_calls(&self) -> Result<(), Error> {
+        let Some(now) = self.reference_time() else {
             return Ok(());
         };
-        let first = now.day().before(KEPT_DAYS);
-        if self.retention().forgotten_before == Some(first) {
+        let first = now.day().before(RETENTION_DAYS);
+        if self.retention().deleted_before == Some(first) {
             return Ok(());
         }
-        for _ in 0..BATCHES_AT_ONCE {
+        for _ in 0..MAX_BATCHES {
             let more = self
                 .store
                 .write(move |conn| {
-                    legacy_watch::forget_before(conn, first)?;
-                    legacy_usage::forget_before(conn, first)
+                    legacy_watch::remove_before(conn, first)?;
+                    legacy_usage::remove_before(conn, first)
                 })
                 .await?;
             if !more {
-                self.retention().forgotten_before = Some(first);
+                self.retention().deleted_before = Some(first);
                 break;
             }
         }
@@ -133,7 +133,7 @@ impl Service {
     }
 
     /// Returns the reference time for ages; `None` before [`Service::begin_retention`].
-    pub(super) fn time_seen_to_pass(&self) -> Option<Timestamp> {
+    pub(super) fn reference_time(&self) -> Option<Timestamp> {
         let mut state = self.retention();
         let anchor = state.anchor.as_mut()?;
         let (now, is_ahead) = anchor.now(self.clock.as_ref());

@@ -38,7 +38,7 @@ impl SessionAges {
     fn ended(&self, clock: &dyn Clock) -> SessionTimes {
         let (wall, instant) = self.started;
         let passed = wall.saturating_add(clock.monotonic().saturating_duration_since(instant));
-        SessionTimes::ended_by(clock.now().min(passed))
+        SessionTimes::expiry_cutoffs(clock.now().min(passed))
     }
 
     /// Returns the age of a session with these timestamps; `None` if the session has ended.
@@ -46,9 +46,9 @@ impl SessionAges {
         let mut known = self.known();
         let age = match known.get(key.as_bytes()) {
             Some(age) => Some(age.at(times.seen_at, now, instant)),
-            None => SessionAge::of(times, now, instant),
+            None => SessionAge::new(times, now, instant),
         };
-        let age = age.filter(|age| !age.is_over());
+        let age = age.filter(|age| !age.is_expired());
         if age.is_none() {
             known.remove(key.as_bytes());
         }
@@ -56,15 +56,15 @@ impl SessionAges {
     }
 
     /// Returns `true` if this server knows that the session is still active.
-    fn lasts(&self, key: &[u8], instant: Instant) -> bool {
+    fn is_active(&self, key: &[u8], instant: Instant) -> bool {
         let known = self.known();
-        known.get(key).is_some_and(|age| !age.unseen(instant).is_over())
+        known.get(key).is_some_and(|age| !age.aged_to(instant).is_expired())
     }
 
     fn remember(&self, key: &SessionHash, age: SessionAge, instant: Instant) {
         let mut known = self.known();
         if known.len() >= MAX_KNOWN {
-            known.retain(|_, age| !age.unseen(instant).is_over());
+            known.retain(|_, age| !age.aged_to(instant).is_expired());
         }
         if known.len() < MAX_KNOWN || known.contains_key(key.as_bytes()) {
             known.insert(*key.as_bytes(), age);
@@ -96,19 +96,19 @@ impl Service {
         let (ages, instant) = (Arc::clone(&self.session_ages), self.clock.monotonic());
         let ended = ages.ended(self.clock.as_ref());
         let begun_at = self
-            .change(call, None, move |change, _| {
-                let Caller::Admin(admin) = &change.caller else {
+            .transact(call, None, move |tx, _| {
+                let Caller::Admin(admin) = &tx.caller else {
                     return Err(Refusal::Password.into());
                 };
                 if let Some(before) = before {
-                    sessions::delete(change.conn, &before.hash())?;
+                    sessions::delete(tx.conn, &before.hash())?;
                 }
-                sessions::remove_ended(change.conn, ended, |key| ages.lasts(key, instant))?;
-                sessions::insert(change.conn, &hash, &admin.name, change.now)?;
-                Ok(change.now)
+                sessions::remove_ended(tx.conn, ended, |key| ages.is_active(key, instant))?;
+                sessions::insert(tx.conn, &hash, &admin.name, tx.now)?;
+                Ok(tx.now)
             })
             .await?;
-        if let Some(age) = SessionAge::of(SessionTimes::begun(begun_at), begun_at, instant) {
+        if let Some(age) = SessionAge::new(SessionTimes::starting_at(begun_at), begun_at, instant) {
             self.session_ages.remember(&hash, age, instant);
         }
         Ok(key)
@@ -120,7 +120,7 @@ impl Service {
     /// When the store fails.
     pub async fn resume_session(&self, key: &SessionKey) -> Result<Option<Caller>, Error> {
         let (hash, now) = (key.hash(), self.clock.now());
-        let found = self.store.read_briefly(move |conn| sessions::find(conn, &hash)).await?;
+        let found = self.store.read_fast(move |conn| sessions::find(conn, &hash)).await?;
         let instant = self.clock.monotonic();
         let aged = found.and_then(|(admin, times)| {
             let age = self.session_ages.age(&hash, times, now, instant)?;
@@ -129,12 +129,12 @@ impl Service {
         let Some((admin, times, age)) = aged else {
             return Ok(None);
         };
-        let is_to_be_seen = times.is_to_be_seen(now);
-        let seen_at = if is_to_be_seen { now } else { times.seen_at };
-        self.session_ages.remember(&hash, age.used(seen_at), instant);
-        if is_to_be_seen {
+        let should_touch = times.should_touch(now);
+        let seen_at = if should_touch { now } else { times.seen_at };
+        self.session_ages.remember(&hash, age.after_use(seen_at), instant);
+        if should_touch {
             // Where nothing can be written, pages can be read still; the session then ends sooner.
-            let _ = self.store.write(move |conn| sessions::see(conn, &hash, now)).await;
+            let _ = self.store.write(move |conn| sessions::touch(conn, &hash, now)).await;
         }
         Ok(Some(Caller::Admin(admin)))
     }

@@ -20,7 +20,7 @@ const FOR_NAME: Allowance = Allowance {
     burst: 10,
 };
 /// Per network, regardless of the name: a burst of 100 failures, then one every 600 milliseconds. It does not apply to a name that signed
-/// in from the network within [`KNOWN_FOR`].
+/// in from the network within [`KNOWN_LIFETIME`].
 const FOR_NETWORK: Allowance = Allowance {
     interval: Duration::from_millis(600),
     burst: 100,
@@ -29,11 +29,11 @@ const FOR_NETWORK: Allowance = Allowance {
 const MAX_DELAY: Duration = Duration::from_secs(2);
 const MAX_ENTRIES: usize = 20_000;
 /// How long a name stays known after it signed in from a network.
-const KNOWN_FOR: Duration = Duration::from_hours(24);
+const KNOWN_LIFETIME: Duration = Duration::from_hours(24);
 const MAX_KNOWN: usize = 20_000;
 
 /// How long a network stays suspect after a failure.
-const SUSPECT_FOR: Duration = Duration::from_hours(1);
+const SUSPECT_LIFETIME: Duration = Duration::from_hours(1);
 const MAX_SUSPECT: usize = 20_000;
 
 /// The client's IPv4 address or IPv6 /64; `None` if it is unknown.
@@ -86,8 +86,8 @@ impl Throttle {
             hasher: KeyedHasher::new(random)?,
             state: Mutex::new(State {
                 debts: HashMap::new(),
-                known: RecentHashes::new(MAX_KNOWN, KNOWN_FOR),
-                suspect: RecentHashes::new(MAX_SUSPECT, SUSPECT_FOR),
+                known: RecentHashes::new(MAX_KNOWN, KNOWN_LIFETIME),
+                suspect: RecentHashes::new(MAX_SUSPECT, SUSPECT_LIFETIME),
             }),
         })
     }
@@ -135,7 +135,7 @@ impl Throttle {
     }
 
     /// Counts a failure of an attempt that [`Throttle::admit`] admitted with `admission`.
-    pub fn failed(&self, network: Network, name: &str, admission: Admission, now: Instant) {
+    pub fn record_failure(&self, network: Network, name: &str, admission: Admission, now: Instant) {
         let mut state = self.state();
         state.add(self.of_name(network, name), &FOR_NAME, now);
         let of_network = self.of_network(network);
@@ -146,7 +146,7 @@ impl Throttle {
     }
 
     /// Clears the failures of a name from a network after a successful login, and marks the name as known there.
-    pub fn succeeded(&self, network: Network, name: &str, now: Instant) {
+    pub fn record_success(&self, network: Network, name: &str, now: Instant) {
         let of_name = self.of_name(network, name);
         let mut state = self.state();
         state.debts.remove(&of_name);
@@ -190,23 +190,23 @@ impl State {
 
     fn add(&mut self, key: KeyedHash, allowance: &Allowance, now: Instant) {
         if self.debts.len() >= MAX_ENTRIES && !self.debts.contains_key(&key) {
-            self.make_room(now);
+            self.evict(now);
         }
         let paid_off = self.debts.entry(key).or_insert(now);
         *paid_off = (*paid_off).max(now) + allowance.interval;
     }
 
     /// Drops the debts that are paid off and, if that is not enough, the slighter half: seldom, so that it costs little an attempt.
-    fn make_room(&mut self, now: Instant) {
+    fn evict(&mut self, now: Instant) {
         self.debts.retain(|_, paid_off| *paid_off > now);
         if self.debts.len() >= MAX_ENTRIES {
             let mut by_size: Vec<Instant> = self.debts.values().copied().collect();
             let (_, middle, _) = by_size.select_nth_unstable(MAX_ENTRIES / 2);
             let (middle, mut equals) = (*middle, MAX_ENTRIES / 2);
             self.debts.retain(|_, paid_off| {
-                let slighter = *paid_off < middle || (*paid_off == middle && equals > 0);
-                equals -= usize::from(slighter && *paid_off == middle);
-                !slighter
+                let is_smaller = *paid_off < middle || (*paid_off == middle && equals > 0);
+                equals -= usize::from(is_smaller && *paid_off == middle);
+                !is_smaller
             });
         }
     }
@@ -217,12 +217,12 @@ mod tests {
     use super::*;
     use crate::domain::random::OsRandom;
 
-    struct Lab {
+    struct Fixture {
         throttle: Throttle,
         start: Instant,
     }
 
-    impl Lab {
+    impl Fixture {
         fn new() -> Self {
             Self {
                 throttle: Throttle::new(&OsRandom).unwrap(),
@@ -238,7 +238,7 @@ mod tests {
         fn fail(&self, network: Network, name: &str) -> Option<Admission> {
             self.throttle.check(network, name, self.start).ok()?;
             let admission = self.throttle.admit(network, name, self.start);
-            self.throttle.failed(network, name, admission, self.start);
+            self.throttle.record_failure(network, name, admission, self.start);
             Some(admission)
         }
 
@@ -255,80 +255,83 @@ mod tests {
     }
 
     #[test]
-    fn the_eleventh_failure_has_to_wait() {
-        let (lab, here) = (Lab::new(), client("192.0.2.1"));
+    fn logins_are_delayed_after_ten_failures() {
+        let (fixture, here) = (Fixture::new(), client("192.0.2.1"));
         for _ in 0..10 {
-            assert!(lab.fail(here, "admin").is_some());
+            assert!(fixture.fail(here, "admin").is_some());
         }
-        assert_eq!(lab.retry_after(here, "admin", 0), Some(Duration::from_secs(6)));
-        assert_eq!(lab.retry_after(here, "admin", 6), None);
-        assert_eq!(lab.retry_after(here, "other", 0), None);
-        assert_eq!(lab.retry_after(client("192.0.2.2"), "admin", 0), None);
-        assert_eq!(lab.retry_after(None, "admin", 0), None);
+        assert_eq!(fixture.retry_after(here, "admin", 0), Some(Duration::from_secs(6)));
+        assert_eq!(fixture.retry_after(here, "admin", 6), None);
+        assert_eq!(fixture.retry_after(here, "other", 0), None);
+        assert_eq!(fixture.retry_after(client("192.0.2.2"), "admin", 0), None);
+        assert_eq!(fixture.retry_after(None, "admin", 0), None);
     }
 
     #[test]
-    fn success_forgives() {
-        let (lab, here) = (Lab::new(), client("192.0.2.1"));
+    fn a_success_clears_earlier_failures() {
+        let (fixture, here) = (Fixture::new(), client("192.0.2.1"));
         for _ in 0..10 {
-            lab.fail(here, "admin");
+            fixture.fail(here, "admin");
         }
-        lab.throttle.succeeded(here, "admin", lab.start);
-        assert_eq!(lab.retry_after(here, "admin", 0), None);
+        fixture.throttle.record_success(here, "admin", fixture.start);
+        assert_eq!(fixture.retry_after(here, "admin", 0), None);
     }
 
     #[test]
-    fn a_network_that_tries_many_names_is_held_up_and_then_refused() {
-        let (lab, here) = (Lab::new(), client("2001:db8::"));
+    fn a_network_that_tries_many_names_is_delayed_and_then_rejected() {
+        let (fixture, here) = (Fixture::new(), client("2001:db8::"));
         for n in 0..100 {
-            let admission = lab.fail(here, &n.to_string()).unwrap();
+            let admission = fixture.fail(here, &n.to_string()).unwrap();
             assert_eq!(admission.delay, Duration::ZERO, "{n}");
             assert_eq!(admission.priority == Priority::Clean, n == 0, "{n}");
         }
         // The first login of an unknown name from this network is delayed, not refused.
-        let admission = lab.throttle.admit(here, "new", lab.start);
+        let admission = fixture.throttle.admit(here, "new", fixture.start);
         assert_eq!(admission.delay, Duration::from_millis(600));
-        let held_up = (0..100)
-            .take_while(|n| lab.fail(here, &format!("more {n}")).is_some())
+        let delayed = (0..100)
+            .take_while(|n| fixture.fail(here, &format!("more {n}")).is_some())
             .count();
-        assert!((2..5).contains(&held_up), "{held_up}");
-        assert!(lab.retry_after(here, "new", 0).is_some());
-        assert_eq!(lab.retry_after(here, "new", 60), None);
-        assert_eq!(lab.retry_after(client("2001:db8:0:1::"), "new", 0), None);
+        assert!((2..5).contains(&delayed), "{delayed}");
+        assert!(fixture.retry_after(here, "new", 0).is_some());
+        assert_eq!(fixture.retry_after(here, "new", 60), None);
+        assert_eq!(fixture.retry_after(client("2001:db8:0:1::"), "new", 0), None);
     }
 
     #[test]
-    fn a_name_that_has_signed_in_from_a_network_is_not_held_up_there() {
-        let (lab, here) = (Lab::new(), client("192.0.2.1"));
-        lab.throttle.succeeded(here, "admin", lab.start);
+    fn a_name_known_to_a_network_is_not_delayed_there() {
+        let (fixture, here) = (Fixture::new(), client("192.0.2.1"));
+        fixture.throttle.record_success(here, "admin", fixture.start);
         for n in 0..200 {
-            lab.fail(here, &n.to_string());
+            fixture.fail(here, &n.to_string());
         }
-        assert!(lab.retry_after(here, "new", 0).is_some());
-        assert_eq!(lab.retry_after(here, "admin", 0), None);
-        let admission = lab.throttle.admit(here, "admin", lab.start);
+        assert!(fixture.retry_after(here, "new", 0).is_some());
+        assert_eq!(fixture.retry_after(here, "admin", 0), None);
+        let admission = fixture.throttle.admit(here, "admin", fixture.start);
         assert_eq!((admission.delay, admission.priority), (Duration::ZERO, Priority::Known));
         assert_ne!(
-            lab.throttle.admit(client("192.0.2.2"), "admin", lab.start).priority,
+            fixture
+                .throttle
+                .admit(client("192.0.2.2"), "admin", fixture.start)
+                .priority,
             Priority::Known
         );
     }
 
     #[test]
-    fn a_network_stays_suspect_when_its_failures_are_paid_off() {
-        let (lab, here) = (Lab::new(), client("192.0.2.1"));
-        lab.fail(here, "admin");
-        let priority = |seconds| lab.throttle.admit(here, "other", lab.at(seconds)).priority;
+    fn a_network_stays_suspect_after_its_debt_is_paid() {
+        let (fixture, here) = (Fixture::new(), client("192.0.2.1"));
+        fixture.fail(here, "admin");
+        let priority = |seconds| fixture.throttle.admit(here, "other", fixture.at(seconds)).priority;
         assert_eq!((priority(60), priority(3600)), (Priority::Suspect, Priority::Clean));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let lab = Lab::new();
+        let fixture = Fixture::new();
         for n in 0..MAX_ENTRIES + 10 {
-            let key = lab.throttle.hasher.hash(&[&n.to_be_bytes()]);
-            lab.throttle.state().add(key, &FOR_NAME, lab.start);
+            let key = fixture.throttle.hasher.hash(&[&n.to_be_bytes()]);
+            fixture.throttle.state().add(key, &FOR_NAME, fixture.start);
         }
-        assert!(lab.throttle.state().debts.len() <= MAX_ENTRIES);
+        assert!(fixture.throttle.state().debts.len() <= MAX_ENTRIES);
     }
 }

@@ -77,17 +77,17 @@ pub struct VerifiedToken {
     /// The token.
     pub token: Arc<Token>,
     /// The end of the value's grace period, if the value is in one.
-    pub works_until: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
     /// The gate's response headers for this token, cached on first use. They stay valid as long as the token does not change.
     pub told: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
 impl VerifiedToken {
     /// A token as the store returned it.
-    pub fn new(token: Token, works_until: Option<Timestamp>) -> Self {
+    pub fn new(token: Token, valid_until: Option<Timestamp>) -> Self {
         Self {
             token: Arc::new(token),
-            works_until,
+            valid_until,
             told: Arc::default(),
         }
     }
@@ -114,7 +114,7 @@ impl TokenCache {
         let state = self.read();
         let entry = state.latest.get(credential).or_else(|| state.earlier.get(credential))?;
         let sure = at.duration_since(state.sure_at?) < SURE_FOR && at.duration_since(entry.read_at) < MAX_ENTRY_AGE;
-        let works = entry.verified.works_until.is_none_or(|until| until > now);
+        let works = entry.verified.valid_until.is_none_or(|until| until > now);
         (sure && works).then(|| entry.verified.clone())
     }
 

@@ -1,4 +1,4 @@
-//! What is done with tokens, through whichever door.
+//! Operations on tokens, for all channels.
 
 mod list;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Error, Service,
-    transaction::{Transaction, still_valid},
+    transaction::{Transaction, revalidate_caller},
 };
 use crate::{
     domain::{
@@ -20,14 +20,14 @@ use crate::{
         clock::Timestamp,
         name::TokenName,
         permission::{Permission, PermissionSet},
-        token::{Change, Token, TokenId, future_expiry},
+        token::{Attribution, Token, TokenId, validate_expiry},
         value::TokenValue,
     },
     store::{AnyConnection, StoreError, tokens},
 };
 
 /// How many earlier values of a token may work at a time.
-const MOST_GRACE_VALUES: i64 = 10;
+const MAX_GRACE_VALUES: i64 = 10;
 
 /// Which token is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,22 +117,22 @@ impl Service {
     pub async fn get(&self, call: &Call, which: TokenRef) -> Result<Token, Error> {
         if let (TokenRef::Itself, Caller::Token(token, _)) = (which, &call.caller) {
             authorize(&call.caller, Operation::Read, Some(token))?;
-            return Ok(self.shown(Token::clone(token)));
+            return Ok(self.with_pending_use(Token::clone(token)));
         }
-        let id = identify(&call.caller, which)?;
+        let id = resolve_id(&call.caller, which)?;
         let clock = Arc::clone(&self.clock);
         let Call { caller, origin } = call.clone();
         let token = self
             .store
             .read(move |conn| {
                 // The wait for a connection may have been long.
-                let caller = still_valid(conn, caller, origin, clock.now())?;
+                let caller = revalidate_caller(conn, caller, origin, clock.now())?;
                 let found = tokens::find(conn, id)?;
                 authorize(&caller, Operation::Read, found.as_ref())?;
                 found.ok_or(Error::NotFound("token"))
             })
             .await?;
-        Ok(self.shown(token))
+        Ok(self.with_pending_use(token))
     }
 
     /// Makes a token with a value, which is in this answer and nowhere else.
@@ -154,12 +154,12 @@ impl Service {
     }
 
     async fn create_with(&self, call: Call, new: NewToken, value: Option<TokenValue>) -> Result<Token, Error> {
-        let made_up = TokenId::generate(self.random.as_ref())?;
-        let id = new.id.unwrap_or(made_up);
-        self.change(call, None, move |change, _| {
-            let (own_permissions, own_blocks, own_expiry) = match &change.caller {
+        let generated_id = TokenId::generate(self.random.as_ref())?;
+        let id = new.id.unwrap_or(generated_id);
+        self.transact(call, None, move |tx, _| {
+            let (own_permissions, own_blocks, own_expiry) = match &tx.caller {
                 Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
-                _ => (PermissionSet::of_token_api(), CidrBlocks::default(), None),
+                _ => (PermissionSet::token_management(), CidrBlocks::default(), None),
             };
             let token = Token {
                 id,
@@ -167,27 +167,27 @@ impl Service {
                 permissions: new.permissions.unwrap_or(own_permissions),
                 allowed_cidr_blocks: new.allowed_cidr_blocks.unwrap_or(own_blocks),
                 has_value: value.is_some(),
-                created: Change {
-                    at: change.now,
-                    by: change.caller.actor(),
+                created: Attribution {
+                    at: tx.now,
+                    by: tx.caller.actor(),
                 },
                 updated: None,
                 rotated_at: None,
                 last_used_at: None,
-                expires_at: future_expiry(new.expires_at.unwrap_or(own_expiry), change.now)?,
+                expires_at: validate_expiry(new.expires_at.unwrap_or(own_expiry), tx.now)?,
             };
             let grant = Grant {
                 permissions: Some(token.permissions),
                 allowed_cidr_blocks: Some(&token.allowed_cidr_blocks),
                 expires_at: Some(token.expires_at),
             };
-            authorize(&change.caller, Operation::Create(grant), None)?;
-            let inserted = tokens::insert(change.conn, &token, value.map(|value| value.hash()).as_ref());
+            authorize(&tx.caller, Operation::Create(grant), None)?;
+            let inserted = tokens::insert(tx.conn, &token, value.map(|value| value.hash()).as_ref());
             inserted.map_err(|error| match error {
-                StoreError::Exists => Error::Conflict("this token has been made already".to_owned()),
+                StoreError::AlreadyExists => Error::Conflict("this token has been made already".to_owned()),
                 other => other.into(),
             })?;
-            change.record(Action::TokenCreated, Some(id), described(&token))?;
+            tx.record(Action::TokenCreated, Some(id), describe(&token))?;
             Ok(token)
         })
         .await
@@ -196,11 +196,11 @@ impl Service {
     /// Changes a token's name, permissions, blocks or expiry.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so; [`Error::Outdated`] when it has
+    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so; [`Error::PreconditionFailed`] when it has
     /// changed since it was seen.
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
-        let id = identify(&call.caller, which)?;
-        let update = move |change: &mut Transaction<'_>, found: Option<Token>| {
+        let id = resolve_id(&call.caller, which)?;
+        let update = move |tx: &mut Transaction<'_>, found: Option<Token>| {
             let current = found.as_ref().map(|token| token.permissions).unwrap_or_default();
             let permissions = changes.permissions.map(|wanted| wanted.apply(current));
             let grant = Grant {
@@ -208,13 +208,13 @@ impl Service {
                 allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
                 expires_at: changes.expires_at,
             };
-            authorize(&change.caller, Operation::Update(grant), found.as_ref())?;
+            authorize(&tx.caller, Operation::Update(grant), found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            unchanged(changes.seen, before.updated.as_ref().map(|change| change.at))?;
+            check_precondition(changes.seen, before.updated.as_ref().map(|change| change.at))?;
             if changes == TokenChanges::default() {
                 return Ok(before);
             }
-            let expires_at = changes.expires_at.map(|end| future_expiry(end, change.now));
+            let expires_at = changes.expires_at.map(|end| validate_expiry(end, tx.now));
             let after = Token {
                 name: changes.name.unwrap_or_else(|| before.name.clone()),
                 permissions: permissions.unwrap_or(before.permissions),
@@ -222,56 +222,56 @@ impl Service {
                     .allowed_cidr_blocks
                     .unwrap_or_else(|| before.allowed_cidr_blocks.clone()),
                 expires_at: expires_at.transpose()?.unwrap_or(before.expires_at),
-                updated: Some(Change {
-                    at: change.now,
-                    by: change.caller.actor(),
+                updated: Some(Attribution {
+                    at: tx.now,
+                    by: tx.caller.actor(),
                 }),
                 ..before.clone()
             };
-            changed(tokens::update(change.conn, &after)?)?;
-            change.record(Action::TokenUpdated, Some(id), difference(&before, &after))?;
+            require_found(tokens::update(tx.conn, &after)?)?;
+            tx.record(Action::TokenUpdated, Some(id), diff(&before, &after))?;
             Ok(after)
         };
-        let token = self.change(call, Some(id), update).await?;
-        Ok(self.shown(token))
+        let token = self.transact(call, Some(id), update).await?;
+        Ok(self.with_pending_use(token))
     }
 
     /// Gives a token a new value, which is in this answer and nowhere else. A token that had none becomes one that has.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] for a token that may not rotate that one; [`Error::Conflict`] when too many earlier
-    /// values are still in their grace period; [`Error::Outdated`] when it has been rotated since it was seen.
+    /// values are still in their grace period; [`Error::PreconditionFailed`] when it has been rotated since it was seen.
     pub async fn rotate(&self, call: Call, which: TokenRef, rotation: Rotation) -> Result<(Token, TokenValue), Error> {
-        let id = identify(&call.caller, which)?;
+        let id = resolve_id(&call.caller, which)?;
         let value = TokenValue::generate(self.random.as_ref())?;
         let hash = value.hash();
-        let rotate = move |change: &mut Transaction<'_>, found: Option<Token>| {
+        let rotate = move |tx: &mut Transaction<'_>, found: Option<Token>| {
             let expires_at = rotation.expires_at;
-            authorize(&change.caller, Operation::Rotate { expires_at }, found.as_ref())?;
+            authorize(&tx.caller, Operation::Rotate { expires_at }, found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            unchanged(rotation.seen, before.rotated_at)?;
-            let expires_at = rotation.expires_at.map(|end| future_expiry(end, change.now));
+            check_precondition(rotation.seen, before.rotated_at)?;
+            let expires_at = rotation.expires_at.map(|end| validate_expiry(end, tx.now));
             let after = Token {
                 has_value: true,
-                rotated_at: Some(change.now),
+                rotated_at: Some(tx.now),
                 expires_at: expires_at.transpose()?.unwrap_or(before.expires_at),
                 ..before.clone()
             };
             let grace = rotation.grace_period;
-            let old_works_until = (!grace.is_zero()).then(|| change.now.saturating_add(grace));
-            if old_works_until.is_some() {
-                refuse_endless_grace(change.conn, id, change.now)?;
+            let old_valid_until = (!grace.is_zero()).then(|| tx.now.saturating_add(grace));
+            if old_valid_until.is_some() {
+                check_grace_limit(tx.conn, id, tx.now)?;
             }
-            changed(tokens::replace_value(change.conn, &after, &hash, old_works_until)?)?;
-            let mut details = difference(&before, &after);
+            require_found(tokens::replace_value(tx.conn, &after, &hash, old_valid_until)?)?;
+            let mut details = diff(&before, &after);
             if let Some(details) = details.as_object_mut() {
                 details.insert("gracePeriodSeconds".to_owned(), json!(grace.as_secs()));
             }
-            change.record(Action::TokenRotated, Some(id), details)?;
+            tx.record(Action::TokenRotated, Some(id), details)?;
             Ok(after)
         };
-        let token = self.change(call, Some(id), rotate).await?;
-        Ok((self.shown(token), value))
+        let token = self.transact(call, Some(id), rotate).await?;
+        Ok((self.with_pending_use(token), value))
     }
 
     /// Removes a token. Nothing authenticates with it any more.
@@ -279,23 +279,23 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not remove that one.
     pub async fn delete(&self, call: Call, which: TokenRef) -> Result<(), Error> {
-        let id = identify(&call.caller, which)?;
-        self.change(call, Some(id), move |change, found| {
-            authorize(&change.caller, Operation::Delete, found.as_ref())?;
+        let id = resolve_id(&call.caller, which)?;
+        self.transact(call, Some(id), move |tx, found| {
+            authorize(&tx.caller, Operation::Delete, found.as_ref())?;
             let token = found.ok_or(Error::NotFound("token"))?;
-            changed(tokens::delete(change.conn, id)?)?;
-            change.record(Action::TokenDeleted, Some(id), described(&token))
+            require_found(tokens::delete(tx.conn, id)?)?;
+            tx.record(Action::TokenDeleted, Some(id), describe(&token))
         })
         .await
     }
 
-    fn shown(&self, mut token: Token) -> Token {
-        self.unwritten.show_in(&mut token, self.clock.now());
+    fn with_pending_use(&self, mut token: Token) -> Token {
+        self.write_behind.apply_last_use(&mut token, self.clock.now());
         token
     }
 }
 
-fn identify(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
+fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
     match (which, caller) {
         (TokenRef::Id(id), _) => Ok(id),
         (TokenRef::Itself, Caller::Token(token, _)) => Ok(token.id),
@@ -308,29 +308,33 @@ fn identify(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
 }
 
 /// A row that was locked and then not changed is gone in spite of the lock: nothing may be recorded of it.
-fn changed(changed: bool) -> Result<(), Error> {
-    if changed { Ok(()) } else { Err(Error::NotFound("token")) }
+fn require_found(is_found: bool) -> Result<(), Error> {
+    if is_found {
+        Ok(())
+    } else {
+        Err(Error::NotFound("token"))
+    }
 }
 
 /// Whether a token was last changed, or rotated, at the time that its caller has seen, if they say so.
-fn unchanged(seen: Option<Option<Timestamp>>, is: Option<Timestamp>) -> Result<(), Error> {
+fn check_precondition(seen: Option<Option<Timestamp>>, current: Option<Timestamp>) -> Result<(), Error> {
     match seen {
-        Some(seen) if seen != is => Err(Error::Outdated),
+        Some(seen) if seen != current => Err(Error::PreconditionFailed),
         _ => Ok(()),
     }
 }
 
-fn refuse_endless_grace(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<(), Error> {
-    if tokens::working_grace_values(conn, id, now)? < MOST_GRACE_VALUES {
+fn check_grace_limit(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<(), Error> {
+    if tokens::prune_and_count_grace_values(conn, id, now)? < MAX_GRACE_VALUES {
         return Ok(());
     }
     Err(Error::Conflict(format!(
-        "{MOST_GRACE_VALUES} earlier values of this token are still in their grace period; rotate without one to end them all, or wait"
+        "{MAX_GRACE_VALUES} earlier values of this token are still in their grace period; rotate without one to end them all, or wait"
     )))
 }
 
 /// What an audit event tells of a token.
-pub(super) fn described(token: &Token) -> Value {
+pub(super) fn describe(token: &Token) -> Value {
     json!({
         "name": token.name.as_str(),
         "permissions": token.permissions,
@@ -340,8 +344,8 @@ pub(super) fn described(token: &Token) -> Value {
 }
 
 /// What differs between two descriptions of a token, each as `{"from": …, "to": …}`.
-pub(super) fn difference(before: &Token, after: &Token) -> Value {
-    let (before, after) = (described(before), described(after));
+pub(super) fn diff(before: &Token, after: &Token) -> Value {
+    let (before, after) = (describe(before), describe(after));
     let fields = after.as_object().into_iter().flatten();
     let differences = fields.filter_map(|(field, to)| {
         let from = before.get(field)?;

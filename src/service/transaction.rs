@@ -39,7 +39,7 @@ pub struct Transaction<'c> {
 }
 
 /// Something that was done.
-pub struct Deed {
+pub struct AuditEntry {
     /// What.
     pub action: Action,
     /// To which token, if to one.
@@ -51,7 +51,7 @@ pub struct Deed {
 impl Transaction<'_> {
     /// Remembers what is done.
     pub fn record(&mut self, action: Action, token_id: Option<TokenId>, details: Value) -> Result<(), Error> {
-        self.record_all(vec![Deed {
+        self.audit(vec![AuditEntry {
             action,
             token_id,
             details,
@@ -59,20 +59,20 @@ impl Transaction<'_> {
     }
 
     /// Remembers what is done, an event for each.
-    pub fn record_all(&mut self, deeds: Vec<Deed>) -> Result<(), Error> {
-        for deed in deeds.iter().filter(|deed| deed.action.outdates()) {
-            let invalidation = deed.token_id.map_or(Invalidation::Admin, Invalidation::Token);
+    pub fn audit(&mut self, entries: Vec<AuditEntry>) -> Result<(), Error> {
+        for entry in entries.iter().filter(|entry| entry.action.invalidates()) {
+            let invalidation = entry.token_id.map_or(Invalidation::Admin, Invalidation::Token);
             self.invalidation = Some(self.invalidation.map_or(invalidation, |_| Invalidation::More));
         }
-        let event = |deed: Deed| AuditEvent {
+        let event = |entry: AuditEntry| AuditEvent {
             at: self.now,
             actor: Some(self.caller.actor()),
             origin: self.origin,
-            action: deed.action,
-            token_id: deed.token_id,
-            details: deed.details,
+            action: entry.action,
+            token_id: entry.token_id,
+            details: entry.details,
         };
-        let events: Vec<_> = deeds.into_iter().map(event).collect();
+        let events: Vec<_> = entries.into_iter().map(event).collect();
         Ok(audit::record(self.conn, &events)?)
     }
 }
@@ -80,21 +80,21 @@ impl Transaction<'_> {
 impl Service {
     /// Changes something, all or nothing. `work` gets the target, if there is such a token, which nobody else can change or use to
     /// make changes until the transaction ends; and neither can anybody revoke the caller until then.
-    pub(super) async fn change<T: Send + 'static>(
+    pub(super) async fn transact<T: Send + 'static>(
         &self,
         call: Call,
         target: Option<TokenId>,
         work: impl FnOnce(&mut Transaction<'_>, Option<Token>) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, target);
-        self.change_within(self.store.patience(), call, lock, work).await
+        self.transact_within(self.store.timeout(), call, lock, work).await
     }
 
-    /// As [`Service::change`], with more time, for work that ends itself after `longest`. `lock` must lock the caller against revocation,
+    /// As [`Service::transact`], with more time, for work that ends itself after `max_duration`. `lock` must lock the caller against revocation,
     /// if it is a token; `work` gets what it gives.
-    pub(super) async fn change_within<L, T: Send + 'static>(
+    pub(super) async fn transact_within<L, T: Send + 'static>(
         &self,
-        longest: Duration,
+        max_duration: Duration,
         call: Call,
         lock: impl FnOnce(&mut AnyConnection, &Caller) -> Result<L, Error> + Clone + Send + 'static,
         work: impl FnOnce(&mut Transaction<'_>, L) -> Result<T, Error> + Clone + Send + 'static,
@@ -103,9 +103,10 @@ impl Service {
         let step = Step::random(self.random.as_ref())?;
         let (done, change) = self
             .store
-            .write_within(longest, move |conn| {
+            .write_within(max_duration, move |conn| {
                 let locked = lock(conn, &call.caller)?;
-                let caller = valid(conn, call.caller, call.origin, clock.now(), admins::find_and_lock)?;
+                let caller =
+                    revalidate_caller_with(conn, call.caller, call.origin, clock.now(), admins::find_and_lock)?;
                 // The wait for the locks may have been long.
                 let now = clock.now();
                 let mut transaction = Transaction {
@@ -152,12 +153,17 @@ fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> R
     Ok(found)
 }
 
-/// The caller as the store knows them now: what they showed at the door may have been revoked since, or limited.
-pub fn still_valid(conn: &mut AnyConnection, caller: Caller, origin: Origin, now: Timestamp) -> Result<Caller, Error> {
-    valid(conn, caller, origin, now, admins::find)
+/// The caller as the store knows them now: the credentials that they presented may have been revoked since, or limited.
+pub fn revalidate_caller(
+    conn: &mut AnyConnection,
+    caller: Caller,
+    origin: Origin,
+    now: Timestamp,
+) -> Result<Caller, Error> {
+    revalidate_caller_with(conn, caller, origin, now, admins::find)
 }
 
-fn valid(
+fn revalidate_caller_with(
     conn: &mut AnyConnection,
     caller: Caller,
     origin: Origin,
@@ -174,20 +180,20 @@ fn valid(
             let works = |until: Option<Timestamp>| until.is_none_or(|end| end > now);
             let found = tokens::find_by_value(conn, &value)?;
             let (token, _) = found.filter(|(_, until)| works(*until)).ok_or(Refusal::Value)?;
-            may_be_used(&token, origin, now)?;
+            check_usable(&token, origin, now)?;
             Ok(Caller::Token(Arc::new(token), value))
         }
     }
 }
 
 /// Whether a token authenticates anybody at that time, from there.
-pub fn may_be_used(token: &Token, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
+pub fn check_usable(token: &Token, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
     if token.is_expired(now) {
         return Err(Refusal::Expired);
     }
     let blocks = &token.allowed_cidr_blocks;
     match origin.client {
-        Some(address) if blocks.admit(address) => Ok(()),
+        Some(address) if blocks.allows(address) => Ok(()),
         None if blocks.is_empty() => Ok(()),
         _ => Err(Refusal::Address),
     }

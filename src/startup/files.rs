@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_files_for_the_store() {
+    fn the_connection_limit_reserves_files_for_the_store() {
         for (open_files, connections) in [(u64::MAX, 8192), (8384, 8192), (1024, 832), (256, 128), (10, 5)] {
             assert_eq!(max_connections(open_files), connections, "{open_files}");
         }

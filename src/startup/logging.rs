@@ -18,10 +18,10 @@ use prometheus::{IntCounter, Opts};
 
 use crate::{
     domain::clock::{Clock, SystemClock},
-    http::observe::ACCESS,
+    http::observe::ACCESS_LOG_TARGET,
     settings::LogFormat,
 };
-use line::{Line, LineFormat};
+use line::{LineFormat, LineFormatter};
 use queue::Queue;
 
 const DEFAULT_FILTER: &str = "info,actix_http=off";
@@ -70,7 +70,7 @@ pub fn init(format: LogFormat) -> io::Result<Guard> {
                 .target(module_path!())
                 .args(message)
                 .build();
-            Line::default()
+            LineFormatter::default()
                 .format(writer.format, SystemClock.now(), &record)
                 .to_owned()
         })
@@ -123,18 +123,18 @@ struct Logger {
 impl Logger {
     fn write(&self, record: &Record<'_>) {
         thread_local! {
-            static LINE: RefCell<Line> = RefCell::default();
+            static LINE: RefCell<LineFormatter> = RefCell::default();
         }
         // On a terminal, a person reads the lines as they appear.
-        let is_urgent = self.is_terminal || record.target() != ACCESS;
-        let push = |line: &mut Line| {
+        let is_urgent = self.is_terminal || record.target() != ACCESS_LOG_TARGET;
+        let push = |line: &mut LineFormatter| {
             let text = line.format(self.format, SystemClock.now(), record);
             self.queue.push(text, is_urgent);
         };
         // The buffer is borrowed if a value logs while it is formatted, and gone once the thread exits.
         let reused = LINE.try_with(|line| line.try_borrow_mut().map(|mut line| push(&mut line)).is_ok());
         if reused != Ok(true) {
-            push(&mut Line::default());
+            push(&mut LineFormatter::default());
         }
     }
 }

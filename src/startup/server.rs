@@ -17,7 +17,7 @@ use actix_web::{
     App, Error,
     dev::{AppConfig, ServiceRequest, ServiceResponse},
 };
-use socket2::{Domain, Protocol as Transmission, Socket, Type};
+use socket2::{Domain, Protocol as SocketProtocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -25,12 +25,12 @@ use tokio::{
 
 use super::{
     SHUTDOWN_SECONDS, StartError,
-    stream::{Refusals, TimedStream, Transport},
+    stream::{EarlyResponses, TimedStream, Transport},
     tls::Tls,
 };
 use crate::http::{
     Limits,
-    connection::{Connection, LINGER, MAX_PIECE, ResponseBody},
+    connection::{Connection, LINGER, MAX_CHUNK, ResponseBody},
 };
 
 /// Maximum number of connections that wait to be accepted.
@@ -43,7 +43,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 const MAX_WORKERS: usize = 512;
 
 /// Listener settings of a server.
-pub struct Listening {
+pub struct ListenerConfig {
     /// The address; port 0 lets the system choose one.
     pub address: SocketAddr,
     /// The number of worker threads; one per core by default.
@@ -60,7 +60,7 @@ pub struct Listening {
 ///
 /// # Errors
 /// If the address is already in use.
-pub fn start<A, E>(listening: Listening, app: A) -> Result<(Server, SocketAddr), StartError>
+pub fn start<A, E>(listener_config: ListenerConfig, app: A) -> Result<(Server, SocketAddr), StartError>
 where
     A: Fn() -> App<E> + Clone + Send + 'static,
     E: ServiceFactory<
@@ -71,16 +71,16 @@ where
             InitError = (),
         > + 'static,
 {
-    let Listening {
+    let ListenerConfig {
         address,
         workers,
         max_connections,
         limits,
         tls,
-    } = listening;
-    let bound = |error| StartError::Bind(address, error);
-    let listener = listen(address).map_err(bound)?;
-    let address = listener.local_addr().map_err(bound)?;
+    } = listener_config;
+    let bind_error = |error| StartError::Bind(address, error);
+    let listener = listen(address).map_err(bind_error)?;
+    let address = listener.local_addr().map_err(bind_error)?;
     let workers = workers
         .or_else(|| available_parallelism().ok())
         .map_or(1, NonZeroUsize::get)
@@ -94,26 +94,30 @@ where
     let connections = move || {
         let tls = tls.clone();
         let (accept_stopping, http_stopping) = (stopping.clone(), stopping.clone());
-        let refusals = Refusals::new(limits.header_bytes);
+        let responses = EarlyResponses::new(limits.header_bytes);
         let accept = fn_service(move |tcp: TcpStream| {
-            let (tls, stopping, refusals) = (tls.clone(), accept_stopping.clone(), refusals.clone());
+            let (tls, stopping, responses) = (tls.clone(), accept_stopping.clone(), responses.clone());
             async move {
                 // The peer address is missing if the client has already disconnected; its requests are refused.
                 let peer = tcp.peer_addr().ok();
                 let connection = Rc::new(Connection::new(limits.request_timeout));
                 let transport = transport(tcp, tls.as_deref(), Rc::clone(&connection), stopping).await?;
-                Ok((TimedStream::new(transport, connection, refusals), Protocol::Http1, peer))
+                Ok((
+                    TimedStream::new(transport, connection, responses),
+                    Protocol::Http1,
+                    peer,
+                ))
             }
         });
         accept.and_then(http_service(&app, address, http_stopping))
     };
-    let builder = builder.listen("http", listener, connections).map_err(bound)?;
+    let builder = builder.listen("http", listener, connections).map_err(bind_error)?;
     Ok((builder.run(), address))
 }
 
 /// Binds a listening socket. Accepted connections inherit its options.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Transmission::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(SocketProtocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_tcp_nodelay(true)?;
@@ -168,7 +172,7 @@ where
         .keep_alive(KeepAlive::Os)
         .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(LINGER)
-        .h1_write_buffer_size(MAX_PIECE)
+        .h1_write_buffer_size(MAX_CHUNK)
         .local_addr(address)
         .on_connect_ext(|stream: &TimedStream<S>, data| {
             data.insert(Rc::clone(stream.connection()));

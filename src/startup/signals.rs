@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Running, SHUTDOWN_SECONDS, StartError};
+use super::{RunningServer, SHUTDOWN_SECONDS, StartError};
 use crate::http::observe;
 
 /// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it would kill the process during startup.
@@ -15,7 +15,7 @@ pub fn hangups() -> Result<Signal, StartError> {
     Ok(signal(SignalKind::hangup())?)
 }
 
-impl Running {
+impl RunningServer {
     /// Shuts down gracefully on SIGTERM or SIGINT, and immediately on the second one. On each of `hangups`, flushes write-behind records
     /// and reloads the certificate.
     ///
@@ -23,20 +23,20 @@ impl Running {
     /// If the handlers cannot be registered.
     pub fn handle_signals(&self, mut hangups: Signal) -> Result<(), StartError> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let (handle, hurry) = (self.handle(), Arc::clone(&self.hurry));
+        let (handle, force_stop) = (self.handle(), Arc::clone(&self.force_stop));
         actix_web::rt::spawn(async move {
-            let mut signalled = async || {
+            let mut signaled = async || {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                 }
             };
-            signalled().await;
+            signaled().await;
             log::info!("stopping: no new connections, and {SHUTDOWN_SECONDS} s for the requests in flight");
             actix_web::rt::spawn(handle.stop(true));
-            signalled().await;
+            signaled().await;
             log::warn!("stopping at once: requests in flight are cut off");
-            hurry.notify_one();
+            force_stop.notify_one();
         });
         let (service, tls) = (Arc::clone(&self.service), self.tls.clone());
         actix_web::rt::spawn(async move {
@@ -46,7 +46,7 @@ impl Running {
                 }
                 match service.flush().await {
                     Ok(()) => log::info!("flushed at SIGHUP"),
-                    Err(error) => log::error!("cannot flush at SIGHUP: {}", observe::with_sources(&error)),
+                    Err(error) => log::error!("cannot flush at SIGHUP: {}", observe::error_chain(&error)),
                 }
             }
         });

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_openssl::SslStream;
 
-use crate::http::connection::{Connection, Phase};
+use crate::http::connection::{Connection, ConnectionPhase};
 
 /// Number of bytes over the header limit that still reach the application, which responds in the route's own format. Beyond that, the
 /// stream refuses the head itself.
@@ -30,13 +30,13 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// Responses that the stream itself sends, because no request reaches the application.
 #[derive(Clone)]
-pub struct Refusals {
+pub struct EarlyResponses {
     max_head_bytes: usize,
     timeout: Bytes,
     too_large: Bytes,
 }
 
-impl Refusals {
+impl EarlyResponses {
     /// Creates the responses of a server that accepts `max_header_bytes` of request line and headers.
     pub fn new(max_header_bytes: usize) -> Self {
         let response = |status: &str, message: &str| {
@@ -69,7 +69,7 @@ struct Head {
 pub struct TimedStream<S> {
     stream: S,
     connection: Rc<Connection>,
-    refusals: Refusals,
+    responses: EarlyResponses,
     timer: Pin<Box<Sleep>>,
     /// The write deadline, while the client does not read.
     blocked_until: Option<Instant>,
@@ -84,12 +84,12 @@ pub struct TimedStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
     /// Wraps the stream of a new connection.
-    pub fn new(stream: S, connection: Rc<Connection>, refusals: Refusals) -> Self {
+    pub fn new(stream: S, connection: Rc<Connection>, responses: EarlyResponses) -> Self {
         let deadline = connection.deadline().unwrap_or_else(Instant::now);
         Self {
             stream,
             connection,
-            refusals,
+            responses,
             timer: Box::pin(sleep_until(deadline)),
             blocked_until: None,
             head: Head::default(),
@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
 
     /// Buffers the bytes after a complete head.
     fn split_head(&mut self, buffer: &mut ReadBuf<'_>, filled: usize) {
-        if !matches!(self.connection.phase(), Phase::Head { .. }) {
+        if !matches!(self.connection.phase(), ConnectionPhase::Head { .. }) {
             return;
         }
         let (_, read) = buffer.filled().split_at(filled);
@@ -192,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         let filled = buffer.filled().len();
         loop {
             // A client that sends continuously must not keep the connection open.
-            if let Phase::Closing { until } = self.connection.phase()
+            if let ConnectionPhase::Closing { until } = self.connection.phase()
                 && Instant::now() >= until
             {
                 return Poll::Ready(Ok(()));
@@ -218,10 +218,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
                 return Poll::Pending;
             };
             ready!(self.poll_until(deadline, context));
-            if !matches!(self.connection.phase(), Phase::Head { .. }) {
+            if !matches!(self.connection.phase(), ConnectionPhase::Head { .. }) {
                 return Poll::Ready(Ok(()));
             }
-            let response = self.refusals.timeout.clone();
+            let response = self.responses.timeout.clone();
             self.refuse(&response, context);
         }
     }
@@ -238,8 +238,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
         if self.has_skipped_read {
             return Poll::Pending;
         }
-        if matches!(self.connection.phase(), Phase::Head { .. }) {
-            let is_too_large = self.head.bytes > self.refusals.max_head_bytes;
+        if matches!(self.connection.phase(), ConnectionPhase::Head { .. }) {
+            let is_too_large = self.head.bytes > self.responses.max_head_bytes;
             if (is_too_large || self.head.is_complete) && !self.head.is_parsed {
                 // On `Pending`, actix-http parses its buffer, which may contain a complete head.
                 self.head.is_parsed = true;
@@ -247,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
                 return Poll::Pending;
             }
             if is_too_large {
-                let response = self.refusals.too_large.clone();
+                let response = self.responses.too_large.clone();
                 self.refuse(&response, context);
             }
         }

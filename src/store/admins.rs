@@ -29,7 +29,7 @@ pub struct AdminEntry {
 /// Adds an admin.
 ///
 /// # Errors
-/// [`StoreError::Exists`] when there is one of that name.
+/// [`StoreError::AlreadyExists`] when there is one of that name.
 pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result<(), StoreError> {
     diesel::insert_into(admins::table)
         .values((
@@ -48,7 +48,7 @@ pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result
 pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
     let query = by_name(name).select((admins::name, admins::password_hash));
     let found: Option<(String, String)> = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
-    Ok(found.map(|(name, phc)| of_row(name, phc)))
+    Ok(found.map(|(name, phc)| admin_from_row(name, phc)))
 }
 
 /// The admin of that name, whom nobody can change or remove until the transaction ends.
@@ -59,7 +59,7 @@ pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Optio
     let query = by_name(name).select((admins::name, admins::password_hash));
     let found: Option<(String, String)> =
         with_conn!(conn, conn => query.first(conn), query.for_share().first(conn)).optional()?;
-    Ok(found.map(|(name, phc)| of_row(name, phc)))
+    Ok(found.map(|(name, phc)| admin_from_row(name, phc)))
 }
 
 /// Selects the admins with a name in either normal form: earlier versions stored names as they were typed.
@@ -69,7 +69,7 @@ fn by_name(name: &AdminName) -> _ {
     admins::table.filter(admins::name.eq_any(forms))
 }
 
-fn of_row(name: String, phc: String) -> Admin {
+fn admin_from_row(name: String, phc: String) -> Admin {
     Admin {
         name: AdminName::from_stored(name),
         password_hash: PasswordHash::from_phc(phc),

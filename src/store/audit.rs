@@ -13,20 +13,20 @@ use super::{
     schema::audit_events,
 };
 use crate::domain::{
-    actor::{Actor, ActorKind, Door, Origin},
-    audit::{Action, AuditEvent, EventCursor, EventFilter, EventPage, Order, RecordedEvent},
+    actor::{Actor, ActorKind, Channel, Origin},
+    audit::{Action, AuditEvent, EventCursor, EventFilter, EventOrder, EventPage, RecordedEvent},
     clock::Timestamp,
     page::PageSize,
     token::TokenId,
 };
 
 /// The most events that are added by one statement.
-const MOST_AT_ONCE: usize = 500;
+const MAX_ROWS_PER_INSERT: usize = 500;
 /// Held in PostgreSQL by a server that looks whether an event is news, so that two that start at once do not both think so: "tokenaud" in
 /// ASCII.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714202273124)";
 /// How many events are removed at once: few enough that nobody waits for it.
-const REMOVED_AT_ONCE: i64 = 500;
+const DELETE_BATCH_SIZE: i64 = 500;
 
 #[derive(Insertable)]
 #[diesel(table_name = audit_events, treat_none_as_default_value = false)]
@@ -34,7 +34,7 @@ struct NewEventRow<'a> {
     at: i64,
     actor_type: Option<&'a str>,
     actor_id: Option<&'a str>,
-    door: &'a str,
+    channel: &'a str,
     client: Option<String>,
     action: &'a str,
     token_id: Option<String>,
@@ -48,7 +48,7 @@ impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
             at: event.at.micros(),
             actor_type: actor.map(|actor| actor.kind.name()),
             actor_id: actor.map(|actor| actor.id.as_str()),
-            door: event.origin.door.name(),
+            channel: event.origin.channel.name(),
             client: event.origin.client.map(|address| address.to_string()),
             action: event.action.name(),
             token_id: event.token_id.map(|id| id.to_string()),
@@ -68,8 +68,8 @@ pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), Sto
         with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
         return Ok(());
     }
-    for some in events.chunks(MOST_AT_ONCE) {
-        let rows: Vec<NewEventRow<'_>> = some.iter().map(NewEventRow::from).collect();
+    for chunk in events.chunks(MAX_ROWS_PER_INSERT) {
+        let rows: Vec<NewEventRow<'_>> = chunk.iter().map(NewEventRow::from).collect();
         let insert = diesel::insert_into(audit_events::table).values(&rows);
         with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
     }
@@ -80,7 +80,7 @@ pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), Sto
 ///
 /// # Errors
 /// When the store fails.
-pub fn record_news(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
+pub fn record_if_changed(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
     if let AnyConnection::Postgres(conn) = conn {
         conn.batch_execute(POSTGRES_LOCK)?;
     }
@@ -111,27 +111,27 @@ pub fn last_details(conn: &mut AnyConnection, action: Action) -> Result<Option<s
 pub fn page(
     conn: &mut AnyConnection,
     filter: &EventFilter,
-    order: Order,
+    order: EventOrder,
     after: Option<EventCursor>,
     size: PageSize,
 ) -> Result<EventPage, StoreError> {
-    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
-    let mut query = ordered(filtered(filter), order).limit(one_more);
+    let page_limit = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
+    let mut query = ordered(filtered(filter), order).limit(page_limit);
     if let Some(EventCursor { at, id }) = after {
         let at = at.micros();
         // The first condition alone is what an index can begin at.
         query = match order {
-            Order::NewestFirst => query
+            EventOrder::NewestFirst => query
                 .filter(audit_events::at.le(at))
                 .filter(audit_events::at.lt(at).or(audit_events::seq.lt(id))),
-            Order::OldestFirst => query
+            EventOrder::OldestFirst => query
                 .filter(audit_events::at.ge(at))
                 .filter(audit_events::at.gt(at).or(audit_events::seq.gt(id))),
         };
     }
     let rows: Vec<EventRow> = query.load(conn)?;
     let more = rows.len() > size.get();
-    let events = rows.into_iter().take(size.get()).map(EventRow::event);
+    let events = rows.into_iter().take(size.get()).map(EventRow::into_event);
     let events = events.collect::<Result<Vec<_>, _>>()?;
     let next = events.last().filter(|_| more).map(|last| EventCursor {
         at: last.event.at,
@@ -145,12 +145,12 @@ pub fn page(
 ///
 /// # Errors
 /// When the store fails.
-pub fn before_the_last(
+pub fn find_tail_start(
     conn: &mut AnyConnection,
     filter: &EventFilter,
     count: i64,
 ) -> Result<Option<EventCursor>, StoreError> {
-    let found: Option<(i64, i64)> = ordered(filtered(filter), Order::NewestFirst)
+    let found: Option<(i64, i64)> = ordered(filtered(filter), EventOrder::NewestFirst)
         .select((audit_events::at, audit_events::seq))
         .offset(count)
         .limit(1)
@@ -163,7 +163,7 @@ pub fn before_the_last(
 ///
 /// # Errors
 /// When the store fails.
-pub fn between(
+pub fn find_between(
     conn: &mut AnyConnection,
     filter: &EventFilter,
     behind: i64,
@@ -175,12 +175,12 @@ pub fn between(
         .order(audit_events::seq.asc())
         .limit(i64::try_from(size.get()).unwrap_or(i64::MAX))
         .load(conn)?;
-    rows.into_iter().map(EventRow::event).collect()
+    rows.into_iter().map(EventRow::into_event).collect()
 }
 
 /// How far the events have come, and who may still add one with a smaller number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tip {
+pub struct HighWaterMark {
     /// The largest number that can be seen.
     pub latest: i64,
     /// The transactions that were writing events a moment later. SQLite has one writer, whose events come in the order of their numbers.
@@ -188,7 +188,7 @@ pub struct Tip {
 }
 
 #[derive(QueryableByName)]
-struct Writer {
+struct WriterRow {
     #[diesel(sql_type = Text)]
     virtualtransaction: String,
 }
@@ -197,7 +197,7 @@ struct Writer {
 ///
 /// # Errors
 /// When the store fails.
-pub fn tip(conn: &mut AnyConnection) -> Result<Tip, StoreError> {
+pub fn read_high_water_mark(conn: &mut AnyConnection) -> Result<HighWaterMark, StoreError> {
     let latest: Option<i64> = audit_events::table.select(max(audit_events::seq)).first(conn)?;
     let writers = match conn {
         AnyConnection::Sqlite(_) => Vec::new(),
@@ -207,9 +207,9 @@ pub fn tip(conn: &mut AnyConnection) -> Result<Tip, StoreError> {
              WHERE relation = 'audit_events'::regclass AND mode = 'RowExclusiveLock' AND granted
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         )
-        .load::<Writer>(conn)?,
+        .load::<WriterRow>(conn)?,
     };
-    Ok(Tip {
+    Ok(HighWaterMark {
         latest: latest.unwrap_or_default(),
         writers: writers.into_iter().map(|writer| writer.virtualtransaction).collect(),
     })
@@ -219,7 +219,7 @@ pub fn tip(conn: &mut AnyConnection) -> Result<Tip, StoreError> {
 ///
 /// # Errors
 /// When the store fails.
-pub fn deleted_of(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet<TokenId>, StoreError> {
+pub fn find_deleted(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet<TokenId>, StoreError> {
     let ids = ids.iter().map(|id| Some(id.to_string()));
     let found: Vec<Option<String>> = audit_events::table
         .filter(audit_events::token_id.eq_any(ids))
@@ -245,7 +245,11 @@ pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError>
 ///
 /// # Errors
 /// When the store fails.
-pub fn reach_behind(conn: &mut AnyConnection, time: Timestamp, action: Option<Action>) -> Result<bool, StoreError> {
+pub fn has_events_before(
+    conn: &mut AnyConnection,
+    time: Timestamp,
+    action: Option<Action>,
+) -> Result<bool, StoreError> {
     let mut older = audit_events::table
         .filter(audit_events::at.lt(time.micros()))
         .into_boxed();
@@ -265,7 +269,7 @@ pub fn remove_before(conn: &mut AnyConnection, time: Timestamp, action: Option<A
         .filter(audit_events::at.lt(time.micros()))
         .order((audit_events::at.asc(), audit_events::seq.asc()))
         .select(audit_events::seq)
-        .limit(REMOVED_AT_ONCE);
+        .limit(DELETE_BATCH_SIZE);
     // Two servers that do this at once take different ones, and do not wait for each other.
     let seqs: Vec<i64> = match action.map(Action::name) {
         None => with_conn!(conn, conn =>
@@ -303,16 +307,16 @@ fn filtered(filter: &EventFilter) -> Query<'_> {
     if let Some(action) = filter.action {
         query = query.filter(audit_events::action.eq(action.name()));
     }
-    if let Some(door) = filter.door {
-        query = query.filter(audit_events::door.eq(door.name()));
+    if let Some(channel) = filter.channel {
+        query = query.filter(audit_events::channel.eq(channel.name()));
     }
     query
 }
 
-fn ordered(query: Query<'_>, order: Order) -> Query<'_> {
+fn ordered(query: Query<'_>, order: EventOrder) -> Query<'_> {
     match order {
-        Order::NewestFirst => query.order((audit_events::at.desc(), audit_events::seq.desc())),
-        Order::OldestFirst => query.order((audit_events::at.asc(), audit_events::seq.asc())),
+        EventOrder::NewestFirst => query.order((audit_events::at.desc(), audit_events::seq.desc())),
+        EventOrder::OldestFirst => query.order((audit_events::at.asc(), audit_events::seq.asc())),
     }
 }
 
@@ -322,7 +326,7 @@ struct EventRow {
     at: i64,
     actor_type: Option<String>,
     actor_id: Option<String>,
-    door: String,
+    channel: String,
     client: Option<String>,
     action: String,
     token_id: Option<String>,
@@ -330,7 +334,7 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn event(self) -> Result<RecordedEvent, StoreError> {
+    fn into_event(self) -> Result<RecordedEvent, StoreError> {
         let corrupt = || StoreError::Corrupt("audit event");
         let actor = match (self.actor_type, self.actor_id) {
             (Some(kind), Some(id)) => Some(Actor {
@@ -347,7 +351,7 @@ impl EventRow {
                 at: time(self.at)?,
                 actor,
                 origin: Origin {
-                    door: Door::parse(&self.door).map_err(|_| corrupt())?,
+                    channel: Channel::parse(&self.channel).map_err(|_| corrupt())?,
                     client: client.transpose()?,
                 },
                 action: Action::parse(&self.action).map_err(|_| corrupt())?,

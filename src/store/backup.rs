@@ -18,8 +18,8 @@ use tempfile::NamedTempFile;
 use super::{
     check,
     connection::existing_file,
-    error::one_line,
-    files::{beside, identity},
+    error::to_single_line,
+    files::{identity, sibling_path},
 };
 
 /// Permissions that let only the owner read and write a file.
@@ -80,7 +80,7 @@ pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     if in_place.is_some() && in_place == identity(backup) {
         return Err(unusable("it is the database itself".to_owned()));
     }
-    let findings = check::check_file(backup, "ro").map_err(|error| unusable(one_line(&error.to_string())))?;
+    let findings = check::check_file(backup, "ro").map_err(|error| unusable(to_single_line(&error.to_string())))?;
     if !findings.is_empty() {
         return Err(unusable(findings.join("; ")));
     }
@@ -97,7 +97,7 @@ pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     // SQLite would apply the write-ahead log of the old file to the new one, so the log goes first. If the machine stops in
     // between, the old file remains without its log, and the restore must be repeated.
     for suffix in ["-wal", "-shm", "-journal"] {
-        match fs::remove_file(beside(&database, suffix)) {
+        match fs::remove_file(sibling_path(&database, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&database)(error)),
             _ => {}
         }
@@ -118,7 +118,7 @@ fn copy(database: &Path, mode: &str, folder: &Path) -> Result<NamedTempFile, Bac
         .permissions(Permissions::from_mode(OWNER_ONLY))
         .tempfile_in(folder)
         .map_err(failed(folder))?;
-    let sqlite = |error: String| BackupError::Sqlite(database.display().to_string(), one_line(&error));
+    let sqlite = |error: String| BackupError::Sqlite(database.display().to_string(), to_single_line(&error));
     let mut conn =
         SqliteConnection::establish(&existing_file(database, mode)).map_err(|error| sqlite(error.to_string()))?;
     conn.batch_execute("PRAGMA busy_timeout = 5000")

@@ -9,14 +9,14 @@ use diesel::{
 
 use super::{
     connection::{AnyConnection, existing_file, with_conn},
-    error::{OpenError, StoreError, one_line},
+    error::{OpenError, StoreError, to_single_line},
     health::Fault,
     migrations,
     url::DatabaseUrl,
 };
 
 #[derive(QueryableByName)]
-struct Line {
+struct TextRow {
     #[diesel(sql_type = Text)]
     line: String,
 }
@@ -37,7 +37,7 @@ struct Orphan {
 /// # Errors
 /// If the database does not exist or does not answer.
 pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
-    let failed = |error: String| OpenError::Connection(url.to_string(), one_line(&error));
+    let failed = |error: String| OpenError::Connection(url.to_string(), to_single_line(&error));
     match url {
         DatabaseUrl::Sqlite(path) if !path.exists() => Err(OpenError::Missing(path.display().to_string())),
         // A connection that may write would copy a leftover log to the file, and remove it.
@@ -56,10 +56,10 @@ pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
 pub(super) fn check_file(path: &Path, mode: &str) -> Result<Vec<String>, diesel::ConnectionError> {
     let mut conn = SqliteConnection::establish(&existing_file(path, mode))?;
     // An error also counts as a finding: "file is not a database".
-    let mut findings = check_pages(&mut conn).unwrap_or_else(|error| vec![one_line(&error.to_string())]);
+    let mut findings = check_pages(&mut conn).unwrap_or_else(|error| vec![to_single_line(&error.to_string())]);
     if findings.is_empty() {
-        findings =
-            check_schema(&mut AnyConnection::Sqlite(conn)).unwrap_or_else(|error| vec![one_line(&error.to_string())]);
+        findings = check_schema(&mut AnyConnection::Sqlite(conn))
+            .unwrap_or_else(|error| vec![to_single_line(&error.to_string())]);
     }
     Ok(findings)
 }
@@ -75,7 +75,7 @@ struct QuickCheck {
 ///
 /// # Errors
 /// [`StoreError::Unwritable`], or if the store fails.
-pub(super) fn require_sound_pages(conn: &mut AnyConnection) -> Result<(), StoreError> {
+pub(super) fn require_intact_pages(conn: &mut AnyConnection) -> Result<(), StoreError> {
     let AnyConnection::Sqlite(conn) = conn else {
         return Ok(());
     };
@@ -89,10 +89,10 @@ pub(super) fn require_sound_pages(conn: &mut AnyConnection) -> Result<(), StoreE
 }
 
 fn check_pages(conn: &mut SqliteConnection) -> QueryResult<Vec<String>> {
-    let lines: Vec<Line> = sql_query("SELECT integrity_check AS line FROM pragma_integrity_check").load(conn)?;
+    let lines: Vec<TextRow> = sql_query("SELECT integrity_check AS line FROM pragma_integrity_check").load(conn)?;
     let damage = lines
         .into_iter()
-        .map(|Line { line }| one_line(&line))
+        .map(|TextRow { line }| to_single_line(&line))
         .filter(|line| line != "ok");
     let orphans: Vec<Orphan> = sql_query("SELECT * FROM pragma_foreign_key_check").load(conn)?;
     let orphans = orphans.into_iter().map(|Orphan { table, rowid, parent }| {
@@ -106,24 +106,24 @@ fn check_schema(conn: &mut AnyConnection) -> QueryResult<Vec<String>> {
     let tables = "SELECT name AS line FROM sqlite_master WHERE type = 'table'";
     let schemas =
         "SELECT table_name::text AS line FROM information_schema.tables WHERE table_schema = current_schema()";
-    let tables: Vec<Line> = with_conn!(conn, conn => sql_query(tables).load(conn)?, sql_query(schemas).load(conn)?);
+    let tables: Vec<TextRow> = with_conn!(conn, conn => sql_query(tables).load(conn)?, sql_query(schemas).load(conn)?);
     if ["__diesel_schema_migrations", "revision", "tokens"]
         .iter()
-        .any(|table| tables.iter().all(|Line { line }| line != table))
+        .any(|table| tables.iter().all(|TextRow { line }| line != table))
     {
         return Ok(vec!["it is not a database of tokenbridge".to_owned()]);
     }
     let versions = sql_query("SELECT version AS line FROM __diesel_schema_migrations ORDER BY version");
-    let versions: Vec<Line> = with_conn!(conn, conn => versions.load(conn)?, versions.load(conn)?);
+    let versions: Vec<TextRow> = with_conn!(conn, conn => versions.load(conn)?, versions.load(conn)?);
     let known = migrations::known_versions();
     let newer = versions
         .into_iter()
-        .filter(|Line { line }| !known.contains(line))
-        .map(|Line { line }| {
+        .filter(|TextRow { line }| !known.contains(line))
+        .map(|TextRow { line }| {
             format!("it was written by a newer tokenbridge (it has migration {line}); use that version or a later one")
         });
     let rows = sql_query("SELECT store_id AS line FROM revision");
-    let rows: Vec<Line> = with_conn!(conn, conn => rows.load(conn)?, rows.load(conn)?);
+    let rows: Vec<TextRow> = with_conn!(conn, conn => rows.load(conn)?, rows.load(conn)?);
     let count = (rows.len() != 1).then(|| format!("table revision has {} rows instead of one", rows.len()));
     Ok(newer.chain(count).collect())
 }

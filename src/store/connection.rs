@@ -14,16 +14,16 @@ use diesel::{
 
 use super::{
     error::StoreError,
-    files::{Files, Generation},
-    health::{Fault, Health},
+    files::{Files, WalGeneration},
+    health::{Fault, FaultState},
     url::DatabaseUrl,
 };
 
-const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long after a failed connection the next calls are told so at once.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 /// How long a connection to a server is believed to live after work on it has succeeded: to look takes as long as many a query.
-const BELIEVED_FOR: Duration = Duration::from_millis(100);
+const VALIDATION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A connection to whichever database the URL names. Queries are written once, for both.
 #[derive(diesel::MultiConnection)]
@@ -89,7 +89,7 @@ impl AnyConnection {
     }
 
     /// Begins a part of the transaction, which can be rolled back alone.
-    pub(super) fn begin_part(&mut self) -> QueryResult<()> {
+    pub(super) fn begin_savepoint(&mut self) -> QueryResult<()> {
         <Self as TransactionManager<Self>>::begin_transaction(self)
     }
 
@@ -148,7 +148,7 @@ impl DatabaseUrl {
             Self::Sqlite(path) => {
                 let mut conn = SqliteConnection::establish(&existing_file(path, "rw"))?;
                 conn.batch_execute(SQLITE_PRAGMAS)
-                    .and_then(|()| turn_to_wal(&mut conn))
+                    .and_then(|()| enable_wal(&mut conn))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(AnyConnection::Sqlite(conn))
             }
@@ -163,20 +163,20 @@ impl DatabaseUrl {
     }
 
     /// Opens one connection that prepares nothing where no session is kept.
-    pub(super) fn connect_unlimited(&self, usage: Usage) -> Result<AnyConnection, ConnectionError> {
+    pub(super) fn connect_unlimited(&self, options: ConnectionOptions) -> Result<AnyConnection, ConnectionError> {
         let mut conn = self.connect()?;
-        if !usage.keeps_sessions {
+        if !options.keeps_sessions {
             conn.set_prepared_statement_cache_size(CacheSize::Disabled);
         }
         Ok(conn)
     }
 
-    /// As [`DatabaseUrl::connect_unlimited`], but waits at most half the `patience` for SQLite's locks. PostgreSQL transactions set their
+    /// As [`DatabaseUrl::connect_unlimited`], but waits at most half the `timeout` for SQLite's locks. PostgreSQL transactions set their
     /// own limits.
-    pub(super) fn connect_limited(&self, usage: Usage) -> Result<AnyConnection, PoolError> {
-        let mut conn = self.connect_unlimited(usage)?;
+    pub(super) fn connect_limited(&self, options: ConnectionOptions) -> Result<AnyConnection, PoolError> {
+        let mut conn = self.connect_unlimited(options)?;
         if let AnyConnection::Sqlite(conn) = &mut conn {
-            let half = usage.patience.as_millis() / 2;
+            let half = options.timeout.as_millis() / 2;
             conn.batch_execute(&format!("PRAGMA busy_timeout = {half}"))?;
         }
         Ok(conn)
@@ -192,7 +192,7 @@ pub(super) fn existing_file(path: &Path, mode: &str) -> String {
 
 /// Turns the file to the write-ahead log. When two connections to a new file do this at once, SQLite tells one of them that the
 /// database is locked and does not wait for its busy timeout.
-fn turn_to_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
+fn enable_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
     let mut tries_left = 50;
     loop {
         match conn.batch_execute("PRAGMA journal_mode = WAL") {
@@ -205,9 +205,9 @@ fn turn_to_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
 
 /// How connections are used.
 #[derive(Clone, Copy, Debug)]
-pub struct Usage {
+pub struct ConnectionOptions {
     /// How long a call waits for a connection, and then about as long for the answer.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Whether a connection leads to the same session of the database for as long as it lives.
     pub keeps_sessions: bool,
 }
@@ -217,26 +217,26 @@ pub struct Usage {
 pub(super) struct Pool {
     connections: r2d2::Pool<Connections>,
     files: Option<Arc<Files>>,
-    health: Arc<Health>,
+    health: Arc<FaultState>,
     timeout: Duration,
     unreachable_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
-    /// A pool of `most` connections.
-    pub(super) fn new(url: DatabaseUrl, usage: Usage, most: u32) -> Self {
+    /// A pool of `max_size` connections.
+    pub(super) fn new(url: DatabaseUrl, options: ConnectionOptions, max_size: u32) -> Self {
         let files = Files::new(&url);
         let connections = r2d2::Pool::builder()
-            .max_size(most)
+            .max_size(max_size)
             .min_idle(Some(0))
-            .connection_timeout(LONGEST_CONNECT)
+            .connection_timeout(CONNECT_TIMEOUT)
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Connections::new(url, usage, files.clone()));
+            .build_unchecked(Connections::new(url, options, files.clone()));
         Self {
             connections,
             files,
             health: Arc::default(),
-            timeout: usage.patience,
+            timeout: options.timeout,
             unreachable_since: Arc::default(),
         }
     }
@@ -273,7 +273,7 @@ impl Pool {
     /// When none can be made, or none could a moment ago.
     pub(super) fn get(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
         let failed_at = || self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
-        let conn = if failed_at().is_some_and(|since| since.elapsed() < PAUSE_AFTER_FAILURE) {
+        let conn = if failed_at().is_some_and(|since| since.elapsed() < RECONNECT_DELAY) {
             Err(StoreError::StillUnreachable)
         } else {
             let conn = self.connections.get();
@@ -290,12 +290,12 @@ impl Pool {
     ///
     /// # Errors
     /// If the file was removed or replaced meanwhile.
-    pub(super) fn secure(&self, Pooled { conn, generation, .. }: &mut Pooled) -> Result<(), StoreError> {
+    pub(super) fn ensure_durable(&self, Pooled { conn, generation, .. }: &mut Pooled) -> Result<(), StoreError> {
         let (Some(files), Some(generation)) = (&self.files, generation) else {
             return Ok(());
         };
         files
-            .secure(generation, conn)
+            .ensure_durable(generation, conn)
             .map_err(|_| StoreError::Unwritable(Fault::Replaced))
     }
 
@@ -305,7 +305,7 @@ impl Pool {
     }
 
     /// Returns the fault state of the database file.
-    pub(super) fn health(&self) -> &Health {
+    pub(super) fn health(&self) -> &FaultState {
         &self.health
     }
 
@@ -321,19 +321,19 @@ pub(super) struct Pooled {
     /// When work on it has succeeded, if nothing has failed on it since.
     proven_at: Option<Instant>,
     /// The generation of the write-ahead log that this connection uses; `None` for PostgreSQL.
-    generation: Option<Arc<Generation>>,
+    generation: Option<Arc<WalGeneration>>,
 }
 
 /// Makes the connections of a pool.
 pub(super) struct Connections {
     url: DatabaseUrl,
     files: Option<Arc<Files>>,
-    usage: Usage,
+    options: ConnectionOptions,
 }
 
 impl Connections {
-    pub(super) fn new(url: DatabaseUrl, usage: Usage, files: Option<Arc<Files>>) -> Self {
-        Self { url, files, usage }
+    pub(super) fn new(url: DatabaseUrl, options: ConnectionOptions, files: Option<Arc<Files>>) -> Self {
+        Self { url, files, options }
     }
 
     /// Opens a connection.
@@ -341,9 +341,9 @@ impl Connections {
     /// # Errors
     /// When the database cannot be opened or reached.
     pub(super) fn open(&self) -> Result<Pooled, PoolError> {
-        let generation = self.files.as_ref().map(|files| files.admit()).transpose()?;
+        let generation = self.files.as_ref().map(|files| files.join_generation()).transpose()?;
         Ok(Pooled {
-            conn: self.url.connect_limited(self.usage)?,
+            conn: self.url.connect_limited(self.options)?,
             proven_at: None,
             generation,
         })
@@ -372,7 +372,7 @@ pub(super) enum PoolError {
     Query(#[from] diesel::result::Error),
     /// What was written to the open file would be lost with it.
     #[error("the database file was removed or replaced under the running server; put it back, or restart the server")]
-    OtherFile,
+    FileReplaced,
     /// Connections to the removed log must be closed first.
     #[error("the write-ahead log was removed under the running server, and is being replaced")]
     LogRemoved,
@@ -390,7 +390,9 @@ impl r2d2::ManageConnection for Connections {
         self.verify(pooled)?;
         match &mut pooled.conn {
             AnyConnection::Sqlite(_) => Ok(()),
-            AnyConnection::Postgres(_) if pooled.proven_at.is_some_and(|at| at.elapsed() < BELIEVED_FOR) => Ok(()),
+            AnyConnection::Postgres(_) if pooled.proven_at.is_some_and(|at| at.elapsed() < VALIDATION_INTERVAL) => {
+                Ok(())
+            }
             AnyConnection::Postgres(conn) => Ok(conn.ping()?),
         }
     }
@@ -405,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_states_its_level_and_its_limits() {
+    fn begin_sets_the_isolation_level_and_timeouts() {
         assert_eq!(
             begin_read_committed(Some(Duration::from_secs(10))),
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000; \

@@ -9,7 +9,7 @@ use super::health::Fault;
 pub enum StoreError {
     /// There is such a row already.
     #[error("there is one already")]
-    Exists,
+    AlreadyExists,
     /// All connections stayed in use for as long as a call may wait.
     #[error("the store was too busy")]
     Busy,
@@ -21,7 +21,7 @@ pub enum StoreError {
     StillUnreachable,
     /// The database took longer than a call may.
     #[error("the store did not answer in time")]
-    Slow,
+    Timeout,
     /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
     #[error("the store failed")]
     Failed(#[source] DieselError),
@@ -33,19 +33,19 @@ pub enum StoreError {
     Unwritable(Fault),
     /// What it was to be done together with could not be.
     #[error("the store failed at what was to be done together with this")]
-    Undone,
+    BatchAborted,
     /// A row holds what this program never wrote.
     #[error("the store holds a {0} that cannot be read")]
     Corrupt(&'static str),
     /// The work was cut short because the program ends.
     #[error("the program is ending")]
-    Ending,
+    ShuttingDown,
 }
 
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
         match error {
-            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Exists,
+            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::AlreadyExists,
             DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Contended(error),
             // diesel does not expose the SQLSTATE of a deadlock (40P01).
             DieselError::DatabaseError(DatabaseErrorKind::Unknown, ref info)
@@ -75,7 +75,7 @@ pub enum OpenError {
     File(String, #[source] std::io::Error),
     /// There is no thread to write from.
     #[error("the system gives no thread to write from")]
-    Thread(#[source] std::io::Error),
+    SpawnThread(#[source] std::io::Error),
     /// The database refused the connection.
     #[error("the database at {0} cannot be opened: {1}")]
     Connection(String, String),
@@ -86,10 +86,10 @@ pub enum OpenError {
     #[error(
         "the database at {0} was written by a newer tokenbridge (it has migration {1}); use that version or a later one"
     )]
-    Newer(String, String),
+    NewerSchema(String, String),
 }
 
 /// Returns a database's message as a single line.
-pub(super) fn one_line(text: &str) -> String {
+pub(super) fn to_single_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

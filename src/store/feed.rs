@@ -13,7 +13,7 @@ use diesel::RunQueryDsl;
 
 use super::{
     Store,
-    connection::{AnyConnection, Connections, Pooled, Usage},
+    connection::{AnyConnection, ConnectionOptions, Connections, Pooled},
     error::StoreError,
     files::Files,
     revision::{self, CHANNEL, Change, Revision},
@@ -25,7 +25,7 @@ const SERVER_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a SQLite file is, which has no announcements and answers in microseconds.
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the feed waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often PostgreSQL's announcements are looked at: this asks nobody, and only reads what has arrived.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -77,8 +77,8 @@ pub fn subscribe(
     if let DatabaseUrl::Postgres(_) = announcer {
         let mut reconnecting = Reconnecting::new(announcer, true, None);
         let listener = Arc::clone(listener);
-        handle.repeat("announcements", LISTEN_INTERVAL, move || {
-            reconnecting.with(listen, |conn| hear_announcements(conn, listener.as_ref()));
+        handle.repeat("change-listener", LISTEN_INTERVAL, move || {
+            reconnecting.with(listen, |conn| process_announcements(conn, listener.as_ref()));
         })?;
     }
     let poll_interval = match database {
@@ -87,13 +87,13 @@ pub fn subscribe(
     };
     let mut reconnecting = Reconnecting::new(database, keeps_sessions, store.pool.files());
     let listener = Arc::clone(listener);
-    handle.repeat("count of changes", poll_interval, move || {
+    handle.repeat("change-poller", poll_interval, move || {
         let asked_at = Instant::now();
         let begin = |_: &mut AnyConnection| {
             listener.reset(Instant::now());
             Ok(())
         };
-        if let Some(revision) = reconnecting.with(begin, |conn| conn.read(PATIENCE, revision::current)) {
+        if let Some(revision) = reconnecting.with(begin, |conn| conn.read(QUERY_TIMEOUT, revision::current)) {
             listener.observe_revision(revision, asked_at, Instant::now());
         }
     })?;
@@ -132,12 +132,12 @@ struct Reconnecting {
 
 impl Reconnecting {
     fn new(url: DatabaseUrl, keeps_sessions: bool, files: Option<Arc<Files>>) -> Self {
-        let usage = Usage {
-            patience: PATIENCE,
+        let options = ConnectionOptions {
+            timeout: QUERY_TIMEOUT,
             keeps_sessions,
         };
         Self {
-            connections: Connections::new(url, usage, files),
+            connections: Connections::new(url, options, files),
             pooled: None,
             retry_at: Instant::now(),
         }
@@ -171,7 +171,7 @@ fn listen(conn: &mut AnyConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn hear_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> Result<(), StoreError> {
+fn process_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> Result<(), StoreError> {
     if let AnyConnection::Postgres(conn) = conn {
         for announcement in conn.notifications_iter() {
             if let Some(change) = Change::parse(&announcement?.payload) {

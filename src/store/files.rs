@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Permission bits that let the group or other users read or write.
-const OTHERS: u32 = 0o066;
+const GROUP_AND_OTHERS: u32 = 0o066;
 
 /// The device and the inode of a file.
 pub(super) type FileIdentity = (u64, u64);
@@ -35,22 +35,22 @@ pub(super) fn identity(path: &Path) -> Option<FileIdentity> {
 }
 
 /// Returns the path of an auxiliary file that SQLite keeps next to a database.
-pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub(super) fn sibling_path(database: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(suffix);
     path.into()
 }
 
 /// Returns the files of a database that users other than the owner can read or write, with their permissions.
-pub fn exposed(url: &DatabaseUrl) -> Vec<(PathBuf, u32)> {
+pub fn find_exposed_files(url: &DatabaseUrl) -> Vec<(PathBuf, u32)> {
     let DatabaseUrl::Sqlite(path) = url else {
         return Vec::new();
     };
-    let files = ["", "-wal", "-shm"].map(|suffix| beside(path, suffix));
+    let files = ["", "-wal", "-shm"].map(|suffix| sibling_path(path, suffix));
     let permissions = |path: &PathBuf| Some(fs::metadata(path).ok()?.permissions().mode() & 0o777);
     let exposed = files.into_iter().filter_map(|path| Some((permissions(&path)?, path)));
     exposed
-        .filter(|(mode, _)| mode & OTHERS != 0)
+        .filter(|(mode, _)| mode & GROUP_AND_OTHERS != 0)
         .map(|(mode, path)| (path, mode))
         .collect()
 }
@@ -61,7 +61,7 @@ pub(super) struct Files {
     path: PathBuf,
     /// The identity of the database file at startup.
     database: Option<FileIdentity>,
-    generation: RwLock<Option<Arc<Generation>>>,
+    generation: RwLock<Option<Arc<WalGeneration>>>,
     /// An open connection, so that SQLite does not remove the log while no other connection is open.
     keeper: Mutex<Keeper>,
 }
@@ -69,11 +69,11 @@ pub(super) struct Files {
 #[derive(Default)]
 struct Keeper {
     conn: Option<SqliteConnection>,
-    previous: Weak<Generation>,
+    previous: Weak<WalGeneration>,
 }
 
 /// Connections that share a write-ahead log. Each connection holds a reference.
-pub(super) struct Generation {
+pub(super) struct WalGeneration {
     log: [Option<FileIdentity>; 2],
 }
 
@@ -102,7 +102,7 @@ impl Files {
     ///
     /// # Errors
     /// If a file was replaced, or the log was removed and is not replaced yet.
-    pub(super) fn admit(&self) -> Result<Arc<Generation>, PoolError> {
+    pub(super) fn join_generation(&self) -> Result<Arc<WalGeneration>, PoolError> {
         if let Some(generation) = self.current()
             && self.is_in_place(&generation)?
         {
@@ -126,7 +126,7 @@ impl Files {
             return Err(PoolError::LogRemoved);
         }
         if identity(&self.path) != self.database {
-            return Err(PoolError::OtherFile);
+            return Err(PoolError::FileReplaced);
         }
         if let AnyConnection::Sqlite(mut conn) = self.url.connect()? {
             if self.log().contains(&None) {
@@ -135,7 +135,7 @@ impl Files {
             }
             keeper.conn = Some(conn);
         }
-        let generation = Arc::new(Generation { log: self.log() });
+        let generation = Arc::new(WalGeneration { log: self.log() });
         *self.generation.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&generation));
         Ok(generation)
     }
@@ -144,7 +144,7 @@ impl Files {
     ///
     /// # Errors
     /// If the database was replaced or the log was removed.
-    pub(super) fn verify(&self, generation: &Arc<Generation>) -> Result<(), PoolError> {
+    pub(super) fn verify(&self, generation: &Arc<WalGeneration>) -> Result<(), PoolError> {
         let is_current = self.current().is_some_and(|current| Arc::ptr_eq(&current, generation));
         if self.is_in_place(generation)? && is_current {
             Ok(())
@@ -157,7 +157,11 @@ impl Files {
     ///
     /// # Errors
     /// If they are not; then the last commit may be lost.
-    pub(super) fn secure(&self, generation: &Arc<Generation>, conn: &mut AnyConnection) -> Result<(), PoolError> {
+    pub(super) fn ensure_durable(
+        &self,
+        generation: &Arc<WalGeneration>,
+        conn: &mut AnyConnection,
+    ) -> Result<(), PoolError> {
         match (self.verify(generation), conn) {
             (Err(PoolError::LogRemoved), AnyConnection::Sqlite(conn)) => checkpoint(conn),
             (outcome, _) => outcome,
@@ -172,21 +176,21 @@ impl Files {
         }
     }
 
-    fn current(&self) -> Option<Arc<Generation>> {
+    fn current(&self) -> Option<Arc<WalGeneration>> {
         self.generation.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns `false` if the log was removed.
-    fn is_in_place(&self, generation: &Generation) -> Result<bool, PoolError> {
+    fn is_in_place(&self, generation: &WalGeneration) -> Result<bool, PoolError> {
         if identity(&self.path) == self.database {
             Ok(self.log() == generation.log)
         } else {
-            Err(PoolError::OtherFile)
+            Err(PoolError::FileReplaced)
         }
     }
 
     fn log(&self) -> [Option<FileIdentity>; 2] {
-        ["-wal", "-shm"].map(|suffix| identity(&beside(&self.path, suffix)))
+        ["-wal", "-shm"].map(|suffix| identity(&sibling_path(&self.path, suffix)))
     }
 }
 
@@ -221,29 +225,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_removed_log_held_is_kept() {
+    fn commits_in_a_removed_wal_are_kept() {
         let directory = tempfile::tempdir().unwrap();
         let (files, path) = files(&directory);
-        let generation = files.admit().unwrap();
+        let generation = files.join_generation().unwrap();
         let mut conn = files.url.connect().unwrap();
         conn.batch_execute("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)")
             .unwrap();
-        files.secure(&generation, &mut conn).unwrap();
+        files.ensure_durable(&generation, &mut conn).unwrap();
         for suffix in ["-wal", "-shm"] {
-            fs::remove_file(beside(&path, suffix)).unwrap();
+            fs::remove_file(sibling_path(&path, suffix)).unwrap();
         }
         assert!(matches!(files.verify(&generation), Err(PoolError::LogRemoved)));
         // A transaction that began before the removal.
         conn.batch_execute("INSERT INTO numbers VALUES (2)").unwrap();
-        files.secure(&generation, &mut conn).unwrap();
+        files.ensure_durable(&generation, &mut conn).unwrap();
         let copy = directory.path().join("copy.db");
         fs::copy(&path, &copy).unwrap();
         let mut copied = DatabaseUrl::Sqlite(copy).connect().unwrap();
         assert_eq!(numbers(&mut copied), [1, 2], "it is in the database file itself");
         // No connection to a new log is opened while one to the old log is open.
-        assert!(matches!(files.admit(), Err(PoolError::LogRemoved)));
+        assert!(matches!(files.join_generation(), Err(PoolError::LogRemoved)));
         drop((conn, generation));
-        let generation = files.admit().unwrap();
+        let generation = files.join_generation().unwrap();
         let mut conn = files.url.connect().unwrap();
         files.verify(&generation).unwrap();
         assert_eq!(numbers(&mut conn), [1, 2]);
@@ -253,25 +257,25 @@ mod tests {
     fn a_replaced_database_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let (files, path) = files(&directory);
-        let generation = files.admit().unwrap();
+        let generation = files.join_generation().unwrap();
         let away = directory.path().join("away.db");
         fs::rename(&path, &away).unwrap();
         fs::File::create(&path).unwrap();
-        assert!(matches!(files.verify(&generation), Err(PoolError::OtherFile)));
-        assert!(matches!(files.admit(), Err(PoolError::OtherFile)));
+        assert!(matches!(files.verify(&generation), Err(PoolError::FileReplaced)));
+        assert!(matches!(files.join_generation(), Err(PoolError::FileReplaced)));
         fs::rename(&away, &path).unwrap();
         files.verify(&generation).unwrap();
     }
 
     #[test]
-    fn files_that_others_can_read_are_found() {
+    fn files_readable_by_others_are_detected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f.db");
-        let log = beside(&path, "-wal");
+        let log = sibling_path(&path, "-wal");
         for (file, mode) in [(&path, 0o640), (&log, 0o600)] {
             fs::File::create(file).unwrap();
             fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
         }
-        assert_eq!(exposed(&DatabaseUrl::Sqlite(path.clone())), [(path, 0o640)]);
+        assert_eq!(find_exposed_files(&DatabaseUrl::Sqlite(path.clone())), [(path, 0o640)]);
     }
 }

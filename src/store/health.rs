@@ -28,16 +28,16 @@ pub enum Fault {
 
 impl Fault {
     /// Returns the fault that caused a failed write.
-    pub(super) fn of(error: &(dyn Error + 'static)) -> Option<Self> {
+    pub(super) fn from_error(error: &(dyn Error + 'static)) -> Option<Self> {
         match error.downcast_ref() {
             Some(StoreError::Unwritable(fault)) => Some(*fault),
-            Some(StoreError::Failed(DieselError::DatabaseError(_, info))) => Self::of_message(info.message()),
-            _ => Self::of(error.source()?),
+            Some(StoreError::Failed(DieselError::DatabaseError(_, info))) => Self::from_message(info.message()),
+            _ => Self::from_error(error.source()?),
         }
     }
 
     /// diesel exposes SQLite's messages but not its error codes.
-    fn of_message(message: &str) -> Option<Self> {
+    fn from_message(message: &str) -> Option<Self> {
         if message.contains("malformed") || message == "file is not a database" {
             Some(Self::Damaged)
         } else if message == "attempt to write a readonly database" {
@@ -50,9 +50,9 @@ impl Fault {
 
 /// The fault of the last write that failed because of one, until a probe finds that it is gone.
 #[derive(Default)]
-pub(super) struct Health(Mutex<Option<Fault>>);
+pub(super) struct FaultState(Mutex<Option<Fault>>);
 
-impl Health {
+impl FaultState {
     pub(super) fn fault(&self) -> Option<Fault> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Who has used the legacy doors, and how often on which day.
+//! Who has used the legacy endpoints, and how often on which day.
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl,
@@ -10,17 +10,17 @@ use super::{
     connection::AnyConnection,
     error::StoreError,
     schema::{legacy_callers, legacy_calls},
-    tokens::actor_of,
+    tokens::parse_actor,
 };
 use crate::domain::{
     clock::{Day, Timestamp},
-    legacy_usage::{Bounds, CallerAddress, Calls, LegacyCaller, Room},
+    legacy_usage::{CallerAddress, CallerCapacity, CallerLimits, Calls, LegacyCaller},
 };
 
 /// Held by whoever writes these tables in PostgreSQL, where servers would otherwise add the same caller at once: "tokenuse" in ASCII.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714203583333)";
 /// How many rows are read, and how many removed, at once.
-const ROWS_AT_ONCE: i64 = 1000;
+const BATCH_SIZE: i64 = 1000;
 
 /// A caller as they are stored: since when, when last, and how often in all.
 #[derive(Clone, Debug)]
@@ -39,27 +39,27 @@ pub struct StoredCaller {
 
 type CallerRow = (i64, String, String, String, String, String, String, i64, i64, i64);
 
-/// Adds calls to those that are known. Callers for whom there is no room are counted as one.
+/// Adds calls to those that are known. Callers beyond the limits are counted as one.
 ///
 /// # Errors
 /// When the store fails.
 pub fn record(
     conn: &mut AnyConnection,
     calls: &[(LegacyCaller, Calls)],
-    bounds: Bounds,
+    limits: CallerLimits,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if calls.is_empty() {
         return Ok(());
     }
-    take_turn(conn)?;
-    let mut room = room(conn, bounds)?;
+    lock_tables(conn)?;
+    let mut capacity = capacity(conn, limits)?;
     for (caller, calls) in calls {
         if let Some(known) = find(conn, caller)? {
             add(conn, &known, calls, now)?;
             continue;
         }
-        let admitted = room.admit(caller.clone());
+        let admitted = capacity.allocate(caller.clone());
         match find(conn, &admitted)? {
             Some(known) => add(conn, &known, calls, now)?,
             None => insert(conn, &admitted, calls)?,
@@ -69,7 +69,7 @@ pub fn record(
 }
 
 /// Waits until no other transaction writes here. SQLite has one writer anyway.
-pub(super) fn take_turn(conn: &mut AnyConnection) -> Result<(), StoreError> {
+pub(super) fn lock_tables(conn: &mut AnyConnection) -> Result<(), StoreError> {
     if let AnyConnection::Postgres(conn) = conn {
         conn.batch_execute(POSTGRES_LOCK)?;
     }
@@ -77,7 +77,7 @@ pub(super) fn take_turn(conn: &mut AnyConnection) -> Result<(), StoreError> {
 }
 
 /// The room that there is beside the callers who are known.
-fn room(conn: &mut AnyConnection, bounds: Bounds) -> Result<Room, StoreError> {
+fn capacity(conn: &mut AnyConnection, limits: CallerLimits) -> Result<CallerCapacity, StoreError> {
     let told_apart = legacy_callers::table.filter(legacy_callers::client.ne(""));
     let callers: i64 = told_apart.select(count_star()).first(conn)?;
     let unauthenticated: i64 = told_apart
@@ -85,7 +85,7 @@ fn room(conn: &mut AnyConnection, bounds: Bounds) -> Result<Room, StoreError> {
         .select(count_star())
         .first(conn)?;
     let number = |count| usize::try_from(count).unwrap_or(usize::MAX);
-    Ok(Room::beside(bounds, number(callers), number(unauthenticated)))
+    Ok(CallerCapacity::new(limits, number(callers), number(unauthenticated)))
 }
 
 fn find(conn: &mut AnyConnection, caller: &LegacyCaller) -> Result<Option<StoredCaller>, StoreError> {
@@ -99,7 +99,7 @@ fn find(conn: &mut AnyConnection, caller: &LegacyCaller) -> Result<Option<Stored
         .filter(legacy_callers::user_agent.eq(&caller.user_agent))
         .first::<CallerRow>(conn)
         .optional()?;
-    row.map(caller_of).transpose()
+    row.map(caller_from_row).transpose()
 }
 
 /// The type and the id of the actor, and the client.
@@ -109,7 +109,7 @@ fn key(caller: &LegacyCaller) -> (&str, &str, String) {
         actor.map_or("", |actor| actor.kind.name()),
         actor.map_or("", |actor| &actor.id),
         match caller.client {
-            CallerAddress::Any => String::new(),
+            CallerAddress::Other => String::new(),
             client => client.to_string(),
         },
     )
@@ -117,7 +117,7 @@ fn key(caller: &LegacyCaller) -> (&str, &str, String) {
 
 fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls, now: Timestamp) -> Result<(), StoreError> {
     // A clock running ahead may have written a time in the future.
-    let last_seen = if known.last_seen.is_impossible(now) {
+    let last_seen = if known.last_seen.is_in_future(now) {
         calls.last_seen
     } else {
         known.last_seen.max(calls.last_seen)
@@ -126,7 +126,7 @@ fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls, now: Times
         .set((
             legacy_callers::first_seen.eq(known.first_seen.min(calls.first_seen).micros()),
             legacy_callers::last_seen.eq(last_seen.micros()),
-            legacy_callers::total.eq(stored(known.total.saturating_add(calls.count()))),
+            legacy_callers::total.eq(to_column(known.total.saturating_add(calls.count()))),
         ))
         .execute(conn)?;
     add_days(conn, known.seq, calls)
@@ -144,7 +144,7 @@ fn insert(conn: &mut AnyConnection, caller: &LegacyCaller, calls: &Calls) -> Res
             legacy_callers::user_agent.eq(&caller.user_agent),
             legacy_callers::first_seen.eq(calls.first_seen.micros()),
             legacy_callers::last_seen.eq(calls.last_seen.micros()),
-            legacy_callers::total.eq(stored(calls.count())),
+            legacy_callers::total.eq(to_column(calls.count())),
         ))
         .returning(legacy_callers::seq)
         .get_result(conn)?;
@@ -155,14 +155,14 @@ fn add_days(conn: &mut AnyConnection, seq: i64, calls: &Calls) -> Result<(), Sto
     for (day, count) in &calls.days {
         let of_day = legacy_calls::caller_seq.eq(seq).and(legacy_calls::day.eq(day.number()));
         let known = diesel::update(legacy_calls::table.filter(of_day))
-            .set(legacy_calls::calls.eq(legacy_calls::calls + stored(*count)))
+            .set(legacy_calls::calls.eq(legacy_calls::calls + to_column(*count)))
             .execute(conn)?;
         if known == 0 {
             diesel::insert_into(legacy_calls::table)
                 .values((
                     legacy_calls::caller_seq.eq(seq),
                     legacy_calls::day.eq(day.number()),
-                    legacy_calls::calls.eq(stored(*count)),
+                    legacy_calls::calls.eq(to_column(*count)),
                 ))
                 .execute(conn)?;
         }
@@ -176,14 +176,18 @@ fn add_days(conn: &mut AnyConnection, seq: i64, calls: &Calls) -> Result<(), Sto
 /// When the store fails.
 pub fn callers(conn: &mut AnyConnection) -> Result<Vec<StoredCaller>, StoreError> {
     let rows: Vec<CallerRow> = legacy_callers::table.load(conn)?;
-    rows.into_iter().map(caller_of).collect()
+    rows.into_iter().map(caller_from_row).collect()
 }
 
 /// Gives `take` how often which caller, by the number of their row, has called on each day from `since` on.
 ///
 /// # Errors
 /// When the store fails.
-pub fn each_day(conn: &mut AnyConnection, since: Day, mut take: impl FnMut(i64, Day, u64)) -> Result<(), StoreError> {
+pub fn for_each_day(
+    conn: &mut AnyConnection,
+    since: Day,
+    mut take: impl FnMut(i64, Day, u64),
+) -> Result<(), StoreError> {
     let mut last = (0, i64::MIN);
     loop {
         let behind = legacy_calls::caller_seq
@@ -192,7 +196,7 @@ pub fn each_day(conn: &mut AnyConnection, since: Day, mut take: impl FnMut(i64, 
         let rows: Vec<(i64, i64, i64)> = legacy_calls::table
             .filter(legacy_calls::day.ge(since.number()).and(behind))
             .order((legacy_calls::caller_seq.asc(), legacy_calls::day.asc()))
-            .limit(ROWS_AT_ONCE)
+            .limit(BATCH_SIZE)
             .load(conn)?;
         let Some((seq, day, _)) = rows.last() else {
             return Ok(());
@@ -204,11 +208,11 @@ pub fn each_day(conn: &mut AnyConnection, since: Day, mut take: impl FnMut(i64, 
     }
 }
 
-/// When each door was used last.
+/// When each legacy endpoint was last used.
 ///
 /// # Errors
 /// When the store fails.
-pub fn last_calls(conn: &mut AnyConnection) -> Result<Vec<(String, Timestamp)>, StoreError> {
+pub fn find_last_calls(conn: &mut AnyConnection) -> Result<Vec<(String, Timestamp)>, StoreError> {
     let rows: Vec<(String, Option<i64>)> = legacy_callers::table
         .group_by(legacy_callers::prefix)
         .select((legacy_callers::prefix, max(legacy_callers::last_seen)))
@@ -232,14 +236,14 @@ pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError>
 ///
 /// # Errors
 /// When the store fails.
-pub fn forget_before(conn: &mut AnyConnection, first: Day) -> Result<bool, StoreError> {
-    take_turn(conn)?;
+pub fn remove_before(conn: &mut AnyConnection, first: Day) -> Result<bool, StoreError> {
+    lock_tables(conn)?;
     let oldest: Option<i64> = legacy_calls::table.select(min(legacy_calls::day)).first(conn)?;
     if let Some(day) = oldest.filter(|day| *day < first.number()) {
         let callers: Vec<i64> = legacy_calls::table
             .filter(legacy_calls::day.eq(day))
             .select(legacy_calls::caller_seq)
-            .limit(ROWS_AT_ONCE)
+            .limit(BATCH_SIZE)
             .load(conn)?;
         let these = legacy_calls::caller_seq.eq_any(callers);
         diesel::delete(legacy_calls::table.filter(legacy_calls::day.eq(day).and(these))).execute(conn)?;
@@ -248,7 +252,7 @@ pub fn forget_before(conn: &mut AnyConnection, first: Day) -> Result<bool, Store
     let callers: Vec<i64> = legacy_callers::table
         .filter(legacy_callers::last_seen.lt(first.micros()))
         .select(legacy_callers::seq)
-        .limit(ROWS_AT_ONCE)
+        .limit(BATCH_SIZE)
         .load(conn)?;
     if callers.is_empty() {
         return Ok(false);
@@ -257,14 +261,14 @@ pub fn forget_before(conn: &mut AnyConnection, first: Day) -> Result<bool, Store
     Ok(true)
 }
 
-fn caller_of(row: CallerRow) -> Result<StoredCaller, StoreError> {
+fn caller_from_row(row: CallerRow) -> Result<StoredCaller, StoreError> {
     let (seq, prefix, method, actor_type, actor_id, client, user_agent, first_seen, last_seen, total) = row;
     let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
     let actor = (!actor_type.is_empty())
-        .then(|| actor_of(&actor_type, actor_id))
+        .then(|| parse_actor(&actor_type, actor_id))
         .transpose()?;
     let client = match client.as_str() {
-        "" => CallerAddress::Any,
+        "" => CallerAddress::Other,
         text => CallerAddress::parse(text).ok_or(StoreError::Corrupt("client address"))?,
     };
     Ok(StoredCaller {
@@ -283,6 +287,6 @@ fn caller_of(row: CallerRow) -> Result<StoredCaller, StoreError> {
 }
 
 /// A count as a column holds it.
-fn stored(count: u64) -> i64 {
+fn to_column(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

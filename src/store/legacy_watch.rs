@@ -2,7 +2,7 @@
 
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 
-use super::{connection::AnyConnection, error::StoreError, legacy_usage::take_turn, schema::legacy_watch};
+use super::{connection::AnyConnection, error::StoreError, legacy_usage::lock_tables, schema::legacy_watch};
 use crate::domain::{
     clock::Day,
     legacy_watch::{Hour, WatchedHours},
@@ -13,7 +13,7 @@ use crate::domain::{
 /// # Errors
 /// If the store fails.
 pub fn record(conn: &mut AnyConnection, hour: Hour) -> Result<(), StoreError> {
-    take_turn(conn)?;
+    lock_tables(conn)?;
     let day = hour.day().number();
     let of_day = legacy_watch::table.filter(legacy_watch::day.eq(day));
     let known: Option<i64> = of_day.select(legacy_watch::hours).first(conn).optional()?;
@@ -43,7 +43,7 @@ pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, Store
 ///
 /// # Errors
 /// If the store fails.
-pub fn forget_before(conn: &mut AnyConnection, first: Day) -> Result<(), StoreError> {
+pub fn remove_before(conn: &mut AnyConnection, first: Day) -> Result<(), StoreError> {
     diesel::delete(legacy_watch::table.filter(legacy_watch::day.lt(first.number()))).execute(conn)?;
     Ok(())
 }

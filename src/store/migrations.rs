@@ -5,7 +5,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
     connection::AnyConnection,
-    error::{OpenError, one_line},
+    error::{OpenError, to_single_line},
     url::DatabaseUrl,
 };
 
@@ -23,20 +23,20 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 /// # Errors
 /// When a migration fails, or the schema is newer than this program.
 pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, OpenError> {
-    let failed = |error: AnyError| OpenError::Migration(url.to_string(), one_line(&error.to_string()));
+    let failed = |error: AnyError| OpenError::Migration(url.to_string(), to_single_line(&error.to_string()));
     let outcome = match conn {
         AnyConnection::Sqlite(conn) => {
-            conn.immediate_transaction(|conn| migrate::<Sqlite, _>(conn, SQLITE).map_err(Failure))
+            conn.immediate_transaction(|conn| migrate::<Sqlite, _>(conn, SQLITE).map_err(MigrationFailure))
         }
         // Read committed: after the wait for the lock, the migrations that another server ran meanwhile must be visible.
         AnyConnection::Postgres(conn) => conn.build_transaction().read_committed().run(|conn| {
             conn.batch_execute(POSTGRES_LOCK)?;
-            migrate::<Pg, _>(conn, POSTGRES).map_err(Failure)
+            migrate::<Pg, _>(conn, POSTGRES).map_err(MigrationFailure)
         }),
     };
-    match outcome.map_err(|Failure(error)| failed(error))? {
-        Outcome::Applied(names) => Ok(names),
-        Outcome::Newer(version) => Err(OpenError::Newer(url.to_string(), version)),
+    match outcome.map_err(|MigrationFailure(error)| failed(error))? {
+        MigrationOutcome::Applied(names) => Ok(names),
+        MigrationOutcome::Newer(version) => Err(OpenError::NewerSchema(url.to_string(), version)),
     }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn known_versions() -> Vec<String> {
         .collect()
 }
 
-enum Outcome {
+enum MigrationOutcome {
     Applied(Vec<String>),
     Newer(String),
 }
@@ -57,22 +57,24 @@ enum Outcome {
 fn migrate<DB: diesel::backend::Backend, C: MigrationHarness<DB>>(
     conn: &mut C,
     migrations: EmbeddedMigrations,
-) -> Result<Outcome, AnyError> {
+) -> Result<MigrationOutcome, AnyError> {
     let known = MigrationSource::<DB>::migrations(&migrations)?;
     let unknown = conn
         .applied_migrations()?
         .into_iter()
         .find(|applied| known.iter().all(|migration| migration.name().version() != *applied));
     if let Some(version) = unknown {
-        return Ok(Outcome::Newer(version.to_string()));
+        return Ok(MigrationOutcome::Newer(version.to_string()));
     }
     let applied = conn.run_pending_migrations(migrations)?;
-    Ok(Outcome::Applied(applied.iter().map(ToString::to_string).collect()))
+    Ok(MigrationOutcome::Applied(
+        applied.iter().map(ToString::to_string).collect(),
+    ))
 }
 
-struct Failure(AnyError);
+struct MigrationFailure(AnyError);
 
-impl From<diesel::result::Error> for Failure {
+impl From<diesel::result::Error> for MigrationFailure {
     fn from(error: diesel::result::Error) -> Self {
         Self(error.into())
     }

@@ -10,21 +10,21 @@ use std::{
 use tokio::{sync::oneshot, time};
 
 use super::{
-    Waiting,
+    WaitingGuard,
     connection::{AnyConnection, Pool},
     error::StoreError,
-    queue::{Jobs, Queue},
+    queue::{JobReceiver, WorkQueue},
 };
 
 /// How many look-ups in a row use one connection, before the pool looks whether it still leads to the database.
-const MOST_IN_A_ROW: usize = 64;
+const MAX_CONSECUTIVE: usize = 64;
 
 /// The threads, and where their look-ups are put.
 #[derive(Clone)]
-pub(super) struct Reader(Arc<Queue<LookUp>>);
+pub(super) struct Reader(Arc<WorkQueue<ReadJob>>);
 
 /// Looks something up and tells who waits for it, on that connection or why there is none.
-type LookUp = Box<dyn FnOnce(Result<&mut AnyConnection, StoreError>) + Send>;
+type ReadJob = Box<dyn FnOnce(Result<&mut AnyConnection, StoreError>) + Send>;
 
 impl Reader {
     /// Starts so many threads, which read on connections of `pool`.
@@ -32,11 +32,11 @@ impl Reader {
     /// # Errors
     /// When there are no threads to be had.
     pub(super) fn start(pool: &Pool, threads: usize) -> std::io::Result<Self> {
-        let (mut queue, jobs) = Queue::new();
+        let (mut queue, jobs) = WorkQueue::new();
         let jobs = Arc::new(jobs);
         for _ in 0..threads {
             let (jobs, pool) = (Arc::clone(&jobs), pool.clone());
-            queue.start("reader", move || read_all(&jobs, &pool))?;
+            queue.start("store-reader", move || run_reader(&jobs, &pool))?;
         }
         Ok(Self(Arc::new(queue)))
     }
@@ -45,7 +45,7 @@ impl Reader {
     pub(super) async fn read<T, E>(
         &self,
         deadline: Instant,
-        waiting: Waiting,
+        waiting: WaitingGuard,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -53,7 +53,7 @@ impl Reader {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let look_up = Box::new(move |conn: Result<&mut AnyConnection, StoreError>| {
+        let job = Box::new(move |conn: Result<&mut AnyConnection, StoreError>| {
             drop(waiting);
             if reply.is_closed() {
                 return;
@@ -65,16 +65,16 @@ impl Reader {
             // Whoever has given up waiting does not hear of it.
             let _ = reply.send(found);
         });
-        self.0.put(look_up)?;
+        self.0.push(job)?;
         time::timeout_at(deadline.into(), answer)
             .await
-            .map_err(|_| StoreError::Slow)?
-            .map_err(|_| StoreError::Ending)?
+            .map_err(|_| StoreError::Timeout)?
+            .map_err(|_| StoreError::ShuttingDown)?
     }
 }
 
-fn read_all(jobs: &Jobs<LookUp>, pool: &Pool) {
-    while let Some(first) = jobs.wait() {
+fn run_reader(jobs: &JobReceiver<ReadJob>, pool: &Pool) {
+    while let Some(first) = jobs.recv() {
         // What panics takes its answer with it, and a connection that the pool throws away.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let mut pooled = match pool.get() {
@@ -82,8 +82,8 @@ fn read_all(jobs: &Jobs<LookUp>, pool: &Pool) {
                 Err(error) => return first(Err(error)),
             };
             first(Ok(&mut pooled.conn));
-            for _ in 1..MOST_IN_A_ROW {
-                let Some(next) = jobs.take() else { return };
+            for _ in 1..MAX_CONSECUTIVE {
+                let Some(next) = jobs.try_recv() else { return };
                 next(Ok(&mut pooled.conn));
             }
         }));

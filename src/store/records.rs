@@ -8,7 +8,7 @@ use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
     schema::{admins, grace_values, tokens},
-    tokens::{NewTokenRow, TokenRow, token_of},
+    tokens::{NewTokenRow, TokenRow, token_from_row},
 };
 use crate::domain::{
     admin::{Admin, PasswordHash},
@@ -21,16 +21,16 @@ use crate::domain::{
 };
 
 /// The most tokens that a query of this module is about.
-pub const MOST_AT_ONCE: usize = 500;
+pub const MAX_BATCH: usize = 500;
 
 /// The next tokens behind `after`, oldest first, with the place of each.
 ///
 /// # Errors
 /// When the store fails.
 pub fn page(conn: &mut AnyConnection, after: Cursor) -> Result<Vec<(Cursor, TokenRecord)>, StoreError> {
-    let most = i64::try_from(MOST_AT_ONCE).unwrap_or(i64::MAX);
+    let limit = i64::try_from(MAX_BATCH).unwrap_or(i64::MAX);
     let next = tokens::table.filter(tokens::seq.gt(after.row()));
-    let rows: Vec<TokenRow> = next.order(tokens::seq.asc()).limit(most).load(conn)?;
+    let rows: Vec<TokenRow> = next.order(tokens::seq.asc()).limit(limit).load(conn)?;
     with_grace_values(conn, rows)
 }
 
@@ -38,7 +38,7 @@ pub fn page(conn: &mut AnyConnection, after: Cursor) -> Result<Vec<(Cursor, Toke
 ///
 /// # Errors
 /// When the store fails.
-pub fn of_ids(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashMap<TokenId, TokenRecord>, StoreError> {
+pub fn find_by_ids(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashMap<TokenId, TokenRecord>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let rows: Vec<TokenRow> = tokens::table.filter(tokens::id.eq_any(ids)).load(conn)?;
     let records = with_grace_values(conn, rows)?;
@@ -62,19 +62,19 @@ fn with_grace_values(conn: &mut AnyConnection, rows: Vec<TokenRow>) -> Result<Ve
     let mut grace: HashMap<i64, Vec<GraceValue>> = HashMap::new();
     for (seq, value, until) in of_rows.load::<(i64, Vec<u8>, i64)>(conn)? {
         grace.entry(seq).or_default().push(GraceValue {
-            value: hash_of(&value)?,
-            valid_until: time_of(until)?,
+            value: parse_hash(&value)?,
+            valid_until: parse_time(until)?,
         });
     }
     rows.into_iter()
         .map(|row| {
             let seq = row.seq;
             let record = TokenRecord {
-                value: row.value_hash.as_deref().map(hash_of).transpose()?,
+                value: row.value_hash.as_deref().map(parse_hash).transpose()?,
                 grace_values: grace.remove(&seq).unwrap_or_default(),
-                token: token_of(row)?,
+                token: token_from_row(row)?,
             };
-            Ok((Cursor::behind(seq), record))
+            Ok((Cursor::after(seq), record))
         })
         .collect()
 }
@@ -82,16 +82,16 @@ fn with_grace_values(conn: &mut AnyConnection, rows: Vec<TokenRow>) -> Result<Ve
 /// Adds tokens, in that order.
 ///
 /// # Errors
-/// [`StoreError::Exists`] when an id or a value is taken.
+/// [`StoreError::AlreadyExists`] when an id or a value is taken.
 pub fn insert_all(conn: &mut AnyConnection, records: &[TokenRecord]) -> Result<(), StoreError> {
-    for some in records.chunks(MOST_AT_ONCE) {
-        let rows: Vec<NewTokenRow<'_>> = some
+    for chunk in records.chunks(MAX_BATCH) {
+        let rows: Vec<NewTokenRow<'_>> = chunk
             .iter()
             .map(|record| NewTokenRow::new(&record.token, record.value.as_ref()))
             .collect();
         let insert = diesel::insert_into(tokens::table).values(&rows);
         with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
-        for record in some.iter().filter(|record| !record.grace_values.is_empty()) {
+        for record in chunk.iter().filter(|record| !record.grace_values.is_empty()) {
             insert_grace_values(conn, record)?;
         }
     }
@@ -134,10 +134,10 @@ fn insert_grace_values(conn: &mut AnyConnection, record: &TokenRecord) -> Result
 ///
 /// # Errors
 /// When the store fails.
-pub fn owners_of(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<HashMap<ValueHash, TokenId>, StoreError> {
+pub fn find_owners(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<HashMap<ValueHash, TokenId>, StoreError> {
     let mut owners = HashMap::new();
-    for some in values.chunks(MOST_AT_ONCE) {
-        let hashes = || some.iter().map(|hash| hash.as_bytes().to_vec());
+    for chunk in values.chunks(MAX_BATCH) {
+        let hashes = || chunk.iter().map(|hash| hash.as_bytes().to_vec());
         let current: Vec<(Option<Vec<u8>>, String)> = tokens::table
             .filter(tokens::value_hash.eq_any(hashes().map(Some)))
             .select((tokens::value_hash, tokens::id))
@@ -150,7 +150,7 @@ pub fn owners_of(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<HashM
         let current = current.into_iter().filter_map(|(hash, id)| Some((hash?, id)));
         for (hash, id) in current.chain(earlier) {
             let id = TokenId::parse(&id).ok_or(StoreError::Corrupt("token id"))?;
-            owners.insert(hash_of(&hash)?, id);
+            owners.insert(parse_hash(&hash)?, id);
         }
     }
     Ok(owners)
@@ -169,8 +169,8 @@ pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> 
                     name: AdminName::from_stored(name),
                     password_hash: PasswordHash::from_phc(phc),
                 },
-                created_at: time_of(created_at)?,
-                password_changed_at: password_changed_at.map(time_of).transpose()?,
+                created_at: parse_time(created_at)?,
+                password_changed_at: password_changed_at.map(parse_time).transpose()?,
             })
         })
         .collect()
@@ -180,7 +180,7 @@ pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> 
 ///
 /// # Errors
 /// When the store fails.
-pub fn put_admin(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
+pub fn upsert_admin(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
     let name = record.admin.name.as_str();
     diesel::delete(admins::table.filter(admins::name.eq(name))).execute(conn)?;
     diesel::insert_into(admins::table)
@@ -194,10 +194,10 @@ pub fn put_admin(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), S
     Ok(())
 }
 
-fn hash_of(bytes: &[u8]) -> Result<ValueHash, StoreError> {
+fn parse_hash(bytes: &[u8]) -> Result<ValueHash, StoreError> {
     ValueHash::from_bytes(bytes).ok_or(StoreError::Corrupt("value"))
 }
 
-fn time_of(micros: i64) -> Result<Timestamp, StoreError> {
+fn parse_time(micros: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"))
 }

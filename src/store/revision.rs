@@ -46,7 +46,7 @@ impl Step {
 
     /// Returns a step of this length.
     #[cfg(test)]
-    pub const fn of(length: i64) -> Self {
+    pub const fn new(length: i64) -> Self {
         Self(length)
     }
 }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn announcements_read_back_the_same() {
+    fn announcements_round_trip() {
         let token = TokenId::parse("d0ea6653-05e2-4d51-9d89-665cdfe86be6");
         for (predecessor, token) in [(None, None), (Some(41), None), (Some(41), token), (Some(-7), token)] {
             let change = change(42, predecessor, token);

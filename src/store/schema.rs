@@ -15,7 +15,7 @@ diesel::table! {
         at -> BigInt,
         actor_type -> Nullable<Text>,
         actor_id -> Nullable<Text>,
-        door -> Text,
+        channel -> Text,
         client -> Nullable<Text>,
         action -> Text,
         token_id -> Nullable<Text>,

@@ -94,7 +94,7 @@ pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin
 ///
 /// # Errors
 /// When the store fails.
-pub fn see(conn: &mut AnyConnection, key: &SessionHash, now: Timestamp) -> Result<(), StoreError> {
+pub fn touch(conn: &mut AnyConnection, key: &SessionHash, now: Timestamp) -> Result<(), StoreError> {
     let this = sessions::key_hash.eq(key.as_bytes().as_slice());
     diesel::update(sessions::table.filter(this))
         .set(sessions::seen_at.eq(now.micros()))

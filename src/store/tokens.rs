@@ -23,7 +23,7 @@ use crate::domain::{
     clock::{MAX_CLOCK_SKEW, Timestamp},
     name::TokenName,
     permission::PermissionSet,
-    token::{Change, MAX_GRACE_PERIOD, Token, TokenId},
+    token::{Attribution, MAX_GRACE_PERIOD, Token, TokenId},
     value::ValueHash,
 };
 pub use list::{count, ids, page, summaries};
@@ -96,7 +96,7 @@ impl<'a> NewTokenRow<'a> {
 /// Adds a token, with the hash of its value if it has one.
 ///
 /// # Errors
-/// [`StoreError::Exists`] when its id or value is taken.
+/// [`StoreError::AlreadyExists`] when its id or value is taken.
 pub fn insert(conn: &mut AnyConnection, token: &Token, value: Option<&ValueHash>) -> Result<(), StoreError> {
     let insert = diesel::insert_into(tokens::table).values(NewTokenRow::new(token, value));
     with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
@@ -112,7 +112,7 @@ pub fn find(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, Stor
         .filter(tokens::id.eq(id.to_string()))
         .first(conn)
         .optional()?;
-    row.map(token_of).transpose()
+    row.map(token_from_row).transpose()
 }
 
 /// The token of that id, which nobody else can change until the transaction ends.
@@ -122,7 +122,7 @@ pub fn find(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, Stor
 pub fn find_and_lock(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, StoreError> {
     let query = tokens::table.filter(tokens::id.eq(id.to_string()));
     let row = with_conn!(conn, conn => query.first(conn), query.for_update().first(conn)).optional()?;
-    row.map(token_of).transpose()
+    row.map(token_from_row).transpose()
 }
 
 /// Keeps others from changing the token of that id, if there is one, until the transaction ends. SQLite has one writer, and needs no locks.
@@ -138,13 +138,13 @@ pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
 }
 
 /// The token of a value, which may have expired, and until when the value works, if it is one that was rotated away; that may be over.
-pub type OfValue = (Token, Option<Timestamp>);
+pub type TokenByValue = (Token, Option<Timestamp>);
 
 /// Whose value that is.
 ///
 /// # Errors
 /// When the store fails.
-pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<Option<OfValue>, StoreError> {
+pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<Option<TokenByValue>, StoreError> {
     let hash = value.as_bytes().as_slice();
     let current = tokens::table
         .filter(tokens::value_hash.eq(hash))
@@ -155,7 +155,7 @@ pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<Opti
         .select((tokens::all_columns, grace_values::valid_until.nullable()));
     let either = current.union_all(earlier).limit(1);
     let found: Vec<(TokenRow, Option<i64>)> = with_conn!(conn, conn => either.load(conn)?, either.load(conn)?);
-    found.into_iter().next().map(of_value).transpose()
+    found.into_iter().next().map(token_by_value).transpose()
 }
 
 /// Whose values those are, as far as they are anybody's; a row that cannot be read is told to those who asked about it.
@@ -165,7 +165,7 @@ pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<Opti
 pub(super) fn find_by_values(
     conn: &mut AnyConnection,
     values: &[ValueHash],
-) -> Result<HashMap<ValueHash, Result<OfValue, StoreError>>, StoreError> {
+) -> Result<HashMap<ValueHash, Result<TokenByValue, StoreError>>, StoreError> {
     let hashes: Vec<&[u8]> = values.iter().map(|value| value.as_bytes().as_slice()).collect();
     let current = tokens::table.filter(tokens::value_hash.eq_any(&hashes)).select((
         tokens::value_hash,
@@ -185,14 +185,14 @@ pub(super) fn find_by_values(
         with_conn!(conn, conn => either.load(conn)?, either.load(conn)?);
     let found = found.into_iter().filter_map(|(hash, row, until)| {
         let value = ValueHash::from_bytes(&hash?)?;
-        Some((value, of_value((row, until))))
+        Some((value, token_by_value((row, until))))
     });
     Ok(found.collect())
 }
 
-fn of_value((row, until): (TokenRow, Option<i64>)) -> Result<OfValue, StoreError> {
+fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue, StoreError> {
     let until = until.map(|until| Timestamp::from_micros(until).ok_or(StoreError::Corrupt("time")));
-    Ok((token_of(row)?, until.transpose()?))
+    Ok((token_from_row(row)?, until.transpose()?))
 }
 
 /// Writes the name, permissions, blocks, expiry and last change of `token`; answers whether there was such a token.
@@ -217,7 +217,7 @@ pub fn update(conn: &mut AnyConnection, token: &Token) -> Result<bool, StoreErro
 
 /// Gives the token a new value, and writes its time of rotation and expiry; answers whether there was such a token.
 ///
-/// The value until now works until `old_works_until`. If that is nothing, neither it nor any earlier one works any more.
+/// The value until now works until `old_valid_until`. If that is nothing, neither it nor any earlier one works any more.
 ///
 /// # Errors
 /// When the store fails.
@@ -225,7 +225,7 @@ pub fn replace_value(
     conn: &mut AnyConnection,
     token: &Token,
     value: &ValueHash,
-    old_works_until: Option<Timestamp>,
+    old_valid_until: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
     let this = tokens::table.filter(tokens::id.eq(token.id.to_string()));
     let Some((seq, old)) = this
@@ -235,7 +235,7 @@ pub fn replace_value(
     else {
         return Ok(false);
     };
-    match old_works_until {
+    match old_valid_until {
         None => {
             diesel::delete(grace_values::table.filter(grace_values::token_seq.eq(seq))).execute(conn)?;
         }
@@ -265,7 +265,7 @@ pub fn replace_value(
 ///
 /// # Errors
 /// If the store fails.
-pub fn end_grace_at(conn: &mut AnyConnection, value: &ValueHash, end: Timestamp) -> Result<(), StoreError> {
+pub fn shorten_grace_period(conn: &mut AnyConnection, value: &ValueHash, end: Timestamp) -> Result<(), StoreError> {
     let this = grace_values::value_hash.eq(value.as_bytes().as_slice());
     let later = grace_values::valid_until.gt(end.micros());
     diesel::update(grace_values::table.filter(this.and(later)))
@@ -278,7 +278,7 @@ pub fn end_grace_at(conn: &mut AnyConnection, value: &ValueHash, end: Timestamp)
 ///
 /// # Errors
 /// When the store fails.
-pub fn working_grace_values(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<i64, StoreError> {
+pub fn prune_and_count_grace_values(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<i64, StoreError> {
     let seq = tokens::table.filter(tokens::id.eq(id.to_string())).select(tokens::seq);
     let Some(seq) = seq.first::<i64>(conn).optional()? else {
         return Ok(0);
@@ -286,8 +286,8 @@ pub fn working_grace_values(conn: &mut AnyConnection, id: TokenId, now: Timestam
     let of_token = grace_values::token_seq.eq(seq);
     // A clock running ahead wrote ends that are too far in the future. Values in use were capped at their lookup.
     let is_over = grace_values::valid_until.le(now.micros());
-    let is_impossible = grace_values::valid_until.gt(now.saturating_add(MAX_GRACE_PERIOD).micros());
-    diesel::delete(grace_values::table.filter(of_token.and(is_over.or(is_impossible)))).execute(conn)?;
+    let is_in_future = grace_values::valid_until.gt(now.saturating_add(MAX_GRACE_PERIOD).micros());
+    diesel::delete(grace_values::table.filter(of_token.and(is_over.or(is_in_future)))).execute(conn)?;
     Ok(grace_values::table.filter(of_token).count().get_result(conn)?)
 }
 
@@ -306,10 +306,10 @@ pub fn delete(conn: &mut AnyConnection, id: TokenId) -> Result<bool, StoreError>
 /// When the store fails.
 pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>, StoreError> {
     let rows: Vec<TokenRow> = tokens::table
-        .filter(tokens::id.eq_any(texts(ids)))
+        .filter(tokens::id.eq_any(to_strings(ids)))
         .order(tokens::id.asc())
         .load(conn)?;
-    rows.into_iter().map(token_of).collect()
+    rows.into_iter().map(token_from_row).collect()
 }
 
 /// Keeps others from changing or using the tokens of these ids until the transaction ends. The ids must be in order, as everywhere.
@@ -318,7 +318,7 @@ pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>,
 /// When the store fails.
 pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreError> {
     if let AnyConnection::Postgres(conn) = conn {
-        let these = tokens::table.filter(tokens::id.eq_any(texts(ids)));
+        let these = tokens::table.filter(tokens::id.eq_any(to_strings(ids)));
         let query = these.order(tokens::id.asc()).select(tokens::seq);
         query.for_update().load::<i64>(conn)?;
     }
@@ -330,10 +330,10 @@ pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreEr
 /// # Errors
 /// When the store fails.
 pub fn delete_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<usize, StoreError> {
-    Ok(diesel::delete(tokens::table.filter(tokens::id.eq_any(texts(ids)))).execute(conn)?)
+    Ok(diesel::delete(tokens::table.filter(tokens::id.eq_any(to_strings(ids)))).execute(conn)?)
 }
 
-fn texts(ids: &[TokenId]) -> Vec<String> {
+fn to_strings(ids: &[TokenId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
@@ -371,13 +371,13 @@ pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)], now: 
 }
 
 /// The token of a row.
-pub(super) fn token_of(row: TokenRow) -> Result<Token, StoreError> {
+pub(super) fn token_from_row(row: TokenRow) -> Result<Token, StoreError> {
     let corrupt = |_| StoreError::Corrupt("token");
     let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
     let updated = match (row.updated_at, row.updated_by_type, row.updated_by_id) {
-        (Some(at), Some(kind), Some(id)) => Some(Change {
+        (Some(at), Some(kind), Some(id)) => Some(Attribution {
             at: time(at)?,
-            by: actor_of(&kind, id)?,
+            by: parse_actor(&kind, id)?,
         }),
         _ => None,
     };
@@ -387,9 +387,9 @@ pub(super) fn token_of(row: TokenRow) -> Result<Token, StoreError> {
         permissions: PermissionSet::parse(row.permissions.split_ascii_whitespace()).map_err(corrupt)?,
         allowed_cidr_blocks: CidrBlocks::parse(row.allowed_cidr_blocks.split_ascii_whitespace()).map_err(corrupt)?,
         has_value: row.value_hash.is_some(),
-        created: Change {
+        created: Attribution {
             at: time(row.created_at)?,
-            by: actor_of(&row.created_by_type, row.created_by_id)?,
+            by: parse_actor(&row.created_by_type, row.created_by_id)?,
         },
         updated,
         rotated_at: row.rotated_at.map(time).transpose()?,
@@ -398,7 +398,7 @@ pub(super) fn token_of(row: TokenRow) -> Result<Token, StoreError> {
     })
 }
 
-pub(super) fn actor_of(kind: &str, id: String) -> Result<Actor, StoreError> {
+pub(super) fn parse_actor(kind: &str, id: String) -> Result<Actor, StoreError> {
     let kind = ActorKind::from_name(kind).ok_or(StoreError::Corrupt("actor"))?;
     Ok(Actor { id, kind })
 }

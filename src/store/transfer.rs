@@ -14,7 +14,7 @@ use super::{
     tokens::TokenRow,
 };
 
-const ROWS_AT_ONCE: i64 = 1000;
+const BATCH_SIZE: i64 = 1000;
 
 /// What a store holds: how many rows of each table, and the SHA-256 of all of them in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -28,7 +28,7 @@ pub struct Contents {
     pub admins: u64,
     /// Audit events.
     pub audit_events: u64,
-    /// Callers of the legacy doors.
+    /// Callers of the legacy endpoints.
     pub legacy_callers: u64,
     /// Days on which they called.
     pub legacy_calls: u64,
@@ -49,7 +49,7 @@ pub enum TransferError {
     InUse,
     /// What arrived is not what was sent.
     #[error("the destination holds something else than the source after the move, and it was undone")]
-    Different,
+    DigestMismatch,
 }
 
 impl From<diesel::result::Error> for TransferError {
@@ -126,9 +126,9 @@ fn transfer_rows(
     LegacyWatchRow::move_all(from, to, &mut step)?;
     let contents = contents(to)?;
     if contents != self::contents(from)? {
-        return Err(TransferError::Different);
+        return Err(TransferError::DigestMismatch);
     }
-    continue_numbers(from, to)?;
+    copy_sequences(from, to)?;
     Ok(contents)
 }
 
@@ -172,7 +172,7 @@ pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
     Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
 }
 
-/// Whether `to` is empty, or its audit events are the first ones of `from`, and no token and no legacy door was used there since.
+/// Whether `to` is empty, or its audit events are the first ones of `from`, and no token and no legacy endpoint was used there since.
 fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<bool, TransferError> {
     let (mut of_from, mut of_to) = (Sha256::new(), Sha256::new());
     let events = AuditEventRow::digest_all(to, &mut of_to, u64::MAX)?;
@@ -193,7 +193,7 @@ fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<b
 }
 
 /// The next token, event and change get the numbers that they would have got.
-fn continue_numbers(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<(), TransferError> {
+fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<(), TransferError> {
     let changes: i64 = revision::table.select(revision::value).first(from)?;
     // One more, so that a server that knew the destination before forgets what it knew.
     let known: i64 = revision::table.select(revision::value).first(to)?;
@@ -230,14 +230,14 @@ trait Row: Serialize + Sized {
         }
     }
 
-    /// Adds the first `most` rows to a digest, and counts them.
-    fn digest_all(conn: &mut AnyConnection, digest: &mut Sha256, most: u64) -> Result<u64, TransferError> {
+    /// Adds the first `max_rows` rows to a digest, and counts them.
+    fn digest_all(conn: &mut AnyConnection, digest: &mut Sha256, max_rows: u64) -> Result<u64, TransferError> {
         let mut last: Option<Self> = None;
         let mut count = 0;
         loop {
             let mut rows = Self::page(conn, last.as_ref())?;
             for row in &rows {
-                if count == most {
+                if count == max_rows {
                     return Ok(count);
                 }
                 digest.update(serde_json::to_vec(row).map_err(|_| StoreError::Corrupt("row"))?);
@@ -257,7 +257,7 @@ macro_rules! row {
     ($name:ident of $table:ident in $order:expr, $row:ident => $behind:expr) => {
         impl Row for $name {
             fn page(conn: &mut AnyConnection, behind: Option<&Self>) -> Result<Vec<Self>, TransferError> {
-                let mut query = $table::table.order($order).limit(ROWS_AT_ONCE).into_boxed();
+                let mut query = $table::table.order($order).limit(BATCH_SIZE).into_boxed();
                 if let Some($row) = behind {
                     query = query.filter($behind);
                 }
@@ -307,7 +307,7 @@ struct AuditEventRow {
     at: i64,
     actor_type: Option<String>,
     actor_id: Option<String>,
-    door: String,
+    channel: String,
     client: Option<String>,
     action: String,
     token_id: Option<String>,

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_turned_into_a_file() {
+    fn unknown_schemes_are_rejected() {
         for text in [
             "tokenbridge.db",
             "/var/t.db",

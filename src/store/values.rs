@@ -11,69 +11,69 @@ use std::{
 use tokio::{sync::oneshot, time};
 
 use super::{
-    Waiting,
+    WaitingGuard,
     connection::Pool,
     error::StoreError,
-    queue::{Jobs, Queue},
-    tokens::{self, OfValue},
+    queue::{JobReceiver, WorkQueue},
+    tokens::{self, TokenByValue},
 };
 use crate::domain::value::ValueHash;
 
 /// How many values are asked about together at most.
-const MOST_TOGETHER: usize = 100;
+const MAX_BATCH: usize = 100;
 
-/// The thread, and where its questions are put.
+/// The thread, and where its queries are put.
 #[derive(Clone)]
-pub(super) struct Values(Arc<Queue<Question>>);
+pub(super) struct ValueBatcher(Arc<WorkQueue<ValueQuery>>);
 
-struct Question {
+struct ValueQuery {
     value: ValueHash,
-    waiting: Waiting,
+    waiting: WaitingGuard,
     reply: oneshot::Sender<Answer>,
 }
 
-type Answer = Result<Option<OfValue>, StoreError>;
+type Answer = Result<Option<TokenByValue>, StoreError>;
 
-impl Values {
+impl ValueBatcher {
     /// Starts the thread, which asks on connections of `pool`.
     ///
     /// # Errors
     /// When there is no thread to be had.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
-        let (mut queue, jobs) = Queue::new();
-        queue.start("values", move || answer_all(&jobs, &pool))?;
+        let (mut queue, jobs) = WorkQueue::new();
+        queue.start("value-lookup", move || run_batcher(&jobs, &pool))?;
         Ok(Self(Arc::new(queue)))
     }
 
     /// Whose value that is, if that is known by `deadline`.
-    pub(super) async fn find(&self, deadline: Instant, waiting: Waiting, value: ValueHash) -> Answer {
+    pub(super) async fn find(&self, deadline: Instant, waiting: WaitingGuard, value: ValueHash) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.0.put(Question { value, waiting, reply })?;
+        self.0.push(ValueQuery { value, waiting, reply })?;
         time::timeout_at(deadline.into(), answer)
             .await
-            .map_err(|_| StoreError::Slow)?
-            .map_err(|_| StoreError::Ending)?
+            .map_err(|_| StoreError::Timeout)?
+            .map_err(|_| StoreError::ShuttingDown)?
     }
 }
 
-fn answer_all(jobs: &Jobs<Question>, pool: &Pool) {
-    while let Some(first) = jobs.wait() {
-        let others = std::iter::from_fn(|| jobs.take()).take(MOST_TOGETHER - 1);
+fn run_batcher(jobs: &JobReceiver<ValueQuery>, pool: &Pool) {
+    while let Some(first) = jobs.recv() {
+        let others = std::iter::from_fn(|| jobs.try_recv()).take(MAX_BATCH - 1);
         let together = std::iter::once(first).chain(others);
         // What panics takes the answers with it, and a connection that the pool throws away.
-        let _ = catch_unwind(AssertUnwindSafe(|| answer(together, pool)));
+        let _ = catch_unwind(AssertUnwindSafe(|| answer_batch(together, pool)));
     }
 }
 
-fn answer(questions: impl Iterator<Item = Question>, pool: &Pool) {
-    let mut asking: HashMap<ValueHash, Vec<oneshot::Sender<Answer>>> = HashMap::new();
-    for Question { value, waiting, reply } in questions {
+fn answer_batch(queries: impl Iterator<Item = ValueQuery>, pool: &Pool) {
+    let mut pending: HashMap<ValueHash, Vec<oneshot::Sender<Answer>>> = HashMap::new();
+    for ValueQuery { value, waiting, reply } in queries {
         drop(waiting);
         if !reply.is_closed() {
-            asking.entry(value).or_default().push(reply);
+            pending.entry(value).or_default().push(reply);
         }
     }
-    let values: Vec<ValueHash> = asking.keys().copied().collect();
+    let values: Vec<ValueHash> = pending.keys().copied().collect();
     let mut failure = None;
     let mut found = match pool.read(|conn| tokens::find_by_values(conn, &values)) {
         Ok(found) => found,
@@ -83,11 +83,11 @@ fn answer(questions: impl Iterator<Item = Question>, pool: &Pool) {
         }
     };
     let failed = failure.is_some();
-    for (value, replies) in asking {
-        let of_value = found.remove(&value);
+    for (value, replies) in pending {
+        let token_by_value = found.remove(&value);
         for reply in replies {
-            let answer = match &of_value {
-                _ if failed => Err(failure.take().unwrap_or(StoreError::Undone)),
+            let answer = match &token_by_value {
+                _ if failed => Err(failure.take().unwrap_or(StoreError::BatchAborted)),
                 None => Ok(None),
                 Some(Ok(found)) => Ok(Some(found.clone())),
                 Some(Err(_)) => Err(StoreError::Corrupt("token")),
@@ -105,16 +105,16 @@ mod tests {
     use super::*;
     use crate::{
         domain::{clock::Timestamp, random::OsRandom, token::Token, value::TokenValue},
-        store::{Store, Usage, url::DatabaseUrl},
+        store::{ConnectionOptions, Store, url::DatabaseUrl},
     };
 
     fn store(directory: &tempfile::TempDir) -> Store {
-        let usage = Usage {
-            patience: Duration::from_secs(5),
+        let options = ConnectionOptions {
+            timeout: Duration::from_secs(5),
             keeps_sessions: true,
         };
         let url = DatabaseUrl::Sqlite(directory.path().join("v.db"));
-        Store::open(&url, true, usage).unwrap().0
+        Store::open(&url, true, options).unwrap().0
     }
 
     fn token() -> Token {
@@ -128,15 +128,15 @@ mod tests {
     /// What those are told who ask about `values` together.
     fn ask(store: &Store, values: &[ValueHash]) -> Vec<Answer> {
         let waiting = Arc::default();
-        let (questions, answers): (Vec<_>, Vec<_>) = values
+        let (queries, answers): (Vec<_>, Vec<_>) = values
             .iter()
             .map(|value| {
                 let (reply, answer) = oneshot::channel();
-                let (value, waiting) = (*value, Waiting::new(&waiting));
-                (Question { value, waiting, reply }, answer)
+                let (value, waiting) = (*value, WaitingGuard::new(&waiting));
+                (ValueQuery { value, waiting, reply }, answer)
             })
             .unzip();
-        answer(questions.into_iter(), &store.pool);
+        answer_batch(queries.into_iter(), &store.pool);
         answers
             .into_iter()
             .map(|answer| answer.blocking_recv().unwrap())
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_told_whose_theirs_is() {
+    fn each_caller_gets_the_token_of_its_value() {
         let directory = tempfile::tempdir().unwrap();
         let store = store(&directory);
         let [(one, first), (other, rotated)] = [(token(), value()), (token(), value())];
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn all_are_told_that_the_store_is_gone() {
+    fn every_caller_gets_an_error_when_the_store_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let store = store(&directory);
         directory.close().unwrap();

@@ -12,38 +12,38 @@ use std::{
 use tokio::{sync::oneshot, time};
 
 use super::{
-    Waiting,
+    WaitingGuard,
     connection::{AnyConnection, Pool},
     error::StoreError,
     health::Fault,
-    queue::{Jobs, Queue},
+    queue::{JobReceiver, WorkQueue},
 };
 
 /// How many calls are committed together at most.
-const MOST_TOGETHER: usize = 64;
+const MAX_BATCH: usize = 64;
 
 /// The thread, and where its work is put.
 #[derive(Clone)]
-pub(super) struct Writer(Arc<Queue<Job>>);
+pub(super) struct Writer(Arc<WorkQueue<Job>>);
 
 /// How long a call waits, and with whom.
-pub(super) struct Terms {
+pub(super) struct WriteOptions {
     /// When it gives up, if its turn has not come.
     pub(super) deadline: Instant,
     /// How much later it gives up once it has come.
-    pub(super) longest: Duration,
+    pub(super) max_duration: Duration,
     /// Whether its work takes so long that nobody else should have to wait for it to be committed.
-    pub(super) alone: bool,
+    pub(super) exclusive: bool,
     /// That it waits.
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitingGuard,
 }
 
 struct Job {
     work: Box<dyn Work>,
-    alone: bool,
+    exclusive: bool,
     /// By the thread that begins it, or by the caller who gives it up, whoever is first.
     claimed: Arc<AtomicBool>,
-    waiting: Option<Waiting>,
+    waiting: Option<WaitingGuard>,
 }
 
 /// Work whose result somebody waits for.
@@ -61,13 +61,13 @@ trait Work: Send {
     fn answer(self: Box<Self>, failure: Option<StoreError>);
 }
 
-struct Awaited<W, T, E> {
+struct PendingWork<W, T, E> {
     work: Option<W>,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
-impl<W, T, E> Work for Awaited<W, T, E>
+impl<W, T, E> Work for PendingWork<W, T, E>
 where
     W: FnOnce(&mut AnyConnection) -> Result<T, E> + Send,
     T: Send,
@@ -84,14 +84,14 @@ where
 
     fn fault(&self) -> Option<Fault> {
         let error = self.outcome.as_ref()?.as_ref().err()?;
-        Fault::of(error)
+        Fault::from_error(error)
     }
 
     fn answer(self: Box<Self>, failure: Option<StoreError>) {
         let outcome = match (self.outcome, failure) {
             (Some(Ok(done)), None) => Ok(done),
             (Some(Err(error)), _) => Err(error),
-            (_, failure) => Err(failure.unwrap_or(StoreError::Ending).into()),
+            (_, failure) => Err(failure.unwrap_or(StoreError::ShuttingDown).into()),
         };
         // Whoever has given up waiting does not hear of it.
         let _ = self.reply.send(outcome);
@@ -104,15 +104,15 @@ impl Writer {
     /// # Errors
     /// When there is no thread to be had.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
-        let (mut queue, jobs) = Queue::new();
-        queue.start("writer", move || write_all(&jobs, &pool))?;
+        let (mut queue, jobs) = WorkQueue::new();
+        queue.start("store-writer", move || run_writer(&jobs, &pool))?;
         Ok(Self(Arc::new(queue)))
     }
 
     /// Does `work` in a transaction; when this answers, it is on disk.
     pub(super) async fn write<T, E>(
         &self,
-        terms: Terms,
+        options: WriteOptions,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -122,37 +122,37 @@ impl Writer {
         let (reply, mut answer) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
         let job = Job {
-            work: Box::new(Awaited {
+            work: Box::new(PendingWork {
                 work: Some(work),
                 outcome: None,
                 reply,
             }),
-            alone: terms.alone,
+            exclusive: options.exclusive,
             claimed: Arc::clone(&claimed),
-            waiting: Some(terms.waiting),
+            waiting: Some(options.waiting),
         };
-        self.0.put(job)?;
-        if let Ok(answer) = time::timeout_at(terms.deadline.into(), &mut answer).await {
-            return answer.map_err(|_| StoreError::Ending)?;
+        self.0.push(job)?;
+        if let Ok(answer) = time::timeout_at(options.deadline.into(), &mut answer).await {
+            return answer.map_err(|_| StoreError::ShuttingDown)?;
         }
         if !claimed.swap(true, Ordering::AcqRel) {
             return Err(StoreError::Busy.into());
         }
         // Work that takes longer is ended all the same; only nobody waits for it any more.
-        time::timeout(terms.longest, answer)
+        time::timeout(options.max_duration, answer)
             .await
-            .map_err(|_| StoreError::Slow)?
-            .map_err(|_| StoreError::Ending)?
+            .map_err(|_| StoreError::Timeout)?
+            .map_err(|_| StoreError::ShuttingDown)?
     }
 }
 
-fn write_all(jobs: &Jobs<Job>, pool: &Pool) {
+fn run_writer(jobs: &JobReceiver<Job>, pool: &Pool) {
     let mut next = None;
-    while let Some(first) = next.take().or_else(|| jobs.wait()) {
+    while let Some(first) = next.take().or_else(|| jobs.recv()) {
         let mut batch = vec![first];
-        while batch.len() < MOST_TOGETHER && batch.iter().all(|job| !job.alone) {
-            match jobs.take() {
-                Some(job) if job.alone => {
+        while batch.len() < MAX_BATCH && batch.iter().all(|job| !job.exclusive) {
+            match jobs.try_recv() {
+                Some(job) if job.exclusive => {
                     next = Some(job);
                     break;
                 }
@@ -174,20 +174,20 @@ fn write_batch(pool: &Pool, mut batch: Vec<Job>) {
         Ok(mut pooled) => {
             let committed = match batch.as_mut_slice() {
                 [job] => commit(&mut pooled.conn, job),
-                batch => commit_together(&mut pooled.conn, batch),
+                batch => commit_batch(&mut pooled.conn, batch),
             };
             // A commit to an unlinked file must not be acknowledged.
-            committed.and_then(|()| pool.secure(&mut pooled)).err()
+            committed.and_then(|()| pool.ensure_durable(&mut pooled)).err()
         }
         Err(error) => Some(error),
     };
     let fault = batch.iter().find_map(|job| job.work.fault());
-    if let Some(fault) = fault.or_else(|| Fault::of(failure.as_ref()?)) {
+    if let Some(fault) = fault.or_else(|| Fault::from_error(failure.as_ref()?)) {
         pool.health().set(Some(fault));
     }
     let failed = failure.is_some();
     for job in batch {
-        let failure = failed.then(|| failure.take().unwrap_or(StoreError::Undone));
+        let failure = failed.then(|| failure.take().unwrap_or(StoreError::BatchAborted));
         job.work.answer(failure);
     }
 }
@@ -202,10 +202,10 @@ fn commit(conn: &mut AnyConnection, job: &mut Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn commit_together(conn: &mut AnyConnection, batch: &mut [Job]) -> Result<(), StoreError> {
+fn commit_batch(conn: &mut AnyConnection, batch: &mut [Job]) -> Result<(), StoreError> {
     conn.begin_write(None)?;
     for job in batch {
-        let done = conn.begin_part().and_then(|()| {
+        let done = conn.begin_savepoint().and_then(|()| {
             if job.work.run(conn) {
                 conn.commit()
             } else {
@@ -233,7 +233,7 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{connection::Usage, url::DatabaseUrl};
+    use crate::store::{connection::ConnectionOptions, url::DatabaseUrl};
     use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
     use std::{future::Future, sync::mpsc};
 
@@ -243,21 +243,21 @@ mod tests {
         count: i64,
     }
 
-    struct Bench {
+    struct Fixture {
         writer: Writer,
         pool: Pool,
         directory: tempfile::TempDir,
     }
 
     fn pool_of(directory: &tempfile::TempDir) -> Pool {
-        let usage = Usage {
-            patience: Duration::from_secs(5),
+        let options = ConnectionOptions {
+            timeout: Duration::from_secs(5),
             keeps_sessions: true,
         };
-        Pool::new(DatabaseUrl::Sqlite(directory.path().join("w.db")), usage, 2)
+        Pool::new(DatabaseUrl::Sqlite(directory.path().join("w.db")), options, 2)
     }
 
-    fn bench() -> Bench {
+    fn fixture() -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         std::fs::File::create(directory.path().join("w.db")).unwrap();
         let pool = pool_of(&directory);
@@ -266,7 +266,7 @@ mod tests {
             .conn
             .batch_execute("CREATE TABLE numbers (n BIGINT PRIMARY KEY)")
             .unwrap();
-        Bench {
+        Fixture {
             writer: Writer::start(pool.clone()).unwrap(),
             pool,
             directory,
@@ -282,7 +282,7 @@ mod tests {
         Ok(())
     }
 
-    impl Bench {
+    impl Fixture {
         fn count(&self) -> i64 {
             let mut pooled = self.pool.get().unwrap();
             let AnyConnection::Sqlite(conn) = &mut pooled.conn else {
@@ -294,21 +294,21 @@ mod tests {
 
         fn write<T: Send + 'static>(
             &self,
-            patience: Duration,
+            timeout: Duration,
             work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
         ) -> impl Future<Output = Result<T, StoreError>> + 'static {
-            let terms = Terms {
-                deadline: Instant::now() + patience,
-                longest: Duration::from_secs(10),
-                alone: false,
-                waiting: Waiting::new(&Arc::default()),
+            let options = WriteOptions {
+                deadline: Instant::now() + timeout,
+                max_duration: Duration::from_secs(10),
+                exclusive: false,
+                waiting: WaitingGuard::new(&Arc::default()),
             };
             let writer = self.writer.clone();
-            async move { writer.write(terms, work).await }
+            async move { writer.write(options, work).await }
         }
 
         /// What becomes of `others`, which all wait while the thread is held until so many of them have given up, and so are committed together.
-        async fn together<T: Send + 'static>(
+        async fn run_together<T: Send + 'static>(
             &self,
             giving_up: usize,
             others: Vec<impl Future<Output = Result<T, StoreError>> + 'static>,
@@ -352,105 +352,105 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_takes_nothing_with_it_and_leaves_nothing() {
-        let bench = bench();
+    fn a_failed_write_is_rolled_back_without_affecting_the_batch() {
+        let fixture = fixture();
         let numbers = [1, 2, 2, 3, 4];
         let writes = numbers.into_iter().enumerate().map(|(index, number)| {
-            bench.write(LONG, move |conn| {
+            fixture.write(LONG, move |conn| {
                 insert(conn, 100 + i64::try_from(index).unwrap())?;
                 insert(conn, number)
             })
         });
-        let outcomes = run(bench.together(0, writes.collect()));
+        let outcomes = run(fixture.run_together(0, writes.collect()));
         let done: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
         assert_eq!(done, [true, true, false, true, true]);
-        assert!(matches!(outcomes[2], Err(StoreError::Exists)));
-        assert_eq!(bench.count(), 8);
+        assert!(matches!(outcomes[2], Err(StoreError::AlreadyExists)));
+        assert_eq!(fixture.count(), 8);
     }
 
     /// As SQLite does when its disk is full.
     #[test]
-    fn a_transaction_that_is_undone_beneath_them_is_told_to_all() {
-        let bench = bench();
+    fn a_lost_transaction_fails_every_write_of_the_batch() {
+        let fixture = fixture();
         let writes = (1..=4).map(|number| {
-            bench.write(LONG, move |conn| {
+            fixture.write(LONG, move |conn| {
                 insert(conn, number)?;
                 if number == 3 {
                     conn.batch_execute("ROLLBACK")?;
-                    return Err(StoreError::Slow);
+                    return Err(StoreError::Timeout);
                 }
                 Ok(())
             })
         });
-        let outcomes = run(bench.together(0, writes.collect()));
+        let outcomes = run(fixture.run_together(0, writes.collect()));
         assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
-        assert_eq!(bench.count(), 0);
-        run(bench.write(LONG, |conn| insert(conn, 7))).unwrap();
-        assert_eq!(bench.count(), 1);
+        assert_eq!(fixture.count(), 0);
+        run(fixture.write(LONG, |conn| insert(conn, 7))).unwrap();
+        assert_eq!(fixture.count(), 1);
     }
 
     #[test]
-    fn what_panics_is_told_and_the_thread_goes_on() {
-        let bench = bench();
+    fn a_panicking_write_fails_and_the_thread_continues() {
+        let fixture = fixture();
         let writes = (1..=3).map(|number| {
-            bench.write(LONG, move |conn| {
+            fixture.write(LONG, move |conn| {
                 assert!(number != 2, "as the test wants it");
                 insert(conn, number)
             })
         });
-        let outcomes = run(bench.together(0, writes.collect()));
+        let outcomes = run(fixture.run_together(0, writes.collect()));
         assert!(
             outcomes
                 .iter()
-                .all(|outcome| matches!(outcome, Err(StoreError::Ending)))
+                .all(|outcome| matches!(outcome, Err(StoreError::ShuttingDown)))
         );
-        assert_eq!(bench.count(), 0);
-        run(bench.write(LONG, |conn| insert(conn, 7))).unwrap();
-        assert_eq!(bench.count(), 1);
+        assert_eq!(fixture.count(), 0);
+        run(fixture.write(LONG, |conn| insert(conn, 7))).unwrap();
+        assert_eq!(fixture.count(), 1);
     }
 
     #[test]
-    fn what_is_told_that_its_turn_did_not_come_never_happens() {
-        let bench = bench();
-        let writes = vec![bench.write(Duration::ZERO, |conn| insert(conn, 1))];
-        let outcomes = run(bench.together(1, writes));
+    fn a_write_that_timed_out_in_the_queue_never_runs() {
+        let fixture = fixture();
+        let writes = vec![fixture.write(Duration::ZERO, |conn| insert(conn, 1))];
+        let outcomes = run(fixture.run_together(1, writes));
         assert!(matches!(outcomes[0], Err(StoreError::Busy)), "{outcomes:?}");
-        run(bench.write(LONG, |conn| insert(conn, 2))).unwrap();
-        assert_eq!(bench.count(), 1);
+        run(fixture.write(LONG, |conn| insert(conn, 2))).unwrap();
+        assert_eq!(fixture.count(), 1);
     }
 
     #[test]
-    fn what_has_begun_in_time_is_waited_for() {
-        let bench = bench();
+    fn a_write_that_started_in_time_may_outlast_its_deadline() {
+        let fixture = fixture();
         // Enough for the thread to be woken on a busy machine.
         let deadline = Duration::from_secs(1);
-        let write = bench.write(deadline, move |conn| {
+        let write = fixture.write(deadline, move |conn| {
             std::thread::sleep(deadline + Duration::from_millis(100));
             insert(conn, 1)
         });
         run(write).unwrap();
-        assert_eq!(bench.count(), 1);
+        assert_eq!(fixture.count(), 1);
     }
 
     #[test]
-    fn what_nobody_waits_for_any_more_is_not_begun() {
-        let bench = bench();
-        let write = bench.write(LONG, |conn| insert(conn, 1));
+    fn a_cancelled_write_is_not_started() {
+        let fixture = fixture();
+        let write = fixture.write(LONG, |conn| insert(conn, 1));
         let given_up = async move {
             let given_up = time::timeout(Duration::ZERO, write).await;
-            given_up.map_err(|_| StoreError::Slow)?
+            given_up.map_err(|_| StoreError::Timeout)?
         };
-        let outcomes = run(bench.together(1, vec![given_up]));
-        assert!(matches!(outcomes[0], Err(StoreError::Slow)), "{outcomes:?}");
-        run(bench.write(LONG, |conn| insert(conn, 2))).unwrap();
-        assert_eq!(bench.count(), 1);
+        let outcomes = run(fixture.run_together(1, vec![given_up]));
+        assert!(matches!(outcomes[0], Err(StoreError::Timeout)), "{outcomes:?}");
+        run(fixture.write(LONG, |conn| insert(conn, 2))).unwrap();
+        assert_eq!(fixture.count(), 1);
     }
 
     #[test]
-    fn the_thread_is_waited_for_and_leaves_one_file() {
-        let bench = bench();
+    fn dropping_the_writer_joins_the_thread_and_leaves_one_file() {
+        let fixture = fixture();
         let (begun, has_begun) = mpsc::channel();
-        let write = bench.write(LONG, move |conn| {
+        let write = fixture.write(LONG, move |conn| {
             begun.send(()).unwrap();
             std::thread::sleep(Duration::from_millis(100));
             insert(conn, 1)
@@ -460,19 +460,19 @@ mod tests {
             let _ = futures_util::poll!(write.as_mut());
             has_begun.recv().unwrap();
         });
-        let Bench {
+        let Fixture {
             writer,
             pool,
             directory,
-        } = bench;
+        } = fixture;
         drop(writer);
         drop(pool);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-        let bench = Bench {
+        let fixture = Fixture {
             pool: pool_of(&directory),
             writer: Writer::start(pool_of(&directory)).unwrap(),
             directory,
         };
-        assert_eq!(bench.count(), 1);
+        assert_eq!(fixture.count(), 1);
     }
 }

@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const { admin, api, newToken, sites, test } = require("./harness.js");
 const {
-  button, choice, choose, create, field, link, named, open, refused, rotate, self, shownValue, signedIn, status, title, told,
+  button, choice, choose, create, field, link, findByName, open, assertRefused, rotate, self, readShownValue, openSignedIn, status, title, waitForText,
 } = require("./support/console.js");
 
 const [root] = sites;
@@ -21,7 +21,7 @@ const focused = (page) => page.evaluate(() => document.activeElement.getAttribut
 for (const site of sites) {
   test(`${site.base}/console: a token from its making to its end, by clicks`, async (newPage) => {
     const name = "deployer <b>&amp;</b>";
-    const page = await signedIn(newPage, site, { permissions: ["clipboard-read", "clipboard-write"], expected: [status(400)] });
+    const page = await openSignedIn(newPage, site, { permissions: ["clipboard-read", "clipboard-write"], expected: [status(400)] });
     // Half a day off, so that it is the same number of days all the time; with seconds, which the browser keeps as they are.
     const expires = `${new Date(Date.now() + 9.5 * DAY).toISOString().slice(0, 16)}:30`;
 
@@ -36,7 +36,7 @@ for (const site of sites) {
     await field(page, "Allowed CIDR blocks").fill("127.0.0.1/8\n10.0.0.0/8");
     await field(page, "Expires at (UTC)").fill(expires);
     await button(page, "Create").click();
-    const first = await shownValue(page, "Token created");
+    const first = await readShownValue(page, "Token created");
     const made = await self(site, first);
     assert.deepEqual(made.permissions, ["AlertRead", "UserModify"]);
     assert.deepEqual(made.allowedCIDRBlocks, ["127.0.0.0/8", "10.0.0.0/8"]);
@@ -65,7 +65,7 @@ for (const site of sites) {
     await permission(page, "Manage Users").uncheck();
     await field(page, "Expires at (UTC)").fill("");
     await button(page, "Save").click();
-    await told(page, "The token has been saved.");
+    await waitForText(page, "The token has been saved.");
     const edited = await self(site, first);
     assert.deepEqual([edited.name, edited.permissions, edited.expiresAt], [renamed, ["AlertRead"], null]);
     assert.deepEqual(edited.allowedCIDRBlocks, made.allowedCIDRBlocks);
@@ -74,13 +74,13 @@ for (const site of sites) {
     await title(page, `Rotate ${renamed}?`);
     await link(page, "Cancel").click();
     const second = await rotate(page, renamed, "an hour");
-    await told(page, /^The old value works until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.$/);
+    await waitForText(page, /^The old value works until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.$/);
     assert.notEqual(second, first);
     for (const value of [first, second]) assert.equal((await self(site, value)).id, made.id);
     await link(page, "Done").click();
     const third = await rotate(page, renamed);
-    await told(page, "The old value is refused from now on.");
-    for (const value of [first, second]) await refused(site, value);
+    await waitForText(page, "The old value is refused from now on.");
+    for (const value of [first, second]) await assertRefused(site, value);
     assert.equal((await self(site, third)).id, made.id);
     await link(page, "Done").click();
 
@@ -88,19 +88,19 @@ for (const site of sites) {
     await title(page, `Delete ${renamed}?`);
     await field(page, "Type the name of the token to confirm").fill(name);
     await button(page, "Delete").click();
-    await told(page, "That is not the name of this token.");
+    await waitForText(page, "That is not the name of this token.");
     assert.equal((await self(site, third)).id, made.id);
     await field(page, "Type the name of the token to confirm").fill(renamed);
     await button(page, "Delete").click();
-    await told(page, "The token has been deleted.");
-    await refused(site, third);
+    await waitForText(page, "The token has been deleted.");
+    await assertRefused(site, third);
     assert.equal(await row(page, renamed).count(), 0);
   });
 }
 
 for (const script of [true, false]) {
   test(`/console shows a value once ${script ? "with" : "without"} script`, async (newPage) => {
-    const page = await signedIn(newPage, root, { javaScriptEnabled: script, expected: script ? [] : [/ERR_CACHE_MISS/] });
+    const page = await openSignedIn(newPage, root, { javaScriptEnabled: script, expected: script ? [] : [/ERR_CACHE_MISS/] });
     const name = `once ${script}`;
     const isGone = async (value, heading) => {
       await title(page, heading);
@@ -123,7 +123,7 @@ for (const script of [true, false]) {
     await isShownOnce(made, "This token has been made already.");
     const rotated = "This token has been rotated since you looked at it.";
     await isShownOnce(await rotate(page, name), rotated);
-    await refused(root, made);
+    await assertRefused(root, made);
 
     const last = await rotate(page, name);
     await link(page, "Done").click();
@@ -135,17 +135,17 @@ for (const script of [true, false]) {
       await assert.rejects(page.goBack(), /ERR_CACHE_MISS/);
       await page.waitForURL("chrome-error://chromewebdata/");
       await page.reload();
-      await told(page, rotated);
+      await waitForText(page, rotated);
     }
     await isGone(last, `Edit ${name}`);
     await page.goBack();
     await isGone(last, `Rotate ${name}?`);
-    assert.equal((await named(root, name)).length, 1);
+    assert.equal((await findByName(root, name)).length, 1);
   });
 }
 
 test("/console copies a value where the browser has no clipboard for pages", async (newPage) => {
-  const page = await signedIn(newPage, root);
+  const page = await openSignedIn(newPage, root);
   await page.context().addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
   await page.reload();
   const value = await create(page, "copied");
@@ -169,7 +169,7 @@ const BAD = [
 ];
 
 test("/console says of each block what the server makes of it, as it is typed", async (newPage) => {
-  const page = await signedIn(newPage, root);
+  const page = await openSignedIn(newPage, root);
   await link(page, "Create an API token").click();
   await title(page, "New API token");
   const blocks = field(page, "Allowed CIDR blocks"), live = page.getByRole("status");
@@ -200,8 +200,8 @@ test("/console says of each block what the server makes of it, as it is typed", 
   await blocks.fill(GOOD.map(([typed]) => typed).join(",\u00a0"));
   assert.equal((await live.innerText()).split("\n").length, 5);
   await button(page, "Create").click();
-  await shownValue(page, "Token created");
-  const [made] = await named(root, "of blocks");
+  await readShownValue(page, "Token created");
+  const [made] = await findByName(root, "of blocks");
   assert.deepEqual(made.allowedCIDRBlocks, [...new Set(GOOD.map(([typed, saved = typed]) => saved))]);
 });
 
@@ -253,7 +253,7 @@ test("/console by the keyboard alone", async (newPage) => {
 
 test("/console: the list is searched, filtered and sorted as somebody chooses", async (newPage) => {
   for (const name of ["zeta list", "Alpha list"]) await newToken(root, name);
-  const page = await signedIn(newPage, root);
+  const page = await openSignedIn(newPage, root);
   const names = async () => (await page.getByRole("rowheader").allInnerTexts()).map((text) => text.split("\n")[0]);
   await field(page, "Search by name").fill("LIST");
   await page.keyboard.press("Enter");
@@ -269,7 +269,7 @@ test("/console: the list is searched, filtered and sorted as somebody chooses", 
   await choice(page, "Show").selectOption("Legacy");
   await page.waitForURL(/show=legacy/);
   await title(page, "API tokens");
-  await told(page, "No token matches");
+  await waitForText(page, "No token matches");
   await link(page, "Show all tokens").click();
   await row(page, "zeta list").waitFor();
 });

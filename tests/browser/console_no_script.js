@@ -5,14 +5,14 @@ const assert = require("node:assert/strict");
 const { readFileSync } = require("node:fs");
 const { newToken, screenshot, sites, test } = require("./harness.js");
 const {
-  button, choice, choose, create, field, link, newPassword, refused, rotate, self, shownValue, signedIn, status, title, told,
+  button, choice, choose, create, field, link, fillNewPassword, assertRefused, rotate, self, readShownValue, openSignedIn, status, title, waitForText,
 } = require("./support/console.js");
 
 const options = { javaScriptEnabled: false };
 
 for (const site of sites) {
   test(`${site.base}/console without script: a token from its making to its end`, async (newPage) => {
-    const page = await signedIn(newPage, site, { ...options, expected: [status(400)] });
+    const page = await openSignedIn(newPage, site, { ...options, expected: [status(400)] });
     await link(page, "Create an API token").click();
     assert.equal(await field(page, "Find a permission").isVisible(), false);
     await field(page, "Name").fill("without script");
@@ -20,14 +20,14 @@ for (const site of sites) {
     await field(page, "Allowed CIDR blocks").fill("127.0.0.1/8 10.0.0.1");
     await field(page, "Expires at (UTC)").fill("2020-01-01T00:00");
     await button(page, "Create").click();
-    await told(page, "Nothing has been saved. Please correct this:");
-    await told(page, "One of these is not a CIDR block.");
-    await told(page, "Give a time in the future, or leave this empty.");
+    await waitForText(page, "Nothing has been saved. Please correct this:");
+    await waitForText(page, "One of these is not a CIDR block.");
+    await waitForText(page, "Give a time in the future, or leave this empty.");
     if (!site.base) await screenshot(page, "console-no-script");
     await field(page, "Allowed CIDR blocks").fill("127.0.0.1/8 10.0.0.1/32");
     await field(page, "Expires at (UTC)").fill("");
     await button(page, "Create").click();
-    const value = await shownValue(page, "Token created");
+    const value = await readShownValue(page, "Token created");
     assert.equal(await button(page, "Copy").count(), 0);
     const { permissions, allowedCIDRBlocks } = await self(site, value);
     assert.deepEqual([permissions, allowedCIDRBlocks], [["AlertRead"], ["127.0.0.0/8", "10.0.0.1/32"]]);
@@ -36,18 +36,18 @@ for (const site of sites) {
     await choose(page, "without script", "Edit");
     await field(page, "Name").fill("no script");
     await button(page, "Save").click();
-    await told(page, "The token has been saved.");
+    await waitForText(page, "The token has been saved.");
     const second = await rotate(page, "no script");
-    await refused(site, value);
+    await assertRefused(site, value);
     assert.equal((await self(site, second)).name, "no script");
     await link(page, "Done").click();
     await choose(page, "no script", "Delete");
     await field(page, "Type the name of the token to confirm").fill("no script");
     await button(page, "Delete").click();
-    await told(page, "The token has been deleted.");
-    await refused(site, second);
+    await waitForText(page, "The token has been deleted.");
+    await assertRefused(site, second);
     await button(page, "Sign out").click();
-    await told(page, "You have signed out.");
+    await waitForText(page, "You have signed out.");
   });
 }
 
@@ -55,7 +55,7 @@ const [root] = sites;
 
 test("/console without script: the list is searched, filtered and sorted", async (newPage) => {
   for (const name of ["zeta plain", "Alpha plain"]) await newToken(root, name);
-  const page = await signedIn(newPage, root, options);
+  const page = await openSignedIn(newPage, root, options);
   const names = async () => (await page.getByRole("rowheader").allInnerTexts()).map((text) => text.split("\n")[0]);
   await field(page, "Search by name").fill("PLAIN");
   await choice(page, "Sort by").selectOption("Name, Z to A");
@@ -64,32 +64,32 @@ test("/console without script: the list is searched, filtered and sorted", async
   assert.deepEqual(await names(), ["zeta plain", "Alpha plain"]);
   await choice(page, "Show").selectOption("Expired");
   await button(page, "Apply").click();
-  await told(page, "No token matches");
+  await waitForText(page, "No token matches");
   await link(page, "Show all tokens").click();
   await link(page, "zeta plain").waitFor();
 });
 
 test("/console without script: an admin is added and removed", async (newPage) => {
-  const page = await signedIn(newPage, root, { ...options, expected: [status(400)] });
+  const page = await openSignedIn(newPage, root, { ...options, expected: [status(400)] });
   const row = page.getByRole("rowheader", { name: "plain" });
   await link(page, "Admins").click();
   await field(page, "User name").fill("plain");
-  await newPassword(page, "a long phrase", "another phrase");
+  await fillNewPassword(page, "a long phrase", "another phrase");
   await button(page, "Add an admin").click();
-  await told(page, "The two passwords differ.");
+  await waitForText(page, "The two passwords differ.");
   assert.equal(await row.count(), 0);
-  await newPassword(page, "a long phrase");
+  await fillNewPassword(page, "a long phrase");
   await button(page, "Add an admin").click();
-  await told(page, "The admin has been added.");
+  await waitForText(page, "The admin has been added.");
   await row.waitFor();
   await link(page, "Remove plain").click();
   await button(page, "Remove").click();
-  await told(page, "The admin has been removed.");
+  await waitForText(page, "The admin has been removed.");
   assert.equal(await row.count(), 0);
 });
 
 test("/console without script: the audit log is filtered and downloaded", async (newPage) => {
-  const page = await signedIn(newPage, root, options);
+  const page = await openSignedIn(newPage, root, options);
   await create(page, "audited");
   await link(page, "Audit log").click();
   await choice(page, "What").selectOption("token.created");
@@ -109,5 +109,5 @@ test("/console without script: the audit log is filtered and downloaded", async 
   const json = await download("Download JSON");
   assert.equal(json.name, "audit-events.json");
   const events = JSON.parse(json.text);
-  assert.deepEqual(events.map((event) => [event.action, event.door]), cells.map(() => ["token.created", "console"]));
+  assert.deepEqual(events.map((event) => [event.action, event.channel]), cells.map(() => ["token.created", "console"]));
 });

@@ -3,8 +3,8 @@
 
 const assert = require("node:assert/strict");
 const { createHash, randomUUID } = require("node:crypto");
-const { admin, api, importTokens, looksRight, newSite, sites, test } = require("./harness.js");
-const { button, choose, create, field, link, newPassword, open, signIn, signedIn, status, title, told } = require("./support/console.js");
+const { admin, api, importTokens, assertAppearance, newSite, sites, test } = require("./harness.js");
+const { button, choose, create, field, link, fillNewPassword, open, signIn, openSignedIn, status, title, waitForText } = require("./support/console.js");
 
 const [site] = sites;
 const DAY = 24 * 60 * 60 * 1000;
@@ -49,9 +49,9 @@ async function addAdmin(page) {
   await open(page, site, "/admins");
   if (await page.getByText(LONG_ADMIN.username).count()) return;
   await field(page, "User name").fill(LONG_ADMIN.username);
-  await newPassword(page, LONG_ADMIN.password);
+  await fillNewPassword(page, LONG_ADMIN.password);
   await button(page, "Add an admin").click();
-  await told(page, "The admin has been added.");
+  await waitForText(page, "The admin has been added.");
 }
 
 for (const colorScheme of ["light", "dark"]) {
@@ -61,35 +61,35 @@ for (const colorScheme of ["light", "dark"]) {
 
     test(`/console of a new server, ${colorScheme}, ${width} px: every page fits, and axe finds nothing`, async (newPage) => {
       const page = await newPage({ expected: [status(403), status(404)], ...view });
-      const looks = (name) => looksRight(page, `console-${name}-${variant}`, colorScheme);
+      const looks = (name) => assertAppearance(page, `console-${name}-${variant}`, colorScheme);
       await open(page, newSite);
       await looks("sign-in");
       await signIn(page, { username: "somebody", password: "wrong" });
-      await told(page, "The user name or the password is wrong.");
+      await waitForText(page, "The user name or the password is wrong.");
       await looks("sign-in-refused");
       await signIn(page);
-      await told(page, "You haven't created any tokens yet");
+      await waitForText(page, "You haven't created any tokens yet");
       await looks("empty");
       await link(page, "Legacy API").click();
-      await told(page, "Not observed long enough");
+      await waitForText(page, "Not observed long enough");
       await looks("legacy-unobserved");
       await link(page, "Admins").click();
       await link(page, "Remove admin").click();
-      await told(page, "The last admin cannot be removed.");
+      await waitForText(page, "The last admin cannot be removed.");
       await looks("last-admin");
       await open(page, newSite, "/nothing");
-      await told(page, "There is nothing here.");
+      await waitForText(page, "There is nothing here.");
       await looks("missing");
     });
 
     test(`/console, ${colorScheme}, ${width} px: every page fits, and axe finds nothing`, async (newPage) => {
       const { id, long } = await fill();
-      const page = await signedIn(newPage, site, { expected: [status(400)], ...view });
-      const looks = (name) => looksRight(page, `console-${name}-${variant}`, colorScheme);
+      const page = await openSignedIn(newPage, site, { expected: [status(400)], ...view });
+      const looks = (name) => assertAppearance(page, `console-${name}-${variant}`, colorScheme);
       await field(page, "Actions for everything at once").click();
       await looks("tokens");
       await open(page, site, "/tokens?name=nothing+such");
-      await told(page, "No token matches");
+      await waitForText(page, "No token matches");
       await looks("no-match");
 
       await open(page, site, "/tokens/new");
@@ -98,7 +98,7 @@ for (const colorScheme of ["light", "dark"]) {
       await field(page, "Name").fill(" ");
       await field(page, "Expires at (UTC)").fill("2020-01-01T00:00");
       await button(page, "Create").click();
-      await told(page, "Nothing has been saved.");
+      await waitForText(page, "Nothing has been saved.");
       await looks("new-wrong");
       await open(page, site);
       await create(page, `${LONG}2`);
@@ -108,11 +108,11 @@ for (const colorScheme of ["light", "dark"]) {
       const confirm = field(page, "Type the name of the token to confirm");
       await confirm.fill("something else");
       await button(page, "Delete").click();
-      await told(page, "That is not the name of this token.");
+      await waitForText(page, "That is not the name of this token.");
       await looks("delete");
       await confirm.fill(`${LONG}2`);
       await button(page, "Delete").click();
-      await told(page, "The token has been deleted.");
+      await waitForText(page, "The token has been deleted.");
 
       await open(page, site, `/tokens/${id}`);
       await looks("edit");
@@ -124,9 +124,9 @@ for (const colorScheme of ["light", "dark"]) {
       await addAdmin(page);
       await looks("admins");
       await link(page, `Change password ${LONG_ADMIN.username}`).click();
-      await newPassword(page, "one phrase", "another phrase");
+      await fillNewPassword(page, "one phrase", "another phrase");
       await button(page, "Change password").click();
-      await told(page, "The two passwords differ.");
+      await waitForText(page, "The two passwords differ.");
       await looks("password");
       await open(page, site, `/admins/remove?name=${LONG_ADMIN.username}`);
       await looks("remove");
@@ -136,10 +136,10 @@ for (const colorScheme of ["light", "dark"]) {
       await looks("audit");
       await field(page, "Token").fill("no uuid");
       await button(page, "Apply").click();
-      await told(page, "This filter cannot be used:");
+      await waitForText(page, "This filter cannot be used:");
       await looks("audit-wrong");
       await link(page, "Legacy API").click();
-      await told(page, "Still in use");
+      await waitForText(page, "Still in use");
       await looks("legacy");
       await button(page, "Sign out").click();
       await signIn(page, LONG_ADMIN);
@@ -155,7 +155,7 @@ test("/console in Korean, until somebody chooses English", async (newPage) => {
   const language = () => page.locator("html").getAttribute("lang");
   await open(page, site, "/tokens?show=legacy");
   assert.equal(await language(), "ko");
-  await looksRight(page, "console-korean-sign-in", "light");
+  await assertAppearance(page, "console-korean-sign-in", "light");
   await field(page, "사용자 이름").fill(admin.username);
   await field(page, "비밀번호").fill(admin.password);
   await button(page, "로그인").click();
@@ -166,7 +166,7 @@ test("/console in Korean, until somebody chooses English", async (newPage) => {
   ]) {
     await open(page, site, path);
     assert.equal(await language(), "ko");
-    await looksRight(page, `console-korean-${name}`, "light");
+    await assertAppearance(page, `console-korean-${name}`, "light");
   }
   await link(page, "English").click();
   await title(page, "Legacy API");

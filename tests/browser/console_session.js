@@ -3,7 +3,7 @@
 
 const assert = require("node:assert/strict");
 const { admin, api, newToken, sites, test } = require("./harness.js");
-const { button, field, link, newPassword, open, self, signIn, signedIn, status, title, told } = require("./support/console.js");
+const { button, field, link, fillNewPassword, open, self, signIn, openSignedIn, status, title, waitForText } = require("./support/console.js");
 
 const [root] = sites;
 const OVER = "Your session has ended. Sign in to go on.";
@@ -25,17 +25,17 @@ async function forge(page, name, key) {
 for (const site of sites) {
   test(`${site.base}/console: the session is a cookie that no script sees, and ends by signing out in every tab`, async (newPage) => {
     const page = await newPage({ expected: [status(403)] });
-    await open(page, site, "/audit?door=console");
+    await open(page, site, "/audit?channel=console");
     await title(page, "Sign in");
     assert.equal(await sessionOf(page), undefined);
     await signIn(page, { ...admin, password: "wrong" });
-    await told(page, "The user name or the password is wrong.");
+    await waitForText(page, "The user name or the password is wrong.");
     assert.equal(await field(page, "User name").inputValue(), admin.username);
     assert.equal(await field(page, "Password").inputValue(), "");
     await signIn(page);
     // The page that was asked for.
     await title(page, "Audit log");
-    assert.equal(page.url(), `${site.url}/console/audit?door=console`);
+    assert.equal(page.url(), `${site.url}/console/audit?channel=console`);
 
     const { value, ...cookie } = await sessionOf(page);
     assert.deepEqual(cookie, {
@@ -50,7 +50,7 @@ for (const site of sites) {
     await open(other, site, "/legacy");
     await title(other, "Legacy API");
     await button(page, "Sign out").click();
-    await told(page, "You have signed out.");
+    await waitForText(page, "You have signed out.");
     assert.equal(await sessionOf(page), undefined);
     await link(other, "Admins").click();
     await title(other, "Sign in");
@@ -59,31 +59,31 @@ for (const site of sites) {
     // The cookie that it was opens nothing any more.
     await page.context().addCookies([{ ...cookie, value }]);
     await open(page, site);
-    await told(page, OVER);
+    await waitForText(page, OVER);
   });
 }
 
 test("/console: whose password is changed, or who is removed, is out in the other browser", async (newPage) => {
   const ops = { username: "ops & co", password: "the first phrase" };
-  const page = await signedIn(newPage, root);
+  const page = await openSignedIn(newPage, root);
   await link(page, "Admins").click();
   await field(page, "User name").fill(ops.username);
-  await newPassword(page, ops.password);
+  await fillNewPassword(page, ops.password);
   await button(page, "Add an admin").click();
-  await told(page, "The admin has been added.");
+  await waitForText(page, "The admin has been added.");
 
-  const other = await signedIn(newPage, root, { who: ops, expected: [status(403)] });
+  const other = await openSignedIn(newPage, root, { who: ops, expected: [status(403)] });
   await title(other, "API tokens");
   await link(page, `Change password ${ops.username}`).click();
   await title(page, `Change the password of ${ops.username}`);
-  await newPassword(page, "the second phrase");
+  await fillNewPassword(page, "the second phrase");
   await button(page, "Change password").click();
-  await told(page, "The password has been changed.");
+  await waitForText(page, "The password has been changed.");
 
   await link(other, "Audit log").click();
-  await told(other, OVER);
+  await waitForText(other, OVER);
   await signIn(other, ops);
-  await told(other, "The user name or the password is wrong.");
+  await waitForText(other, "The user name or the password is wrong.");
   ops.password = "the second phrase";
   await signIn(other, ops);
   await title(other, "Audit log");
@@ -91,40 +91,40 @@ test("/console: whose password is changed, or who is removed, is out in the othe
   await link(page, `Remove ${ops.username}`).click();
   await title(page, `Remove ${ops.username}?`);
   await button(page, "Remove").click();
-  await told(page, "The admin has been removed.");
+  await waitForText(page, "The admin has been removed.");
   await link(other, "API tokens").click();
-  await told(other, OVER);
+  await waitForText(other, OVER);
   await signIn(other, ops);
-  await told(other, "The user name or the password is wrong.");
+  await waitForText(other, "The user name or the password is wrong.");
 });
 
 test("/console: who changes their own password signs in again", async (newPage) => {
   const own = { username: "own", password: "the first phrase" };
-  const page = await signedIn(newPage, root);
+  const page = await openSignedIn(newPage, root);
   await link(page, "Admins").click();
   await field(page, "User name").fill(own.username);
-  await newPassword(page, own.password);
+  await fillNewPassword(page, own.password);
   await button(page, "Add an admin").click();
-  await told(page, "The admin has been added.");
+  await waitForText(page, "The admin has been added.");
   await button(page, "Sign out").click();
   await signIn(page, own);
   await link(page, "Admins").click();
   await link(page, "Change password own").click();
-  await newPassword(page, "the second phrase");
+  await fillNewPassword(page, "the second phrase");
   await button(page, "Change password").click();
-  await told(page, "The password has been changed. All sessions of that admin have ended.");
+  await waitForText(page, "The password has been changed. All sessions of that admin have ended.");
   await title(page, "Sign in");
   await signIn(page, { ...own, password: "the second phrase" });
   // They may remove themselves, as they are not the last.
   await link(page, "Admins").click();
   await link(page, "Remove own").click();
   await button(page, "Remove").click();
-  await told(page, OVER);
+  await waitForText(page, OVER);
 });
 
 test("/console takes no form whose key is wrong", async (newPage) => {
   const { id, value } = await newToken(root, "not to be forged");
-  const page = await signedIn(newPage, root, { expected: [status(403)] });
+  const page = await openSignedIn(newPage, root, { expected: [status(403)] });
   const stranger = await newPage();
   await open(stranger, root, "/sign-in");
   const strange = await stranger.locator("[name=formKey]").inputValue();
@@ -135,15 +135,15 @@ test("/console takes no form whose key is wrong", async (newPage) => {
     [`/tokens/${id}`, "Save", () => field(page, "Name").fill("forged")],
     [`/tokens/${id}/rotate`, "Continue"],
     [`/tokens/${id}/delete`, "Delete", () => field(page, "Type the name of the token to confirm").fill("not to be forged")],
-    ["/admins", "Add an admin", () => field(page, "User name").fill("forged").then(() => newPassword(page, "a long enough one"))],
-    [`/admins/password?name=${admin.username}`, "Change password", () => newPassword(page, "a long enough one")],
+    ["/admins", "Add an admin", () => field(page, "User name").fill("forged").then(() => fillNewPassword(page, "a long enough one"))],
+    [`/admins/password?name=${admin.username}`, "Change password", () => fillNewPassword(page, "a long enough one")],
     ["/tokens", "Sign out"],
   ]) {
     for (const key of [undefined, strange]) {
       await open(page, root, path);
       await fill?.();
       await forge(page, name, key);
-      await told(page, FORGED);
+      await waitForText(page, FORGED);
     }
   }
   await link(page, "Back to the tokens").click();
@@ -157,14 +157,14 @@ test("/console takes no form whose key is wrong", async (newPage) => {
 // The pages of the others are made here, and no request leaves for them.
 for (const [origin, has, outcome] of [
   // A page on another port is of the same site: the cookie comes with its forms, and the key does not.
-  ["http://127.0.0.1:9999", "a cookie", (page) => told(page, FORGED)],
+  ["http://127.0.0.1:9999", "a cookie", (page) => waitForText(page, FORGED)],
   // One of another site brings no cookie: the form is not taken, and the browser is led to the first page.
   ["http://elsewhere.test", "no cookie", (page) => title(page, "API tokens")],
 ]) {
   test(`/console takes no form from ${origin}, which sends ${has}`, async (newPage) => {
     const { id, value } = await newToken(root, "wanted elsewhere");
     const expected = [new RegExp(`request to another host: ${origin}/`), ...(has === "a cookie" ? [status(403)] : [])];
-    const page = await signedIn(newPage, root, { expected });
+    const page = await openSignedIn(newPage, root, { expected });
     const target = `${root.url}/console/tokens/${id}/delete`;
     const form = `<form method="post" action="${target}"><input name="confirm" value="wanted elsewhere"><button>Win a prize</button></form>`;
     await page.route(`${origin}/`, (route) => route.fulfill({ contentType: "text/html", body: form }));
@@ -180,17 +180,17 @@ for (const [origin, has, outcome] of [
 test("/console: a link of another site leads to its page, by the sign-in for those who have not signed in", async (newPage) => {
   const origin = "http://elsewhere.test";
   const expected = [new RegExp(`request to another host: ${origin}/`)];
-  for (const open of [signedIn, (make, _, options) => make(options)]) {
+  for (const open of [openSignedIn, (make, _, options) => make(options)]) {
     const page = await open(newPage, root, { expected });
-    const body = `<a href="${root.url}/console/audit?door=console">See this</a>`;
+    const body = `<a href="${root.url}/console/audit?channel=console">See this</a>`;
     await page.route(`${origin}/`, (route) => route.fulfill({ contentType: "text/html", body }));
     await page.goto(`${origin}/`);
     await link(page, "See this").click();
-    if (open !== signedIn) {
+    if (open !== openSignedIn) {
       await title(page, "Sign in");
       await signIn(page);
     }
     await title(page, "Audit log");
-    assert.equal(page.url(), `${root.url}/console/audit?door=console`);
+    assert.equal(page.url(), `${root.url}/console/audit?channel=console`);
   }
 });

@@ -56,7 +56,7 @@ async function legacyList(page, site) {
   return sent.headers();
 }
 
-async function make(page, site) {
+async function createToken(page, site) {
   const { components } = await api(site, "GET", "/openapi.json");
   const [example] = components.schemas["APITokenAPI.NewAPIToken"].examples;
   const { status, body, sent } = await execute(page, site, "POST", "/api-tokens");

@@ -84,7 +84,7 @@ async function open(options) {
 }
 
 // What is wrong with a page at the end: every problem that none of the expected is, and every expected that was none.
-async function unexpected({ page, problems, script }, expected) {
+async function findUnexpected({ page, problems, script }, expected) {
   // What the page has told before this has then arrived. Where no script runs, no timer does.
   await page.evaluate((timers) => timers && new Promise((done) => setTimeout(done)), script);
   return [
@@ -102,7 +102,7 @@ async function axe(page) {
 }
 
 /** The page has the colours of the scheme, is no wider than the window, and axe finds nothing; with a picture of it. */
-async function looksRight(page, picture, colorScheme) {
+async function assertAppearance(page, picture, colorScheme) {
   await screenshot(page, picture);
   const { text, wide, width } = await page.evaluate(() => ({
     text: getComputedStyle(document.body).color.match(/\d+/g).slice(0, 3).map(Number),
@@ -139,7 +139,7 @@ async function runOne({ name, run }, number) {
   clearTimeout(timer);
   for (const [index, one] of opened.entries()) {
     try {
-      wrong.push(...(await unexpected(one, one.expected)));
+      wrong.push(...(await findUnexpected(one, one.expected)));
       if (wrong.length) await screenshot(one.page, `failed-${number}-${index}`);
     } catch (error) {
       wrong.push(error.message);
@@ -171,5 +171,5 @@ async function main(subjects) {
   process.exitCode = passed && passed === tests.length ? 0 : 1;
 }
 
-module.exports = { admin, api, axe, importTokens, looksRight, newSite, newToken, screenshot, sites, test };
+module.exports = { admin, api, axe, importTokens, assertAppearance, newSite, newToken, screenshot, sites, test };
 if (require.main === module) main(process.argv.slice(2));

@@ -2,7 +2,7 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { api, looksRight, newToken, screenshot, sites, test } = require("./harness.js");
+const { api, assertAppearance, newToken, screenshot, sites, test } = require("./harness.js");
 
 const PLACEHOLDER = "X-API-Key: <ENTER_YOUR_KEY_HERE>";
 const REFUSED = /status of 401/;
@@ -98,10 +98,10 @@ for (const colorScheme of ["light", "dark"]) {
       await playground(page, site);
       // The messages of a refusal; then an answer, with the schema.
       await run(page);
-      await looksRight(page, `playground-${colorScheme}-${width}-refused`, colorScheme);
+      await assertAppearance(page, `playground-${colorScheme}-${width}-refused`, colorScheme);
       await runWith(page, value);
       await shownFields(page, "APIToken");
-      await looksRight(page, `playground-${colorScheme}-${width}`, colorScheme);
+      await assertAppearance(page, `playground-${colorScheme}-${width}`, colorScheme);
     });
   }
 }

@@ -189,7 +189,7 @@ class Tap:
                 pass
 
 
-class Answer:
+class Response:
     def __init__(self, status, headers, body):
         self.status, self.body = status, body
         self.headers = {}
@@ -222,7 +222,7 @@ class Client:
                     connection.putheader("Content-Length", str(len(body)))
                 connection.endheaders(body)
                 got = connection.getresponse()
-                answer = Answer(got.status, got.getheaders(), got.read())
+                answer = Response(got.status, got.getheaders(), got.read())
                 if got.will_close:
                     del self.kept[port, source]
                     connection.close()
@@ -332,7 +332,7 @@ class Proxy:
                 f"events {{ worker_connections 512; }} http {{ {temporary} include {home}/gate.conf; }}")
             command = ["nginx", "-e", str(self.log), "-p", str(home), "-c", str(home / "nginx.conf")]
         else:
-            # No second door for its settings.
+            # Its settings have no second listener.
             text = re.sub(r"(?m)^\{$", "{\n\tadmin off", self.configuration("deploy/caddy/Caddyfile"), count=1)
             # The access log as well: it is off without "log".
             text = re.sub(r"(?m)^\tbind ", "\tlog\n\tbind ", text)
@@ -474,7 +474,7 @@ def arrived(seen, method, path, token, body=b""):
         yield f"its body is {seen['body'][:100]}"
 
 
-def matrix(proxy, credentials):
+def check_matrix(proxy, credentials):
     for site, port, backend in (("bamboo", proxy.bamboo, proxy.bamboo_backend), ("service", proxy.service, proxy.service_backend)):
         for name, headers, query, token in credentials.all:
             problems = []
@@ -498,7 +498,7 @@ def matrix(proxy, credentials):
             check(f"{proxy.name}, {site}: {name}", problems)
 
 
-def forged(proxy, credentials):
+def check_forgery(proxy, credentials):
     """Headers that a client adds do not change what is decided, nor what the backend is told."""
     reads, both = credentials.by["read"], credentials.by["both"]
     token = {"read": credentials.by["uuid read"], "both": credentials.by["uuid both"]}
@@ -564,7 +564,7 @@ def forged(proxy, credentials):
           [*arrived(seen[0], "POST", PATH, (outside, RIGHTS["both"]), b"{}")])
 
 
-def bodies(proxy, credentials):
+def check_bodies(proxy, credentials):
     """Bodies of any kind reach the backend whole."""
     backend = proxy.bamboo_backend
     problems = []
@@ -580,7 +580,7 @@ def bodies(proxy, credentials):
     check(f"{proxy.name}: bodies reach the backend whole", problems)
 
 
-def attacks(proxy, credentials):
+def check_attacks(proxy, credentials):
     """Raw requests that a right credential does not come with. None may reach a gated path of a backend."""
     reads, uuid, reads_uuid = credentials.by["read"], credentials.by["uuid both"], credentials.by["uuid read"]
     only_alert = credentials.by["none and AlertRead"]
@@ -678,7 +678,7 @@ def attacks(proxy, credentials):
     check(f"{proxy.name}: attacks on the service", problems)
 
 
-def old_paths(proxy, tokenbridge, credentials):
+def check_legacy_paths(proxy, tokenbridge, credentials):
     """The tokens API on Bamboo's address is tokenbridge's."""
     problems = []
     before = len(proxy.bamboo_backend.seen)
@@ -694,7 +694,7 @@ def old_paths(proxy, tokenbridge, credentials):
     check(f"{proxy.name}: the tokens' own paths are tokenbridge's", problems)
 
 
-def sourced(proxy, credentials, statuses, headers=(), method="GET"):
+def check_sourcing(proxy, credentials, statuses, headers=(), method="GET"):
     """A script runs what it gets."""
     target = DIRECTORY / "answer"
     for status in statuses:
@@ -708,7 +708,7 @@ def sourced(proxy, credentials, statuses, headers=(), method="GET"):
               target.read_bytes() or (DIRECTORY / "sourced").exists() else [])
 
 
-def shut(proxy, credentials, what, statuses=range(500, 600)):
+def check_closed(proxy, credentials, what, statuses=range(500, 600)):
     """Nobody passes, with whatever credential."""
     problems = []
     for site, port, backend in (("bamboo", proxy.bamboo, proxy.bamboo_backend), ("service", proxy.service, proxy.service_backend)):
@@ -723,7 +723,7 @@ def shut(proxy, credentials, what, statuses=range(500, 600)):
     check(f"{proxy.name}: {what}", problems)
 
 
-def opens(proxy, credentials, what):
+def check_open(proxy, credentials, what):
     def once():
         return client(proxy.bamboo, "POST", PATH, [("X-API-Key", credentials.by["both"])], b"{}").status
     status = once()
@@ -734,7 +734,7 @@ def opens(proxy, credentials, what):
     check(f"{proxy.name}: {what}", [status] if status != 200 else [])
 
 
-def load(proxy, credentials):
+def check_keep_alive(proxy, credentials):
     """Kept connections: requests by the hundred, connections to tokenbridge by the handful."""
     before, count = proxy.tap.connections, 400
     for _ in range(count):
@@ -743,7 +743,7 @@ def load(proxy, credentials):
     check(f"{proxy.name}: {count} requests, {made} new connections to tokenbridge", [made] if made > 8 else [])
 
 
-def told(proxy, credentials):
+def check_gate_requests(proxy, credentials):
     """What the gate was asked with."""
     sent = b"".join(proxy.tap.sent)
     problems = []
@@ -805,36 +805,36 @@ def main():
         credentials.admin = tokenbridge.basic[1].removeprefix("Basic ").encode()
         for proxy in proxies:
             print(f"== {proxy.name}", flush=True)
-            matrix(proxy, credentials)
-            forged(proxy, credentials)
-            bodies(proxy, credentials)
-            attacks(proxy, credentials)
-            old_paths(proxy, tokenbridge, credentials)
-            load(proxy, credentials)
-            told(proxy, credentials)
-            sourced(proxy, credentials, [401])
-            sourced(proxy, credentials, [403], [("X-API-Key", credentials.by["none"])])
+            check_matrix(proxy, credentials)
+            check_forgery(proxy, credentials)
+            check_bodies(proxy, credentials)
+            check_attacks(proxy, credentials)
+            check_legacy_paths(proxy, tokenbridge, credentials)
+            check_keep_alive(proxy, credentials)
+            check_gate_requests(proxy, credentials)
+            check_sourcing(proxy, credentials, [401])
+            check_sourcing(proxy, credentials, [403], [("X-API-Key", credentials.by["none"])])
             for what, reply in (("answers 500", b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nls"), ("answers 503", b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
                                 ("closes without an answer", b""), ("talks nonsense", b"200 OK\r\n\r\n"), ("breaks off", b"HTTP/1.1 200 OK\r\nX-Tok")):
                 proxy.tap.drop()
                 proxy.tap.reply = reply
-                shut(proxy, credentials, f"shut while tokenbridge {what}") if what != "answers 500" else shut_with_body(proxy, credentials, what)
+                check_closed(proxy, credentials, f"shut while tokenbridge {what}") if what != "answers 500" else check_closed_with_body(proxy, credentials, what)
             for what, reply in (("answers 302", b"HTTP/1.1 302 No\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"), ("answers 404", b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")):
                 proxy.tap.drop()
                 proxy.tap.reply = reply
-                shut(proxy, credentials, f"shut while tokenbridge {what}", range(300, 600))
+                check_closed(proxy, credentials, f"shut while tokenbridge {what}", range(300, 600))
             proxy.tap.reply = None
-            opens(proxy, credentials, "open again")
+            check_open(proxy, credentials, "open again")
         print("== tokenbridge stopped", flush=True)
         tokenbridge.stop()
         for proxy in proxies:
             proxy.tap.shut()
-            shut(proxy, credentials, "shut while tokenbridge is stopped")
-            sourced(proxy, credentials, [503 if proxy.name == "nginx" else 502])
+            check_closed(proxy, credentials, "shut while tokenbridge is stopped")
+            check_sourcing(proxy, credentials, [503 if proxy.name == "nginx" else 502])
         tokenbridge.start()
         for proxy in proxies:
             proxy.tap.open()
-            opens(proxy, credentials, "open again without a restart")
+            check_open(proxy, credentials, "open again without a restart")
         print("== the store lost", flush=True)
         database = DIRECTORY / "tokenbridge.db"
         database.rename(DIRECTORY / "away.db")
@@ -844,7 +844,7 @@ def main():
             check(f"{proxy.name}: shut while tokenbridge has no store", [answer] if answer.status != 503 or answer.body or len(bamboo.seen) > before else [])
         (DIRECTORY / "away.db").rename(database)
         for proxy in proxies:
-            opens(proxy, credentials, "open again when it has it back")
+            check_open(proxy, credentials, "open again when it has it back")
         print("== logs", flush=True)
         stray = [seen for seen in bamboo.seen if is_gated(seen["path"]) and not header(seen, "x-token-id")]
         check(f"of {len(bamboo.seen)} requests none reached Bamboo's agents without the gate", [f"{one['method']} {one['path']}" for one in stray])
@@ -862,7 +862,7 @@ def main():
     return 1 if failed else 0
 
 
-def shut_with_body(proxy, credentials, what):
+def check_closed_with_body(proxy, credentials, what):
     """Shut, and what a broken tokenbridge says is not looked at: nginx drops it, Caddy hands it on."""
     problems = []
     before = len(proxy.bamboo_backend.seen)

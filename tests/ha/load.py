@@ -19,9 +19,9 @@ import time
 import urllib.parse
 
 # tokenbridge promises an answer within 25 seconds: 10 for its turn, 12 for the work, and then some.
-LONGEST_ANSWER = 25.0
+MAX_RESPONSE_SECONDS = 25.0
 # How long after an answered revocation another replica may still accept the value.
-GRACE = 1.0
+MAX_REVOCATION_DELAY = 1.0
 # How long to wait for a thread after a 503. Less than Retry-After, so that the end of the outage is seen when it happens.
 PAUSE_AFTER_FAILURE = 0.2
 NOWHERE = "192.0.2.0/24"
@@ -30,7 +30,7 @@ LEGACY = ("/rest/agent-config/1.0/tokens", "/rest/agent/latest/tokens")
 NEW = "/api-tokens"
 
 
-class Answer:
+class Response:
     """What came back. `status` is a number, or "cut" or "timeout"."""
 
     def __init__(self, status, began, ended, text=b"", headers=None):
@@ -41,7 +41,7 @@ class Answer:
         return json.loads(self.text)
 
 
-def call(base, method, path, body=None, headers=None, timeout=LONGEST_ANSWER + 10):
+def call(base, method, path, body=None, headers=None, timeout=MAX_RESPONSE_SECONDS + 10):
     """One request on a connection of its own: a kept one may be cut for reasons that say nothing about the answer."""
     url = urllib.parse.urlsplit(base)
     conn = http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
@@ -54,11 +54,11 @@ def call(base, method, path, body=None, headers=None, timeout=LONGEST_ANSWER + 1
         conn.request(method, path, body, headers)
         response = conn.getresponse()
         text = response.read()
-        return Answer(response.status, began, time.monotonic(), text, response.headers)
+        return Response(response.status, began, time.monotonic(), text, response.headers)
     except TimeoutError:
-        return Answer("timeout", began, time.monotonic())
+        return Response("timeout", began, time.monotonic())
     except (OSError, http.client.HTTPException):
-        return Answer("cut", began, time.monotonic())
+        return Response("cut", began, time.monotonic())
     finally:
         conn.close()
 
@@ -94,21 +94,21 @@ class Run:
         self.admin = {"Authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
         self.nginx, self.replicas = options.nginx, options.replica
         # Half of all through nginx, as clients do, and the rest to either replica.
-        self.doors = [options.nginx] * len(self.replicas) + self.replicas
+        self.base_urls = [options.nginx] * len(self.replicas) + self.replicas
         self.prefix = f"{options.prefix}-{time.time_ns():x}"
         self.random = random.Random()
         self.lock = threading.Lock()
         self.numbers = iter(range(10**9))
         self.stopping = threading.Event()
         # No pauses while something is broken, so that many requests are on their way at that moment.
-        self.hurrying = threading.Event()
+        self.no_pauses = threading.Event()
         self.broken_at = None
         self.tokens = []
         self.idle = collections.deque()
         self.values = []
         self.ended_values = []
         self.unknown_creates = []
-        # (kind, door, answer)
+        # (kind, base, answer, good)
         self.answers = []
         self.odd = []
         self.late, self.within_grace, self.same_replica, self.wrongly_refused = [], [], [], []
@@ -128,8 +128,8 @@ class Run:
                 self.odd.append(f"{kind}: {method} {base}{path}: 503 without Retry-After: {answer.text[:200]!r}")
         return answer if good else None
 
-    def door(self):
-        return self.random.choice(self.doors)
+    def pick_base_url(self):
+        return self.random.choice(self.base_urls)
 
     def name(self):
         with self.lock:
@@ -155,11 +155,11 @@ class Run:
         with self.lock:
             self.values.append(token.value)
 
-    def end_begins(self, token):
+    def start_revocation(self, token):
         if token.value:
             token.value.end_began = time.monotonic()
 
-    def end_answered(self, token, base, answer):
+    def finish_revocation(self, token, base, answer):
         value = token.value
         if value:
             value.ended_at, value.end_answered = base, answer.ended
@@ -171,7 +171,7 @@ class Run:
     # What the threads do. Each gives whether it was answered.
 
     def create(self):
-        name, base = self.name(), self.door()
+        name, base = self.name(), self.pick_base_url()
         legacy = self.random.random() < 0.5
         if legacy:
             body = {"name": name, "read": True, "change": False}
@@ -195,14 +195,14 @@ class Run:
         token = self.take()
         if not token:
             return True
-        base = self.door()
-        self.end_begins(token)
+        base = self.pick_base_url()
+        self.start_revocation(token)
         if token.value and self.random.random() < 0.5:
             answer = self.request("rotate", base, "POST", NEW + "/self/rotate", None, {"X-API-Key": token.value.text})
         else:
             answer = self.request("rotate", base, "POST", f"{NEW}/{token.id}/rotate")
         if answer:
-            self.end_answered(token, base, answer)
+            self.finish_revocation(token, base, answer)
             token.rotations += 1
             self.new_value(token, answer.json()["value"])
         else:
@@ -214,11 +214,11 @@ class Run:
         token = self.take(lambda token: token.value)
         if not token:
             return True
-        base = self.door()
-        self.end_begins(token)
+        base = self.pick_base_url()
+        self.start_revocation(token)
         answer = self.request("delete", base, "DELETE", f"{self.random.choice((NEW, *LEGACY))}/{token.id}")
         if answer:
-            self.end_answered(token, base, answer)
+            self.finish_revocation(token, base, answer)
             token.deleted = True
         else:
             token.unknown = "delete"
@@ -230,7 +230,7 @@ class Run:
         token = self.take(lambda token: token.value)
         if not token:
             return True
-        base = self.door()
+        base = self.pick_base_url()
         if self.random.random() < 0.5:
             name = self.name()
             answer = self.request("update", base, "PUT", f"{self.random.choice(LEGACY)}/{token.id}", {"name": name})
@@ -239,10 +239,10 @@ class Run:
             else:
                 token.unknown = "rename"
         else:
-            self.end_begins(token)
+            self.start_revocation(token)
             answer = self.request("update", base, "POST", f"{NEW}/{token.id}", {"allowedCIDRBlocks": [NOWHERE]})
             if answer:
-                self.end_answered(token, base, answer)
+                self.finish_revocation(token, base, answer)
                 token.limited = True
             else:
                 token.unknown = "limit"
@@ -262,7 +262,7 @@ class Run:
                 if not good:
                     return True
                 value = good[0]
-        base = self.door()
+        base = self.pick_base_url()
         # Taken before the request: what is answered while it is on its way binds nobody.
         end_answered, ended_at = value.end_answered, value.ended_at
         answer = self.request("verify", base, "GET", NEW + "/self", None, {"X-API-Key": value.text})
@@ -276,7 +276,7 @@ class Run:
             if answer.status == 200 and end_answered is not None:
                 age = answer.began - end_answered
                 self.within_grace.append(age)
-                if age > GRACE:
+                if age > MAX_REVOCATION_DELAY:
                     self.late.append(age)
                 if base == ended_at and base in self.replicas:
                     self.same_replica.append(age)
@@ -288,7 +288,7 @@ class Run:
             answered = work()
             rest = PAUSE_AFTER_FAILURE
             if answered:
-                rest = 0 if self.hurrying.is_set() else interval - (time.monotonic() - began)
+                rest = 0 if self.no_pauses.is_set() else interval - (time.monotonic() - began)
             if rest > 0:
                 self.stopping.wait(rest)
 
@@ -359,7 +359,7 @@ class Run:
         return collections.Counter(new.values()), new == legacy
 
 
-def seconds_without(answers, broken_at):
+def longest_outage(answers, broken_at):
     """When the first request failed, and when the first one after that which was begun later was answered."""
     failures = [answer.ended for _, _, answer, good in answers if not good and answer.ended > broken_at]
     if not failures:
@@ -389,11 +389,11 @@ def main():
     for thread in threads:
         thread.start()
     time.sleep(options.calm)
-    run.hurrying.set()
+    run.no_pauses.set()
     time.sleep(1)
     began = time.monotonic()
     subprocess.run(options.break_command, check=True)
-    run.hurrying.clear()
+    run.no_pauses.clear()
     # Between these two it happened. What was answered before the first must be flawless, what failed after it may be due to it.
     run.broken_at = began
 
@@ -404,7 +404,7 @@ def main():
     recovered = None
     while recovered is None and time.monotonic() < began + options.give_up:
         time.sleep(0.1)
-        _, recovered = seconds_without(writes(), began)
+        _, recovered = longest_outage(writes(), began)
     time.sleep(options.after)
     run.stopping.set()
     for thread in threads:
@@ -435,7 +435,7 @@ def report(run, options, recovered):
         print(f"answers {title}: " + "; ".join(kinds))
 
     def outage(entries):
-        first, recovery = seconds_without(entries, broken_at)
+        first, recovery = longest_outage(entries, broken_at)
         if first is None:
             return "never failed"
         last = max(answer.ended for _, _, answer, good in entries if not good)
@@ -482,7 +482,7 @@ def report(run, options, recovered):
     check(not run.odd, "every failure was a 503 with Retry-After", run.odd)
     cut = [entry for entry in run.answers if isinstance(entry[2].status, str)]
     check(not cut, "no request was cut off or left without an answer", [f"{e[0]} {e[1]} {e[2].status}" for e in cut])
-    check(seconds <= LONGEST_ANSWER, f"every answer came within {LONGEST_ANSWER:.0f} seconds", [f"{longest[0]} {longest[1]}: {seconds:.1f} s"])
+    check(seconds <= MAX_RESPONSE_SECONDS, f"every answer came within {MAX_RESPONSE_SECONDS:.0f} seconds", [f"{longest[0]} {longest[1]}: {seconds:.1f} s"])
     for kind, text in (
         ("creates", f"all {answered('create')} answered creates are there, by both APIs"),
         ("rotates", f"all {answered('rotate')} answered rotations: the new value works, the old one is refused"),

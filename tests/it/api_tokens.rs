@@ -6,45 +6,47 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, START, TestApp,
-        client::{As, LEGACY, TOKENS, string},
+        START, TestApp, TestEnv,
+        client::{Auth, LEGACY, TOKENS, string},
     },
     tests,
 };
 
 tests![
     a_new_token_shows_its_value_once,
-    what_is_left_out_of_a_create_comes_from_the_caller,
-    an_update_changes_what_it_names,
-    what_was_read_can_be_sent_back,
-    a_rotation_ends_the_old_value,
-    a_grace_period_lets_the_old_value_work_on,
+    omitted_fields_default_to_those_of_the_caller,
+    an_update_changes_only_the_given_fields,
+    a_response_can_be_sent_back_as_an_update,
+    rotating_without_grace_revokes_earlier_values,
+    the_previous_value_works_during_the_grace_period,
     grace_values_are_bounded,
     a_rotation_can_set_the_expiry,
-    self_is_the_token_of_the_call,
+    self_refers_to_the_calling_token,
     a_deleted_token_is_gone,
-    expiry_is_kept_and_enforced,
-    pages_hold_every_token_once_while_rows_come_and_go,
-    filters_choose_tokens,
-    wrong_queries_are_told,
-    last_use_is_seen_at_once_and_kept,
-    bad_input_is_told,
+    the_expiry_is_stored_and_enforced,
+    pagination_returns_every_token_once_during_changes,
+    filters_select_tokens,
+    invalid_queries_are_reported,
+    the_last_use_is_visible_immediately_and_stored,
+    invalid_input_is_reported,
     names_need_not_be_unique,
-    methods_and_paths_that_do_not_exist,
+    unknown_methods_and_paths_are_rejected,
 ];
 
 fn path(id: &str) -> String {
     format!("{TOKENS}/{id}")
 }
 
-fn rotate(app: &TestApp, id: &str, who: As<'_>, body: &Value) -> Value {
-    app.post(&format!("{TOKENS}/{id}/rotate"), who, body).expect(200).json()
+fn rotate(app: &TestApp, id: &str, auth: Auth<'_>, body: &Value) -> Value {
+    app.post(&format!("{TOKENS}/{id}/rotate"), auth, body)
+        .expect(200)
+        .json()
 }
 
-fn a_new_token_shows_its_value_once(lab: &Lab) {
-    let app = lab.app();
+fn a_new_token_shows_its_value_once(env: &TestEnv) {
+    let app = env.app();
     let body = json!({ "name": "agents", "permissions": ["UserRead", "AlertRead"], "allowedCIDRBlocks": ["10.1.2.3/8", "10.0.0.0/8"] });
-    let mut made = app.post(TOKENS, As::Admin, &body).expect(200).json();
+    let mut made = app.post(TOKENS, Auth::Admin, &body).expect(200).json();
     let (id, value) = (string(&made["id"]), string(&made["value"]));
     let expected = json!({
         "id": id, "name": "agents", "permissions": ["AlertRead", "UserRead"], "allowedCIDRBlocks": ["10.0.0.0/8"],
@@ -53,21 +55,24 @@ fn a_new_token_shows_its_value_once(lab: &Lab) {
     assert_eq!(made, expected);
     assert!(value.starts_with("tbk_") && value.len() == 53);
     made.as_object_mut().unwrap().remove("value");
-    assert_eq!(app.get(&path(&id), As::Admin).expect(200).json(), made);
+    assert_eq!(app.get(&path(&id), Auth::Admin).expect(200).json(), made);
     assert_eq!(
-        app.get(TOKENS, As::Admin).expect(200).json(),
+        app.get(TOKENS, Auth::Admin).expect(200).json(),
         json!({ "results": [made] })
     );
     assert_eq!(
-        lab.store
+        env.store
             .texts("SELECT count(*) || '' AS found FROM tokens WHERE value_hash IS NOT NULL"),
         ["1"]
     );
 }
 
-fn what_is_left_out_of_a_create_comes_from_the_caller(lab: &Lab) {
-    let app = lab.app();
-    let of_admin = app.post(TOKENS, As::Admin, &json!({ "name": "n" })).expect(200).json();
+fn omitted_fields_default_to_those_of_the_caller(env: &TestEnv) {
+    let app = env.app();
+    let of_admin = app
+        .post(TOKENS, Auth::Admin, &json!({ "name": "n" }))
+        .expect(200)
+        .json();
     assert_eq!(
         of_admin["permissions"],
         json!(["OrganizationAPITokenModify", "OrganizationAPITokenRead"])
@@ -76,7 +81,7 @@ fn what_is_left_out_of_a_create_comes_from_the_caller(lab: &Lab) {
     let body = json!({ "name": "maker", "permissions": ["OrganizationAPITokenModify", "BulkUpload"], "allowedCIDRBlocks": ["127.0.0.0/8"] });
     let (maker_id, maker) = app.new_token(&body);
     let of_token = app
-        .post(TOKENS, As::Key(&maker), &json!({ "name": "n" }))
+        .post(TOKENS, Auth::Key(&maker), &json!({ "name": "n" }))
         .expect(200)
         .json();
     assert_eq!(
@@ -87,25 +92,25 @@ fn what_is_left_out_of_a_create_comes_from_the_caller(lab: &Lab) {
     assert_eq!(of_token["createdBy"], json!({ "id": maker_id, "type": "api-token" }));
 }
 
-fn an_update_changes_what_it_names(lab: &Lab) {
-    let app = lab.app();
+fn an_update_changes_only_the_given_fields(env: &TestEnv) {
+    let app = env.app();
     let (id, value) =
         app.new_token(&json!({ "name": "n", "permissions": ["AlertRead"], "allowedCIDRBlocks": ["127.0.0.0/8"] }));
-    lab.clock.advance(Duration::from_secs(1));
+    env.clock.advance(Duration::from_secs(1));
     let renamed = app
-        .post(&path(&id), As::Admin, &json!({ "name": "m" }))
+        .post(&path(&id), Auth::Admin, &json!({ "name": "m" }))
         .expect(200)
         .json();
     let expected = json!({
         "id": id, "name": "m", "permissions": ["AlertRead"], "allowedCIDRBlocks": ["127.0.0.0/8"], "createdAt": START,
-        "createdBy": { "id": "admin", "type": "user" }, "updatedAt": lab.clock.in_seconds(0),
+        "createdBy": { "id": "admin", "type": "user" }, "updatedAt": env.clock.seconds_from_now(0),
         "updatedBy": { "id": "admin", "type": "user" }, "expiresAt": null,
     });
     assert_eq!(renamed, expected);
     let cleared = app
         .post(
             &path(&id),
-            As::Admin,
+            Auth::Admin,
             &json!({ "allowedCIDRBlocks": [], "permissions": [] }),
         )
         .expect(200)
@@ -114,127 +119,134 @@ fn an_update_changes_what_it_names(lab: &Lab) {
         (&cleared["allowedCIDRBlocks"], &cleared["permissions"]),
         (&json!([]), &json!([]))
     );
-    assert_eq!(app.get(&path("self"), As::Key(&value)).expect(200).json()["name"], "m");
+    assert_eq!(
+        app.get(&path("self"), Auth::Key(&value)).expect(200).json()["name"],
+        "m"
+    );
 }
 
-fn what_was_read_can_be_sent_back(lab: &Lab) {
-    let app = lab.app();
+fn a_response_can_be_sent_back_as_an_update(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n", "permissions": ["AlertRead"] }));
-    let mut token = app.get(&path(&id), As::Admin).json();
+    let mut token = app.get(&path(&id), Auth::Admin).json();
     token["name"] = json!("edited");
-    let after = app.post(&path(&id), As::Admin, &token).expect(200).json();
+    let after = app.post(&path(&id), Auth::Admin, &token).expect(200).json();
     assert_eq!(
         (&after["name"], &after["id"], &after["createdAt"]),
         (&json!("edited"), &json!(id), &json!(START))
     );
 }
 
-fn a_rotation_ends_the_old_value(lab: &Lab) {
-    let app = lab.app();
+fn rotating_without_grace_revokes_earlier_values(env: &TestEnv) {
+    let app = env.app();
     let (id, old) = app.new_token(&json!({ "name": "n" }));
-    lab.clock.advance(Duration::from_secs(5));
+    env.clock.advance(Duration::from_secs(5));
     // With no body, as Panther documents it, whatever the content type says.
-    let answer = app
-        .send("POST", &format!("{TOKENS}/{id}/rotate"), As::Admin, &[], "")
+    let response = app
+        .send("POST", &format!("{TOKENS}/{id}/rotate"), Auth::Admin, &[], "")
         .expect(200)
         .json();
-    let new = string(&answer["value"]);
+    let new = string(&response["value"]);
     assert_ne!(new, old);
-    assert_eq!(answer["rotatedAt"], lab.clock.in_seconds(0));
-    assert_eq!(answer.get("updatedAt"), None);
-    app.get(&path("self"), As::Key(&old)).expect(401);
-    app.get(&path("self"), As::Key(&new)).expect(200);
+    assert_eq!(response["rotatedAt"], env.clock.seconds_from_now(0));
+    assert_eq!(response.get("updatedAt"), None);
+    app.get(&path("self"), Auth::Key(&old)).expect(401);
+    app.get(&path("self"), Auth::Key(&new)).expect(200);
 }
 
-fn a_grace_period_lets_the_old_value_work_on(lab: &Lab) {
-    let app = lab.app();
+fn the_previous_value_works_during_the_grace_period(env: &TestEnv) {
+    let app = env.app();
     let (id, first) = app.new_token(&json!({ "name": "n" }));
-    let second = string(&rotate(&app, "self", As::Key(&first), &json!({ "gracePeriodSeconds": 60 }))["value"]);
-    let third = string(&rotate(&app, &id, As::Admin, &json!({ "gracePeriodSeconds": 120 }))["value"]);
+    let second = string(&rotate(&app, "self", Auth::Key(&first), &json!({ "gracePeriodSeconds": 60 }))["value"]);
+    let third = string(&rotate(&app, &id, Auth::Admin, &json!({ "gracePeriodSeconds": 120 }))["value"]);
     for value in [&first, &second, &third] {
-        assert_eq!(app.get(&path("self"), As::Key(value)).expect(200).json()["id"], id);
+        assert_eq!(app.get(&path("self"), Auth::Key(value)).expect(200).json()["id"], id);
     }
-    lab.clock.advance(Duration::from_mins(1));
-    app.get(&path("self"), As::Key(&first)).expect(401);
-    app.get(&path("self"), As::Key(&second)).expect(200);
+    env.clock.advance(Duration::from_mins(1));
+    app.get(&path("self"), Auth::Key(&first)).expect(401);
+    app.get(&path("self"), Auth::Key(&second)).expect(200);
     // Without a grace period nothing older works on.
-    let fourth = string(&rotate(&app, &id, As::Admin, &json!({}))["value"]);
+    let fourth = string(&rotate(&app, &id, Auth::Admin, &json!({}))["value"]);
     for value in [&first, &second, &third] {
-        app.get(&path("self"), As::Key(value)).expect(401);
+        app.get(&path("self"), Auth::Key(value)).expect(401);
     }
-    app.get(&path("self"), As::Key(&fourth)).expect(200);
+    app.get(&path("self"), Auth::Key(&fourth)).expect(200);
 }
 
-fn grace_values_are_bounded(lab: &Lab) {
-    let app = lab.app();
+fn grace_values_are_bounded(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n" }));
     for _ in 0..10 {
-        rotate(&app, &id, As::Admin, &json!({ "gracePeriodSeconds": 60 }));
+        rotate(&app, &id, Auth::Admin, &json!({ "gracePeriodSeconds": 60 }));
     }
     let rotation = format!("{TOKENS}/{id}/rotate");
     let refused = app
-        .post(&rotation, As::Admin, &json!({ "gracePeriodSeconds": 60 }))
+        .post(&rotation, Auth::Admin, &json!({ "gracePeriodSeconds": 60 }))
         .expect(409);
     assert!(refused.message().starts_with("10 earlier values"));
-    lab.clock.advance(Duration::from_mins(1));
-    app.post(&rotation, As::Admin, &json!({ "gracePeriodSeconds": 60 }))
+    env.clock.advance(Duration::from_mins(1));
+    app.post(&rotation, Auth::Admin, &json!({ "gracePeriodSeconds": 60 }))
         .expect(200);
     assert_eq!(
-        lab.store.texts("SELECT count(*) || '' AS found FROM grace_values"),
+        env.store.texts("SELECT count(*) || '' AS found FROM grace_values"),
         ["1"]
     );
 }
 
-fn a_rotation_can_set_the_expiry(lab: &Lab) {
-    let app = lab.app();
+fn a_rotation_can_set_the_expiry(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n" }));
-    let soon = lab.clock.in_seconds(10);
+    let soon = env.clock.seconds_from_now(10);
     assert_eq!(
-        rotate(&app, &id, As::Admin, &json!({ "expiresAt": soon }))["expiresAt"],
+        rotate(&app, &id, Auth::Admin, &json!({ "expiresAt": soon }))["expiresAt"],
         soon
     );
-    assert_eq!(rotate(&app, &id, As::Admin, &json!({}))["expiresAt"], soon);
+    assert_eq!(rotate(&app, &id, Auth::Admin, &json!({}))["expiresAt"], soon);
     assert_eq!(
-        rotate(&app, &id, As::Admin, &json!({ "expiresAt": null }))["expiresAt"],
+        rotate(&app, &id, Auth::Admin, &json!({ "expiresAt": null }))["expiresAt"],
         json!(null)
     );
     // A token that may not change tokens may shorten its own life, and not prolong it.
-    let (_, value) = app.new_token(&json!({ "name": "n", "permissions": [], "expiresAt": lab.clock.in_seconds(100) }));
+    let (_, value) =
+        app.new_token(&json!({ "name": "n", "permissions": [], "expiresAt": env.clock.seconds_from_now(100) }));
     let rotation = format!("{TOKENS}/self/rotate");
     for longer in [
         json!({ "expiresAt": null }),
-        json!({ "expiresAt": lab.clock.in_seconds(101) }),
+        json!({ "expiresAt": env.clock.seconds_from_now(101) }),
     ] {
-        let refused = app.post(&rotation, As::Key(&value), &longer).expect(403);
+        let refused = app.post(&rotation, Auth::Key(&value), &longer).expect(403);
         assert!(refused.message().contains("OrganizationAPITokenModify"));
     }
     app.post(
         &rotation,
-        As::Key(&value),
-        &json!({ "expiresAt": lab.clock.in_seconds(99) }),
+        Auth::Key(&value),
+        &json!({ "expiresAt": env.clock.seconds_from_now(99) }),
     )
     .expect(200);
 }
 
-fn self_is_the_token_of_the_call(lab: &Lab) {
-    let app = lab.app();
+fn self_refers_to_the_calling_token(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
-    assert_eq!(app.get(&path("self"), As::Bearer(&value)).expect(200).json()["id"], id);
     assert_eq!(
-        app.post(&path("self"), As::Key(&value), &json!({ "name": "m" }))
+        app.get(&path("self"), Auth::Bearer(&value)).expect(200).json()["id"],
+        id
+    );
+    assert_eq!(
+        app.post(&path("self"), Auth::Key(&value), &json!({ "name": "m" }))
             .expect(200)
             .json()["updatedBy"]["id"],
         id
     );
-    app.delete(&path("self"), As::Key(&value)).expect(204);
-    app.get(&path("self"), As::Key(&value)).expect(401);
+    app.delete(&path("self"), Auth::Key(&value)).expect(204);
+    app.get(&path("self"), Auth::Key(&value)).expect(401);
     for (method, place) in [
         ("GET", path("self")),
         ("DELETE", path("self")),
         ("POST", format!("{TOKENS}/self/rotate")),
     ] {
         assert!(
-            app.send(method, &place, As::Admin, &[], "")
+            app.send(method, &place, Auth::Admin, &[], "")
                 .expect(400)
                 .message()
                 .starts_with("id: ")
@@ -242,51 +254,55 @@ fn self_is_the_token_of_the_call(lab: &Lab) {
     }
 }
 
-fn a_deleted_token_is_gone(lab: &Lab) {
-    let app = lab.app();
+fn a_deleted_token_is_gone(env: &TestEnv) {
+    let app = env.app();
     let (id, first) = app.new_token(&json!({ "name": "n" }));
-    let second = string(&rotate(&app, &id, As::Admin, &json!({ "gracePeriodSeconds": 600 }))["value"]);
-    assert_eq!(app.delete(&path(&id), As::Admin).expect(204).text, "");
+    let second = string(&rotate(&app, &id, Auth::Admin, &json!({ "gracePeriodSeconds": 600 }))["value"]);
+    assert_eq!(app.delete(&path(&id), Auth::Admin).expect(204).text, "");
     for value in [&first, &second] {
         assert_eq!(
-            app.get(&path("self"), As::Key(value)).expect(401).message(),
+            app.get(&path("self"), Auth::Key(value)).expect(401).message(),
             "the API key is not valid"
         );
     }
-    app.get(&path(&id), As::Admin).expect(404);
-    app.delete(&path(&id), As::Admin).expect(404);
-    app.post(&path(&id), As::Admin, &json!({ "name": "m" })).expect(404);
-    app.post(&format!("{TOKENS}/{id}/rotate"), As::Admin, &json!({}))
+    app.get(&path(&id), Auth::Admin).expect(404);
+    app.delete(&path(&id), Auth::Admin).expect(404);
+    app.post(&path(&id), Auth::Admin, &json!({ "name": "m" })).expect(404);
+    app.post(&format!("{TOKENS}/{id}/rotate"), Auth::Admin, &json!({}))
         .expect(404);
     assert_eq!(
-        lab.store.texts("SELECT count(*) || '' AS found FROM grace_values"),
+        env.store.texts("SELECT count(*) || '' AS found FROM grace_values"),
         ["0"]
     );
 }
 
-fn expiry_is_kept_and_enforced(lab: &Lab) {
-    let app = lab.app();
-    let end = lab.clock.in_seconds(60);
+fn the_expiry_is_stored_and_enforced(env: &TestEnv) {
+    let app = env.app();
+    let end = env.clock.seconds_from_now(60);
     let (id, value) = app.new_token(&json!({ "name": "n", "expiresAt": "2030-01-01T01:01:00+01:00" }));
-    assert_eq!(app.get(&path(&id), As::Admin).json()["expiresAt"], end);
-    lab.clock.advance(Duration::from_secs(59));
-    app.get(&path("self"), As::Key(&value)).expect(200);
-    lab.clock.advance(Duration::from_secs(1));
+    assert_eq!(app.get(&path(&id), Auth::Admin).json()["expiresAt"], end);
+    env.clock.advance(Duration::from_secs(59));
+    app.get(&path("self"), Auth::Key(&value)).expect(200);
+    env.clock.advance(Duration::from_secs(1));
     assert_eq!(
-        app.get(&path("self"), As::Key(&value)).expect(401).message(),
+        app.get(&path("self"), Auth::Key(&value)).expect(401).message(),
         "the API key has expired"
     );
-    assert_eq!(app.get(TOKENS, As::Admin).json()["results"][0]["id"], id);
-    assert_eq!(app.get(LEGACY, As::Admin).json()[0]["uuid"], id);
-    app.post(&path(&id), As::Admin, &json!({ "expiresAt": lab.clock.in_seconds(1) }))
+    assert_eq!(app.get(TOKENS, Auth::Admin).json()["results"][0]["id"], id);
+    assert_eq!(app.get(LEGACY, Auth::Admin).json()[0]["uuid"], id);
+    app.post(
+        &path(&id),
+        Auth::Admin,
+        &json!({ "expiresAt": env.clock.seconds_from_now(1) }),
+    )
+    .expect(200);
+    app.get(&path("self"), Auth::Key(&value)).expect(200);
+    app.post(&path(&id), Auth::Admin, &json!({ "expiresAt": null }))
         .expect(200);
-    app.get(&path("self"), As::Key(&value)).expect(200);
-    app.post(&path(&id), As::Admin, &json!({ "expiresAt": null }))
-        .expect(200);
-    lab.clock.advance(Duration::from_secs(1_000_000));
-    app.get(&path("self"), As::Key(&value)).expect(200);
+    env.clock.advance(Duration::from_secs(1_000_000));
+    app.get(&path("self"), Auth::Key(&value)).expect(200);
     for wrong in [
-        json!(lab.clock.in_seconds(0)),
+        json!(env.clock.seconds_from_now(0)),
         json!("tomorrow"),
         json!("2031-02-30T00:00:00Z"),
         json!("2031-01-01"),
@@ -294,14 +310,14 @@ fn expiry_is_kept_and_enforced(lab: &Lab) {
     ] {
         let body = json!({ "name": "n", "expiresAt": wrong });
         assert!(
-            app.post(TOKENS, As::Admin, &body)
+            app.post(TOKENS, Auth::Admin, &body)
                 .expect(400)
                 .message()
                 .starts_with("expiresAt: "),
             "{wrong}"
         );
         assert!(
-            app.post(&path(&id), As::Admin, &body)
+            app.post(&path(&id), Auth::Admin, &body)
                 .expect(400)
                 .message()
                 .starts_with("expiresAt: "),
@@ -310,8 +326,8 @@ fn expiry_is_kept_and_enforced(lab: &Lab) {
     }
 }
 
-fn pages_hold_every_token_once_while_rows_come_and_go(lab: &Lab) {
-    let app = lab.app();
+fn pagination_returns_every_token_once_during_changes(env: &TestEnv) {
+    let app = env.app();
     let ids: Vec<String> = (0..25)
         .map(|n| app.new_token(&json!({ "name": format!("{n}") })).0)
         .collect();
@@ -319,7 +335,7 @@ fn pages_hold_every_token_once_while_rows_come_and_go(lab: &Lab) {
     let mut next = String::new();
     loop {
         let page = app
-            .get(&format!("{TOKENS}?limit=10{next}"), As::Admin)
+            .get(&format!("{TOKENS}?limit=10{next}"), Auth::Admin)
             .expect(200)
             .json();
         seen.extend(
@@ -332,7 +348,7 @@ fn pages_hold_every_token_once_while_rows_come_and_go(lab: &Lab) {
         if seen.len() == 10 {
             // A row behind us goes, the row that we stand on goes, one before us goes, and a new one comes.
             for index in [0, 9, 15] {
-                app.delete(&path(&ids[index]), As::Admin).expect(204);
+                app.delete(&path(&ids[index]), Auth::Admin).expect(204);
             }
             app.new_token(&json!({ "name": "new" }));
         }
@@ -351,17 +367,17 @@ fn pages_hold_every_token_once_while_rows_come_and_go(lab: &Lab) {
     assert_eq!(seen.iter().take(24).collect::<Vec<_>>(), kept);
     assert_eq!(seen.len(), 25);
     // A page that is exactly full is the last one.
-    let whole = app.get(&format!("{TOKENS}?limit=23"), As::Admin).json();
+    let whole = app.get(&format!("{TOKENS}?limit=23"), Auth::Admin).json();
     assert_eq!(
         (whole["results"].as_array().unwrap().len(), whole.get("next")),
         (23, None)
     );
 }
 
-fn filters_choose_tokens(lab: &Lab) {
-    let app = lab.app();
+fn filters_select_tokens(env: &TestEnv) {
+    let app = env.app();
     let names = |query: &str| -> Vec<String> {
-        let found = app.get(&format!("{TOKENS}?{query}"), As::Admin).expect(200).json();
+        let found = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(200).json();
         found["results"]
             .as_array()
             .unwrap()
@@ -370,12 +386,12 @@ fn filters_choose_tokens(lab: &Lab) {
             .collect()
     };
     let (_, used) = app.new_token(&json!({ "name": "used 100%" }));
-    app.new_token(&json!({ "name": "ends_soon", "expiresAt": lab.clock.in_seconds(50) }));
+    app.new_token(&json!({ "name": "ends_soon", "expiresAt": env.clock.seconds_from_now(50) }));
     app.new_legacy_token(&json!({ "name": "Old Agent" }));
-    lab.clock.advance(Duration::from_secs(10));
-    app.get(&path("self"), As::Key(&used)).expect(200);
-    lab.clock.advance(Duration::from_secs(10));
-    app.new_token(&json!({ "name": "late", "expiresAt": lab.clock.in_seconds(500) }));
+    env.clock.advance(Duration::from_secs(10));
+    app.get(&path("self"), Auth::Key(&used)).expect(200);
+    env.clock.advance(Duration::from_secs(10));
+    app.new_token(&json!({ "name": "late", "expiresAt": env.clock.seconds_from_now(500) }));
     assert_eq!(names("name=Agent"), ["Old Agent"]);
     assert_eq!(names("name=agent"), Vec::<String>::new());
     assert_eq!(names("name=%25"), ["used 100%"]);
@@ -384,25 +400,25 @@ fn filters_choose_tokens(lab: &Lab) {
     assert_eq!(names("state=legacy"), ["Old Agent"]);
     assert_eq!(names("state=never-used"), ["ends_soon", "Old Agent", "late"]);
     assert_eq!(
-        names(&format!("unusedSince={}", lab.clock.in_seconds(-10))),
+        names(&format!("unusedSince={}", env.clock.seconds_from_now(-10))),
         ["ends_soon", "Old Agent"]
     );
     assert_eq!(
-        names(&format!("unusedSince={}", lab.clock.in_seconds(-9))),
+        names(&format!("unusedSince={}", env.clock.seconds_from_now(-9))),
         ["used 100%", "ends_soon", "Old Agent"]
     );
     assert_eq!(
-        names(&format!("expiresBefore={}", lab.clock.in_seconds(500))),
+        names(&format!("expiresBefore={}", env.clock.seconds_from_now(500))),
         ["ends_soon"]
     );
-    lab.clock.advance(Duration::from_secs(40));
+    env.clock.advance(Duration::from_secs(40));
     assert_eq!(names("state=expired"), ["ends_soon"]);
     assert_eq!(names("state=active"), ["used 100%", "Old Agent", "late"]);
     assert_eq!(names("state=active&name=e&limit=1"), ["used 100%"]);
 }
 
-fn wrong_queries_are_told(lab: &Lab) {
-    let app = lab.app();
+fn invalid_queries_are_reported(env: &TestEnv) {
+    let app = env.app();
     for (query, field) in [
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
@@ -414,7 +430,7 @@ fn wrong_queries_are_told(lab: &Lab) {
         ("expiresBefore=1", "expiresBefore"),
         ("name=%00", "name"),
     ] {
-        let message = app.get(&format!("{TOKENS}?{query}"), As::Admin).expect(400).message();
+        let message = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(400).message();
         assert!(message.starts_with(&format!("{field}: ")), "{query}: {message}");
     }
     for (query, told) in [
@@ -426,36 +442,36 @@ fn wrong_queries_are_told(lab: &Lab) {
             "the parameters are limit, cursor, name, state, unusedSince, expiresBefore",
         ),
     ] {
-        let message = app.get(&format!("{TOKENS}?{query}"), As::Admin).expect(400).message();
+        let message = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(400).message();
         assert!(message.contains(told), "{message}");
     }
 }
 
-fn last_use_is_seen_at_once_and_kept(lab: &Lab) {
-    let app = lab.app();
+fn the_last_use_is_visible_immediately_and_stored(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n", "permissions": [] }));
-    assert_eq!(app.get(&path(&id), As::Admin).json().get("lastUsedAt"), None);
-    lab.clock.advance(Duration::from_secs(7));
-    let used_at = lab.clock.in_seconds(0);
+    assert_eq!(app.get(&path(&id), Auth::Admin).json().get("lastUsedAt"), None);
+    env.clock.advance(Duration::from_secs(7));
+    let used_at = env.clock.seconds_from_now(0);
     // A call that is refused for want of a permission has authenticated all the same.
-    app.get(TOKENS, As::Key(&value)).expect(403);
-    assert_eq!(app.get(&path(&id), As::Admin).json()["lastUsedAt"], used_at);
-    assert_eq!(app.get(TOKENS, As::Admin).json()["results"][0]["lastUsedAt"], used_at);
+    app.get(TOKENS, Auth::Key(&value)).expect(403);
+    assert_eq!(app.get(&path(&id), Auth::Admin).json()["lastUsedAt"], used_at);
+    assert_eq!(app.get(TOKENS, Auth::Admin).json()["results"][0]["lastUsedAt"], used_at);
     app.stop();
     let stored = "SELECT last_used_at || '' AS found FROM tokens";
     let micros = crate::support::time(&used_at).micros().to_string();
-    assert_eq!(lab.store.texts(stored), [micros.as_str()]);
+    assert_eq!(env.store.texts(stored), [micros.as_str()]);
     // A clock that was set back moves nothing back.
-    lab.clock.step_back(Duration::from_secs(5));
-    let app = lab.app();
-    app.get(&path("self"), As::Key(&value)).expect(200);
+    env.clock.step_back(Duration::from_secs(5));
+    let app = env.app();
+    app.get(&path("self"), Auth::Key(&value)).expect(200);
     app.stop();
-    assert_eq!(lab.store.texts(stored), [micros]);
+    assert_eq!(env.store.texts(stored), [micros]);
 }
 
 #[expect(clippy::too_many_lines, reason = "it is a table")]
-fn bad_input_is_told(lab: &Lab) {
-    let app = lab.app();
+fn invalid_input_is_reported(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n" }));
     let update = path(&id);
     for (place, body, message) in [
@@ -529,7 +545,7 @@ fn bad_input_is_told(lab: &Lab) {
         ),
     ] {
         assert_eq!(
-            app.post(place, As::Admin, &body).expect(400).message(),
+            app.post(place, Auth::Admin, &body).expect(400).message(),
             message,
             "{body}"
         );
@@ -544,15 +560,15 @@ fn bad_input_is_told(lab: &Lab) {
         "{\"name\":\"a\",\"name\":\"b\"}",
         "{\"name\":\"\\ud800\"}",
     ] {
-        app.send("POST", TOKENS, As::Admin, &json_type, body).expect(400);
+        app.send("POST", TOKENS, Auth::Admin, &json_type, body).expect(400);
     }
     let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
-    app.send("POST", TOKENS, As::Admin, &gzip, "{\"name\":\"a\"}")
+    app.send("POST", TOKENS, Auth::Admin, &gzip, "{\"name\":\"a\"}")
         .expect(415);
     app.send(
         "POST",
         TOKENS,
-        As::Admin,
+        Auth::Admin,
         &[("content-type", "text/plain")],
         "{\"name\":\"a\"}",
     )
@@ -560,43 +576,43 @@ fn bad_input_is_told(lab: &Lab) {
     app.send(
         "POST",
         TOKENS,
-        As::Admin,
+        Auth::Admin,
         &[("content-type", "application/vnd.x+json")],
         "{\"name\":\"a\"}",
     )
     .expect(200);
     for wrong in ["nonsense", "00000000-0000-0000-0000-00000000000", "%ff", "SELF"] {
         assert_eq!(
-            app.get(&path(wrong), As::Admin).expect(404).text,
+            app.get(&path(wrong), Auth::Admin).expect(404).text,
             r#"{"message":"there is no such token"}"#
         );
     }
     assert_eq!(
-        app.get(TOKENS, As::Admin).json()["results"].as_array().unwrap().len(),
+        app.get(TOKENS, Auth::Admin).json()["results"].as_array().unwrap().len(),
         2
     );
 }
 
-fn names_need_not_be_unique(lab: &Lab) {
-    let app = lab.app();
+fn names_need_not_be_unique(env: &TestEnv) {
+    let app = env.app();
     let body = json!({ "name": "the same, Jürgen's 🔑" });
     assert_ne!(app.new_token(&body).0, app.new_token(&body).0);
 }
 
-fn methods_and_paths_that_do_not_exist(lab: &Lab) {
-    let app = lab.app();
+fn unknown_methods_and_paths_are_rejected(env: &TestEnv) {
+    let app = env.app();
     for (method, place, allowed) in [
         ("PUT", TOKENS.to_owned(), "GET, HEAD, POST, DELETE"),
         ("PATCH", path("x"), "GET, HEAD, POST, DELETE"),
         ("GET", path("x/rotate"), "POST"),
     ] {
-        let answer = app.send(method, &place, As::Nobody, &[], "").expect(405);
-        assert_eq!(answer.header("allow"), Some(allowed));
-        assert_eq!(answer.json().as_object().unwrap().len(), 1);
+        let response = app.send(method, &place, Auth::Anonymous, &[], "").expect(405);
+        assert_eq!(response.header("allow"), Some(allowed));
+        assert_eq!(response.json().as_object().unwrap().len(), 1);
     }
     assert_eq!(
-        app.get(&path("x/y/z"), As::Admin).expect(404).text,
+        app.get(&path("x/y/z"), Auth::Admin).expect(404).text,
         r#"{"message":"there is nothing at this path"}"#
     );
-    app.get(&format!("{TOKENS}/"), As::Admin).expect(200);
+    app.get(&format!("{TOKENS}/"), Auth::Admin).expect(200);
 }

@@ -1,13 +1,16 @@
-//! Arrows between rooms only point down, and the two APIs do not know each other.
+//! Arrows between layers only point down, and the two APIs do not know each other.
 
 use std::path::{Path, PathBuf};
 
-use crate::{support::Lab, tests};
+use crate::{support::TestEnv, tests};
 
-tests![arrows_point_down, every_rule_sees_its_own_arrow];
+tests![
+    modules_depend_only_on_lower_layers,
+    every_dependency_rule_detects_its_violation
+];
 
-/// The rooms from the top to the bottom; those of one row may use each other.
-const ROOMS: &[&[&str]] = &[
+/// The layers from the top to the bottom; those of one row may use each other.
+const LAYERS: &[&[&str]] = &[
     &["cli", "startup", "settings", "main", "lib"],
     &["http"],
     &["service"],
@@ -16,7 +19,7 @@ const ROOMS: &[&[&str]] = &[
 ];
 
 /// In the files of the first part, the second part must not be named.
-const NEVER: &[(&str, &str)] = &[
+const FORBIDDEN: &[(&str, &str)] = &[
     ("http", "diesel"),
     ("service", "diesel"),
     ("service", "actix"),
@@ -27,7 +30,7 @@ const NEVER: &[(&str, &str)] = &[
     ("http/api_tokens", "legacy::"),
 ];
 
-fn arrows_point_down(_: &Lab) {
+fn modules_depend_only_on_lower_layers(_: &TestEnv) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut read = 0;
     for file in files(&source) {
@@ -45,7 +48,7 @@ fn arrows_point_down(_: &Lab) {
     assert!(read > 30, "only {read} files were read");
 }
 
-fn every_rule_sees_its_own_arrow(_: &Lab) {
+fn every_dependency_rule_detects_its_violation(_: &TestEnv) {
     assert_eq!(
         broken_rules("domain/token", "use crate::store::Store;"),
         ["crate::store"]
@@ -53,7 +56,7 @@ fn every_rule_sees_its_own_arrow(_: &Lab) {
     assert_eq!(
         broken_rules(
             "service",
-            "use crate::{\n    domain::Invalid,\n    http::{State, error::Failure},\n};"
+            "use crate::{\n    domain::Invalid,\n    http::{State, error::ApiError},\n};"
         ),
         ["crate::http"]
     );
@@ -66,7 +69,7 @@ fn every_rule_sees_its_own_arrow(_: &Lab) {
         ["api_tokens::"]
     );
     assert_eq!(broken_rules("http", "use diesel::Connection;"), ["diesel"]);
-    assert!(broken_rules("http", "use crate::{domain::actor::Door, service::Service};").is_empty());
+    assert!(broken_rules("http", "use crate::{domain::actor::Channel, service::Service};").is_empty());
 }
 
 fn broken_rules(place: &str, text: &str) -> Vec<String> {
@@ -75,13 +78,13 @@ fn broken_rules(place: &str, text: &str) -> Vec<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
         .join("\n");
-    let room = place.split('/').next().unwrap_or_default();
-    let height = |name: &str| ROOMS.iter().position(|row| row.contains(&name));
-    let own = height(room).unwrap_or_else(|| panic!("{room} is a room that this test does not know"));
-    let upwards = used_rooms(&code)
+    let layer = place.split('/').next().unwrap_or_default();
+    let level = |name: &str| LAYERS.iter().position(|row| row.contains(&name));
+    let own = level(layer).unwrap_or_else(|| panic!("{layer} is a layer that this test does not know"));
+    let upwards = used_layers(&code)
         .into_iter()
-        .filter(|used| height(used).is_some_and(|other| other < own));
-    let never = NEVER
+        .filter(|used| level(used).is_some_and(|other| other < own));
+    let never = FORBIDDEN
         .iter()
         .filter(|(inside, word)| is_inside(place, inside) && code.contains(word));
     upwards
@@ -90,14 +93,14 @@ fn broken_rules(place: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-fn is_inside(place: &str, room: &str) -> bool {
+fn is_inside(place: &str, layer: &str) -> bool {
     place
-        .strip_prefix(room)
+        .strip_prefix(layer)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The rooms named behind `crate::`, alone or in braces.
-fn used_rooms(code: &str) -> Vec<String> {
+/// The layers named behind `crate::`, alone or in braces.
+fn used_layers(code: &str) -> Vec<String> {
     let word = |text: &str| {
         text.trim_start()
             .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
@@ -105,11 +108,11 @@ fn used_rooms(code: &str) -> Vec<String> {
             .unwrap_or_default()
             .to_owned()
     };
-    let mut rooms = Vec::new();
+    let mut layers = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
         let Some(group) = rest.strip_prefix('{') else {
-            rooms.push(word(rest));
+            layers.push(word(rest));
             continue;
         };
         let mut depth = 0;
@@ -119,7 +122,7 @@ fn used_rooms(code: &str) -> Vec<String> {
                 '{' => depth += 1,
                 '}' if depth > 0 => depth -= 1,
                 ',' | '}' if depth == 0 => {
-                    rooms.push(word(&group[start..index]));
+                    layers.push(word(&group[start..index]));
                     start = index + 1;
                     if letter == '}' {
                         break;
@@ -129,7 +132,7 @@ fn used_rooms(code: &str) -> Vec<String> {
             }
         }
     }
-    rooms
+    layers
 }
 
 fn files(place: &Path) -> Vec<PathBuf> {

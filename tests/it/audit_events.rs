@@ -1,4 +1,4 @@
-//! The doors to the audit events: `/audit-events`, `tokenbridge audit`, and how events end.
+//! The channels to the audit events: `/audit-events`, `tokenbridge audit`, and how events end.
 
 use std::{
     collections::BTreeSet,
@@ -15,56 +15,56 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, START, TestApp,
-        client::{Answer, As, TOKENS, string},
-        eventually,
+        START, TestApp, TestEnv,
+        client::{Auth, Response, TOKENS, string},
         program::Program,
-        store::{Kind, execute, sqlite},
+        store::{StoreKind, execute, sqlite},
+        wait_until,
     },
     tests,
 };
 
 tests![
-    filters_choose_events,
-    pages_hold_every_event_once_while_events_come,
-    the_client_chooses_the_form,
-    wrong_queries_are_told,
-    only_admins_are_told,
+    filters_select_events,
+    pagination_returns_every_event_once_during_inserts,
+    the_accept_header_selects_the_format,
+    invalid_queries_are_reported,
+    only_admins_may_read_events,
     the_command_line_prints_the_last_events,
-    events_are_followed_as_they_come,
-    old_events_are_removed,
-    lists_of_many_events_are_quick,
+    new_events_are_followed,
+    old_events_are_deleted,
+    lists_of_many_events_are_fast,
 ];
-tests![OF_INDEXES: each_pair_of_filters_has_an_index];
-tests![OF_SERVERS: an_event_that_commits_late_is_followed_in_its_place];
+tests![SQLITE_TESTS: each_pair_of_filters_has_an_index];
+tests![POSTGRES_TESTS: a_late_commit_is_followed_in_order];
 
 const EVENTS: &str = "/audit-events";
 
 fn results(app: &TestApp, query: &str) -> Vec<Value> {
-    let answer = app.get(&format!("{EVENTS}?{query}"), As::Admin).expect(200).json();
-    answer["results"].as_array().unwrap().clone()
+    let response = app.get(&format!("{EVENTS}?{query}"), Auth::Admin).expect(200).json();
+    response["results"].as_array().unwrap().clone()
 }
 
-fn send(app: &TestApp, query: &str, accept: &str) -> Answer {
+fn send(app: &TestApp, query: &str, accept: &str) -> Response {
     app.send(
         "GET",
         &format!("{EVENTS}?{query}"),
-        As::Admin,
+        Auth::Admin,
         &[("accept", accept)],
         "",
     )
 }
 
-/// So many events, a millisecond apart from 1970 on, each with an actor, a door and an action of a few.
-fn many(lab: &Lab, count: u32) {
-    let rows = match lab.kind {
-        Kind::Sqlite => format!(
+/// So many events, a millisecond apart from 1970 on, each with an actor, a channel and an action of a few.
+fn many(env: &TestEnv, count: u32) {
+    let rows = match env.kind {
+        StoreKind::Sqlite => format!(
             "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) SELECT n FROM numbers"
         ),
-        Kind::Postgres => format!("SELECT n FROM generate_series(1, {count}) AS numbers(n)"),
+        StoreKind::Postgres => format!("SELECT n FROM generate_series(1, {count}) AS numbers(n)"),
     };
-    lab.store.execute(&format!(
-        "INSERT INTO audit_events (at, actor_type, actor_id, door, client, action, token_id, details)
+    env.store.execute(&format!(
+        "INSERT INTO audit_events (at, actor_type, actor_id, channel, client, action, token_id, details)
          SELECT CAST(n AS BIGINT) * 1000, 'user', 'admin ' || (n % 3), CASE n % 4 WHEN 0 THEN 'cli' ELSE 'api-tokens' END, '127.0.0.1',
              CASE n % 1000 WHEN 0 THEN 'admin.added' ELSE 'token.updated' END, NULL, '{{}}'
          FROM ({rows}) AS seeds; ANALYZE"
@@ -78,10 +78,10 @@ struct Step {
 }
 
 /// Checks query plans instead of durations, which depend on the machine: one index search for both filters, and no sort.
-fn each_pair_of_filters_has_an_index(lab: &Lab) {
-    let path = lab.store.directory.path().join("tokenbridge.db");
+fn each_pair_of_filters_has_an_index(env: &TestEnv) {
+    let path = env.store.directory.path().join("tokenbridge.db");
     let mut conn = sqlite(path.to_str().unwrap());
-    let filters = ["actor_id", "action", "door", "token_id"];
+    let filters = ["actor_id", "action", "channel", "token_id"];
     for (number, one) in filters.iter().enumerate() {
         for other in &filters[number + 1..] {
             for order in ["ASC", "DESC"] {
@@ -101,22 +101,22 @@ fn each_pair_of_filters_has_an_index(lab: &Lab) {
     }
 }
 
-fn filters_choose_events(lab: &Lab) {
-    let app = lab.app();
-    lab.clock.advance(Duration::from_secs(10));
+fn filters_select_events(env: &TestEnv) {
+    let app = env.app();
+    env.clock.advance(Duration::from_secs(10));
     let (id, value) = app.new_token(&json!({ "name": "a" }));
-    lab.clock.advance(Duration::from_secs(10));
+    env.clock.advance(Duration::from_secs(10));
     let (other, _) = app.new_token(&json!({ "name": "b" }));
-    app.post(&format!("{TOKENS}/{other}"), As::Key(&value), &json!({ "name": "c" }))
+    app.post(&format!("{TOKENS}/{other}"), Auth::Key(&value), &json!({ "name": "c" }))
         .expect(200);
     let all = results(&app, "");
     let expected = json!({
-        "id": all[0]["id"], "at": lab.clock.in_seconds(0), "actor": { "id": id, "type": "api-token" }, "door": "api-tokens",
+        "id": all[0]["id"], "at": env.clock.seconds_from_now(0), "actor": { "id": id, "type": "api-token" }, "channel": "api-tokens",
         "client": "127.0.0.1", "action": "token.updated", "tokenId": other,
         "details": { "name": { "from": "b", "to": "c" } },
     });
     assert_eq!(all[0], expected);
-    let by_hand = all.iter().find(|event| event["door"] == "cli").unwrap();
+    let by_hand = all.iter().find(|event| event["channel"] == "cli").unwrap();
     assert_eq!(
         (by_hand.get("client"), by_hand.get("tokenId"), &by_hand["actor"]["type"]),
         (None, None, &json!("system"))
@@ -129,35 +129,35 @@ fn filters_choose_events(lab: &Lab) {
     };
     assert_eq!(actions("action=token.updated"), ["token.updated"]);
     assert_eq!(actions(&format!("actor={id}")), ["token.updated"]);
-    assert_eq!(actions("actor=cli&door=cli"), ["admin.added"]);
-    assert_eq!(actions("actor=cli&door=api-tokens"), [""; 0]);
+    assert_eq!(actions("actor=cli&channel=cli"), ["admin.added"]);
+    assert_eq!(actions("actor=cli&channel=api-tokens"), [""; 0]);
     assert_eq!(actions(&format!("tokenId={other}")), ["token.updated", "token.created"]);
     assert_eq!(actions(&format!("tokenId={}", id.to_uppercase())), ["token.created"]);
-    let (first, second) = (lab.clock.in_seconds(-10), lab.clock.in_seconds(0));
+    let (first, second) = (env.clock.seconds_from_now(-10), env.clock.seconds_from_now(0));
     assert_eq!(
         actions(&format!("since={START}&until={second}")),
         ["token.created", "legacy.phase"]
     );
     assert_eq!(actions(&format!("since={first}&until={second}")), ["token.created"]);
     assert_eq!(
-        actions(&format!("since={second}&door=api-tokens")),
+        actions(&format!("since={second}&channel=api-tokens")),
         ["token.updated", "token.created"]
     );
     assert_eq!(actions(&format!("since={START}&until={first}")), ["legacy.phase"]);
 }
 
-fn pages_hold_every_event_once_while_events_come(lab: &Lab) {
-    let app = lab.app();
-    lab.store.execute("DELETE FROM audit_events");
-    many(lab, 250);
+fn pagination_returns_every_event_once_during_inserts(env: &TestEnv) {
+    let app = env.app();
+    env.store.execute("DELETE FROM audit_events");
+    many(env, 250);
     // Some share a time.
-    lab.store
+    env.store
         .execute("UPDATE audit_events SET at = 100000 WHERE at BETWEEN 50000 AND 150000");
     let mut seen = Vec::new();
     let mut cursor = String::new();
     loop {
         let page = app
-            .get(&format!("{EVENTS}?limit=40{cursor}"), As::Admin)
+            .get(&format!("{EVENTS}?limit=40{cursor}"), Auth::Admin)
             .expect(200)
             .json();
         let events = page["results"].as_array().unwrap();
@@ -174,12 +174,12 @@ fn pages_hold_every_event_once_while_events_come(lab: &Lab) {
     assert_eq!(lines.text.lines().count(), 83);
 }
 
-fn the_client_chooses_the_form(lab: &Lab) {
-    let app = lab.app();
-    let program = Program::new(&lab.store.url());
+fn the_accept_header_selects_the_format(env: &TestEnv) {
+    let app = env.app();
+    let program = Program::new(&env.store.url());
     let added = program.run_with_input(&["admin", "add", "=1+1,\"x\"", "--password-stdin"], "p");
-    assert_eq!(added.code, 0, "{added:?}");
-    let made = app.post(TOKENS, As::Basic("=1+1,\"x\"", "p"), &json!({ "name": "n" }));
+    assert_eq!(added.exit_code, 0, "{added:?}");
+    let made = app.post(TOKENS, Auth::Basic("=1+1,\"x\"", "p"), &json!({ "name": "n" }));
     let id = string(&made.expect(200).json()["id"]);
     let csv = send(&app, "", "text/csv").expect(200);
     assert_eq!(
@@ -187,14 +187,17 @@ fn the_client_chooses_the_form(lab: &Lab) {
         Some("text/csv; charset=utf-8; header=present")
     );
     let lines: Vec<&str> = csv.text.split("\r\n").collect();
-    assert_eq!(lines[0], "id,at,actorType,actorId,door,client,action,tokenId,details");
+    assert_eq!(
+        lines[0],
+        "id,at,actorType,actorId,channel,client,action,tokenId,details"
+    );
     let told = format!(",{START},user,\"'=1+1,\"\"x\"\"\",api-tokens,127.0.0.1,token.created,{id},\"{{\"\"");
     assert!(lines[1].contains(&told), "{}", lines[1]);
     assert_eq!((lines.len(), lines[5]), (6, ""), "{lines:?}");
     for name in ["application/x-ndjson", "application/jsonl"] {
-        let answer = send(&app, "", name).expect(200);
-        assert_eq!(answer.header("content-type"), Some(name));
-        let events: Vec<Value> = answer
+        let response = send(&app, "", name).expect(200);
+        assert_eq!(response.header("content-type"), Some(name));
+        let events: Vec<Value> = response
             .text
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -209,7 +212,7 @@ fn the_client_chooses_the_form(lab: &Lab) {
     let refused = send(&app, "", "text/html").expect(406);
     assert!(refused.message().contains("text/csv"), "{refused:?}");
     // Thousands are streamed, newest first.
-    many(lab, 5000);
+    many(env, 5000);
     let all = send(&app, "", "text/csv").expect(200);
     let ids: Vec<i64> = all
         .text
@@ -221,8 +224,8 @@ fn the_client_chooses_the_form(lab: &Lab) {
     assert_eq!(send(&app, "limit=1000", "text/csv").text.lines().count(), 1001);
 }
 
-fn wrong_queries_are_told(lab: &Lab) {
-    let app = lab.app();
+fn invalid_queries_are_reported(env: &TestEnv) {
+    let app = env.app();
     for (query, told) in [
         ("since=yesterday", "since: "),
         ("until=1", "until: "),
@@ -230,7 +233,7 @@ fn wrong_queries_are_told(lab: &Lab) {
         ("tokenId=x", "tokenId: \"x\" is not a UUID"),
         ("action=token.delete", "did you mean \"token.deleted\"?"),
         ("action=x", "token.created, token.updated"),
-        ("door=api_tokens", "did you mean \"api-tokens\"?"),
+        ("channel=api_tokens", "did you mean \"api-tokens\"?"),
         ("limit=0", "limit: "),
         ("limit=1001", "limit: "),
         ("cursor=x", "cursor: "),
@@ -238,41 +241,41 @@ fn wrong_queries_are_told(lab: &Lab) {
         ("token=x", "did you mean \"tokenId\"?"),
         ("actor=a&actor=b", "duplicate field `actor`"),
     ] {
-        let message = app.get(&format!("{EVENTS}?{query}"), As::Admin).expect(400).message();
+        let message = app.get(&format!("{EVENTS}?{query}"), Auth::Admin).expect(400).message();
         assert!(message.contains(told), "{query}: {message}");
     }
-    let refused = app.send("POST", EVENTS, As::Admin, &[], "").expect(405);
+    let refused = app.send("POST", EVENTS, Auth::Admin, &[], "").expect(405);
     assert_eq!(refused.header("allow"), Some("GET, HEAD"));
 }
 
-fn only_admins_are_told(lab: &Lab) {
-    let app = lab.app();
+fn only_admins_may_read_events(env: &TestEnv) {
+    let app = env.app();
     let (_, value) = app.new_token(&json!({ "name": "n" }));
-    for who in [
-        As::Nobody,
-        As::Key(&value),
-        As::Bearer(&value),
-        As::Basic("admin", "wrong"),
+    for auth in [
+        Auth::Anonymous,
+        Auth::Key(&value),
+        Auth::Bearer(&value),
+        Auth::Basic("admin", "wrong"),
     ] {
-        let refused = app.get(EVENTS, who).expect(401);
+        let refused = app.get(EVENTS, auth).expect(401);
         assert!(
             refused.header("www-authenticate").unwrap().starts_with("Basic "),
-            "{who:?}"
+            "{auth:?}"
         );
     }
-    app.send("HEAD", EVENTS, As::Admin, &[], "").expect(200);
+    app.send("HEAD", EVENTS, Auth::Admin, &[], "").expect(200);
 }
 
-fn the_command_line_prints_the_last_events(lab: &Lab) {
-    let app = lab.app();
+fn the_command_line_prints_the_last_events(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n" }));
-    app.delete(&format!("{TOKENS}/{id}"), As::Admin).expect(204);
+    app.delete(&format!("{TOKENS}/{id}"), Auth::Admin).expect(204);
     app.stop();
-    let program = Program::new(&lab.store.url());
+    let program = Program::new(&env.store.url());
     let printed = |arguments: &[&str]| {
-        let ended = program.run(&[&["audit"], arguments].concat());
-        assert_eq!(ended.code, 0, "{ended:?}");
-        ended.out
+        let output = program.run(&[&["audit"], arguments].concat());
+        assert_eq!(output.exit_code, 0, "{output:?}");
+        output.stdout
     };
     let actions = |arguments: &[&str]| -> Vec<String> {
         let lines = printed(&[arguments, &["--output", "json"]].concat());
@@ -280,7 +283,7 @@ fn the_command_line_prints_the_last_events(lab: &Lab) {
         lines.lines().map(action).collect()
     };
     assert_eq!(
-        actions(&["--door", "api-tokens"]),
+        actions(&["--channel", "api-tokens"]),
         ["token.created", "token.deleted"],
         "oldest first"
     );
@@ -301,7 +304,7 @@ fn the_command_line_prints_the_last_events(lab: &Lab) {
     assert_eq!(lines[0].find("ACTION"), lines[1].find("token.created"));
     let csv = printed(&["--output", "csv", "--token", &id]);
     assert!(csv.starts_with("id,at,") && csv.contains(",token.deleted,"), "{csv}");
-    many(lab, 2500);
+    many(env, 2500);
     assert_eq!(actions(&[]).len(), 100);
     assert_eq!(actions(&["--limit", "all", "--actor", "admin 0"]).len(), 833);
     assert_eq!(actions(&["--limit", "2000"]).len(), 2000);
@@ -314,8 +317,8 @@ struct Follower {
 }
 
 impl Follower {
-    fn start(lab: &Lab, arguments: &[&str]) -> Self {
-        let program = Program::new(&lab.store.url());
+    fn start(env: &TestEnv, arguments: &[&str]) -> Self {
+        let program = Program::new(&env.store.url());
         let mut command = program.command(&[&["audit", "--follow", "--output", "json"], arguments].concat());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -344,10 +347,10 @@ impl Drop for Follower {
     }
 }
 
-fn events_are_followed_as_they_come(lab: &Lab) {
-    let app = lab.app();
+fn new_events_are_followed(env: &TestEnv) {
+    let app = env.app();
     app.new_legacy_token(&json!({ "name": "before" }));
-    let follower = Follower::start(lab, &["--limit", "1", "--action", "token.created"]);
+    let follower = Follower::start(env, &["--limit", "1", "--action", "token.created"]);
     assert_eq!(follower.next()["details"]["name"], "before");
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -362,41 +365,41 @@ fn events_are_followed_as_they_come(lab: &Lab) {
     let ids: Vec<i64> = (0..100).map(|_| follower.next()["id"].as_i64().unwrap()).collect();
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
     // The store goes away for a while, and comes back.
-    let place = lab.store.directory.path();
-    let (url, away) = (lab.store.url(), place.join("away"));
+    let place = env.store.directory.path();
+    let (url, away) = (env.store.url(), place.join("away"));
     let files = ["tokenbridge.db", "tokenbridge.db-wal", "tokenbridge.db-shm"];
-    let let_in = |answer: bool| {
+    let let_in = |response: bool| {
         let (server, name) = url.rsplit_once('/').unwrap();
-        let gone = if answer { "false" } else { "true" };
+        let gone = if response { "false" } else { "true" };
         execute(
             &format!("{server}/postgres"),
             &format!(
-                "ALTER DATABASE {name} ALLOW_CONNECTIONS {answer};
+                "ALTER DATABASE {name} ALLOW_CONNECTIONS {response};
                  SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {gone} AND datname = '{name}'"
             ),
         );
     };
-    match lab.kind {
-        Kind::Sqlite => {
+    match env.kind {
+        StoreKind::Sqlite => {
             std::fs::create_dir(&away).unwrap();
             for file in files {
                 std::fs::rename(place.join(file), away.join(file)).unwrap();
             }
         }
-        Kind::Postgres => let_in(false),
+        StoreKind::Postgres => let_in(false),
     }
-    app.post(TOKENS, As::Admin, &json!({ "name": "lost" })).expect(503);
+    app.post(TOKENS, Auth::Admin, &json!({ "name": "lost" })).expect(503);
     follower.prints_nothing_more();
-    match lab.kind {
-        Kind::Sqlite => {
+    match env.kind {
+        StoreKind::Sqlite => {
             for file in files {
                 std::fs::rename(away.join(file), place.join(file)).unwrap();
             }
         }
-        Kind::Postgres => let_in(true),
+        StoreKind::Postgres => let_in(true),
     }
-    eventually("the server recovers", || {
-        let made = app.post(TOKENS, As::Admin, &json!({ "name": "after" }));
+    wait_until("the server recovers", || {
+        let made = app.post(TOKENS, Auth::Admin, &json!({ "name": "after" }));
         (made.status == 200).then_some(())
     });
     assert_eq!(follower.next()["details"]["name"], "after");
@@ -404,15 +407,15 @@ fn events_are_followed_as_they_come(lab: &Lab) {
 }
 
 /// On PostgreSQL an event can be committed after one that has a larger number.
-fn an_event_that_commits_late_is_followed_in_its_place(lab: &Lab) {
-    let follower = Follower::start(lab, &["--action", "token.deleted"]);
+fn a_late_commit_is_followed_in_order(env: &TestEnv) {
+    let follower = Follower::start(env, &["--action", "token.deleted"]);
     let insert = |conn: &mut PgConnection, details: &str| {
         conn.batch_execute(&format!(
-            "INSERT INTO audit_events (at, door, action, details) VALUES (1, 'cli', 'token.deleted', '\"{details}\"')"
+            "INSERT INTO audit_events (at, channel, action, details) VALUES (1, 'cli', 'token.deleted', '\"{details}\"')"
         ))
         .unwrap();
     };
-    let connect = || PgConnection::establish(&lab.store.url()).unwrap();
+    let connect = || PgConnection::establish(&env.store.url()).unwrap();
     let (mut slow, mut quick, mut doomed) = (connect(), connect(), connect());
     insert(&mut quick, "first");
     assert_eq!(follower.next()["details"], "first");
@@ -436,32 +439,32 @@ fn an_event_that_commits_late_is_followed_in_its_place(lab: &Lab) {
     assert_eq!(follower.next()["details"], "still open");
 }
 
-fn old_events_are_removed(lab: &Lab) {
-    many(lab, 3000);
-    let kept = lab.app();
+fn old_events_are_deleted(env: &TestEnv) {
+    many(env, 3000);
+    let kept = env.app();
     kept.new_legacy_token(&json!({ "name": "n" }));
-    let count = || lab.store.texts("SELECT count(*) || '' AS found FROM audit_events")[0].clone();
+    let count = || env.store.texts("SELECT count(*) || '' AS found FROM audit_events")[0].clone();
     // 3000, the admin of the template, the phase of the legacy API, and this one.
     assert_eq!(count(), "3003");
     kept.stop();
-    let app = lab.app_with(&["--audit-retention-days", "10"]);
+    let app = env.app_with(&["--audit-retention-days", "10"]);
     // The admin was made by the machine's own clock, which is before the tests' clock.
-    eventually("the old ones go", || (count() == "2").then_some(()));
+    wait_until("the old ones go", || (count() == "2").then_some(()));
     app.new_legacy_token(&json!({ "name": "m" }));
-    lab.clock.advance(Duration::from_hours(24 * 10));
+    env.clock.advance(Duration::from_hours(24 * 10));
     app.new_legacy_token(&json!({ "name": "o" }));
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(count(), "4", "ten days are not more than ten days");
-    lab.clock.advance(Duration::from_secs(1));
-    eventually("they have been kept long enough", || (count() == "1").then_some(()));
+    env.clock.advance(Duration::from_secs(1));
+    wait_until("they have been kept long enough", || (count() == "1").then_some(()));
     assert_eq!(results(&app, "")[0]["details"]["name"], "o");
 }
 
 /// With `TOKENBRIDGE_TEST_EVENTS=5000000` it tells how long each takes with so many.
-fn lists_of_many_events_are_quick(lab: &Lab) {
+fn lists_of_many_events_are_fast(env: &TestEnv) {
     let count = std::env::var("TOKENBRIDGE_TEST_EVENTS").map_or(100_000, |count| count.parse().unwrap());
-    many(lab, count);
-    let app = lab.app();
+    many(env, count);
+    let app = env.app();
     let (middle, end) = (f64::from(count) / 2000.0, f64::from(count) / 1000.0);
     let at = |seconds: f64| {
         #[expect(clippy::cast_possible_truncation, reason = "these are small")]
@@ -477,17 +480,17 @@ fn lists_of_many_events_are_quick(lab: &Lab) {
         "actor=nobody".to_owned(),
         "action=admin.added".to_owned(),
         "action=admin.removed".to_owned(),
-        "door=verify".to_owned(),
-        "door=cli".to_owned(),
+        "channel=verify".to_owned(),
+        "channel=cli".to_owned(),
         format!("actor=admin+2&action=admin.added&until={}", at(end)),
-        "actor=admin+2&action=token.updated&door=cli".to_owned(),
+        "actor=admin+2&action=token.updated&channel=cli".to_owned(),
         "tokenId=7ba167aa-631c-4771-b197-fcb459cc7fd7".to_owned(),
     ] {
         results(&app, &query);
         let began = Instant::now();
         let found = results(&app, &query).len();
         let took = began.elapsed();
-        println!("{}: {took:?} for {found} of {count} events by {query:?}", lab.kind);
+        println!("{}: {took:?} for {found} of {count} events by {query:?}", env.kind);
         assert!(took < Duration::from_secs(1), "{query}: {took:?}");
     }
 }

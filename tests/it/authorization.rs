@@ -6,73 +6,73 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, TestApp,
-        client::{As, TOKENS, string},
+        TestApp, TestEnv,
+        client::{Auth, TOKENS, string},
     },
     tests,
 };
 
 tests![
-    the_matrix,
-    nobody_gives_more_than_they_have,
-    nobody_leaves_their_network,
-    nobody_outlives_their_own_expiry,
-    what_was_revoked_meanwhile_does_nothing,
+    the_permission_matrix_is_enforced,
+    a_token_cannot_grant_permissions_that_it_lacks,
+    a_token_cannot_grant_wider_networks,
+    a_token_cannot_grant_a_later_expiry,
+    a_caller_revoked_during_its_request_changes_nothing,
     a_value_rotates_itself_once,
-    tokens_that_touch_each_other_do_not_deadlock,
+    tokens_that_change_each_other_do_not_deadlock,
 ];
 
 const READ: &str = "OrganizationAPITokenRead";
 const MODIFY: &str = "OrganizationAPITokenModify";
 
-fn nobody_outlives_their_own_expiry(lab: &Lab) {
-    let app = lab.app();
+fn a_token_cannot_grant_a_later_expiry(env: &TestEnv) {
+    let app = env.app();
     let both = [READ, MODIFY];
-    let own = lab.clock.in_seconds(100);
+    let own = env.clock.seconds_from_now(100);
     let (id, value) = app.new_token(&json!({ "name": "n", "permissions": both, "expiresAt": own }));
-    let who = As::Key(&value);
+    let auth = Auth::Key(&value);
     let (endless, _) = app.new_token(&json!({ "name": "n", "permissions": [] }));
-    let later = lab.clock.in_seconds(101);
-    let made = app.post(TOKENS, who, &json!({ "name": "made" })).expect(200).json();
+    let later = env.clock.seconds_from_now(101);
+    let made = app.post(TOKENS, auth, &json!({ "name": "made" })).expect(200).json();
     assert_eq!(made["expiresAt"], own);
     let short = app.post(
         TOKENS,
-        who,
-        &json!({ "name": "short", "expiresAt": lab.clock.in_seconds(50) }),
+        auth,
+        &json!({ "name": "short", "expiresAt": env.clock.seconds_from_now(50) }),
     );
     let short = string(&short.expect(200).json()["id"]);
     for expiry in [json!(null), json!(later)] {
         let body = json!({ "name": "n", "expiresAt": expiry });
-        let refused = app.post(TOKENS, who, &body).expect(403);
+        let refused = app.post(TOKENS, auth, &body).expect(403);
         assert_eq!(
             refused.message(),
             format!("expiresAt must not be later than the caller's own: {own}")
         );
         for target in [&short, &id] {
             let place = format!("{TOKENS}/{target}");
-            app.post(&place, who, &body).expect(403);
-            app.post(&format!("{place}/rotate"), who, &json!({ "expiresAt": expiry }))
+            app.post(&place, auth, &body).expect(403);
+            app.post(&format!("{place}/rotate"), auth, &json!({ "expiresAt": expiry }))
                 .expect(403);
         }
     }
     for target in [&short, &endless] {
         let place = format!("{TOKENS}/{target}");
-        app.post(&place, who, &json!({ "name": "renamed" })).expect(200);
-        app.post(&format!("{place}/rotate"), who, &json!({})).expect(200);
-        app.post(&place, who, &json!({ "expiresAt": own })).expect(200);
+        app.post(&place, auth, &json!({ "name": "renamed" })).expect(200);
+        app.post(&format!("{place}/rotate"), auth, &json!({})).expect(200);
+        app.post(&place, auth, &json!({ "expiresAt": own })).expect(200);
     }
     let rotated = app.post(
         "/public/graphql",
-        who,
+        auth,
         &json!({ "query": "mutation { rotateAPIToken { token { value expiresAt } } }" }),
     );
     let rotated = &rotated.expect(200).json()["data"]["rotateAPIToken"]["token"];
     assert_eq!(rotated["expiresAt"], own);
-    let who = string(&rotated["value"]);
-    app.post(TOKENS, As::Key(&who), &json!({ "name": "n", "expiresAt": null }))
+    let auth = string(&rotated["value"]);
+    app.post(TOKENS, Auth::Key(&auth), &json!({ "name": "n", "expiresAt": null }))
         .expect(403);
     // Admins are exempt.
-    app.post(TOKENS, As::Admin, &json!({ "name": "n", "expiresAt": null }))
+    app.post(TOKENS, Auth::Admin, &json!({ "name": "n", "expiresAt": null }))
         .expect(200);
 }
 
@@ -93,24 +93,24 @@ enum Operation {
 
 use Operation::{Create, Delete, List, Read, Rotate, Update};
 
-fn attempt(app: &TestApp, who: As<'_>, operation: Operation, target: &str) -> u16 {
+fn attempt(app: &TestApp, auth: Auth<'_>, operation: Operation, target: &str) -> u16 {
     let place = format!("{TOKENS}/{target}");
     match operation {
-        List => app.get(TOKENS, who),
-        Read => app.get(&place, who),
-        Create => app.post(TOKENS, who, &json!({ "name": "made", "permissions": [] })),
-        Update => app.post(&place, who, &json!({ "name": "renamed" })),
-        Rotate => app.post(&format!("{place}/rotate"), who, &json!({})),
-        Delete => app.delete(&place, who),
+        List => app.get(TOKENS, auth),
+        Read => app.get(&place, auth),
+        Create => app.post(TOKENS, auth, &json!({ "name": "made", "permissions": [] })),
+        Update => app.post(&place, auth, &json!({ "name": "renamed" })),
+        Rotate => app.post(&format!("{place}/rotate"), auth, &json!({})),
+        Delete => app.delete(&place, auth),
     }
     .status
 }
 
 /// A caller that holds these permissions, or an admin; then per operation what it gets for itself by `self`, for itself by its id,
 /// and for another token that holds nothing.
-type Row = (Option<&'static [&'static str]>, [(Operation, [u16; 3]); 6]);
+type MatrixRow = (Option<&'static [&'static str]>, [(Operation, [u16; 3]); 6]);
 
-const MATRIX: &[Row] = &[
+const MATRIX: &[MatrixRow] = &[
     (
         None,
         [
@@ -179,20 +179,20 @@ const MATRIX: &[Row] = &[
     ),
 ];
 
-fn the_matrix(lab: &Lab) {
-    let app = lab.app();
+fn the_permission_matrix_is_enforced(env: &TestEnv) {
+    let app = env.app();
     for (permissions, operations) in MATRIX {
         for (operation, expected) in operations {
             for (column, expected) in expected.iter().enumerate() {
                 let (own_id, value) = token(&app, permissions.unwrap_or(&[]), &[]);
                 let (other_id, _) = token(&app, &[], &[]);
-                let who = if permissions.is_some() {
-                    As::Key(&value)
+                let auth = if permissions.is_some() {
+                    Auth::Key(&value)
                 } else {
-                    As::Admin
+                    Auth::Admin
                 };
                 let target = ["self", &own_id, &other_id][column];
-                let status = attempt(&app, who, *operation, target);
+                let status = attempt(&app, auth, *operation, target);
                 assert_eq!(status, *expected, "{permissions:?} {operation:?} column {column}");
             }
         }
@@ -202,30 +202,30 @@ fn the_matrix(lab: &Lab) {
     let (_, nothing) = token(&app, &[], &[]);
     let (id, everything) = token(&app, &[MODIFY, READ], &[]);
     for operation in [List, Read, Create, Update, Rotate, Delete] {
-        assert_eq!(attempt(&app, As::Nobody, operation, &id), 401);
+        assert_eq!(attempt(&app, Auth::Anonymous, operation, &id), 401);
         assert_eq!(
-            attempt(&app, As::Key(&id), operation, &id),
+            attempt(&app, Auth::Key(&id), operation, &id),
             401,
             "a uuid is no credential"
         );
         if ![List, Create].contains(&operation) {
-            assert_eq!(attempt(&app, As::Key(&nothing), operation, unknown), 403);
-            assert_eq!(attempt(&app, As::Key(&everything), operation, unknown), 404);
-            assert_eq!(attempt(&app, As::Admin, operation, unknown), 404);
+            assert_eq!(attempt(&app, Auth::Key(&nothing), operation, unknown), 403);
+            assert_eq!(attempt(&app, Auth::Key(&everything), operation, unknown), 404);
+            assert_eq!(attempt(&app, Auth::Admin, operation, unknown), 404);
         }
     }
-    let refused = app.get(TOKENS, As::Key(&nothing)).expect(403);
+    let refused = app.get(TOKENS, Auth::Key(&nothing)).expect(403);
     assert_eq!(
         refused.message(),
         "this needs the permission OrganizationAPITokenRead (Read API Token Info)"
     );
 }
 
-fn nobody_gives_more_than_they_have(lab: &Lab) {
-    let app = lab.app();
+fn a_token_cannot_grant_permissions_that_it_lacks(env: &TestEnv) {
+    let app = env.app();
     let (_, maker) = token(&app, &[MODIFY, "AlertRead"], &[]);
-    let who = As::Key(&maker);
-    let made = |permissions: Value| app.post(TOKENS, who, &json!({ "name": "n", "permissions": permissions }));
+    let auth = Auth::Key(&maker);
+    let made = |permissions: Value| app.post(TOKENS, auth, &json!({ "name": "n", "permissions": permissions }));
     let child = string(&made(json!(["AlertRead"])).expect(200).json()["id"]);
     let refused = made(json!(["AlertRead", "UserModify", READ])).expect(403);
     assert_eq!(
@@ -235,29 +235,29 @@ fn nobody_gives_more_than_they_have(lab: &Lab) {
     for target in [&child, "self"] {
         app.post(
             &format!("{TOKENS}/{target}"),
-            who,
+            auth,
             &json!({ "permissions": [MODIFY, READ] }),
         )
         .expect(403);
     }
     let (stronger, _) = token(&app, &[MODIFY, "AlertRead", "BulkUpload"], &[]);
     for operation in [Update, Rotate, Delete] {
-        assert_eq!(attempt(&app, who, operation, &stronger), 403, "{operation:?}");
+        assert_eq!(attempt(&app, auth, operation, &stronger), 403, "{operation:?}");
         assert_eq!(
-            attempt(&app, who, operation, &child),
+            attempt(&app, auth, operation, &child),
             if operation == Delete { 204 } else { 200 }
         );
     }
 }
 
-fn nobody_leaves_their_network(lab: &Lab) {
-    let app = lab.app();
+fn a_token_cannot_grant_wider_networks(env: &TestEnv) {
+    let app = env.app();
     let (_, maker) = token(&app, &[MODIFY], &["127.0.0.0/9", "127.128.0.0/9"]);
-    let who = As::Key(&maker);
+    let auth = Auth::Key(&maker);
     let made = |blocks: Value| {
         app.post(
             TOKENS,
-            who,
+            auth,
             &json!({ "name": "n", "permissions": [], "allowedCIDRBlocks": blocks }),
         )
     };
@@ -276,7 +276,7 @@ fn nobody_leaves_their_network(lab: &Lab) {
         for target in [&child, "self"] {
             app.post(
                 &format!("{TOKENS}/{target}"),
-                who,
+                auth,
                 &json!({ "allowedCIDRBlocks": wider }),
             )
             .expect(403);
@@ -286,25 +286,29 @@ fn nobody_leaves_their_network(lab: &Lab) {
         let (elsewhere, _) = token(&app, &[], blocks);
         for operation in [Update, Rotate, Delete] {
             assert_eq!(
-                attempt(&app, who, operation, &elsewhere),
+                attempt(&app, auth, operation, &elsewhere),
                 403,
                 "{operation:?} {blocks:?}"
             );
         }
     }
-    assert_eq!(attempt(&app, who, Delete, &child), 204);
+    assert_eq!(attempt(&app, auth, Delete, &child), 204);
 }
 
 /// A caller is let in before the body is read; a body that comes slowly must not carry a revoked right past the revocation.
-fn what_was_revoked_meanwhile_does_nothing(lab: &Lab) {
-    let app = lab.app();
+fn a_caller_revoked_during_its_request_changes_nothing(env: &TestEnv) {
+    let app = env.app();
     let revocations: [(&str, u16, Option<Value>); 6] = [
         ("nothing", 200, None),
         ("delete", 401, None),
         ("rotate", 401, None),
         ("network", 401, Some(json!({ "allowedCIDRBlocks": ["10.0.0.0/8"] }))),
         ("permission", 403, Some(json!({ "permissions": [READ] }))),
-        ("expiry", 401, Some(json!({ "expiresAt": lab.clock.in_seconds(6) }))),
+        (
+            "expiry",
+            401,
+            Some(json!({ "expiresAt": env.clock.seconds_from_now(6) })),
+        ),
     ];
     for (what, status, update) in revocations {
         let (id, value) = token(&app, &[MODIFY], &[]);
@@ -317,51 +321,58 @@ fn what_was_revoked_meanwhile_does_nothing(lab: &Lab) {
             body.len()
         );
         slow.write_all(head.as_bytes()).unwrap();
-        crate::support::eventually("the caller is let in", || {
-            app.get(&place, As::Admin).json().get("lastUsedAt").cloned()
+        crate::support::wait_until("the caller is let in", || {
+            app.get(&place, Auth::Admin).json().get("lastUsedAt").cloned()
         });
         match (what, update) {
-            ("delete", _) => drop(app.delete(&place, As::Admin).expect(204)),
-            ("rotate", _) => drop(app.post(&format!("{place}/rotate"), As::Admin, &json!({})).expect(200)),
-            (_, Some(update)) => drop(app.post(&place, As::Admin, &update).expect(200)),
+            ("delete", _) => drop(app.delete(&place, Auth::Admin).expect(204)),
+            ("rotate", _) => drop(
+                app.post(&format!("{place}/rotate"), Auth::Admin, &json!({}))
+                    .expect(200),
+            ),
+            (_, Some(update)) => drop(app.post(&place, Auth::Admin, &update).expect(200)),
             (_, None) => {}
         }
-        lab.clock.advance(std::time::Duration::from_secs(1));
+        env.clock.advance(std::time::Duration::from_secs(1));
         slow.write_all(&body.as_bytes()[1..]).unwrap();
-        let mut answer = String::new();
-        slow.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer}");
+        let mut response = String::new();
+        slow.read_to_string(&mut response).unwrap();
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{what}: {response}"
+        );
     }
-    let made = app.get(&format!("{TOKENS}?name=too+late"), As::Admin).json();
+    let made = app.get(&format!("{TOKENS}?name=too+late"), Auth::Admin).json();
     assert_eq!(made["results"].as_array().unwrap().len(), 1);
 }
 
 /// A value that rotates its token is ended by the first rotation; those that come at the same moment find it so.
-fn a_value_rotates_itself_once(lab: &Lab) {
-    let apps = [lab.app(), lab.app()];
+fn a_value_rotates_itself_once(env: &TestEnv) {
+    let apps = [env.app(), env.app()];
     for _ in 0..10 {
         let (_, value) = token(&apps[0], &[], &[]);
         let rotated = std::thread::scope(|scope| {
             let (apps, value) = (&apps, &value);
-            let rotate = move |n: usize| apps[n % 2].post(&format!("{TOKENS}/self/rotate"), As::Key(value), &json!({}));
+            let rotate =
+                move |n: usize| apps[n % 2].post(&format!("{TOKENS}/self/rotate"), Auth::Key(value), &json!({}));
             let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || rotate(n))).collect();
             threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap())
                 .collect::<Vec<_>>()
         });
-        let mut statuses: Vec<u16> = rotated.iter().map(|answer| answer.status).collect();
+        let mut statuses: Vec<u16> = rotated.iter().map(|response| response.status).collect();
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 401, 401, 401, 401, 401, 401, 401]);
-        let won = rotated.iter().find(|answer| answer.status == 200).unwrap();
+        let won = rotated.iter().find(|response| response.status == 200).unwrap();
         let new = string(&won.json()["value"]);
-        apps[0].get(&format!("{TOKENS}/self"), As::Key(&new)).expect(200);
+        apps[0].get(&format!("{TOKENS}/self"), Auth::Key(&new)).expect(200);
     }
 }
 
 /// Two tokens that rotate each other at the same moment wait for each other in one order, and never for ever.
-fn tokens_that_touch_each_other_do_not_deadlock(lab: &Lab) {
-    let apps = [lab.app(), lab.app()];
+fn tokens_that_change_each_other_do_not_deadlock(env: &TestEnv) {
+    let apps = [env.app(), env.app()];
     for _ in 0..10 {
         let pair = [token(&apps[0], &[MODIFY], &[]), token(&apps[0], &[MODIFY], &[])];
         let statuses = std::thread::scope(|scope| {
@@ -370,7 +381,7 @@ fn tokens_that_touch_each_other_do_not_deadlock(lab: &Lab) {
                 let (_, value) = &pair[n % 2];
                 let (other, _) = &pair[(n + 1) % 2];
                 apps[n % 2]
-                    .post(&format!("{TOKENS}/{other}"), As::Key(value), &json!({ "name": "m" }))
+                    .post(&format!("{TOKENS}/{other}"), Auth::Key(value), &json!({ "name": "m" }))
                     .status
             };
             let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || rename(n))).collect();

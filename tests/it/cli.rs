@@ -7,72 +7,80 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        ADMIN, Lab,
+        ADMIN, TestEnv,
         certificate::Certificate,
-        client::{As, LEGACY, TOKENS, basic, string},
-        eventually,
+        client::{Auth, LEGACY, TOKENS, basic, string},
         program::Program,
+        wait_until,
     },
     tests,
 };
 
 tests![
     admins_are_added_changed_and_removed,
-    tokens_are_made_rotated_and_deleted_beside_a_running_server,
-    wrong_calls_exit_with_2,
-    health_is_checked,
+    tokens_are_managed_beside_a_running_server,
+    usage_errors_exit_with_2,
+    the_health_command_checks_the_server,
     help_is_complete,
-    variables_stand_for_flags,
+    environment_variables_set_flags,
     empty_variables_count_as_unset,
     an_ignored_admin_password_is_logged,
     https_is_served,
     completions_are_printed,
 ];
 
-fn admins_are_added_changed_and_removed(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
-    let file = lab.store.directory.path().join("password");
+fn admins_are_added_changed_and_removed(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
+    let file = env.store.directory.path().join("password");
     std::fs::write(&file, "from a file\nsecond line").unwrap();
     let added = program.run(&["admin", "add", "ops", "--password-file", file.to_str().unwrap()]);
-    assert_eq!((added.code, added.out.as_str()), (0, "added admin ops\n"), "{added:?}");
+    assert_eq!(
+        (added.exit_code, added.stdout.as_str()),
+        (0, "added admin ops\n"),
+        "{added:?}"
+    );
     let again = program.run_with_input(&["admin", "add", "ops", "--password-stdin"], "x");
     assert_eq!(
-        (again.code, again.err.as_str()),
+        (again.exit_code, again.stderr.as_str()),
         (1, "tokenbridge: there is already an admin named \"ops\"\n")
     );
-    let app = lab.app();
-    app.get(LEGACY, As::Basic("ops", "from a file")).expect(200);
+    let app = env.app();
+    app.get(LEGACY, Auth::Basic("ops", "from a file")).expect(200);
     assert_eq!(
         program
             .run_with_input(&["admin", "passwd", "ops", "--password-stdin"], "piped\n")
-            .code,
+            .exit_code,
         0
     );
-    app.get(LEGACY, As::Basic("ops", "piped")).expect(200);
-    let listed: Value = serde_json::from_str(&program.run(&["admin", "list", "--output", "json"]).out).unwrap();
+    app.get(LEGACY, Auth::Basic("ops", "piped")).expect(200);
+    let listed: Value = serde_json::from_str(&program.run(&["admin", "list", "--output", "json"]).stdout).unwrap();
     assert_eq!(
         (&listed[0]["name"], &listed[1]["name"]),
         (&json!("admin"), &json!("ops"))
     );
     assert!(listed[1]["passwordChangedAt"].is_string() && listed[0]["passwordChangedAt"].is_null());
-    assert!(program.run(&["admin", "list"]).out.starts_with("NAME   ADDED"));
-    assert_eq!(program.run(&["admin", "remove", "ops"]).code, 0);
+    assert!(program.run(&["admin", "list"]).stdout.starts_with("NAME   ADDED"));
+    assert_eq!(program.run(&["admin", "remove", "ops"]).exit_code, 0);
     assert_eq!(
-        program.run(&["admin", "remove", "ops"]).err,
+        program.run(&["admin", "remove", "ops"]).stderr,
         "tokenbridge: there is no such admin\n"
     );
     let last = program.run(&["admin", "remove", ADMIN.0]);
-    assert_eq!((last.code, last.err.contains("the last admin")), (1, true), "{last:?}");
-    app.get(LEGACY, As::Admin).expect(200);
+    assert_eq!(
+        (last.exit_code, last.stderr.contains("the last admin")),
+        (1, true),
+        "{last:?}"
+    );
+    app.get(LEGACY, Auth::Admin).expect(200);
 }
 
-fn tokens_are_made_rotated_and_deleted_beside_a_running_server(lab: &Lab) {
-    let app = lab.app();
-    let program = Program::new(&lab.store.url());
+fn tokens_are_managed_beside_a_running_server(env: &TestEnv) {
+    let app = env.app();
+    let program = Program::new(&env.store.url());
     let json_of = |arguments: &[&str]| -> Value {
-        let ended = program.run(&[arguments, &["--output", "json"]].concat());
-        assert_eq!(ended.code, 0, "{ended:?}");
-        serde_json::from_str(&ended.out).unwrap()
+        let output = program.run(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(output.exit_code, 0, "{output:?}");
+        serde_json::from_str(&output.stdout).unwrap()
     };
     assert_eq!(json_of(&["token", "list"]), json!([]));
     let far = "2999-01-01T00:00:00Z";
@@ -98,12 +106,12 @@ fn tokens_are_made_rotated_and_deleted_beside_a_running_server(lab: &Lab) {
         (&json!(far), &json!({ "id": "cli", "type": "system" }))
     );
     let (id, value) = (string(&made["id"]), string(&made["value"]));
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     let rotated = json_of(&["token", "rotate", &id, "--grace-period-seconds", "0"]);
-    eventually("the server hears of it", || {
-        (app.get(&format!("{TOKENS}/self"), As::Key(&value)).status == 401).then_some(())
+    wait_until("the server hears of it", || {
+        (app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).status == 401).then_some(())
     });
-    app.get(&format!("{TOKENS}/self"), As::Key(&string(&rotated["value"])))
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&string(&rotated["value"])))
         .expect(200);
     let uuid = app.new_legacy_token(&json!({ "name": "old" }));
     assert_eq!(json_of(&["token", "list", "--state", "legacy"])[0]["id"], uuid);
@@ -112,19 +120,19 @@ fn tokens_are_made_rotated_and_deleted_beside_a_running_server(lab: &Lab) {
     assert_eq!((&shown["name"], shown.get("value")), (&json!("by hand"), None));
     let table = program.run(&["token", "list"]);
     assert!(
-        table.out.starts_with("ID ") && table.out.contains("by hand"),
+        table.stdout.starts_with("ID ") && table.stdout.contains("by hand"),
         "{table:?}"
     );
-    assert_eq!(program.run(&["token", "delete", &id]).code, 0);
+    assert_eq!(program.run(&["token", "delete", &id]).exit_code, 0);
     assert_eq!(
-        program.run(&["token", "delete", &id]).err,
+        program.run(&["token", "delete", &id]).stderr,
         "tokenbridge: there is no such token\n"
     );
-    app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(404);
+    app.get(&format!("{TOKENS}/{id}"), Auth::Admin).expect(404);
 }
 
-fn wrong_calls_exit_with_2(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn usage_errors_exit_with_2(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     for (arguments, told) in [
         (&["frob"][..], "unrecognized subcommand"),
         (&["token", "show", "x"], "it must be a UUID"),
@@ -170,7 +178,7 @@ fn wrong_calls_exit_with_2(lab: &Lab) {
             &["audit", "--action", "token.delete"],
             "did you mean \"token.deleted\"?",
         ),
-        (&["audit", "--door", "api-token"], "did you mean \"api-tokens\"?"),
+        (&["audit", "--channel", "api-token"], "did you mean \"api-tokens\"?"),
         (&["audit", "--limit", "0"], "a number from 1 on nor all"),
         (&["audit", "--since", "today"], "RFC 3339"),
         (
@@ -188,9 +196,9 @@ fn wrong_calls_exit_with_2(lab: &Lab) {
         (&["serve", "--tls-cert", "x"], "--tls-key"),
         (&["serve", "--legacy", "maybe"], "read-only"),
     ] {
-        let ended = program.run(arguments);
-        assert_eq!(ended.code, 2, "{arguments:?}: {ended:?}");
-        assert!(ended.err.contains(told), "{arguments:?}: {ended:?}");
+        let output = program.run(arguments);
+        assert_eq!(output.exit_code, 2, "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains(told), "{arguments:?}: {output:?}");
     }
     for (arguments, told) in [
         (
@@ -203,36 +211,39 @@ fn wrong_calls_exit_with_2(lab: &Lab) {
         ),
         (&["admin", "add", "ops"], "--password-stdin or --password-file"),
     ] {
-        let ended = program.run(arguments);
+        let output = program.run(arguments);
         assert_eq!(
-            (ended.code, ended.err.lines().count()),
+            (output.exit_code, output.stderr.lines().count()),
             (1, 1),
-            "{arguments:?}: {ended:?}"
+            "{arguments:?}: {output:?}"
         );
-        assert!(ended.err.contains(told), "{arguments:?}: {ended:?}");
+        assert!(output.stderr.contains(told), "{arguments:?}: {output:?}");
     }
-    let serving = program.serve(&[]);
-    let taken = serving.client.address.to_string();
-    let ended = program.run(&["serve", "--listen", &taken]);
-    assert!(ended.code == 1 && ended.err.contains("cannot listen on"), "{ended:?}");
+    let server = program.serve(&[]);
+    let taken = server.client.address.to_string();
+    let output = program.run(&["serve", "--listen", &taken]);
+    assert!(
+        output.exit_code == 1 && output.stderr.contains("cannot listen on"),
+        "{output:?}"
+    );
 }
 
-fn health_is_checked(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
-    let serving = program.serve(&["--base-path", "/bamboo"]);
-    let address = serving.client.address.to_string();
+fn the_health_command_checks_the_server(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
+    let server = program.serve(&["--base-path", "/bamboo"]);
+    let address = server.client.address.to_string();
     assert_eq!(
         program
             .run(&["healthcheck", "--listen", &address, "--base-path", "/bamboo"])
-            .code,
+            .exit_code,
         0
     );
     let wrong = program.run(&["healthcheck", "--listen", &address]);
-    assert!(wrong.code == 1 && wrong.err.contains("404"), "{wrong:?}");
-    drop(serving);
+    assert!(wrong.exit_code == 1 && wrong.stderr.contains("404"), "{wrong:?}");
+    drop(server);
     let gone = program.run(&["healthcheck", "--listen", &address]);
     assert_eq!(
-        (gone.code, gone.err),
+        (gone.exit_code, gone.stderr),
         (1, format!("tokenbridge: the server at {address} does not listen\n"))
     );
 }
@@ -261,10 +272,10 @@ const COMMANDS: [&[&str]; 19] = [
 ];
 
 /// Checks that every flag of every command has a matching variable and a description.
-fn help_is_complete(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn help_is_complete(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     for command in COMMANDS {
-        let help = program.run(&[command, &["--help"]].concat()).out;
+        let help = program.run(&[command, &["--help"]].concat()).stdout;
         let mut flags = 0;
         for block in help.split("\n\n").flat_map(|block| block.split("      --").skip(1)) {
             let flag = block.split([' ', '\n']).next().unwrap();
@@ -277,34 +288,46 @@ fn help_is_complete(lab: &Lab) {
             flags += 1;
         }
         assert!(flags > 0, "{help}");
-        assert!(!help.contains(&lab.store.url()), "the database URL can hold a password");
+        assert!(!help.contains(&env.store.url()), "the database URL can hold a password");
     }
-    assert!(program.run(&["--help"]).out.contains("TOKENBRIDGE_ADMIN_PASSWORD_FILE"));
+    assert!(
+        program
+            .run(&["--help"])
+            .stdout
+            .contains("TOKENBRIDGE_ADMIN_PASSWORD_FILE")
+    );
 }
 
-fn variables_stand_for_flags(lab: &Lab) {
+fn environment_variables_set_flags(env: &TestEnv) {
     let variables = [
         ("TOKENBRIDGE_LEGACY", "off"),
         ("TOKENBRIDGE_BASE_PATH", "/bamboo"),
         ("TOKENBRIDGE_TRUSTED_PROXY", "10.0.0.0/8, ::1 "),
     ];
-    let serving = Program::new(&lab.store.url()).serve_with(&["--base-path", "/builds"], &variables);
-    serving.client.get(LEGACY, As::Admin).expect(410);
-    let mut command = Program::new(&lab.store.url()).command(&["admin", "passwd", ADMIN.0]);
+    let server = Program::new(&env.store.url()).serve_with(&["--base-path", "/builds"], &variables);
+    server.client.get(LEGACY, Auth::Admin).expect(410);
+    let mut command = Program::new(&env.store.url()).command(&["admin", "passwd", ADMIN.0]);
     command.env("TOKENBRIDGE_PASSWORD_STDIN", "true");
-    assert_eq!(crate::support::program::end(command, "from standard input").code, 0);
-    let mut command = Program::new(&lab.store.url()).command(&["admin", "list"]);
+    assert_eq!(
+        crate::support::program::run_command(command, "from standard input").exit_code,
+        0
+    );
+    let mut command = Program::new(&env.store.url()).command(&["admin", "list"]);
     command.env("TOKENBRIDGE_OUTPUT", "json");
-    assert!(crate::support::program::end(command, "").out.starts_with('['));
+    assert!(
+        crate::support::program::run_command(command, "")
+            .stdout
+            .starts_with('[')
+    );
 }
 
-fn empty_variables_count_as_unset(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn empty_variables_count_as_unset(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     let mut variables: Vec<String> = ["USERNAME", "PASSWORD", "PASSWORD_FILE"]
         .map(|name| format!("TOKENBRIDGE_ADMIN_{name}"))
         .to_vec();
     for command in COMMANDS {
-        let help = program.run(&[command, &["--help"]].concat()).out;
+        let help = program.run(&[command, &["--help"]].concat()).stdout;
         let named = help.split("[env: ").skip(1).filter_map(|rest| rest.split('=').next());
         variables.extend(named.map(str::to_owned));
     }
@@ -312,9 +335,9 @@ fn empty_variables_count_as_unset(lab: &Lab) {
     variables.dedup();
     assert!(variables.len() > 40, "{variables:?}");
     let empty: Vec<(&str, &str)> = variables.iter().map(|name| (name.as_str(), "")).collect();
-    let url = lab.store.url();
-    let id = lab.app().new_legacy_token(&json!({ "name": "n" }));
-    let file = lab.store.directory.path().join("import.json");
+    let url = env.store.url();
+    let id = env.app().new_legacy_token(&json!({ "name": "n" }));
+    let file = env.store.directory.path().join("import.json");
     std::fs::write(&file, "[]").unwrap();
     for (arguments, input) in [
         (&["admin", "add", "ops", "--password-stdin"][..], "correct horse"),
@@ -334,29 +357,26 @@ fn empty_variables_count_as_unset(lab: &Lab) {
     ] {
         let mut command = program.command(arguments);
         command.args(["--database-url", &url]).envs(empty.iter().copied());
-        let ended = crate::support::program::end(command, input);
-        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+        let output = crate::support::program::run_command(command, input);
+        assert_eq!(output.exit_code, 0, "{arguments:?}: {output:?}");
     }
     // The same applies to a first start, where the admin has the default name.
-    let serving = program.serve_with(&["--database-url", &lab.store.fresh_url()], &empty);
-    eventually("the password is printed", || {
-        serving
-            .log()
-            .contains("Made \"admin\" with this password")
-            .then_some(())
+    let server = program.serve_with(&["--database-url", &env.store.fresh_url()], &empty);
+    wait_until("the password is printed", || {
+        server.log().contains("Made \"admin\" with this password").then_some(())
     });
-    let address = serving.client.address.to_string();
+    let address = server.client.address.to_string();
     let mut command = program.command(&["healthcheck", "--listen", &address]);
     command.envs(empty.iter().copied());
-    assert_eq!(crate::support::program::end(command, "").code, 0);
+    assert_eq!(crate::support::program::run_command(command, "").exit_code, 0);
 }
 
-fn an_ignored_admin_password_is_logged(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn an_ignored_admin_password_is_logged(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     let told = |variables: &[(&str, &str)]| {
-        let serving = program.serve_with(&[], variables);
-        serving.signal("TERM");
-        let (_, log) = serving.wait();
+        let server = program.serve_with(&[], variables);
+        server.signal("TERM");
+        let (_, log) = server.wait();
         assert!(!log.contains("secret"), "{log}");
         let ignored = log
             .lines()
@@ -372,45 +392,48 @@ fn an_ignored_admin_password_is_logged(lab: &Lab) {
 }
 
 /// HTTPS with a certificate of our own, as a client sees it that trusts that certificate alone.
-fn https_is_served(lab: &Lab) {
-    let certificate = Certificate::write(lab.store.directory.path());
+fn https_is_served(env: &TestEnv) {
+    let certificate = Certificate::write(env.store.directory.path());
     let (chain, key) = (
         certificate.chain.display().to_string(),
         certificate.key.display().to_string(),
     );
-    let program = Program::new(&lab.store.url());
+    let program = Program::new(&env.store.url());
     let flags = ["--tls-cert", &chain, "--tls-key", &key];
-    let serving = program.serve(&flags);
-    let address = serving.client.address.to_string();
+    let server = program.serve(&flags);
+    let address = server.client.address.to_string();
     let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
     connector.set_ca_file(&chain).unwrap();
     let connector = connector.build();
-    let mut stream = connector.connect("localhost", serving.client.connect()).unwrap();
+    let mut stream = connector.connect("localhost", server.client.connect()).unwrap();
     let request = format!(
         "GET {LEGACY} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nConnection: close\r\n\r\n",
         basic(ADMIN.0, ADMIN.1)
     );
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
     assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("[]"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200 ") && response.ends_with("[]"),
+        "{response}"
     );
-    assert!(connector.connect("elsewhere", serving.client.connect()).is_err());
+    assert!(connector.connect("elsewhere", server.client.connect()).is_err());
     assert_eq!(
         program
             .run(&[&["healthcheck", "--listen", &address], &flags[..]].concat())
-            .code,
+            .exit_code,
         0
     );
-    assert_eq!(program.run(&["healthcheck", "--listen", &address]).code, 1);
+    assert_eq!(program.run(&["healthcheck", "--listen", &address]).exit_code, 1);
 }
 
-fn completions_are_printed(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn completions_are_printed(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     for shell in ["bash", "zsh", "fish"] {
-        let ended = program.run(&["completions", shell]);
-        assert!(ended.code == 0 && ended.out.contains("tokenbridge"), "{shell}");
+        let output = program.run(&["completions", shell]);
+        assert!(
+            output.exit_code == 0 && output.stdout.contains("tokenbridge"),
+            "{shell}"
+        );
     }
 }

@@ -12,24 +12,24 @@ use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
 
 use crate::{
     support::{
-        Lab, TestApp,
+        TestApp, TestEnv,
         certificate::Certificate,
-        client::{As, Client},
-        eventually,
+        client::{Auth, Client},
         program::Program,
+        wait_until,
     },
     tests,
 };
 
 tests![
-    every_request_must_arrive_in_time,
-    a_body_that_nothing_reads_ends_the_connection,
-    a_client_that_takes_nothing_is_disconnected,
-    clients_that_take_nothing_cost_little_memory,
+    every_slow_request_times_out,
+    an_unread_body_closes_the_connection,
+    a_client_that_stops_reading_is_disconnected,
+    clients_that_stop_reading_use_little_memory,
     silent_connections_do_not_delay_handshakes,
     http_2_is_not_offered,
-    silent_connections_do_not_delay_the_stop,
-    a_hangup_reloads_the_certificate_and_flushes,
+    silent_connections_do_not_delay_shutdown,
+    sighup_reloads_the_certificate_and_flushes,
 ];
 
 trait Stream: Read + Write {
@@ -49,8 +49,8 @@ impl Stream for SslStream<TcpStream> {
 }
 
 /// Returns the HTTPS flags and their certificate.
-fn tls_flags(lab: &Lab) -> ([String; 4], Certificate) {
-    let certificate = Certificate::write(lab.store.directory.path());
+fn tls_flags(env: &TestEnv) -> ([String; 4], Certificate) {
+    let certificate = Certificate::write(env.store.directory.path());
     let flags = [
         "--tls-cert".to_owned(),
         certificate.chain.display().to_string(),
@@ -60,7 +60,7 @@ fn tls_flags(lab: &Lab) -> ([String; 4], Certificate) {
     (flags, certificate)
 }
 
-fn shake_hands(tcp: TcpStream, protocols: &[u8]) -> Option<SslStream<TcpStream>> {
+fn tls_handshake(tcp: TcpStream, protocols: &[u8]) -> Option<SslStream<TcpStream>> {
     let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
     connector.set_verify(SslVerifyMode::NONE);
     connector.set_alpn_protos(protocols).unwrap();
@@ -71,21 +71,21 @@ fn connect(client: &Client, is_secure: bool) -> Box<dyn Stream> {
     let tcp = client.connect();
     tcp.set_write_timeout(Some(Duration::from_mins(1))).unwrap();
     if is_secure {
-        Box::new(shake_hands(tcp, b"\x08http/1.1").unwrap())
+        Box::new(tls_handshake(tcp, b"\x08http/1.1").unwrap())
     } else {
         Box::new(tcp)
     }
 }
 
 /// Runs a test over HTTP and over HTTPS with a short request timeout.
-fn over_http_and_https(lab: &Lab, test: impl Fn(&TestApp, &dyn Fn() -> Box<dyn Stream>)) {
-    let (tls, _) = tls_flags(lab);
+fn over_http_and_https(env: &TestEnv, test: impl Fn(&TestApp, &dyn Fn() -> Box<dyn Stream>)) {
+    let (tls, _) = tls_flags(env);
     for is_secure in [false, true] {
         let mut flags = vec!["--request-timeout-seconds", "5"];
         if is_secure {
             flags.extend(tls.iter().map(String::as_str));
         }
-        let app = lab.app_with(&flags);
+        let app = env.app_with(&flags);
         test(&app, &|| connect(&app.client, is_secure));
     }
 }
@@ -97,8 +97,8 @@ fn read_to_end(stream: &mut dyn Stream) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn every_request_must_arrive_in_time(lab: &Lab) {
-    over_http_and_https(lab, |_, connect| {
+fn every_slow_request_times_out(env: &TestEnv) {
+    over_http_and_https(env, |_, connect| {
         let (mut first, mut second, mut silent) = (connect(), connect(), connect());
         first.write_all(b"G").unwrap();
         second.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -117,8 +117,8 @@ fn every_request_must_arrive_in_time(lab: &Lab) {
     });
 }
 
-fn a_body_that_nothing_reads_ends_the_connection(lab: &Lab) {
-    over_http_and_https(lab, |_, connect| {
+fn an_unread_body_closes_the_connection(env: &TestEnv) {
+    over_http_and_https(env, |_, connect| {
         let mut endless = connect();
         endless
             .write_all(b"POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -142,7 +142,7 @@ fn a_body_that_nothing_reads_ends_the_connection(lab: &Lab) {
             .tcp()
             .set_read_timeout(Some(Duration::from_millis(50)))
             .unwrap();
-        eventually("the server closes the connection", || {
+        wait_until("the server closes the connection", || {
             // A read that times out is the pause between two drops.
             let is_open = dripping.read(&mut [0; 1000]).map_or_else(
                 |error| [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()),
@@ -154,12 +154,12 @@ fn a_body_that_nothing_reads_ends_the_connection(lab: &Lab) {
     });
 }
 
-fn a_client_that_takes_nothing_is_disconnected(lab: &Lab) {
-    over_http_and_https(lab, |app, connect| {
+fn a_client_that_stops_reading_is_disconnected(env: &TestEnv) {
+    over_http_and_https(env, |app, connect| {
         let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
         let mut greedy = connect();
         greedy.write_all(request.repeat(16).as_bytes()).unwrap();
-        eventually("the server disconnects the client", || {
+        wait_until("the server disconnects the client", || {
             greedy.write_all(b"x").is_err().then_some(())
         });
         // Other clients are served meanwhile.
@@ -167,25 +167,25 @@ fn a_client_that_takes_nothing_is_disconnected(lab: &Lab) {
     });
 }
 
-fn clients_that_take_nothing_cost_little_memory(lab: &Lab) {
+fn clients_that_stop_reading_use_little_memory(env: &TestEnv) {
     const CLIENTS: usize = 300;
-    let serving = Program::new(&lab.store.url()).serve(&[]);
+    let server = Program::new(&env.store.url()).serve(&[]);
     let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
-    let bundle = serving
+    let bundle = server
         .client
-        .send("HEAD", "/docs/swagger-ui-bundle.js", As::Nobody, &[], "")
+        .send("HEAD", "/docs/swagger-ui-bundle.js", Auth::Anonymous, &[], "")
         .expect(200);
     let length: usize = bundle.header("content-length").unwrap().parse().unwrap();
-    let before = serving.resident_bytes();
+    let before = server.resident_bytes();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
-            let mut stream = serving.client.connect();
+            let mut stream = server.client.connect();
             stream.write_all(request.as_bytes()).unwrap();
             stream.read_exact(&mut [0; 12]).unwrap();
             stream
         })
         .collect();
-    let grown = serving.resident_bytes().saturating_sub(before);
+    let grown = server.resident_bytes().saturating_sub(before);
     assert!(
         grown < CLIENTS * length / 3,
         "{grown} bytes for {CLIENTS} responses of {length}"
@@ -193,9 +193,9 @@ fn clients_that_take_nothing_cost_little_memory(lab: &Lab) {
     drop(clients);
 }
 
-fn silent_connections_do_not_delay_handshakes(lab: &Lab) {
-    let (tls, _) = tls_flags(lab);
-    let app = lab.app_with(&tls.each_ref().map(String::as_str));
+fn silent_connections_do_not_delay_handshakes(env: &TestEnv) {
+    let (tls, _) = tls_flags(env);
+    let app = env.app_with(&tls.each_ref().map(String::as_str));
     let silent: Vec<TcpStream> = (0..600).map(|_| app.client.connect()).collect();
     let mut other = connect(&app.client, true);
     other
@@ -210,19 +210,19 @@ fn silent_connections_do_not_delay_handshakes(lab: &Lab) {
     }
 }
 
-fn http_2_is_not_offered(lab: &Lab) {
-    let (tls, _) = tls_flags(lab);
-    let app = lab.app_with(&tls.each_ref().map(String::as_str));
-    let chosen = shake_hands(app.client.connect(), b"\x02h2\x08http/1.1").unwrap();
+fn http_2_is_not_offered(env: &TestEnv) {
+    let (tls, _) = tls_flags(env);
+    let app = env.app_with(&tls.each_ref().map(String::as_str));
+    let chosen = tls_handshake(app.client.connect(), b"\x02h2\x08http/1.1").unwrap();
     assert_eq!(chosen.ssl().selected_alpn_protocol(), Some(&b"http/1.1"[..]));
-    assert!(shake_hands(app.client.connect(), b"\x02h2").is_none());
+    assert!(tls_handshake(app.client.connect(), b"\x02h2").is_none());
 }
 
-fn silent_connections_do_not_delay_the_stop(lab: &Lab) {
-    let (tls, _) = tls_flags(lab);
+fn silent_connections_do_not_delay_shutdown(env: &TestEnv) {
+    let (tls, _) = tls_flags(env);
     for flags in [&[][..], &tls] {
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let app = lab.app_with(&flags);
+        let app = env.app_with(&flags);
         let mut silent: Vec<TcpStream> = (0..5).map(|_| app.client.connect()).collect();
         // One connection has sent the start of a request.
         silent[0].write_all(b"G").unwrap();
@@ -234,35 +234,35 @@ fn silent_connections_do_not_delay_the_stop(lab: &Lab) {
     }
 }
 
-fn a_hangup_reloads_the_certificate_and_flushes(lab: &Lab) {
-    let (tls, certificate) = tls_flags(lab);
-    let serving = Program::new(&lab.store.url()).serve(&tls.each_ref().map(String::as_str));
+fn sighup_reloads_the_certificate_and_flushes(env: &TestEnv) {
+    let (tls, certificate) = tls_flags(env);
+    let server = Program::new(&env.store.url()).serve(&tls.each_ref().map(String::as_str));
     let shown = || {
-        let stream = shake_hands(serving.client.connect(), b"\x08http/1.1").unwrap();
+        let stream = tls_handshake(server.client.connect(), b"\x08http/1.1").unwrap();
         stream.ssl().peer_certificate().unwrap().to_pem().unwrap()
     };
     let logs = |line: &str| {
-        eventually(line, || serving.log().contains(line).then_some(()));
+        wait_until(line, || server.log().contains(line).then_some(()));
     };
     let first = shown();
-    Certificate::write(lab.store.directory.path());
+    Certificate::write(env.store.directory.path());
     let second = std::fs::read(&certificate.chain).unwrap();
     assert_eq!(shown(), first);
-    serving.signal("HUP");
+    server.signal("HUP");
     logs("reloaded the certificate");
     logs("flushed at SIGHUP");
     assert!(shown() != first && shown() == second);
     std::fs::write(&certificate.chain, "no certificate").unwrap();
-    serving.signal("HUP");
+    server.signal("HUP");
     logs("cannot reload the certificate");
-    let log = serving.log();
+    let log = server.log();
     let error = log.lines().find(|line| line.contains("cannot reload")).unwrap();
     for file in [&certificate.chain, &certificate.key] {
         assert!(error.contains(&file.display().to_string()), "{error}");
     }
     assert_eq!(shown(), second);
-    serving.signal("TERM");
-    let (code, log) = serving.wait();
+    server.signal("TERM");
+    let (code, log) = server.wait();
     assert_eq!(code, Some(0), "{log}");
     let began = log.lines().find(|line| line.contains("open files: at most ")).unwrap();
     assert!(began.contains("; connections: at most "), "{began}");

@@ -8,54 +8,54 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        ADMIN, Lab, TestApp,
+        ADMIN, TestApp, TestEnv,
         certificate::Certificate,
-        client::{Answer, As, Client, LEGACY, TOKENS, string},
-        eventually,
+        client::{Auth, Client, LEGACY, Response, TOKENS, string},
         program::Program,
-        store::{Kind, sqlite},
+        store::{StoreKind, sqlite},
+        wait_until,
     },
     tests,
 };
 
 tests![
-    nobody_gets_in_without_signing_in,
-    signing_in_begins_a_session_of_its_own,
-    signing_out_ends_it,
-    a_link_of_another_site_ends_no_session,
-    cookies_of_others_do_no_harm,
-    a_session_ends_by_idling_and_at_the_end_of_the_day,
+    every_page_requires_a_session,
+    signing_in_starts_a_new_session,
+    signing_out_ends_the_session,
+    cross_site_links_keep_the_session,
+    foreign_cookies_are_ignored,
+    sessions_end_when_idle_and_at_the_end_of_the_day,
     a_changed_password_ends_all_sessions,
-    a_removed_admin_is_out,
-    only_hashes_of_keys_are_kept,
-    guessing_is_throttled_as_with_basic,
-    no_form_is_taken_from_elsewhere,
-    a_token_from_its_making_to_its_end,
-    a_form_that_is_sent_again_does_nothing_again,
-    who_saves_second_is_told,
-    what_was_corrected_overwrites_nothing_either,
-    an_edit_touches_nothing_that_it_does_not_show,
-    every_order_shows_every_token_once,
-    filters_and_the_search_choose,
-    the_search_knows_letters_beyond_ascii,
-    wrong_input_is_told_and_kept,
-    names_are_shown_and_never_run,
-    names_are_shown_as_they_are,
-    a_name_confirms_however_many_blanks_a_page_shows,
+    a_removed_admin_loses_every_session,
+    only_hashes_of_session_keys_are_stored,
+    sign_ins_share_the_throttle_of_basic_authentication,
+    forms_from_elsewhere_are_rejected,
+    a_token_can_be_created_edited_rotated_and_deleted,
+    resubmitting_a_form_has_no_further_effect,
+    concurrent_edits_conflict,
+    a_corrected_form_still_conflicts,
+    an_edit_preserves_fields_that_it_does_not_show,
+    every_sort_order_lists_every_token_once,
+    filters_and_search_select_tokens,
+    the_search_ignores_the_case_of_all_letters,
+    invalid_input_is_reported_and_kept,
+    names_are_escaped,
+    names_are_displayed_unchanged,
+    confirmation_ignores_collapsed_whitespace,
     admins_are_added_changed_and_removed,
-    admins_are_shown_page_by_page,
+    the_list_of_admins_is_paginated,
     the_audit_page_filters_and_downloads,
     the_legacy_page_gives_a_verdict,
-    it_speaks_korean,
-    its_pages_may_do_little,
-    it_lives_under_a_context_path,
+    the_console_is_translated_into_korean,
+    pages_have_a_strict_content_security_policy,
+    the_console_honors_the_context_path,
     cookies_are_secure_behind_https,
-    a_store_that_is_locked_is_told,
+    a_locked_store_is_reported,
 ];
 
-tests![ON_SQLITE: cookies_are_secure_over_tls, its_log_lines_have_no_secrets];
+tests![SQLITE_TESTS: cookies_are_secure_over_tls, console_log_lines_contain_no_secrets];
 
-tests![ON_POSTGRES: admins_who_change_each_other_do_not_wait_for_each_other];
+tests![POSTGRES_TESTS: admins_who_change_each_other_do_not_deadlock];
 
 /// A browser: it keeps cookies, and sends forms as they are on the page.
 struct Browser<'a> {
@@ -80,16 +80,16 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    fn sign_in(&self, name: &str, password: &str) -> Answer {
+    fn sign_in(&self, name: &str, password: &str) -> Response {
         let form = self.get("/sign-in").expect(200);
         self.submit(&form, "/sign-in", &[("name", name), ("password", password)])
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, path: &str) -> Response {
         self.send("GET", path, &[], "")
     }
 
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
         let cookies: Vec<_> = self
             .cookies
             .borrow()
@@ -102,16 +102,16 @@ impl<'a> Browser<'a> {
             all.push(("cookie", &cookies));
         }
         let path = format!("{}{path}", self.base);
-        let answer = self.client.send(method, &path, As::Nobody, &all, body);
-        if let Some(cookie) = answer.header("set-cookie") {
+        let response = self.client.send(method, &path, Auth::Anonymous, &all, body);
+        if let Some(cookie) = response.header("set-cookie") {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             self.cookies.borrow_mut().insert(name.to_owned(), value.to_owned());
         }
-        answer
+        response
     }
 
     /// Sends a form with all hidden fields that are on the page.
-    fn submit(&self, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
+    fn submit(&self, page: &Response, path: &str, fields: &[(&str, &str)]) -> Response {
         let mut all = hidden_fields(&page.text);
         all.extend(
             fields
@@ -121,7 +121,7 @@ impl<'a> Browser<'a> {
         self.post(path, &all)
     }
 
-    fn post(&self, path: &str, fields: &[(String, String)]) -> Answer {
+    fn post(&self, path: &str, fields: &[(String, String)]) -> Response {
         let pairs = fields
             .iter()
             .map(|(name, value)| format!("{name}={}", percent_encoded(value)));
@@ -131,7 +131,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Opens the page of a form, fills it in and sends it to the same path.
-    fn fill(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    fn fill(&self, path: &str, fields: &[(&str, &str)]) -> Response {
         let page = self.get(path).expect(200);
         self.submit(&page, path, fields)
     }
@@ -154,15 +154,15 @@ impl<'a> Browser<'a> {
         self.cookies.borrow()["tokenbridge_session"].clone()
     }
 
-    fn is_in(&self) -> bool {
-        let answer = self.get("/tokens");
-        match answer.status {
+    fn is_signed_in(&self) -> bool {
+        let response = self.get("/tokens");
+        match response.status {
             200 => true,
             303 => {
-                assert!(answer.header("location").unwrap().contains("/sign-in"));
+                assert!(response.header("location").unwrap().contains("/sign-in"));
                 false
             }
-            _ => panic!("{answer:?}"),
+            _ => panic!("{response:?}"),
         }
     }
 }
@@ -192,12 +192,12 @@ fn hidden_fields(page: &str) -> Vec<(String, String)> {
 }
 
 #[track_caller]
-fn value(page: &Answer) -> String {
+fn value(page: &Response) -> String {
     between(&page.text, "class=\"value\" value=\"", "\"")
 }
 
 /// The names of the tokens on a page, in their order.
-fn names(page: &Answer) -> Vec<String> {
+fn names(page: &Response) -> Vec<String> {
     let rows = page
         .text
         .split("<th role=\"rowheader\" scope=\"row\" class=\"name\"><a href=\"")
@@ -205,49 +205,49 @@ fn names(page: &Answer) -> Vec<String> {
     rows.map(|row| between(row, "\">", "</a>")).collect()
 }
 
-fn next_page(page: &Answer) -> Option<String> {
+fn next_page(page: &Response) -> Option<String> {
     let (_, link) = page.text.split_once("rel=\"next\" href=\"/console")?;
     Some(link.split_once('"').unwrap().0.replace("&#38;", "&"))
 }
 
 #[track_caller]
-fn leads_to(answer: &Answer, location: &str) {
+fn assert_redirects_to(response: &Response, location: &str) {
     assert_eq!(
-        (answer.status, answer.header("location")),
+        (response.status, response.header("location")),
         (303, Some(location)),
-        "{answer:?}"
+        "{response:?}"
     );
 }
 
 fn tokens(app: &TestApp) -> Vec<Value> {
-    app.get(TOKENS, As::Admin).expect(200).json()["results"]
+    app.get(TOKENS, Auth::Admin).expect(200).json()["results"]
         .as_array()
         .unwrap()
         .clone()
 }
 
-fn nobody_gets_in_without_signing_in(lab: &Lab) {
-    let app = lab.app();
-    leads_to(&app.get("/", As::Nobody), "/console/tokens");
-    leads_to(&app.get("/console", As::Nobody), "/console/tokens");
-    leads_to(&app.get("/console/tokens", As::Nobody), "/console/sign-in");
+fn every_page_requires_a_session(env: &TestEnv) {
+    let app = env.app();
+    assert_redirects_to(&app.get("/", Auth::Anonymous), "/console/tokens");
+    assert_redirects_to(&app.get("/console", Auth::Anonymous), "/console/tokens");
+    assert_redirects_to(&app.get("/console/tokens", Auth::Anonymous), "/console/sign-in");
     let wanted = "/console/audit?actor=a%20b";
-    leads_to(
-        &app.get(wanted, As::Nobody),
+    assert_redirects_to(
+        &app.get(wanted, Auth::Anonymous),
         "/console/sign-in?next=%2Faudit%3Factor%3Da%2520b",
     );
     for (method, path) in FORMS {
-        let answer = app.send(method, &format!("/console{path}"), As::Nobody, &[], "");
-        assert_eq!(answer.status, 303, "{path}: {answer:?}");
+        let response = app.send(method, &format!("/console{path}"), Auth::Anonymous, &[], "");
+        assert_eq!(response.status, 303, "{path}: {response:?}");
         assert!(
-            answer.header("location").unwrap().starts_with("/console/sign-in"),
+            response.header("location").unwrap().starts_with("/console/sign-in"),
             "{path}"
         );
     }
     // The credentials of the APIs are none here: a browser would send them with what another site asks of it.
-    leads_to(&app.get("/console/tokens", As::Admin), "/console/sign-in");
+    assert_redirects_to(&app.get("/console/tokens", Auth::Admin), "/console/sign-in");
     let (_, value) = app.new_token(&json!({ "name": "n" }));
-    leads_to(&app.get("/console/tokens", As::Key(&value)), "/console/sign-in");
+    assert_redirects_to(&app.get("/console/tokens", Auth::Key(&value)), "/console/sign-in");
 }
 
 const FORMS: [(&str, &str); 7] = [
@@ -260,12 +260,12 @@ const FORMS: [(&str, &str); 7] = [
     ("POST", "/sign-out"),
 ];
 
-fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
-    let app = lab.app();
+fn signing_in_starts_a_new_session(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::new(&app);
     let form = browser.get("/sign-in?next=%2Flegacy").expect(200);
-    let cookie_ends = |answer: &Answer, end: &str| {
-        let cookie = answer.header("set-cookie").unwrap();
+    let cookie_ends = |response: &Response, end: &str| {
+        let cookie = response.header("set-cookie").unwrap();
         assert!(cookie.ends_with(end), "{cookie}");
     };
     cookie_ends(&form, "; HttpOnly; SameSite=Strict; Path=/console/sign-in");
@@ -280,16 +280,16 @@ fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
     );
     assert_eq!(of_form(), before);
     let right = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
-    leads_to(&right, "/console/legacy");
+    assert_redirects_to(&right, "/console/legacy");
     cookie_ends(&right, "; HttpOnly; SameSite=Strict; Path=/console");
     assert_ne!(browser.key(), before);
-    assert!(browser.is_in());
-    leads_to(&browser.get("/sign-in"), "/console/tokens");
+    assert!(browser.is_signed_in());
+    assert_redirects_to(&browser.get("/sign-in"), "/console/tokens");
     // The key of the page of the sign-in never opens anything, and neither does one that nobody has been given.
     for key in [before, "A".repeat(43), "x".to_owned(), String::new()] {
         let other = Browser::new(&app);
         other.cookies.borrow_mut().insert("tokenbridge_session".to_owned(), key);
-        assert!(!other.is_in());
+        assert!(!other.is_signed_in());
     }
     // Somebody who signs in again in the same browser ends the session before.
     let first = browser.key();
@@ -302,15 +302,15 @@ fn signing_in_begins_a_session_of_its_own(lab: &Lab) {
     again
         .submit(&page, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)])
         .expect(303);
-    assert!(again.is_in() && !browser.is_in());
+    assert!(again.is_signed_in() && !browser.is_signed_in());
 }
 
-fn a_link_of_another_site_ends_no_session(lab: &Lab) {
-    let app = lab.app();
+fn cross_site_links_keep_the_session(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     // A browser shows no cookies there (SameSite=Strict), but takes those that it gets.
     let shown = browser.cookies.take();
-    leads_to(&browser.get("/tokens"), "/console/sign-in");
+    assert_redirects_to(&browser.get("/tokens"), "/console/sign-in");
     let page = browser.get("/sign-in").expect(200);
     assert!(!page.text.contains("Your session has ended."));
     let cross_site = [("sec-fetch-site", "cross-site")];
@@ -320,15 +320,15 @@ fn a_link_of_another_site_ends_no_session(lab: &Lab) {
     assert_eq!((again.header("refresh"), again.header("set-cookie")), (Some("0"), None));
     let given = browser.cookies.replace(shown);
     browser.cookies.borrow_mut().extend(given);
-    assert!(browser.is_in());
+    assert!(browser.is_signed_in());
     // Whoever has only looked at the form has had no session that could have ended.
     let stranger = Browser::new(&app);
     stranger.get("/sign-in").expect(200);
-    leads_to(&stranger.get("/tokens"), "/console/sign-in");
+    assert_redirects_to(&stranger.get("/tokens"), "/console/sign-in");
 }
 
-fn cookies_of_others_do_no_harm(lab: &Lab) {
-    let app = lab.app();
+fn foreign_cookies_are_ignored(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let session = format!("tokenbridge_session={}", browser.key());
     for others in [
@@ -340,122 +340,122 @@ fn cookies_of_others_do_no_harm(lab: &Lab) {
         "tokenbridge_language=?",
     ] {
         for cookies in [format!("{others}; {session}"), format!("{session};{others}")] {
-            let page = app.send("GET", "/console/tokens", As::Nobody, &[("cookie", &cookies)], "");
+            let page = app.send("GET", "/console/tokens", Auth::Anonymous, &[("cookie", &cookies)], "");
             assert_eq!(page.status, 200, "{cookies}");
         }
     }
-    let page = app.send("GET", "/console/tokens", As::Nobody, &[("cookie", "nameless")], "");
-    leads_to(&page, "/console/sign-in");
+    let page = app.send("GET", "/console/tokens", Auth::Anonymous, &[("cookie", "nameless")], "");
+    assert_redirects_to(&page, "/console/sign-in");
 }
 
-fn signing_out_ends_it(lab: &Lab) {
-    let app = lab.app();
+fn signing_out_ends_the_session(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let key = browser.key();
     let page = browser.get("/tokens/new").expect(200);
     let out = browser.submit(&page, "/sign-out", &[]);
-    leads_to(&out, "/console/sign-in?done=signed-out");
+    assert_redirects_to(&out, "/console/sign-in?done=signed-out");
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
     browser
         .cookies
         .borrow_mut()
         .insert("tokenbridge_session".to_owned(), key);
-    assert!(!browser.is_in());
+    assert!(!browser.is_signed_in());
 }
 
-fn a_session_ends_by_idling_and_at_the_end_of_the_day(lab: &Lab) {
-    let app = lab.app();
+fn sessions_end_when_idle_and_at_the_end_of_the_day(env: &TestEnv) {
+    let app = env.app();
     let (idle, busy) = (Browser::signed_in(&app), Browser::signed_in(&app));
-    lab.clock.advance(Duration::from_mins(29));
-    assert!(busy.is_in());
-    lab.clock.advance(Duration::from_mins(1));
-    assert!(!idle.is_in() && busy.is_in());
+    env.clock.advance(Duration::from_mins(29));
+    assert!(busy.is_signed_in());
+    env.clock.advance(Duration::from_mins(1));
+    assert!(!idle.is_signed_in() && busy.is_signed_in());
     for _ in 0..23 {
-        lab.clock.advance(Duration::from_mins(29));
-        assert!(busy.is_in());
+        env.clock.advance(Duration::from_mins(29));
+        assert!(busy.is_signed_in());
     }
-    lab.clock.advance(Duration::from_mins(22));
-    assert!(busy.is_in(), "11:59");
-    lab.clock.advance(Duration::from_mins(1));
-    assert!(!busy.is_in(), "12:00");
+    env.clock.advance(Duration::from_mins(22));
+    assert!(busy.is_signed_in(), "11:59");
+    env.clock.advance(Duration::from_mins(1));
+    assert!(!busy.is_signed_in(), "12:00");
     // The next sign-in takes away what has ended.
     let next = Browser::signed_in(&app);
-    assert!(next.is_in());
-    assert_eq!(lab.store.texts("SELECT admin AS found FROM sessions"), [ADMIN.0]);
+    assert!(next.is_signed_in());
+    assert_eq!(env.store.texts("SELECT admin AS found FROM sessions"), [ADMIN.0]);
 }
 
-fn a_changed_password_ends_all_sessions(lab: &Lab) {
-    let app = lab.app();
-    let other_server = lab.app();
+fn a_changed_password_ends_all_sessions(env: &TestEnv) {
+    let app = env.app();
+    let other_server = env.app();
     let (here, there) = (Browser::signed_in(&app), Browser::signed_in(&other_server));
     let changed = here.fill(
         "/admins/password?name=admin",
         &[("password", "a new passphrase"), ("again", "a new passphrase")],
     );
-    leads_to(&changed, "/console/sign-in?done=password-changed");
-    assert!(!here.is_in() && !there.is_in());
-    app.get(TOKENS, As::Admin).expect(401);
+    assert_redirects_to(&changed, "/console/sign-in?done=password-changed");
+    assert!(!here.is_signed_in() && !there.is_signed_in());
+    app.get(TOKENS, Auth::Admin).expect(401);
     here.sign_in(ADMIN.0, "a new passphrase").expect(303);
-    assert!(here.is_in());
+    assert!(here.is_signed_in());
     // At the command line, too.
-    let program = Program::new(&lab.store.url());
-    let ended = program.run_with_input(&["admin", "passwd", ADMIN.0, "--password-stdin"], "yet another one");
-    assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(!here.is_in());
+    let program = Program::new(&env.store.url());
+    let output = program.run_with_input(&["admin", "passwd", ADMIN.0, "--password-stdin"], "yet another one");
+    assert_eq!(output.exit_code, 0, "{output:?}");
+    assert!(!here.is_signed_in());
 }
 
-fn a_removed_admin_is_out(lab: &Lab) {
-    let app = lab.app();
-    app_with_ops(lab);
+fn a_removed_admin_loses_every_session(env: &TestEnv) {
+    let app = env.app();
+    app_with_ops(env);
     let (browser, ops) = (Browser::signed_in(&app), Browser::new(&app));
     ops.sign_in("ops", "the password of ops").expect(303);
-    assert!(ops.is_in());
-    leads_to(
+    assert!(ops.is_signed_in());
+    assert_redirects_to(
         &browser.fill("/admins/remove?name=ops", &[]),
         "/console/admins?done=removed",
     );
-    assert!(!ops.is_in() && browser.is_in());
+    assert!(!ops.is_signed_in() && browser.is_signed_in());
 }
 
-fn app_with_ops(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
-    let ended = program.run_with_input(&["admin", "add", "ops", "--password-stdin"], "the password of ops");
-    assert_eq!(ended.code, 0, "{ended:?}");
+fn app_with_ops(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
+    let output = program.run_with_input(&["admin", "add", "ops", "--password-stdin"], "the password of ops");
+    assert_eq!(output.exit_code, 0, "{output:?}");
 }
 
-fn only_hashes_of_keys_are_kept(lab: &Lab) {
-    let app = lab.app();
+fn only_hashes_of_session_keys_are_stored(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
-    let dump = match lab.kind {
-        Kind::Sqlite => "SELECT hex(key_hash) || admin AS found FROM sessions",
-        Kind::Postgres => "SELECT encode(key_hash, 'hex') || admin AS found FROM sessions",
+    let dump = match env.kind {
+        StoreKind::Sqlite => "SELECT hex(key_hash) || admin AS found FROM sessions",
+        StoreKind::Postgres => "SELECT encode(key_hash, 'hex') || admin AS found FROM sessions",
     };
-    let rows = lab.store.texts(dump);
+    let rows = env.store.texts(dump);
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].len(), 64 + ADMIN.0.len());
     assert!(!rows[0].contains(&browser.key()));
 }
 
-fn guessing_is_throttled_as_with_basic(lab: &Lab) {
-    let app = lab.app();
+fn sign_ins_share_the_throttle_of_basic_authentication(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::new(&app);
     let form = browser.get("/sign-in").expect(200);
     let guess = |password: &str| browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", password)]);
     for n in 0..5 {
         guess(&format!("wrong {n}")).expect(403);
-        app.get(TOKENS, As::Basic(ADMIN.0, &format!("wrong with Basic {n}")))
+        app.get(TOKENS, Auth::Basic(ADMIN.0, &format!("wrong with Basic {n}")))
             .expect(401);
     }
     let throttled = guess(ADMIN.1).expect(429);
     assert!(throttled.text.contains("Too many failed attempts"));
     assert!(throttled.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
-    app.get(TOKENS, As::Admin).expect(429);
-    lab.clock.advance(Duration::from_mins(2));
+    app.get(TOKENS, Auth::Admin).expect(429);
+    env.clock.advance(Duration::from_mins(2));
     guess(ADMIN.1).expect(303);
 }
 
-fn no_form_is_taken_from_elsewhere(lab: &Lab) {
-    let app = lab.app();
+fn forms_from_elsewhere_are_rejected(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     let browser = Browser::signed_in(&app);
     let before = tokens(&app);
@@ -475,9 +475,9 @@ fn no_form_is_taken_from_elsewhere(lab: &Lab) {
     for (_, path) in FORMS {
         let path = path.replace("7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0", &id);
         for form_key in [None, Some(&of_stranger), Some(&("formKey".to_owned(), String::new()))] {
-            let answer = browser.post(&path, &fields(form_key));
-            assert_eq!(answer.status, 403, "{path}: {answer:?}");
-            assert!(answer.text.contains("This form is out of date"), "{path}");
+            let response = browser.post(&path, &fields(form_key));
+            assert_eq!(response.status, 403, "{path}: {response:?}");
+            assert!(response.text.contains("This form is out of date"), "{path}");
         }
     }
     // So with the sign-in: nobody is signed in as somebody else by a link.
@@ -487,8 +487,8 @@ fn no_form_is_taken_from_elsewhere(lab: &Lab) {
     victim.post("/sign-in", &forged).expect(403);
     Browser::new(&app).post("/sign-in", &forged).expect(403);
     assert_eq!(tokens(&app), before);
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
-    assert!(browser.is_in());
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
+    assert!(browser.is_signed_in());
     // A mark that was made up makes no token.
     let page = browser.get("/tokens/new").expect(200);
     let own = hidden_fields(&page.text).remove(0);
@@ -499,8 +499,8 @@ fn no_form_is_taken_from_elsewhere(lab: &Lab) {
     assert_eq!(tokens(&app).len(), 1);
 }
 
-fn a_token_from_its_making_to_its_end(lab: &Lab) {
-    let app = lab.app();
+fn a_token_can_be_created_edited_rotated_and_deleted(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let empty = browser.get("/tokens").expect(200);
     assert!(
@@ -508,7 +508,7 @@ fn a_token_from_its_making_to_its_end(lab: &Lab) {
         "{}",
         empty.text
     );
-    let expires = lab.clock.in_seconds(86_400 * 10);
+    let expires = env.clock.seconds_from_now(86_400 * 10);
     let (id, value) = browser.create(&[
         ("name", "deployer"),
         ("permission", "OrganizationAPITokenRead"),
@@ -516,7 +516,7 @@ fn a_token_from_its_making_to_its_end(lab: &Lab) {
         ("blocks", "127.0.0.1/8\r\n10.0.0.0/8"),
         ("expires", &expires[..16]),
     ]);
-    let shown = app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200).json();
+    let shown = app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200).json();
     assert_eq!(
         (
             &shown["id"],
@@ -556,8 +556,8 @@ fn a_token_from_its_making_to_its_end(lab: &Lab) {
     }
 
     let edited = browser.fill(&path, &[("name", "deployer 2"), ("blocks", ""), ("expires", "")]);
-    leads_to(&edited, "/console/tokens?done=changed");
-    let shown = app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(200).json();
+    assert_redirects_to(&edited, "/console/tokens?done=changed");
+    let shown = app.get(&format!("{TOKENS}/{id}"), Auth::Admin).expect(200).json();
     assert_eq!(
         (
             &shown["name"],
@@ -578,12 +578,12 @@ fn a_token_from_its_making_to_its_end(lab: &Lab) {
     );
     let second = self::value(&rotated);
     for works in [&value, &second] {
-        app.get(&format!("{TOKENS}/self"), As::Key(works)).expect(200);
+        app.get(&format!("{TOKENS}/self"), Auth::Key(works)).expect(200);
     }
     let rotated = browser.fill(&format!("{path}/rotate"), &[("grace", "0")]).expect(200);
     let third = self::value(&rotated);
     for ended in [&value, &second] {
-        app.get(&format!("{TOKENS}/self"), As::Key(ended)).expect(401);
+        app.get(&format!("{TOKENS}/self"), Auth::Key(ended)).expect(401);
     }
     browser.fill(&format!("{path}/rotate"), &[("grace", "5")]).expect(403);
 
@@ -591,23 +591,23 @@ fn a_token_from_its_making_to_its_end(lab: &Lab) {
         .fill(&format!("{path}/delete"), &[("confirm", "deployer")])
         .expect(400);
     assert!(wrong.text.contains("That is not the name of this token."));
-    app.get(&format!("{TOKENS}/self"), As::Key(&third)).expect(200);
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&third)).expect(200);
     let gone = browser.fill(&format!("{path}/delete"), &[("confirm", " deployer 2 ")]);
-    leads_to(&gone, "/console/tokens?done=deleted");
-    app.get(&format!("{TOKENS}/self"), As::Key(&third)).expect(401);
+    assert_redirects_to(&gone, "/console/tokens?done=deleted");
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&third)).expect(401);
     let missing = browser.get(&path).expect(404);
     assert!(missing.text.contains("There is nothing here."));
 
-    let doors = "SELECT action || ' ' || door || ' ' || client AS found FROM audit_events WHERE token_id IS NOT NULL ORDER BY seq";
+    let channels = "SELECT action || ' ' || channel || ' ' || client AS found FROM audit_events WHERE token_id IS NOT NULL ORDER BY seq";
     let actions = ["created", "updated", "rotated", "rotated", "deleted"];
     assert_eq!(
-        lab.store.texts(doors),
+        env.store.texts(channels),
         actions.map(|action| format!("token.{action} console 127.0.0.1"))
     );
 }
 
-fn a_form_that_is_sent_again_does_nothing_again(lab: &Lab) {
-    let app = lab.app();
+fn resubmitting_a_form_has_no_further_effect(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let page = browser.get("/tokens/new").expect(200);
     let send = || browser.submit(&page, "/tokens", &[("name", "once")]);
@@ -617,10 +617,11 @@ fn a_form_that_is_sent_again_does_nothing_again(lab: &Lab) {
         panic!("not one token")
     };
     let path = format!("/tokens/{}", string(&token["id"]));
-    leads_to(&again, &format!("/console{path}?seen=made"));
+    assert_redirects_to(&again, &format!("/console{path}?seen=made"));
     let told = browser.get(&format!("{path}?seen=made")).expect(200);
     assert!(told.text.contains("This token has been made already.") && !told.text.contains(&value(&first)));
-    app.get(&format!("{TOKENS}/self"), As::Key(&value(&first))).expect(200);
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value(&first)))
+        .expect(200);
     // Another page makes another token.
     browser.create(&[("name", "once")]);
     assert_eq!(tokens(&app).len(), 2);
@@ -628,7 +629,7 @@ fn a_form_that_is_sent_again_does_nothing_again(lab: &Lab) {
     let page = browser.get(&format!("{path}/rotate")).expect(200);
     let send = || browser.submit(&page, &format!("{path}/rotate"), &[("grace", "0")]);
     let rotated = send().expect(200);
-    leads_to(&send(), &format!("/console{path}?seen=rotated"));
+    assert_redirects_to(&send(), &format!("/console{path}?seen=rotated"));
     assert!(
         browser
             .get(&format!("{path}?seen=rotated"))
@@ -636,7 +637,7 @@ fn a_form_that_is_sent_again_does_nothing_again(lab: &Lab) {
             .text
             .contains("This token has been rotated since")
     );
-    app.get(&format!("{TOKENS}/self"), As::Key(&value(&rotated)))
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value(&rotated)))
         .expect(200);
 
     let page = browser.get(&format!("{path}/delete")).expect(200);
@@ -646,13 +647,13 @@ fn a_form_that_is_sent_again_does_nothing_again(lab: &Lab) {
     assert_eq!(tokens(&app).len(), 1);
 }
 
-fn who_saves_second_is_told(lab: &Lab) {
-    let app = lab.app();
+fn concurrent_edits_conflict(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "shared" }));
     let path = format!("/tokens/{id}");
     let (one, other) = (Browser::signed_in(&app), Browser::signed_in(&app));
     let pages = [one.get(&path).expect(200), other.get(&path).expect(200)];
-    lab.clock.advance(Duration::from_secs(1));
+    env.clock.advance(Duration::from_secs(1));
     one.submit(&pages[0], &path, &[("name", "of the first")]).expect(303);
     let told = other.submit(&pages[1], &path, &[("name", "of the second")]).expect(409);
     assert!(
@@ -661,35 +662,35 @@ fn who_saves_second_is_told(lab: &Lab) {
     );
     assert!(told.text.contains("value=\"of the first\""));
     assert_eq!(tokens(&app)[0]["name"], "of the first");
-    lab.clock.advance(Duration::from_secs(1));
+    env.clock.advance(Duration::from_secs(1));
     other.submit(&told, &path, &[("name", "of the second")]).expect(303);
     assert_eq!(tokens(&app)[0]["name"], "of the second");
 }
 
-fn what_was_corrected_overwrites_nothing_either(lab: &Lab) {
-    let app = lab.app();
+fn a_corrected_form_still_conflicts(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "shared" }));
     let path = format!("/tokens/{id}");
     let browser = Browser::signed_in(&app);
     let page = browser.get(&path).expect(200);
-    lab.clock.advance(Duration::from_secs(1));
+    env.clock.advance(Duration::from_secs(1));
     app.post(
         &format!("{TOKENS}/{id}"),
-        As::Admin,
+        Auth::Admin,
         &json!({ "permissions": ["AlertRead"] }),
     )
     .expect(200);
     let told = browser
         .submit(&page, &path, &[("name", "renamed"), ("blocks", "x")])
         .expect(400);
-    lab.clock.advance(Duration::from_secs(1));
+    env.clock.advance(Duration::from_secs(1));
     browser.submit(&told, &path, &[("name", "renamed")]).expect(409);
     assert_eq!(tokens(&app)[0]["permissions"], json!(["AlertRead"]));
 }
 
-fn an_edit_touches_nothing_that_it_does_not_show(lab: &Lab) {
-    let app = lab.app();
-    let expires = lab.clock.in_seconds(60).replace('Z', ".123456Z");
+fn an_edit_preserves_fields_that_it_does_not_show(env: &TestEnv) {
+    let app = env.app();
+    let expires = env.clock.seconds_from_now(60).replace('Z', ".123456Z");
     let body = json!({ "name": " spaced ", "permissions": ["UserRead"], "allowedCIDRBlocks": ["10.0.0.0/8"], "expiresAt": expires });
     let (id, value) = app.new_token(&body);
     let browser = Browser::signed_in(&app);
@@ -709,22 +710,22 @@ fn an_edit_touches_nothing_that_it_does_not_show(lab: &Lab) {
             ("expires", &written),
         ];
         browser.submit(&page, &path, &fields).expect(303);
-        app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(200).json()
+        app.get(&format!("{TOKENS}/{id}"), Auth::Admin).expect(200).json()
     };
-    let before = app.get(&format!("{TOKENS}/{id}"), As::Admin).expect(200).json();
+    let before = app.get(&format!("{TOKENS}/{id}"), Auth::Admin).expect(200).json();
     let mut after = same(" spaced ");
     for field in ["updatedAt", "updatedBy"] {
         after.as_object_mut().unwrap().remove(field);
     }
     assert_eq!(after, before);
     // One that has expired can get another name, and stays what it is.
-    lab.clock.advance(Duration::from_mins(2));
+    env.clock.advance(Duration::from_mins(2));
     assert_eq!(same("renamed")["expiresAt"], json!(expires));
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(401);
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(401);
 }
 
-fn every_order_shows_every_token_once(lab: &Lab) {
-    let app = lab.app();
+fn every_sort_order_lists_every_token_once(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let id = |n: usize| format!("'00000000-0000-4000-8000-{n:012}'");
     let number = |n: Option<usize>| n.map_or("NULL".to_owned(), |n| (1_893_456_000_000_000 + n).to_string());
@@ -735,7 +736,7 @@ fn every_order_shows_every_token_once(lab: &Lab) {
         let expires = number(n.is_multiple_of(2).then_some(1_000_000_000_000 + n % 5));
         format!("({}, {name}, '', '', 0, 'user', 'admin', {used}, {expires})", id(n))
     });
-    lab.store.execute(&format!(
+    env.store.execute(&format!(
         "INSERT INTO tokens (id, name, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id, last_used_at, expires_at)
          VALUES {}",
         rows.collect::<Vec<_>>().join(", ")
@@ -756,7 +757,7 @@ fn every_order_shows_every_token_once(lab: &Lab) {
         found
     };
     let order = |key: &str| {
-        lab.store
+        env.store
             .texts(&format!("SELECT name AS found FROM tokens ORDER BY {key}"))
     };
     for (sort, key) in [
@@ -782,11 +783,11 @@ fn every_order_shows_every_token_once(lab: &Lab) {
     );
 }
 
-fn filters_and_the_search_choose(lab: &Lab) {
-    let app = lab.app();
+fn filters_and_search_select_tokens(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let made = |name: &str, days: Option<i64>| {
-        let expires = days.map(|days| lab.clock.in_seconds(days * 86_400));
+        let expires = days.map(|days| env.clock.seconds_from_now(days * 86_400));
         app.new_token(&json!({ "name": name, "expiresAt": expires })).1
     };
     made("Old Value", None);
@@ -794,9 +795,9 @@ fn filters_and_the_search_choose(lab: &Lab) {
     made("ends soon", Some(110));
     made("is over", Some(10));
     app.new_legacy_token(&json!({ "name": "legacy_one" }));
-    lab.clock.advance(Duration::from_hours(24));
-    app.get(&format!("{TOKENS}/self"), As::Key(&used)).expect(200);
-    lab.clock.advance(Duration::from_hours(24 * 92));
+    env.clock.advance(Duration::from_hours(24));
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&used)).expect(200);
+    env.clock.advance(Duration::from_hours(24 * 92));
     browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
     made("fresh", None);
     let shown = |query: &str| names(&browser.get(&format!("/tokens?sort=created&{query}")).expect(200));
@@ -839,8 +840,8 @@ fn filters_and_the_search_choose(lab: &Lab) {
     assert_eq!(badges("legacy_one"), ["Legacy", "Never used"]);
 }
 
-fn the_search_knows_letters_beyond_ascii(lab: &Lab) {
-    let app = lab.app();
+fn the_search_ignores_the_case_of_all_letters(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     for name in ["\u{c4}pfel Rot", "\u{e4}pfel gelb", "Apfel", "한국어 토큰", "Σ \u{e4}"] {
         app.new_token(&json!({ "name": name }));
@@ -859,8 +860,8 @@ fn the_search_knows_letters_beyond_ascii(lab: &Lab) {
     }
 }
 
-fn wrong_input_is_told_and_kept(lab: &Lab) {
-    let app = lab.app();
+fn invalid_input_is_reported_and_kept(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let fields = [
         ("name", "  "),
@@ -909,14 +910,14 @@ fn wrong_input_is_told_and_kept(lab: &Lab) {
     browser.get("/audit/events.xml").expect(404);
 }
 
-fn names_are_shown_and_never_run(lab: &Lab) {
-    let app = lab.app();
+fn names_are_escaped(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let name = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>";
     let (id, _) = browser.create(&[("name", name)]);
-    app.send("GET", LEGACY, As::Admin, &[("user-agent", name)], "")
+    app.send("GET", LEGACY, Auth::Admin, &[("user-agent", name)], "")
         .expect(200);
-    app.post(LEGACY, As::Admin, &json!({ "name": name })).expect(200);
+    app.post(LEGACY, Auth::Admin, &json!({ "name": name })).expect(200);
     for path in [
         "/tokens".to_owned(),
         format!("/tokens?name={}", percent_encoded(name)),
@@ -942,8 +943,8 @@ fn names_are_shown_and_never_run(lab: &Lab) {
         .expect(303);
 }
 
-fn names_are_shown_as_they_are(lab: &Lab) {
-    let app = lab.app();
+fn names_are_displayed_unchanged(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let name = "of {{base_path}} and {}";
     let (id, _) = browser.create(&[("name", name)]);
@@ -952,8 +953,8 @@ fn names_are_shown_as_they_are(lab: &Lab) {
     assert!(form.contains(&format!("name=\"name\" value=\"{name}\"")), "{form}");
 }
 
-fn a_name_confirms_however_many_blanks_a_page_shows(lab: &Lab) {
-    let app = lab.app();
+fn confirmation_ignores_collapsed_whitespace(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let (id, _) = browser.create(&[("name", "two  blanks\u{a0} ")]);
     let path = format!("/tokens/{id}/delete");
@@ -963,8 +964,8 @@ fn a_name_confirms_however_many_blanks_a_page_shows(lab: &Lab) {
     browser.fill(&path, &[("confirm", "two blanks")]).expect(303);
 }
 
-fn admins_are_added_changed_and_removed(lab: &Lab) {
-    let app = lab.app();
+fn admins_are_added_changed_and_removed(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let add = |name: &str, password: &str, again: &str| {
         browser.fill("/admins", &[("name", name), ("password", password), ("again", again)])
@@ -987,9 +988,9 @@ fn admins_are_added_changed_and_removed(lab: &Lab) {
             "There is already an admin of that name.",
         ),
     ] {
-        let answer = add(name, password, again).expect(status);
-        assert!(answer.text.contains(told), "{told}");
-        assert!(!answer.text.contains(password), "{told}");
+        let response = add(name, password, again).expect(status);
+        assert!(response.text.contains(told), "{told}");
+        assert!(!response.text.contains(password), "{told}");
     }
     // The page of the last admin has no form; one that is sent all the same changes nothing.
     let remove_last = |browser: &Browser<'_>, query: &str| {
@@ -998,41 +999,41 @@ fn admins_are_added_changed_and_removed(lab: &Lab) {
         assert!(page.text.contains("The last admin cannot be removed.") && hidden_fields(&page.text).is_empty());
         let other = browser.get("/admins").expect(200);
         browser.submit(&other, &path, &[]).expect(409);
-        assert!(browser.is_in());
+        assert!(browser.is_signed_in());
     };
     remove_last(&browser, "?name=admin");
     let name = "J\u{fc}rgen & Co";
-    leads_to(&add(name, "long enough", "long enough"), "/console/admins?done=added");
-    app.get(TOKENS, As::Basic(name, "long enough")).expect(200);
+    assert_redirects_to(&add(name, "long enough", "long enough"), "/console/admins?done=added");
+    app.get(TOKENS, Auth::Basic(name, "long enough")).expect(200);
     let query = format!("?name={}", percent_encoded(name));
     let password = [("password", "even longer"), ("again", "even longer")];
     let changed = browser.fill(&format!("/admins/password{query}"), &password);
-    leads_to(&changed, "/console/admins?done=password-changed");
-    app.get(TOKENS, As::Basic(name, "long enough")).expect(401);
-    app.get(TOKENS, As::Basic(name, "even longer")).expect(200);
+    assert_redirects_to(&changed, "/console/admins?done=password-changed");
+    app.get(TOKENS, Auth::Basic(name, "long enough")).expect(401);
+    app.get(TOKENS, Auth::Basic(name, "even longer")).expect(200);
     let page = browser.get("/admins").expect(200).text;
     assert!(page.contains("J\u{fc}rgen &#38; Co") && page.contains("just now"));
     // Whoever removes themselves is out.
-    leads_to(
+    assert_redirects_to(
         &browser.fill("/admins/remove?name=admin", &[]),
         "/console/admins?done=removed",
     );
-    assert!(!browser.is_in());
-    app.get(TOKENS, As::Admin).expect(401);
+    assert!(!browser.is_signed_in());
+    app.get(TOKENS, Auth::Admin).expect(401);
     browser.sign_in(name, "even longer").expect(303);
     browser.get("/admins/remove?name=admin").expect(404);
     remove_last(&browser, &query);
 }
 
-fn admins_are_shown_page_by_page(lab: &Lab) {
+fn the_list_of_admins_is_paginated(env: &TestEnv) {
     let rows: Vec<String> = (0..10_000)
         .map(|number| format!("('user {number:05}', 'x', 0)"))
         .collect();
-    lab.store.execute(&format!(
+    env.store.execute(&format!(
         "INSERT INTO admins (name, password_hash, created_at) VALUES {}",
         rows.join(",")
     ));
-    let app = lab.app();
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let (mut path, mut seen, mut pages) = ("/admins".to_owned(), Vec::new(), 0);
     // Enough pages to show that each one continues where the previous one ended.
@@ -1054,12 +1055,12 @@ fn admins_are_shown_page_by_page(lab: &Lab) {
     // Each admin is found, regardless of its page.
     browser.get("/admins/remove?name=user%2009999").expect(200);
     browser.get("/admins/remove?name=user%20x").expect(404);
-    let listed = Program::new(&lab.store.url()).run(&["admin", "list"]);
-    assert_eq!(listed.out.lines().count(), 10_002);
+    let listed = Program::new(&env.store.url()).run(&["admin", "list"]);
+    assert_eq!(listed.stdout.lines().count(), 10_002);
 }
 
-fn admins_who_change_each_other_do_not_wait_for_each_other(lab: &Lab) {
-    let app = lab.app();
+fn admins_who_change_each_other_do_not_deadlock(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let password = [("password", "long enough"), ("again", "long enough")];
     let [first, second] = password;
@@ -1077,7 +1078,7 @@ fn admins_who_change_each_other_do_not_wait_for_each_other(lab: &Lab) {
             )
         };
         let calls = [call(one.0, one.1), call(two.0, two.1)];
-        let url = lab.store.url();
+        let url = env.store.url();
         let mut holder = PgConnection::establish(&url).unwrap();
         // Both begin, and wait.
         holder
@@ -1088,21 +1089,21 @@ fn admins_who_change_each_other_do_not_wait_for_each_other(lab: &Lab) {
                 let form = "application/x-www-form-urlencoded";
                 let headers = [("content-type", form), ("cookie", cookie)];
                 let client: &Client = &app;
-                scope.spawn(move || client.send("POST", path, As::Nobody, &headers, body))
+                scope.spawn(move || client.send("POST", path, Auth::Anonymous, &headers, body))
             });
-            eventually("both wait", || {
+            wait_until("both wait", || {
                 let waiting = "SELECT 'x' AS found FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-                (lab.store.texts(waiting).len() == 2).then_some(())
+                (env.store.texts(waiting).len() == 2).then_some(())
             });
             holder.batch_execute("COMMIT").unwrap();
             sent.map(|thread| thread.join().unwrap())
         })
     };
-    for answer in race([
+    for response in race([
         (&browser, "/admins/password?name=ops"),
         (&other, "/admins/password?name=admin"),
     ]) {
-        answer.expect(303);
+        response.expect(303);
     }
     for name in ["admin", "ops"] {
         let in_again = if name == "ops" { &other } else { &browser };
@@ -1116,23 +1117,23 @@ fn admins_who_change_each_other_do_not_wait_for_each_other(lab: &Lab) {
             "{name}"
         );
     }
-    let answers = race([
+    let responses = race([
         (&browser, "/admins/remove?name=ops"),
         (&other, "/admins/remove?name=admin"),
     ]);
-    let locations = answers.map(|answer| answer.expect(303).header("location").unwrap().to_owned());
+    let locations = responses.map(|response| response.expect(303).header("location").unwrap().to_owned());
     assert!(
         locations.contains(&"/console/admins?done=removed".to_owned()),
         "{locations:?}"
     );
-    assert_eq!(lab.store.texts("SELECT name AS found FROM admins").len(), 1);
+    assert_eq!(env.store.texts("SELECT name AS found FROM admins").len(), 1);
 }
 
-fn the_audit_page_filters_and_downloads(lab: &Lab) {
-    let app = lab.app();
+fn the_audit_page_filters_and_downloads(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let (id, _) = browser.create(&[("name", "first")]);
-    lab.clock.advance(Duration::from_mins(5));
+    env.clock.advance(Duration::from_mins(5));
     browser
         .fill(&format!("/tokens/{id}"), &[("name", "second")])
         .expect(303);
@@ -1143,26 +1144,26 @@ fn the_audit_page_filters_and_downloads(lab: &Lab) {
     };
     let all = rows("");
     for (query, expected) in [
-        ("?door=console", 2),
+        ("?channel=console", 2),
         ("?action=token.updated", 1),
         (&*format!("?token={id}"), 2),
         ("?actor=admin", 3),
         ("?actor=nobody", 0),
         ("?since=2030-01-01T00:05", 2),
-        ("?until=2030-01-01T00:05:00&door=console", 1),
+        ("?until=2030-01-01T00:05:00&channel=console", 1),
     ] {
         assert_eq!(rows(query), expected, "{query}");
     }
-    let page = browser.get("/audit?door=console").expect(200).text;
+    let page = browser.get("/audit?channel=console").expect(200).text;
     assert!(page.contains("<li>name: first → second</li>"), "{page}");
-    for wrong in ["?token=x", "?since=yesterday", "?door=window", "?actor=%00"] {
+    for wrong in ["?token=x", "?since=yesterday", "?channel=window", "?actor=%00"] {
         let told = browser.get(&format!("/audit{wrong}")).expect(400);
         assert!(told.text.contains("This filter cannot be used:"), "{wrong}");
         assert!(!told.text.contains("expiresAt"), "{wrong}: {}", told.text);
         browser.get(&format!("/audit/events.csv{wrong}")).expect(400);
     }
 
-    let csv = browser.get("/audit/events.csv?door=console").expect(200);
+    let csv = browser.get("/audit/events.csv?channel=console").expect(200);
     assert!(csv.header("content-type").unwrap().starts_with("text/csv"));
     assert_eq!(
         csv.header("content-disposition"),
@@ -1176,15 +1177,15 @@ fn the_audit_page_filters_and_downloads(lab: &Lab) {
         json!([])
     );
     // More than are read at once.
-    lab.store.execute(
-        "INSERT INTO audit_events (at, door, action, details)
+    env.store.execute(
+        "INSERT INTO audit_events (at, channel, action, details)
          WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
          SELECT 1000 * n, 'verify', 'login.refused', '{}' FROM n",
     );
     let many = browser.get("/audit/events.json").expect(200).json();
     assert_eq!(many.as_array().unwrap().len(), all + 2500);
     assert_eq!(many[0]["action"], "token.created");
-    let (mut path, mut seen) = ("/audit?door=verify".to_owned(), 0);
+    let (mut path, mut seen) = ("/audit?channel=verify".to_owned(), 0);
     loop {
         let page = browser.get(&path).expect(200);
         seen += page.text.matches("<th role=\"rowheader\" scope=\"row\"").count();
@@ -1197,15 +1198,15 @@ fn the_audit_page_filters_and_downloads(lab: &Lab) {
     Browser::new(&app).get("/audit/events.csv").expect(303);
 }
 
-fn the_legacy_page_gives_a_verdict(lab: &Lab) {
-    let app = lab.app();
+fn the_legacy_page_gives_a_verdict(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let page = || browser.get("/legacy").expect(200).text;
     let fresh = page();
     assert!(fresh.contains("Not observed long enough") && fresh.contains("Days watched: 0 of the last 30."));
     let watch = |from: i64| {
         let rows: Vec<String> = (from - 30..=from).map(|day| format!("({day}, 16777215)")).collect();
-        lab.store.execute(&format!(
+        env.store.execute(&format!(
             "DELETE FROM legacy_watch; INSERT INTO legacy_watch (day, hours) VALUES {}",
             rows.join(",")
         ));
@@ -1216,7 +1217,7 @@ fn the_legacy_page_gives_a_verdict(lab: &Lab) {
     assert!(never.contains("Every token has a value.") && never.contains("The legacy API is on."));
     app.new_legacy_token(&json!({ "name": "agent-1" }));
     for _ in 0..2 {
-        app.send("GET", LEGACY, As::Admin, &[("user-agent", "Chef/18")], "")
+        app.send("GET", LEGACY, Auth::Admin, &[("user-agent", "Chef/18")], "")
             .expect(200);
     }
     let in_use = page();
@@ -1234,7 +1235,7 @@ fn the_legacy_page_gives_a_verdict(lab: &Lab) {
         assert!(in_use.contains(part), "{part} in {in_use}");
     }
     assert_eq!(in_use.matches("<rect class=\"ground\"").count(), 30);
-    lab.clock.advance(Duration::from_hours(31 * 24));
+    env.clock.advance(Duration::from_hours(31 * 24));
     browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
     assert!(page().contains("Not observed long enough"));
     watch(21_915 + 31);
@@ -1243,7 +1244,7 @@ fn the_legacy_page_gives_a_verdict(lab: &Lab) {
     assert!(quiet.contains("No calls in the last 30 days. The last call was 1 month ago."));
     drop(browser);
     app.stop();
-    let app = lab.app_with(&["--legacy", "read-only", "--legacy-sunset", "2031-01-01"]);
+    let app = env.app_with(&["--legacy", "read-only", "--legacy-sunset", "2031-01-01"]);
     let browser = Browser::signed_in(&app);
     let page = browser.get("/legacy").expect(200).text;
     assert!(
@@ -1252,28 +1253,28 @@ fn the_legacy_page_gives_a_verdict(lab: &Lab) {
     );
 }
 
-fn it_speaks_korean(lab: &Lab) {
-    let app = lab.app();
+fn the_console_is_translated_into_korean(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     let korean = [("accept-language", "ko-KR,ko;q=0.9,en;q=0.5")];
     let page = browser.send("GET", "/tokens", &korean, "").expect(200).text;
     assert!(page.contains("<html lang=\"ko\">") && page.contains("아직 생성한 토큰이 없습니다"));
     assert!(page.contains("href=\"/console/tokens?lang=en\" lang=\"en\""));
-    let chosen = browser.send("GET", "/audit?door=cli&lang=en", &korean, "");
-    leads_to(&chosen, "/console/audit?door=cli");
+    let chosen = browser.send("GET", "/audit?channel=cli&lang=en", &korean, "");
+    assert_redirects_to(&chosen, "/console/audit?channel=cli");
     let page = browser.send("GET", "/tokens", &korean, "").expect(200).text;
     assert!(page.contains("<html lang=\"en\">"));
-    leads_to(&browser.get("/tokens?lang=ko"), "/console/tokens");
+    assert_redirects_to(&browser.get("/tokens?lang=ko"), "/console/tokens");
     for path in ["/tokens/new", "/admins", "/audit", "/legacy", "/nothing"] {
         let page = browser.get(path).text;
         assert!(page.contains("<html lang=\"ko\">"), "{path}");
     }
-    leads_to(&browser.get("/tokens?lang=xx"), "/console/tokens");
+    assert_redirects_to(&browser.get("/tokens?lang=xx"), "/console/tokens");
     assert!(browser.get("/tokens").expect(200).text.contains("<html lang=\"ko\">"));
 }
 
-fn its_pages_may_do_little(lab: &Lab) {
-    let app = lab.app();
+fn pages_have_a_strict_content_security_policy(env: &TestEnv) {
+    let app = env.app();
     let browser = Browser::signed_in(&app);
     for path in [
         "/tokens",
@@ -1282,7 +1283,7 @@ fn its_pages_may_do_little(lab: &Lab) {
         "/audit",
         "/legacy",
         "/nothing",
-        "/audit?door=x",
+        "/audit?channel=x",
     ] {
         let page = browser.get(path);
         for (name, value) in [
@@ -1305,24 +1306,24 @@ fn its_pages_may_do_little(lab: &Lab) {
         }
     }
     for file in ["console.css", "console.js"] {
-        app.get(&format!("/console/assets/{file}"), As::Nobody).expect(200);
+        app.get(&format!("/console/assets/{file}"), Auth::Anonymous).expect(200);
     }
-    app.get("/console/assets/base.html", As::Nobody).expect(404);
+    app.get("/console/assets/base.html", Auth::Anonymous).expect(404);
 }
 
-fn it_lives_under_a_context_path(lab: &Lab) {
-    let app = lab.app_with(&["--base-path", "/bamboo"]);
-    leads_to(&app.get("", As::Nobody), "/bamboo/console/tokens");
-    leads_to(&app.get("/", As::Nobody), "/bamboo/console/tokens");
-    leads_to(
-        &app.get("/console/admins", As::Nobody),
+fn the_console_honors_the_context_path(env: &TestEnv) {
+    let app = env.app_with(&["--base-path", "/bamboo"]);
+    assert_redirects_to(&app.get("", Auth::Anonymous), "/bamboo/console/tokens");
+    assert_redirects_to(&app.get("/", Auth::Anonymous), "/bamboo/console/tokens");
+    assert_redirects_to(
+        &app.get("/console/admins", Auth::Anonymous),
         "/bamboo/console/sign-in?next=%2Fadmins",
     );
     let browser = Browser::new(&app);
     let form = browser.get("/sign-in?next=%2Fadmins").expect(200);
     assert!(form.header("set-cookie").unwrap().contains("Path=/bamboo/console"));
     let signed_in = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
-    leads_to(&signed_in, "/bamboo/console/admins");
+    assert_redirects_to(&signed_in, "/bamboo/console/admins");
     for path in ["/tokens", "/tokens/new", "/admins", "/audit", "/legacy"] {
         let page = browser.get(path).expect(200).text;
         assert!(
@@ -1331,63 +1332,63 @@ fn it_lives_under_a_context_path(lab: &Lab) {
         );
     }
     let (_, value) = browser.create(&[("name", "n")]);
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     // What is asked for afterwards is below the console, whatever somebody has put into a link.
     let stranger = Browser::new(&app);
     let form = stranger.get("/sign-in?next=https%3A%2F%2Fevil.example").expect(200);
     let signed_in = stranger.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
-    leads_to(&signed_in, "/bamboo/console/tokens");
+    assert_redirects_to(&signed_in, "/bamboo/console/tokens");
 }
 
-fn cookies_are_secure_behind_https(lab: &Lab) {
-    let app = lab.app_with(&["--trusted-proxy", "127.0.0.1"]);
+fn cookies_are_secure_behind_https(env: &TestEnv) {
+    let app = env.app_with(&["--trusted-proxy", "127.0.0.1"]);
     let cookie = |scheme: &str| {
         let browser = Browser::new(&app);
-        let answer = browser
+        let response = browser
             .send("GET", "/sign-in", &[("x-forwarded-proto", scheme)], "")
             .expect(200);
-        answer.header("set-cookie").unwrap().to_owned()
+        response.header("set-cookie").unwrap().to_owned()
     };
     assert!(cookie("https").contains("; Secure"));
     assert!(!cookie("http").contains("Secure"));
-    let untrusting = lab.app();
-    let answer = Browser::new(&untrusting).send("GET", "/sign-in", &[("x-forwarded-proto", "https")], "");
-    assert!(!answer.header("set-cookie").unwrap().contains("Secure"));
+    let untrusting = env.app();
+    let response = Browser::new(&untrusting).send("GET", "/sign-in", &[("x-forwarded-proto", "https")], "");
+    assert!(!response.header("set-cookie").unwrap().contains("Secure"));
 }
 
-fn cookies_are_secure_over_tls(lab: &Lab) {
-    let certificate = Certificate::write(lab.store.directory.path());
+fn cookies_are_secure_over_tls(env: &TestEnv) {
+    let certificate = Certificate::write(env.store.directory.path());
     let (chain, key) = (
         certificate.chain.display().to_string(),
         certificate.key.display().to_string(),
     );
-    let serving = Program::new(&lab.store.url()).serve(&["--tls-cert", &chain, "--tls-key", &key]);
+    let server = Program::new(&env.store.url()).serve(&["--tls-cert", &chain, "--tls-key", &key]);
     let tls = ureq::tls::TlsConfig::builder()
         .provider(ureq::tls::TlsProvider::NativeTls)
         .disable_verification(true)
         .build();
     let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
-    let answer = agent
-        .get(format!("https://{}/console/sign-in", serving.client.address))
+    let response = agent
+        .get(format!("https://{}/console/sign-in", server.client.address))
         .call()
         .unwrap();
-    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    let cookie = response.headers()["set-cookie"].to_str().unwrap();
     assert!(cookie.contains("; Secure"), "{cookie}");
 }
 
-fn a_store_that_is_locked_is_told(lab: &Lab) {
-    let app = lab.app_with(&["--database-timeout-seconds", "1"]);
+fn a_locked_store_is_reported(env: &TestEnv) {
+    let app = env.app_with(&["--database-timeout-seconds", "1"]);
     let browser = Browser::signed_in(&app);
     let page = browser.get("/tokens/new").expect(200);
     let told = {
-        let url = lab.store.url();
+        let url = env.store.url();
         let mut other: Box<dyn SimpleConnection> = match url.strip_prefix("sqlite:") {
             Some(path) => Box::new(sqlite(path)),
             None => Box::new(PgConnection::establish(&url).unwrap()),
         };
-        let lock = match lab.kind {
-            Kind::Sqlite => "BEGIN IMMEDIATE",
-            Kind::Postgres => "BEGIN; LOCK TABLE tokens",
+        let lock = match env.kind {
+            StoreKind::Sqlite => "BEGIN IMMEDIATE",
+            StoreKind::Postgres => "BEGIN; LOCK TABLE tokens",
         };
         other.batch_execute(lock).unwrap();
         browser.submit(&page, "/tokens", &[("name", "n")])
@@ -1403,10 +1404,10 @@ fn a_store_that_is_locked_is_told(lab: &Lab) {
     assert_eq!(tokens(&app).len(), 1);
 }
 
-fn its_log_lines_have_no_secrets(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&[]);
-    let browser = Browser::signed_in(&serving.client);
-    Browser::new(&serving.client)
+fn console_log_lines_contain_no_secrets(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&[]);
+    let browser = Browser::signed_in(&server.client);
+    Browser::new(&server.client)
         .sign_in("secret-name", "secret-password")
         .expect(403);
     browser.get("/tokens?name=secret-query").expect(200);
@@ -1417,8 +1418,8 @@ fn its_log_lines_have_no_secrets(lab: &Lab) {
         &[("name", "secret-a"), ("password", "secret-b"), ("again", "secret-c")],
     );
     let key = browser.key();
-    serving.signal("TERM");
-    let (_, log) = serving.wait();
+    server.signal("TERM");
+    let (_, log) = server.wait();
     assert!(log.contains("route=/console/tokens/{id} status=200"), "{log}");
     assert!(log.contains("caller=\"admin admin\""), "{log}");
     for secret in [&value[4..], &id, &key, ADMIN.1, "secret"] {

@@ -4,36 +4,38 @@ use serde_json::json;
 
 use crate::{
     support::{
-        ADMIN, Lab,
-        client::{As, LEGACY, TOKENS, basic},
+        ADMIN, TestEnv,
+        client::{Auth, LEGACY, TOKENS, basic},
         program::Program,
     },
     tests,
 };
 
 tests![
-    byte_order_marks_are_no_part_of_a_body,
-    bodies_in_utf_16_are_refused_by_name,
-    imports_read_what_windows_writes,
+    byte_order_marks_in_bodies_are_ignored,
+    bodies_in_utf_16_are_rejected_by_name,
+    imports_accept_windows_encodings,
 ];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-fn byte_order_marks_are_no_part_of_a_body(lab: &Lab) {
-    let app = lab.app();
+fn byte_order_marks_in_bodies_are_ignored(env: &TestEnv) {
+    let app = env.app();
     let named = "\u{feff}{\"name\":\"n\"}";
-    app.send("POST", TOKENS, As::Admin, &[JSON], named).expect(200);
-    app.send("POST", LEGACY, As::Admin, &[JSON], named).expect(200);
+    app.send("POST", TOKENS, Auth::Admin, &[JSON], named).expect(200);
+    app.send("POST", LEGACY, Auth::Admin, &[JSON], named).expect(200);
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     let query = "\u{feff}{\"query\":\"{ __typename }\"}";
-    app.send("POST", "/public/graphql", As::Key(&value), &[JSON], query)
+    app.send("POST", "/public/graphql", Auth::Key(&value), &[JSON], query)
         .expect(200);
     let form = ("content-type", "application/x-www-form-urlencoded");
     let token = format!("\u{feff}token={value}");
-    let known = app.send("POST", "/introspect", As::Admin, &[form], &token).expect(200);
+    let known = app
+        .send("POST", "/introspect", Auth::Admin, &[form], &token)
+        .expect(200);
     assert_eq!(known.json()["active"], true);
     let rotate = format!("{TOKENS}/{id}/rotate");
-    app.send("POST", &rotate, As::Admin, &[JSON], "\u{feff}").expect(200);
+    app.send("POST", &rotate, Auth::Admin, &[JSON], "\u{feff}").expect(200);
 }
 
 fn utf_16(text: &str, big_endian: bool) -> Vec<u8> {
@@ -41,8 +43,8 @@ fn utf_16(text: &str, big_endian: bool) -> Vec<u8> {
     text.encode_utf16().flat_map(to_bytes).collect()
 }
 
-fn bodies_in_utf_16_are_refused_by_name(lab: &Lab) {
-    let app = lab.app();
+fn bodies_in_utf_16_are_rejected_by_name(env: &TestEnv) {
+    let app = env.app();
     let authorization = basic(ADMIN.0, ADMIN.1);
     for path in [TOKENS, LEGACY] {
         for (mark, big_endian) in [("", false), ("", true), ("\u{feff}", false), ("\u{feff}", true)] {
@@ -52,22 +54,22 @@ fn bodies_in_utf_16_are_refused_by_name(lab: &Lab) {
                  Content-Length: {}\r\nConnection: close\r\n\r\n",
                 body.len()
             );
-            let answer = app.raw(&[head.as_bytes(), &body].concat());
-            assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-            assert!(answer.contains("the body is in UTF-16"), "{answer}");
+            let response = app.raw(&[head.as_bytes(), &body].concat());
+            assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+            assert!(response.contains("the body is in UTF-16"), "{response}");
         }
     }
 }
 
-fn imports_read_what_windows_writes(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn imports_accept_windows_encodings(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     let row = |number: u8| {
         let uuid = format!("2c4ee2ad-7c2c-4f02-8d0c-7ac2da6b0b{number:02}");
         json!({ "uuid": uuid, "name": format!("Büro {number}"), "read": true, "change": false }).to_string()
     };
     let list = format!("[{}]", row(1));
     let wrapped = format!("{{\r\n  \"value\": [{}, {}],\r\n  \"Count\": 2\r\n}}", row(2), row(3));
-    let file = lab.store.directory.path().join("list.json");
+    let file = env.store.directory.path().join("list.json");
     for (bytes, rows) in [
         (format!("\u{feff}{list}").into_bytes(), 1),
         (utf_16(&format!("\u{feff}{list}"), false), 1),
@@ -75,14 +77,14 @@ fn imports_read_what_windows_writes(lab: &Lab) {
         (wrapped.clone().into_bytes(), 2),
         (utf_16(&format!("\u{feff}{wrapped}"), false), 2),
     ] {
-        lab.store.execute("DELETE FROM tokens");
+        env.store.execute("DELETE FROM tokens");
         std::fs::write(&file, &bytes).unwrap();
-        let ended = program.run(&["import", file.to_str().unwrap()]);
-        assert_eq!(ended.code, 0, "{ended:?}");
-        let names = lab.store.texts("SELECT name AS found FROM tokens");
+        let output = program.run(&["import", file.to_str().unwrap()]);
+        assert_eq!(output.exit_code, 0, "{output:?}");
+        let names = env.store.texts("SELECT name AS found FROM tokens");
         let right = names.iter().all(|name| name.starts_with("Büro "));
         assert!(names.len() == rows && right, "{names:?}");
     }
     std::fs::write(&file, b"\xFF\xFE[\0]").unwrap();
-    assert_ne!(program.run(&["import", file.to_str().unwrap()]).code, 0);
+    assert_ne!(program.run(&["import", file.to_str().unwrap()]).exit_code, 0);
 }

@@ -22,20 +22,26 @@ use serde_json::{Value, json};
 use crate::{
     faults::SmallDisk,
     support::{
-        ADMIN, Lab, TestApp,
-        client::{Answer, As, Client, LEGACY, TOKENS, string},
+        ADMIN, TestApp, TestEnv,
+        client::{Auth, Client, LEGACY, Response, TOKENS, string},
         cluster::Cluster,
-        eventually,
-        program::{Program, Serving},
-        store::{self, Kind},
+        program::{Program, ServerProcess},
+        store::{self, StoreKind},
+        wait_until,
     },
     tests,
 };
 
-tests![killed, frozen, clock_a_year_forward, clock_a_day_back, log_not_read];
-tests![OF_FILES: file_taken_away, wal_removed];
-tests![OF_SMALL_DISKS: disk_full, file_made_immutable];
-tests![OF_SERVERS: database_killed, database_frozen, connections_cut];
+tests![
+    server_killed,
+    server_frozen,
+    clock_set_forward_a_year,
+    clock_set_back_a_day,
+    log_reader_stalled
+];
+tests![SQLITE_TESTS: database_file_moved_away, wal_removed];
+tests![SMALL_DISK_TESTS: disk_full, database_file_immutable];
+tests![POSTGRES_TESTS: database_killed, database_frozen, connections_cut];
 
 /// Required acknowledged repetitions of each operation, before the fault and after it.
 const REPETITIONS: usize = 3;
@@ -93,12 +99,12 @@ struct Acknowledged {
 
 /// Counts of an operation's results.
 #[derive(Default)]
-struct Tally {
+struct Counters {
     acknowledged: AtomicUsize,
     refused: AtomicUsize,
 }
 
-impl Tally {
+impl Counters {
     fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::SeqCst)
     }
@@ -109,32 +115,32 @@ impl Tally {
 }
 
 /// A row of the matrix: a server, its operations, and their results.
-struct Row<'a> {
+struct Scenario<'a> {
     program: Program,
     directory: &'a Path,
     client: RwLock<Arc<Client>>,
     operations: Vec<Operation>,
-    tallies: [Tally; 6],
+    tallies: [Counters; 6],
     acknowledged: Mutex<Acknowledged>,
     kept: Known,
     stopping: AtomicBool,
     /// Held while the store's files are moved, so that no command opens an incomplete set of files.
     commands: Mutex<()>,
     /// The server that replaced a killed one.
-    restarted: Mutex<Option<Serving>>,
+    restarted: Mutex<Option<ServerProcess>>,
     next: AtomicUsize,
 }
 
-impl<'a> Row<'a> {
-    fn new(lab: &'a Lab, url: &str, client: Client) -> Self {
+impl<'a> Scenario<'a> {
+    fn new(env: &'a TestEnv, url: &str, client: Client) -> Self {
         let kept = client.new_token(&json!({ "name": "kept" }));
         let operations = Operation::ALL
             .into_iter()
-            .filter(|operation| *operation != Operation::Backup || lab.kind == Kind::Sqlite)
+            .filter(|operation| *operation != Operation::Backup || env.kind == StoreKind::Sqlite)
             .collect();
         Self {
             program: Program::new(url),
-            directory: lab.store.directory.path(),
+            directory: env.store.directory.path(),
             client: RwLock::new(Arc::new(client)),
             operations,
             tallies: Default::default(),
@@ -168,8 +174,8 @@ impl<'a> Row<'a> {
     }
 
     /// Kills the server and starts a new one.
-    fn restart(&self, serving: &Serving) {
-        serving.signal("KILL");
+    fn restart(&self, server: &ServerProcess) {
+        server.signal("KILL");
         let again = self.program.serve(&FLAGS);
         *self.client.write().unwrap() = Arc::new(client_of(&again));
         *self.restarted.lock().unwrap() = Some(again);
@@ -177,10 +183,10 @@ impl<'a> Row<'a> {
 
     /// Waits until each operation has been acknowledged several more times.
     fn wait_for_acknowledgements(&self, when: &str) {
-        let before: Vec<usize> = self.tallies.iter().map(Tally::acknowledged).collect();
+        let before: Vec<usize> = self.tallies.iter().map(Counters::acknowledged).collect();
         for operation in &self.operations {
             let index = *operation as usize;
-            eventually(&format!("{operation:?} is acknowledged {when}"), || {
+            wait_until(&format!("{operation:?} is acknowledged {when}"), || {
                 (self.tallies[index].acknowledged() >= before[index] + REPETITIONS).then_some(())
             });
         }
@@ -195,7 +201,7 @@ impl<'a> Row<'a> {
             .collect();
         for operation in self.operations.iter().filter(|operation| !operation.is_command()) {
             let index = *operation as usize;
-            eventually(&format!("{operation:?} is answered under the fault"), || {
+            wait_until(&format!("{operation:?} is answered under the fault"), || {
                 let tally = &self.tallies[index];
                 let (acknowledged, refused) = before[index];
                 (tally.refused() > refused || tally.acknowledged() >= acknowledged + REPETITIONS).then_some(())
@@ -207,7 +213,7 @@ impl<'a> Row<'a> {
     fn wait_for_refusal(&self, operation: Operation) {
         let tally = &self.tallies[operation as usize];
         let before = tally.refused();
-        eventually(&format!("{operation:?} is refused"), || {
+        wait_until(&format!("{operation:?} is refused"), || {
             (tally.refused() > before).then_some(())
         });
     }
@@ -250,12 +256,12 @@ impl<'a> Row<'a> {
             return false;
         };
         self.known().rotated = Some((id.clone(), value.clone()));
-        let Some(answer) = post(client, &format!("{TOKENS}/{id}/rotate"), "") else {
+        let Some(response) = post(client, &format!("{TOKENS}/{id}/rotate"), "") else {
             return false;
         };
         let mut known = self.known();
         known.revoked.push(value);
-        known.rotated = Some((id, string(&answer.json()["value"])));
+        known.rotated = Some((id, string(&response.json()["value"])));
         true
     }
 
@@ -266,8 +272,8 @@ impl<'a> Row<'a> {
             return false;
         };
         self.known().deleting = Some((id.clone(), value.clone()));
-        let answer = client.try_send("DELETE", &format!("{TOKENS}/{id}"), As::Admin, &[], "");
-        if !answer.is_ok_and(|answer| matches!(answer.status, 204 | 404)) {
+        let response = client.try_send("DELETE", &format!("{TOKENS}/{id}"), Auth::Admin, &[], "");
+        if !response.is_ok_and(|response| matches!(response.status, 204 | 404)) {
             return false;
         }
         let mut known = self.known();
@@ -280,50 +286,50 @@ impl<'a> Row<'a> {
     fn verify(&self, client: &Client) -> bool {
         let revoked = self.known().revoked.last().cloned();
         if let Some(value) = revoked
-            && let Ok(answer) = client.try_send(
+            && let Ok(response) = client.try_send(
                 "GET",
                 "/verify?require=OrganizationAPITokenRead",
-                As::Key(&value),
+                Auth::Key(&value),
                 &[],
                 "",
             )
         {
-            assert_ne!(answer.status, 200, "a revoked value passes the gate");
+            assert_ne!(response.status, 200, "a revoked value passes the gate");
         }
         let kept = client.try_send(
             "GET",
             "/verify?require=OrganizationAPITokenRead",
-            As::Key(&self.kept.1),
+            Auth::Key(&self.kept.1),
             &[],
             "",
         );
-        kept.is_ok_and(|answer| {
+        kept.is_ok_and(|response| {
             assert!(
-                [200, 503].contains(&answer.status),
-                "a valid value is refused: {answer:?}"
+                [200, 503].contains(&response.status),
+                "a valid value is refused: {response:?}"
             );
-            answer.status == 200
+            response.status == 200
         })
     }
 
     fn import(&self) -> bool {
         let _commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         let batch = self.next.fetch_add(1, Ordering::SeqCst);
-        let ids = [1, 2, 3].map(|row| format!("{batch:08x}-0000-4000-8000-{row:012x}"));
+        let ids = [1, 2, 3].map(|number| format!("{batch:08x}-0000-4000-8000-{number:012x}"));
         let rows: Vec<Value> = ids
             .iter()
             .map(|id| json!({ "uuid": id, "name": "imported", "read": true }))
             .collect();
-        let ended = self
+        let output = self
             .program
             .run_with_input(&["import", "-"], &Value::Array(rows).to_string());
         let mut known = self.known();
-        if ended.code == 0 {
+        if output.exit_code == 0 {
             known.imported.push(ids);
         } else {
             known.unanswered_imports.push(ids);
         }
-        ended.code == 0
+        output.exit_code == 0
     }
 
     fn back_up(&self) -> bool {
@@ -331,24 +337,24 @@ impl<'a> Row<'a> {
         let file = self
             .directory
             .join(format!("backup-{}", self.next.fetch_add(1, Ordering::SeqCst)));
-        let ended = self.program.run(&["backup", &file.display().to_string()]);
-        if ended.code == 0 {
+        let output = self.program.run(&["backup", &file.display().to_string()]);
+        if output.exit_code == 0 {
             self.known().backups.push(file);
         } else {
-            assert!(!file.exists(), "a failed backup leaves nothing: {ended:?}");
+            assert!(!file.exists(), "a failed backup leaves nothing: {output:?}");
         }
-        ended.code == 0
+        output.exit_code == 0
     }
 
     /// Checks that no acknowledged write is lost, and that no revoked value is accepted.
     fn check(&self) {
         let client = Arc::clone(&self.client.read().unwrap());
-        eventually("the server is ready", || {
-            (client.get("/readyz", As::Nobody).status == 200).then_some(())
+        wait_until("the server is ready", || {
+            (client.get("/readyz", Auth::Anonymous).status == 200).then_some(())
         });
         let known = self.known();
         let listed: HashSet<String> = client
-            .get(LEGACY, As::Admin)
+            .get(LEGACY, Auth::Admin)
             .expect(200)
             .json()
             .as_array()
@@ -357,7 +363,10 @@ impl<'a> Row<'a> {
             .map(|token| string(&token["uuid"]))
             .collect();
         let is_self = |(id, value): &Known| {
-            let own = client.get(&format!("{TOKENS}/self"), As::Key(value)).expect(200).json();
+            let own = client
+                .get(&format!("{TOKENS}/self"), Auth::Key(value))
+                .expect(200)
+                .json();
             assert_eq!(own["id"], *id);
         };
         for token in known.created.iter().chain(&known.rotated).chain([&self.kept]) {
@@ -365,7 +374,7 @@ impl<'a> Row<'a> {
             is_self(token);
         }
         for value in &known.revoked {
-            client.get(&format!("{TOKENS}/self"), As::Key(value)).expect(401);
+            client.get(&format!("{TOKENS}/self"), Auth::Key(value)).expect(401);
         }
         let present = |ids: &[String; 3]| ids.iter().filter(|id| listed.contains(*id)).count();
         assert!(
@@ -411,13 +420,13 @@ fn create(client: &Client) -> Option<Known> {
 }
 
 /// Posts as the admin. Returns `None` if the request was not acknowledged.
-fn post(client: &Client, path: &str, body: &str) -> Option<Answer> {
+fn post(client: &Client, path: &str, body: &str) -> Option<Response> {
     let json_type = [("content-type", "application/json")];
-    let answer = client.try_send("POST", path, As::Admin, &json_type, body).ok()?;
-    if answer.status == 200 {
-        return Some(answer);
+    let response = client.try_send("POST", path, Auth::Admin, &json_type, body).ok()?;
+    if response.status == 200 {
+        return Some(response);
     }
-    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(response.status, 503, "{response:?}");
     None
 }
 
@@ -425,54 +434,54 @@ fn post(client: &Client, path: &str, body: &str) -> Option<Answer> {
 const FLAGS: [&str; 2] = ["--database-timeout-seconds", "2"];
 const PASSWORD: [(&str, &str); 1] = [("TOKENBRIDGE_ADMIN_PASSWORD", ADMIN.1)];
 
-fn client_of(serving: &Serving) -> Client {
-    Client::new(serving.client.address, "")
+fn client_of(server: &ServerProcess) -> Client {
+    Client::new(server.client.address, "")
 }
 
-fn killed(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
-    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
-    row.run("killed", || row.restart(&serving));
+fn server_killed(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&FLAGS);
+    let scenario = Scenario::new(env, &env.store.url(), client_of(&server));
+    scenario.run("killed", || scenario.restart(&server));
 }
 
-fn frozen(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
-    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
-    row.run("frozen", || {
-        serving.signal("STOP");
+fn server_frozen(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&FLAGS);
+    let scenario = Scenario::new(env, &env.store.url(), client_of(&server));
+    scenario.run("frozen", || {
+        server.signal("STOP");
         thread::sleep(FROZEN_FOR);
-        serving.signal("CONT");
+        server.signal("CONT");
     });
 }
 
-fn in_process(lab: &Lab, name: &str, fault: impl FnOnce(&TestApp)) {
-    let app = lab.app_with(&FLAGS);
-    let row = Row::new(lab, &lab.store.url(), Client::new(app.address, ""));
-    row.run(name, || {
+fn in_process(env: &TestEnv, name: &str, fault: impl FnOnce(&TestApp)) {
+    let app = env.app_with(&FLAGS);
+    let scenario = Scenario::new(env, &env.store.url(), Client::new(app.address, ""));
+    scenario.run(name, || {
         fault(&app);
-        row.wait_for_answers();
+        scenario.wait_for_answers();
     });
 }
 
-fn clock_a_year_forward(lab: &Lab) {
-    in_process(lab, "clock a year forward", |_| lab.clock.step_forward(YEAR));
+fn clock_set_forward_a_year(env: &TestEnv) {
+    in_process(env, "clock a year forward", |_| env.clock.step_forward(YEAR));
 }
 
-fn clock_a_day_back(lab: &Lab) {
-    in_process(lab, "clock a day back", |_| lab.clock.step_back(DAY));
+fn clock_set_back_a_day(env: &TestEnv) {
+    in_process(env, "clock a day back", |_| env.clock.step_back(DAY));
 }
 
 /// The server's standard error is not read, and the pipe is full.
-fn log_not_read(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
-    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
-    row.run("log not read", || {
-        serving.stop_reading_log();
+fn log_reader_stalled(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&FLAGS);
+    let scenario = Scenario::new(env, &env.store.url(), client_of(&server));
+    scenario.run("log not read", || {
+        server.stop_reading_log();
         // Each call logs about 100 bytes, and a pipe holds 64 KiB.
         for _ in 0..2000 {
-            serving.client.get("/nowhere", As::Nobody).expect(404);
+            server.client.get("/nowhere", Auth::Anonymous).expect(404);
         }
-        row.wait_for_answers();
+        scenario.wait_for_answers();
     });
 }
 
@@ -482,62 +491,62 @@ fn files(file: &Path) -> [PathBuf; 3] {
 }
 
 /// Another file temporarily replaces the store.
-fn file_taken_away(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
-    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
-    let file = lab.store.directory.path().join("tokenbridge.db");
-    row.run("file taken away", || {
-        let commands = row.commands.lock().unwrap();
+fn database_file_moved_away(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&FLAGS);
+    let scenario = Scenario::new(env, &env.store.url(), client_of(&server));
+    let file = env.store.directory.path().join("tokenbridge.db");
+    scenario.run("file taken away", || {
+        let commands = scenario.commands.lock().unwrap();
         let away = |file: &PathBuf| file.with_extension(format!("{}.away", file.extension().unwrap().display()));
         for one in files(&file) {
             fs::rename(&one, away(&one)).unwrap();
         }
         fs::write(&file, "this is no database").unwrap();
-        eventually("a write is refused", || {
-            post(&serving.client, TOKENS, r#"{"name":"n"}"#).is_none().then_some(())
+        wait_until("a write is refused", || {
+            post(&server.client, TOKENS, r#"{"name":"n"}"#).is_none().then_some(())
         });
         // The flush is a write, and the server is not ready before one has worked again.
-        eventually("a flush fails", || {
-            serving.log().contains("written behind has to wait").then_some(())
+        wait_until("a flush fails", || {
+            server.log().contains("written behind has to wait").then_some(())
         });
         // The database file comes last: it is complete only with its log.
         for one in files(&file).iter().rev() {
             fs::rename(away(one), one).unwrap();
         }
-        eventually("the server recovers", || create(&serving.client));
+        wait_until("the server recovers", || create(&server.client));
         drop(commands);
     });
 }
 
-fn wal_removed(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&FLAGS);
-    let row = Row::new(lab, &lab.store.url(), client_of(&serving));
-    let [_, wal, shm] = files(&lab.store.directory.path().join("tokenbridge.db"));
-    row.run("WAL removed", || {
+fn wal_removed(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&FLAGS);
+    let scenario = Scenario::new(env, &env.store.url(), client_of(&server));
+    let [_, wal, shm] = files(&env.store.directory.path().join("tokenbridge.db"));
+    scenario.run("WAL removed", || {
         // A command that opened the store now would create a second WAL next to the server's.
-        let commands = row.commands.lock().unwrap();
+        let commands = scenario.commands.lock().unwrap();
         fs::remove_file(&wal).unwrap();
         fs::remove_file(&shm).unwrap();
-        eventually("the server has a WAL again", || {
-            create(&serving.client).filter(|_| wal.exists())
+        wait_until("the server has a WAL again", || {
+            create(&server.client).filter(|_| wal.exists())
         });
-        row.restart(&serving);
+        scenario.restart(&server);
         drop(commands);
     });
 }
 
 /// A store on a separate file system.
-fn on_a_small_disk(lab: &Lab, name: &str, fault: impl FnOnce(&Row<'_>, &Path)) {
-    let small = SmallDisk::mount(lab.store.directory.path(), 64).expect("it can be mounted");
-    let place = PathBuf::from(&small.place);
-    let url = format!("sqlite:{}/t.db", small.place);
-    let serving = Program::new(&url).serve_with(&FLAGS, &PASSWORD);
-    let row = Row::new(lab, &url, client_of(&serving));
-    row.run(name, || fault(&row, &place));
+fn on_a_small_disk(env: &TestEnv, name: &str, fault: impl FnOnce(&Scenario<'_>, &Path)) {
+    let small = SmallDisk::mount(env.store.directory.path(), 64).expect("it can be mounted");
+    let place = PathBuf::from(&small.path);
+    let url = format!("sqlite:{}/t.db", small.path);
+    let server = Program::new(&url).serve_with(&FLAGS, &PASSWORD);
+    let scenario = Scenario::new(env, &url, client_of(&server));
+    scenario.run(name, || fault(&scenario, &place));
 }
 
-fn disk_full(lab: &Lab) {
-    on_a_small_disk(lab, "disk full", |row, place| {
+fn disk_full(env: &TestEnv) {
+    on_a_small_disk(env, "disk full", |scenario, place| {
         let filler = place.join("filler");
         // The command fails because the disk is full.
         let output = format!("of={}", filler.display());
@@ -546,18 +555,18 @@ fn disk_full(lab: &Lab) {
             .output()
             .unwrap();
         assert!(!dd.status.success());
-        row.wait_for_refusal(Operation::Create);
+        scenario.wait_for_refusal(Operation::Create);
         fs::remove_file(filler).unwrap();
     });
 }
 
 /// The file is temporarily immutable, as after `chattr +i`.
-fn file_made_immutable(lab: &Lab) {
-    on_a_small_disk(lab, "file made immutable", |row, place| {
+fn database_file_immutable(env: &TestEnv) {
+    on_a_small_disk(env, "file made immutable", |scenario, place| {
         let immutable = Immutable::make(files(&place.join("t.db")));
         // The server already has the files open, and may continue if the file system checks only at open; a command opens them anew.
-        row.wait_for_refusal(Operation::Import);
-        row.wait_for_answers();
+        scenario.wait_for_refusal(Operation::Import);
+        scenario.wait_for_answers();
         drop(immutable);
     });
 }
@@ -585,37 +594,37 @@ impl Drop for Immutable {
 }
 
 /// A server on a separate PostgreSQL cluster, which the fault affects.
-fn on_a_cluster(lab: &Lab, name: &str, fault: impl FnOnce(&Row<'_>, &Cluster)) {
+fn on_a_cluster(env: &TestEnv, name: &str, fault: impl FnOnce(&Scenario<'_>, &Cluster)) {
     let cluster = Cluster::private().expect("the suite has one");
     let url = cluster.url("postgres");
-    let serving = Program::new(&url).serve_with(&FLAGS, &PASSWORD);
-    let row = Row::new(lab, &url, client_of(&serving));
-    row.run(name, || fault(&row, &cluster));
+    let server = Program::new(&url).serve_with(&FLAGS, &PASSWORD);
+    let scenario = Scenario::new(env, &url, client_of(&server));
+    scenario.run(name, || fault(&scenario, &cluster));
 }
 
-fn database_killed(lab: &Lab) {
-    on_a_cluster(lab, "database killed", |row, cluster| {
+fn database_killed(env: &TestEnv) {
+    on_a_cluster(env, "database killed", |scenario, cluster| {
         cluster.crash();
-        row.wait_for_answers();
+        scenario.wait_for_answers();
         cluster.resume();
     });
 }
 
-fn database_frozen(lab: &Lab) {
-    on_a_cluster(lab, "database frozen", |row, cluster| {
+fn database_frozen(env: &TestEnv) {
+    on_a_cluster(env, "database frozen", |scenario, cluster| {
         cluster.signal("STOP");
-        row.wait_for_answers();
+        scenario.wait_for_answers();
         cluster.signal("CONT");
     });
 }
 
-fn connections_cut(lab: &Lab) {
-    on_a_cluster(lab, "connections cut", |row, cluster| {
+fn connections_cut(env: &TestEnv) {
+    on_a_cluster(env, "connections cut", |scenario, cluster| {
         for _ in 0..10 {
             let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()
                        AND backend_type = 'client backend'";
             store::execute(&cluster.url("postgres"), cut);
-            row.wait_for_answers();
+            scenario.wait_for_answers();
         }
     });
 }

@@ -11,34 +11,34 @@ use serde_json::json;
 
 use crate::{
     support::{
-        Lab,
-        client::{As, LEGACY, TOKENS},
+        TestEnv,
+        client::{Auth, LEGACY, TOKENS},
         cluster::Cluster,
-        eventually,
         program::Program,
-        store::{self, Kind},
+        store::{self, StoreKind},
+        wait_until,
     },
     tests,
 };
 
 tests![
-    two_servers_migrate_one_store_at_once,
-    a_newer_schema_is_refused,
-    a_failed_write_leaves_no_half
+    concurrent_servers_migrate_one_store,
+    a_newer_schema_is_rejected,
+    a_failed_write_is_rolled_back_completely
 ];
-tests![OF_FILES: a_wrong_url_is_refused, a_file_that_another_program_locks, a_file_that_is_taken_away, a_removed_log_loses_nothing];
-tests![OF_SMALL_DISKS: a_full_disk_loses_nothing, a_backup_to_a_full_disk_leaves_nothing];
+tests![SQLITE_TESTS: a_wrong_url_is_rejected, a_locked_file_blocks_only_writes, a_moved_database_file_stops_service_until_it_returns, a_removed_wal_loses_no_writes];
+tests![SMALL_DISK_TESTS: a_full_disk_loses_no_writes, a_backup_to_a_full_disk_leaves_no_file];
 tests![
-    OF_SERVERS: a_store_that_goes_and_comes_back,
-    a_store_that_hangs,
-    a_store_that_only_reads_for_a_while,
-    a_server_that_does_not_know_us,
-    a_row_that_another_program_locks,
+    POSTGRES_TESTS: the_server_recovers_from_a_store_crash,
+    a_hanging_store_times_out,
+    a_read_only_store_rejects_writes_until_it_recovers,
+    database_connection_errors_are_reported,
+    a_write_waits_for_a_locked_row,
     tls_to_the_store_is_verified
 ];
 
-fn a_wrong_url_is_refused(lab: &Lab) {
-    let directory = lab.store.directory.path();
+fn a_wrong_url_is_rejected(env: &TestEnv) {
+    let directory = env.store.directory.path();
     for url in [
         "tokenbridge.db",
         "./x.db",
@@ -50,9 +50,9 @@ fn a_wrong_url_is_refused(lab: &Lab) {
     ] {
         let mut command = Program::new(url).command(&["migrate"]);
         command.current_dir(directory);
-        let ended = crate::support::program::end(command, "");
-        assert_eq!(ended.code, 2, "{url}: {ended:?}");
-        assert!(ended.err.contains("--database-url"), "{ended:?}");
+        let output = crate::support::program::run_command(command, "");
+        assert_eq!(output.exit_code, 2, "{url}: {output:?}");
+        assert!(output.stderr.contains("--database-url"), "{output:?}");
     }
     let made: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
@@ -67,24 +67,24 @@ fn a_wrong_url_is_refused(lab: &Lab) {
         ("sqlite:/nowhere/at/all.db", "cannot be opened"),
         ("postgres://user:hunter2@127.0.0.1:1/x", "refused"),
     ] {
-        let ended = Program::new(url).run(&["migrate"]);
-        assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
+        let output = Program::new(url).run(&["migrate"]);
+        assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
         assert!(
-            ended.err.contains(reason) && !ended.err.contains("hunter2"),
-            "{ended:?}"
+            output.stderr.contains(reason) && !output.stderr.contains("hunter2"),
+            "{output:?}"
         );
     }
-    let ended = Program::new(&format!("sqlite:{}/typo.db", directory.display())).run(&["token", "list"]);
-    assert_eq!(ended.code, 1);
+    let output = Program::new(&format!("sqlite:{}/typo.db", directory.display())).run(&["token", "list"]);
+    assert_eq!(output.exit_code, 1);
     assert!(
-        ended.err.contains("there is no database") && !directory.join("typo.db").exists(),
-        "{ended:?}"
+        output.stderr.contains("there is no database") && !directory.join("typo.db").exists(),
+        "{output:?}"
     );
 }
 
-fn two_servers_migrate_one_store_at_once(lab: &Lab) {
+fn concurrent_servers_migrate_one_store(env: &TestEnv) {
     for _ in 0..20 {
-        let url = lab.store.fresh_url();
+        let url = env.store.fresh_url();
         let program = Program::new(&url);
         let children: Vec<_> = (0..2).map(|_| program.command(&["migrate"]).spawn().unwrap()).collect();
         let outputs: Vec<_> = children
@@ -96,134 +96,134 @@ fn two_servers_migrate_one_store_at_once(lab: &Lab) {
             .iter()
             .filter(|output| String::from_utf8_lossy(&output.stderr).contains("applied migration"));
         assert_eq!(applied.count(), 1, "{outputs:?}");
-        if lab.kind == Kind::Sqlite {
+        if env.kind == StoreKind::Sqlite {
             for file in ["fresh.db", "fresh.db-wal", "fresh.db-shm"] {
-                let _ = std::fs::remove_file(lab.store.directory.path().join(file));
+                let _ = std::fs::remove_file(env.store.directory.path().join(file));
             }
         }
     }
 }
 
-fn a_newer_schema_is_refused(lab: &Lab) {
-    lab.store
+fn a_newer_schema_is_rejected(env: &TestEnv) {
+    env.store
         .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')");
-    let ended = Program::new(&lab.store.url()).run(&["serve"]);
-    assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
+    let output = Program::new(&env.store.url()).run(&["serve"]);
+    assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
     assert!(
-        ended.err.contains("newer tokenbridge") && ended.err.contains("9999"),
-        "{ended:?}"
+        output.stderr.contains("newer tokenbridge") && output.stderr.contains("9999"),
+        "{output:?}"
     );
 }
 
-fn a_store_that_goes_and_comes_back(_: &Lab) {
+fn the_server_recovers_from_a_store_crash(_: &TestEnv) {
     let cluster = Cluster::private().expect("the suite has one");
     let url = cluster.url("postgres");
-    let serving = Program::new(&url).serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
-    let app = &serving.client;
+    let server = Program::new(&url).serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
+    let app = &server.client;
     let (id, value) = app.new_token(&json!({ "name": "kept" }));
     for _ in 0..2 {
         cluster.crash();
         let began = Instant::now();
-        for answer in [
-            app.get(TOKENS, As::Key(&value)),
-            app.get(LEGACY, As::Admin),
-            app.post(TOKENS, As::Admin, &json!({ "name": "lost" })),
-            app.get("/readyz", As::Nobody),
+        for response in [
+            app.get(TOKENS, Auth::Key(&value)),
+            app.get(LEGACY, Auth::Admin),
+            app.post(TOKENS, Auth::Admin, &json!({ "name": "lost" })),
+            app.get("/readyz", Auth::Anonymous),
         ] {
-            let answer = answer.expect(503);
+            let response = response.expect(503);
             assert_eq!(
-                (answer.header("retry-after"), answer.message().as_str()),
+                (response.header("retry-after"), response.message().as_str()),
                 (Some("1"), "the store is not available")
             );
         }
-        app.get("/healthz", As::Nobody).expect(200);
+        app.get("/healthz", Auth::Anonymous).expect(200);
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         cluster.resume();
-        eventually("the server recovers", || {
-            (app.get("/readyz", As::Nobody).status == 200).then_some(())
+        wait_until("the server recovers", || {
+            (app.get("/readyz", Auth::Anonymous).status == 200).then_some(())
         });
-        let listed = app.get(TOKENS, As::Key(&value)).expect(200).json();
+        let listed = app.get(TOKENS, Auth::Key(&value)).expect(200).json();
         assert_eq!(
             (listed["results"].as_array().unwrap().len(), &listed["results"][0]["id"]),
             (1, &json!(id))
         );
         app.post(
             &format!("{TOKENS}/{id}"),
-            As::Admin,
+            Auth::Admin,
             &json!({ "name": "kept and changed" }),
         )
         .expect(200);
     }
-    let log = serving.log();
+    let log = server.log();
     assert!(
         log.contains("ERROR") && log.contains("the store cannot be reached"),
         "{log}"
     );
 }
 
-fn a_file_that_another_program_locks(lab: &Lab) {
-    let app = lab.app_with(&["--database-timeout-seconds", "2"]);
+fn a_locked_file_blocks_only_writes(env: &TestEnv) {
+    let app = env.app_with(&["--database-timeout-seconds", "2"]);
     let (id, _) = app.new_token(&json!({ "name": "n" }));
     let path = format!("{TOKENS}/{id}");
-    let mut other = store::sqlite(lab.store.url().trim_start_matches("sqlite:"));
+    let mut other = store::sqlite(env.store.url().trim_start_matches("sqlite:"));
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
     let began = Instant::now();
-    app.get(&path, As::Admin).expect(200);
-    app.get(&format!("{TOKENS}?state=never-used"), As::Admin).expect(200);
+    app.get(&path, Auth::Admin).expect(200);
+    app.get(&format!("{TOKENS}?state=never-used"), Auth::Admin).expect(200);
     assert!(began.elapsed() < Duration::from_secs(1), "reads go on");
-    let refused = app.post(&path, As::Admin, &json!({ "name": "m" })).expect(503);
+    let refused = app.post(&path, Auth::Admin, &json!({ "name": "m" })).expect(503);
     assert_eq!(refused.header("retry-after"), Some("1"));
     other.batch_execute("COMMIT").unwrap();
-    app.post(&path, As::Admin, &json!({ "name": "after" })).expect(200);
-    assert_eq!(app.get(&path, As::Admin).json()["name"], "after");
+    app.post(&path, Auth::Admin, &json!({ "name": "after" })).expect(200);
+    assert_eq!(app.get(&path, Auth::Admin).json()["name"], "after");
 }
 
 /// What would be written to a file that nobody finds any more is refused, and no other file is made in its place.
-fn a_file_that_is_taken_away(lab: &Lab) {
-    let app = lab.app();
+fn a_moved_database_file_stops_service_until_it_returns(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
-    let place = lab.store.directory.path();
+    let place = env.store.directory.path();
     let away = place.join("away");
     std::fs::create_dir(&away).unwrap();
     let files = ["tokenbridge.db", "tokenbridge.db-wal", "tokenbridge.db-shm"];
     for file in files {
         std::fs::rename(place.join(file), away.join(file)).unwrap();
     }
-    for answer in [
-        app.post(TOKENS, As::Key(&value), &json!({ "name": "lost" })),
-        app.get(TOKENS, As::Admin),
-        app.get("/readyz", As::Nobody),
+    for response in [
+        app.post(TOKENS, Auth::Key(&value), &json!({ "name": "lost" })),
+        app.get(TOKENS, Auth::Admin),
+        app.get("/readyz", Auth::Anonymous),
     ] {
-        answer.expect(503);
+        response.expect(503);
     }
-    let unready = app.get("/readyz", As::Nobody).expect(503);
+    let unready = app.get("/readyz", Auth::Anonymous).expect(503);
     assert!(unready.message().contains("removed or replaced"), "{unready:?}");
     assert!(!place.join(files[0]).exists());
     for file in files {
         std::fs::rename(away.join(file), place.join(file)).unwrap();
     }
-    eventually("the server recovers", || {
-        (app.get("/readyz", As::Nobody).status == 200).then_some(())
+    wait_until("the server recovers", || {
+        (app.get("/readyz", Auth::Anonymous).status == 200).then_some(())
     });
     assert_eq!(
-        app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200).json()["id"],
+        app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200).json()["id"],
         id
     );
 }
 
 /// Writes of SQLite to an unlinked log are lost when the process exits.
-fn a_removed_log_loses_nothing(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
-    let path = |suffix: &str| lab.store.directory.path().join(format!("tokenbridge.db{suffix}"));
+fn a_removed_wal_loses_no_writes(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
+    let path = |suffix: &str| env.store.directory.path().join(format!("tokenbridge.db{suffix}"));
     let mut made = Vec::new();
     for removed in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
-        let serving = program.serve(&[]);
-        let app = &serving.client;
+        let server = program.serve(&[]);
+        let app = &server.client;
         let mut create = || {
-            let answer = app.post(TOKENS, As::Admin, &json!({ "name": "n" }));
-            let made_it = answer.status == 200;
+            let response = app.post(TOKENS, Auth::Admin, &json!({ "name": "n" }));
+            let made_it = response.status == 200;
             if made_it {
-                made.push(answer.json()["id"].clone());
+                made.push(response.json()["id"].clone());
             }
             made_it.then_some(())
         };
@@ -232,14 +232,14 @@ fn a_removed_log_loses_nothing(lab: &Lab) {
             std::fs::remove_file(path(suffix)).unwrap();
         }
         // At most, writes are refused briefly.
-        eventually("a write is answered", &mut create);
-        eventually("a write is answered", &mut create);
+        wait_until("a write is answered", &mut create);
+        wait_until("a write is answered", &mut create);
         assert!(path("-wal").exists() && path("-shm").exists());
-        serving.signal("KILL");
-        serving.wait();
+        server.signal("KILL");
+        server.wait();
     }
-    let serving = program.serve(&[]);
-    let listed = serving.client.get(LEGACY, As::Admin).expect(200).json();
+    let server = program.serve(&[]);
+    let listed = server.client.get(LEGACY, Auth::Admin).expect(200).json();
     let kept: Vec<_> = listed
         .as_array()
         .unwrap()
@@ -247,41 +247,41 @@ fn a_removed_log_loses_nothing(lab: &Lab) {
         .map(|token| token["uuid"].clone())
         .collect();
     assert_eq!(kept, made);
-    assert_eq!(program.run(&["check"]).code, 0);
+    assert_eq!(program.run(&["check"]).exit_code, 0);
 }
 
 /// A server that neither answers nor closes its connections, as on a frozen host, holds nobody for long.
-fn a_store_that_hangs(_: &Lab) {
+fn a_hanging_store_times_out(_: &TestEnv) {
     let cluster = Cluster::private().expect("the suite has one");
     let password = [("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)];
-    let serving = Program::new(&cluster.url("postgres")).serve_with(&["--database-timeout-seconds", "2"], &password);
-    let app = &serving.client;
+    let server = Program::new(&cluster.url("postgres")).serve_with(&["--database-timeout-seconds", "2"], &password);
+    let app = &server.client;
     let (_, value) = app.new_token(&json!({ "name": "n" }));
     cluster.signal("STOP");
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..12 {
-            scope.spawn(|| app.get(TOKENS, As::Key(&value)).expect(503));
+            scope.spawn(|| app.get(TOKENS, Auth::Key(&value)).expect(503));
         }
     });
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
-    app.get("/healthz", As::Nobody).expect(200);
+    app.get("/healthz", Auth::Anonymous).expect(200);
     cluster.signal("CONT");
-    eventually("the server recovers", || {
-        (app.get("/readyz", As::Nobody).status == 200).then_some(())
+    wait_until("the server recovers", || {
+        (app.get("/readyz", Auth::Anonymous).status == 200).then_some(())
     });
-    app.get(TOKENS, As::Key(&value)).expect(200);
+    app.get(TOKENS, Auth::Key(&value)).expect(200);
 }
 
 /// Of several hosts, the one that is the primary is used; and while there is none, nothing is written.
-fn a_store_that_only_reads_for_a_while(_: &Lab) {
+fn a_read_only_store_rejects_writes_until_it_recovers(_: &TestEnv) {
     let cluster = Cluster::private().expect("the suite has one");
     let url = cluster
         .url("postgres")
         .replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:");
     let password = [("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)];
-    let serving = Program::new(&format!("{url}?target_session_attrs=read-write")).serve_with(&[], &password);
-    let app = &serving.client;
+    let server = Program::new(&format!("{url}?target_session_attrs=read-write")).serve_with(&[], &password);
+    let app = &server.client;
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     let only_reads = |on: &str| {
         let statement = format!("ALTER SYSTEM SET default_transaction_read_only = {on}");
@@ -293,22 +293,22 @@ fn a_store_that_only_reads_for_a_while(_: &Lab) {
         store::execute(&allowed, "SELECT pg_reload_conf()");
     };
     only_reads("on");
-    eventually("a write is refused", || {
-        let answer = app.post(&format!("{TOKENS}/{id}"), As::Admin, &json!({ "name": "m" }));
-        (answer.status == 503).then(|| assert_eq!(answer.header("retry-after"), Some("1")))
+    wait_until("a write is refused", || {
+        let response = app.post(&format!("{TOKENS}/{id}"), Auth::Admin, &json!({ "name": "m" }));
+        (response.status == 503).then(|| assert_eq!(response.header("retry-after"), Some("1")))
     });
     only_reads("off");
-    eventually("a write is taken again", || {
-        let answer = app.post(&format!("{TOKENS}/{id}"), As::Admin, &json!({ "name": "after" }));
-        (answer.status == 200).then_some(())
+    wait_until("a write is taken again", || {
+        let response = app.post(&format!("{TOKENS}/{id}"), Auth::Admin, &json!({ "name": "after" }));
+        (response.status == 200).then_some(())
     });
     assert_eq!(
-        app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200).json()["name"],
+        app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200).json()["name"],
         "after"
     );
 }
 
-fn a_server_that_does_not_know_us(_: &Lab) {
+fn database_connection_errors_are_reported(_: &TestEnv) {
     let url = Cluster::shared_url("postgres");
     for (wrong, told) in [
         (url.replace("tokenbridge@", "nobody@"), "role \"nobody\" does not exist"),
@@ -319,32 +319,32 @@ fn a_server_that_does_not_know_us(_: &Lab) {
         (url.replace("127.0.0.1", "nowhere.invalid"), "nowhere.invalid"),
         (format!("{url}?sslmode=sometimes"), "sslmode"),
     ] {
-        let ended = Program::new(&wrong).run(&["serve"]);
-        assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
-        assert!(ended.err.contains(told), "{ended:?}");
+        let output = Program::new(&wrong).run(&["serve"]);
+        assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
+        assert!(output.stderr.contains(told), "{output:?}");
     }
 }
 
 /// A change waits for a row that another transaction holds, and then it happens.
-fn a_row_that_another_program_locks(lab: &Lab) {
-    let app = lab.app();
+fn a_write_waits_for_a_locked_row(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n", "permissions": [] }));
     let path = format!("{TOKENS}/{id}");
-    let url = lab.store.url();
+    let url = env.store.url();
     let held = "BEGIN; UPDATE tokens SET permissions = 'UserRead'; SELECT pg_sleep(1); COMMIT";
     let holder = std::thread::spawn(move || store::execute(&url, held));
-    eventually("the row is held", || {
-        (lab.store
+    wait_until("the row is held", || {
+        (env.store
             .texts("SELECT 'x' AS found FROM pg_stat_activity WHERE query LIKE 'BEGIN; UPDATE%'")
             .len()
             == 1)
             .then_some(())
     });
     let legacy = format!("{LEGACY}/{id}");
-    let after = app.put(&legacy, As::Admin, &json!({ "read": true })).expect(200);
+    let after = app.put(&legacy, Auth::Admin, &json!({ "read": true })).expect(200);
     holder.join().unwrap();
     assert_eq!(after.json()["read"], true);
-    let permissions = app.get(&path, As::Admin).json()["permissions"].clone();
+    let permissions = app.get(&path, Auth::Admin).json()["permissions"].clone();
     assert_eq!(
         permissions,
         json!(["OrganizationAPITokenRead", "UserRead"]),
@@ -352,16 +352,16 @@ fn a_row_that_another_program_locks(lab: &Lab) {
     );
 }
 
-fn a_full_disk_loses_nothing(lab: &Lab) {
-    let small = SmallDisk::mount(lab.store.directory.path(), 2).expect("it can be mounted");
-    let program = Program::new(&format!("sqlite:{}/t.db", small.place));
-    let serving = program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
-    let app = &serving.client;
+fn a_full_disk_loses_no_writes(env: &TestEnv) {
+    let small = SmallDisk::mount(env.store.directory.path(), 2).expect("it can be mounted");
+    let program = Program::new(&format!("sqlite:{}/t.db", small.path));
+    let server = program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
+    let app = &server.client;
     let mut made = 0;
     let refused = loop {
-        let answer = app.post(TOKENS, As::Admin, &json!({ "name": "x".repeat(255) }));
-        if answer.status != 200 {
-            break answer.expect(503);
+        let response = app.post(TOKENS, Auth::Admin, &json!({ "name": "x".repeat(255) }));
+        if response.status != 200 {
+            break response.expect(503);
         }
         made += 1;
         assert!(made < 20_000, "the disk is never full");
@@ -370,22 +370,22 @@ fn a_full_disk_loses_nothing(lab: &Lab) {
         (refused.header("retry-after"), refused.message().as_str()),
         (Some("1"), "the store is not available")
     );
-    app.get(TOKENS, As::Admin).expect(200);
-    drop(serving);
-    let serving = program.serve(&[]);
-    let listed = serving.client.get(LEGACY, As::Admin).expect(200).json();
+    app.get(TOKENS, Auth::Admin).expect(200);
+    drop(server);
+    let server = program.serve(&[]);
+    let listed = server.client.get(LEGACY, Auth::Admin).expect(200).json();
     assert_eq!(listed.as_array().unwrap().len(), made);
 }
 
-fn a_backup_to_a_full_disk_leaves_nothing(lab: &Lab) {
-    let small = SmallDisk::mount(lab.store.directory.path(), 2).expect("it can be mounted");
+fn a_backup_to_a_full_disk_leaves_no_file(env: &TestEnv) {
+    let small = SmallDisk::mount(env.store.directory.path(), 2).expect("it can be mounted");
     // The remaining space fits only part of the backup.
-    std::fs::write(format!("{}/other", small.place), vec![0; 2 * 1024 * 1024 - 64 * 1024]).unwrap();
-    let copy = format!("{}/copy.db", small.place);
-    let ended = Program::new(&lab.store.url()).run(&["backup", &copy]);
-    assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
-    assert!(ended.err.contains("full"), "{ended:?}");
-    let left: Vec<_> = std::fs::read_dir(&small.place)
+    std::fs::write(format!("{}/other", small.path), vec![0; 2 * 1024 * 1024 - 64 * 1024]).unwrap();
+    let copy = format!("{}/copy.db", small.path);
+    let output = Program::new(&env.store.url()).run(&["backup", &copy]);
+    assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
+    assert!(output.stderr.contains("full"), "{output:?}");
+    let left: Vec<_> = std::fs::read_dir(&small.path)
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
@@ -394,11 +394,11 @@ fn a_backup_to_a_full_disk_leaves_nothing(lab: &Lab) {
 
 /// A file system in memory.
 pub struct SmallDisk {
-    pub place: String,
+    pub path: String,
 }
 
 impl SmallDisk {
-    pub fn can_be_mounted() -> bool {
+    pub fn is_mountable() -> bool {
         let directory = tempfile::TempDir::new().unwrap();
         Self::mount(directory.path(), 2).is_some()
     }
@@ -410,61 +410,63 @@ impl SmallDisk {
         let size = format!("size={megabytes}m");
         let mount = ["-t", "tmpfs", "-o", &size, "tmpfs", &place];
         let mounted = Command::new("mount").args(mount).stderr(Stdio::null()).status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self { place })
+        mounted
+            .is_ok_and(|status| status.success())
+            .then_some(Self { path: place })
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").args(["--lazy", &self.place]).status();
+        let _ = Command::new("umount").args(["--lazy", &self.path]).status();
     }
 }
 
-fn tls_to_the_store_is_verified(lab: &Lab) {
+fn tls_to_the_store_is_verified(env: &TestEnv) {
     let cluster = Cluster::private().expect("the suite has one");
     let port = cluster.port;
-    let certificate = lab.store.directory.path().join("ca.crt");
+    let certificate = env.store.directory.path().join("ca.crt");
     std::fs::copy(cluster.certificate(), &certificate).unwrap();
     let url = |host: &str, root: &str| {
         format!("postgres://tokenbridge@{host}:{port}/postgres?sslmode=verify-full&sslrootcert={root}")
     };
     let root = certificate.display().to_string();
     let migrated = Program::new(&url("localhost", &root)).run(&["migrate"]);
-    assert_eq!(migrated.code, 0, "{migrated:?}");
+    assert_eq!(migrated.exit_code, 0, "{migrated:?}");
     for wrong in [url("127.0.0.1", &root), url("localhost", "/etc/hostname")] {
         let refused = Program::new(&wrong).run(&["migrate"]);
-        assert_eq!(refused.code, 1, "{refused:?}");
+        assert_eq!(refused.exit_code, 1, "{refused:?}");
     }
 }
 
-fn a_failed_write_leaves_no_half(lab: &Lab) {
-    let app = lab.app();
+fn a_failed_write_is_rolled_back_completely(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     // From now on the last step of every change fails.
-    match lab.kind {
-        Kind::Sqlite => lab.store.execute(
+    match env.kind {
+        StoreKind::Sqlite => env.store.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'refused by the test'); END",
         ),
-        Kind::Postgres => lab.store.execute(
+        StoreKind::Postgres => env.store.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused by the test'; END $$;
              CREATE TRIGGER refuse BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION refuse()",
         ),
     }
     let path = format!("{TOKENS}/{id}");
-    for answer in [
-        app.post(TOKENS, As::Admin, &json!({ "name": "m" })),
-        app.post(LEGACY, As::Admin, &json!({ "name": "m" })),
-        app.post(&path, As::Admin, &json!({ "name": "m", "permissions": [] })),
+    for response in [
+        app.post(TOKENS, Auth::Admin, &json!({ "name": "m" })),
+        app.post(LEGACY, Auth::Admin, &json!({ "name": "m" })),
+        app.post(&path, Auth::Admin, &json!({ "name": "m", "permissions": [] })),
         app.post(
             &format!("{path}/rotate"),
-            As::Admin,
+            Auth::Admin,
             &json!({ "gracePeriodSeconds": 9 }),
         ),
-        app.delete(&path, As::Admin),
+        app.delete(&path, Auth::Admin),
     ] {
-        assert!(!answer.expect(503).text.contains("refused by the test"));
+        assert!(!response.expect(503).text.contains("refused by the test"));
     }
-    let listed = app.get(TOKENS, As::Key(&value)).expect(200).json();
+    let listed = app.get(TOKENS, Auth::Key(&value)).expect(200).json();
     assert_eq!(
         (
             listed["results"].as_array().unwrap().len(),
@@ -474,7 +476,7 @@ fn a_failed_write_leaves_no_half(lab: &Lab) {
     );
     assert_eq!(listed["results"][0].get("rotatedAt"), None);
     assert_eq!(
-        lab.store.texts("SELECT count(*) || '' AS found FROM grace_values"),
+        env.store.texts("SELECT count(*) || '' AS found FROM grace_values"),
         ["0"]
     );
 }

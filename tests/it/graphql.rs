@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, TestApp,
-        client::{Answer, As, TOKENS, string},
+        TestApp, TestEnv,
+        client::{Auth, Response, TOKENS, string},
     },
     tests,
 };
@@ -14,25 +14,25 @@ tests![
     the_connection_check_of_panthers_tool_succeeds,
     a_token_rotates_itself,
     a_request_rotates_once,
-    a_missing_variable_is_told_before_anything_is_done,
-    fragments_cannot_ask_for_too_much,
-    only_values_let_in,
+    a_missing_variable_is_reported_before_execution,
+    fragments_count_toward_the_limits,
+    only_token_values_are_accepted,
     the_schema_has_the_documented_types,
-    deep_and_wide_queries_are_refused,
-    nested_documents_are_refused_before_they_are_parsed,
-    fragments_that_nest_without_brackets_are_refused,
+    deep_and_wide_queries_are_rejected,
+    nested_documents_are_rejected_before_parsing,
+    fragments_that_nest_without_brackets_are_rejected,
     responses_are_bounded,
     a_response_that_could_be_too_large_rotates_nothing,
     errors_are_bounded,
     errors_have_the_standard_shape,
-    a_store_that_is_gone_is_an_error_of_the_field,
+    an_unavailable_store_is_a_field_error,
 ];
-tests![OF_PAGES: the_playground_asks_nobody_else];
+tests![SQLITE_TESTS: the_playground_loads_nothing_from_other_hosts];
 
 const GRAPHQL: &str = "/public/graphql";
 
-fn ask(app: &TestApp, who: As<'_>, query: &str) -> Answer {
-    app.post(GRAPHQL, who, &json!({ "query": query }))
+fn ask(app: &TestApp, auth: Auth<'_>, query: &str) -> Response {
+    app.post(GRAPHQL, auth, &json!({ "query": query }))
 }
 
 fn new_key(app: &TestApp) -> String {
@@ -42,28 +42,28 @@ fn new_key(app: &TestApp) -> String {
 const ROTATE: &str = "mutation { rotateAPIToken { token { id name value permissions allowedCIDRBlocks createdAt expiresAt \
     lastUsedAt rotatedAt updatedAt } } }";
 
-fn the_connection_check_of_panthers_tool_succeeds(lab: &Lab) {
-    let app = lab.app();
+fn the_connection_check_of_panthers_tool_succeeds(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let body = json!({
         "operationName": "GetVersion", "variables": {},
         "query": "query GetVersion { generalSettings { pantherVersion } }",
     });
-    let answer = app.post(GRAPHQL, As::Key(&key), &body).expect(200);
+    let response = app.post(GRAPHQL, Auth::Key(&key), &body).expect(200);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({ "data": { "generalSettings": { "pantherVersion": env!("CARGO_PKG_VERSION") } } })
     );
-    app.post(GRAPHQL, As::Bearer(&key), &body).expect(200);
+    app.post(GRAPHQL, Auth::Bearer(&key), &body).expect(200);
 }
 
-fn a_token_rotates_itself(lab: &Lab) {
-    let app = lab.app();
+fn a_token_rotates_itself(env: &TestEnv) {
+    let app = env.app();
     let body = json!({ "name": "n", "permissions": ["UserRead", "AlertRead"], "allowedCIDRBlocks": ["127.0.0.0/8"] });
     let (id, key) = app.new_token(&body);
-    let answer = ask(&app, As::Key(&key), ROTATE).expect(200).json();
-    let token = &answer["data"]["rotateAPIToken"]["token"];
-    let now = lab.clock.in_seconds(0);
+    let response = ask(&app, Auth::Key(&key), ROTATE).expect(200).json();
+    let token = &response["data"]["rotateAPIToken"]["token"];
+    let now = env.clock.seconds_from_now(0);
     let value = string(&token["value"]);
     assert_eq!(
         *token,
@@ -73,45 +73,45 @@ fn a_token_rotates_itself(lab: &Lab) {
             "rotatedAt": now, "updatedAt": null,
         })
     );
-    app.get("/api-tokens/self", As::Key(&value)).expect(200);
-    ask(&app, As::Key(&key), ROTATE).expect(401);
-    let doors = lab
+    app.get("/api-tokens/self", Auth::Key(&value)).expect(200);
+    ask(&app, Auth::Key(&key), ROTATE).expect(401);
+    let channels = env
         .store
-        .texts("SELECT door AS found FROM audit_events WHERE action = 'token.rotated'");
-    assert_eq!(doors, ["graphql"]);
+        .texts("SELECT channel AS found FROM audit_events WHERE action = 'token.rotated'");
+    assert_eq!(channels, ["graphql"]);
 }
 
-fn a_request_rotates_once(lab: &Lab) {
-    let app = lab.app();
+fn a_request_rotates_once(env: &TestEnv) {
+    let app = env.app();
     for query in [
         "mutation { a: rotateAPIToken { token { id value } } b: rotateAPIToken { token { value } } }",
         "mutation { rotateAPIToken { token { id } } rotateAPIToken { token { value } } }",
         "mutation { ...A ...B } fragment A on Mutation { rotateAPIToken { token { id } } } \
          fragment B on Mutation { rotateAPIToken { token { value } } }",
     ] {
-        let answer = ask(&app, As::Key(&new_key(&app)), query).expect(200).json();
-        assert_eq!(answer.get("errors"), None, "{query}: {answer}");
-        let rotated = answer["data"].as_object().unwrap().values();
+        let response = ask(&app, Auth::Key(&new_key(&app)), query).expect(200).json();
+        assert_eq!(response.get("errors"), None, "{query}: {response}");
+        let rotated = response["data"].as_object().unwrap().values();
         let values: Vec<String> = rotated.map(|rotated| string(&rotated["token"]["value"])).collect();
         assert!(values.iter().all(|value| *value == values[0]), "{query}");
-        app.get("/api-tokens/self", As::Key(&values[0])).expect(200);
+        app.get("/api-tokens/self", Auth::Key(&values[0])).expect(200);
     }
 }
 
-fn a_missing_variable_is_told_before_anything_is_done(lab: &Lab) {
-    let app = lab.app();
+fn a_missing_variable_is_reported_before_execution(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let query = "mutation($a: Boolean!) { rotateAPIToken { token { value @include(if: $a) } } }";
-    let answer = ask(&app, As::Key(&key), query).expect(200).json();
-    assert_eq!(answer["errors"][0]["message"], "the variable $a is required");
-    app.get("/api-tokens/self", As::Key(&key)).expect(200);
+    let response = ask(&app, Auth::Key(&key), query).expect(200).json();
+    assert_eq!(response["errors"][0]["message"], "the variable $a is required");
+    app.get("/api-tokens/self", Auth::Key(&key)).expect(200);
     let body = json!({ "query": query, "variables": { "a": true } });
-    let rotated = app.post(GRAPHQL, As::Key(&key), &body).expect(200).json();
+    let rotated = app.post(GRAPHQL, Auth::Key(&key), &body).expect(200).json();
     assert!(rotated["data"]["rotateAPIToken"]["token"]["value"].is_string());
 }
 
-fn fragments_cannot_ask_for_too_much(lab: &Lab) {
-    let app = lab.app();
+fn fragments_count_toward_the_limits(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let fragment = |n: usize, width: usize| {
         format!(
@@ -150,9 +150,9 @@ fn fragments_cannot_ask_for_too_much(lab: &Lab) {
             "",
         ),
     ] {
-        let answer = ask(&app, As::Key(&key), &query).expect(200);
-        assert!(answer.text.len() < 2000, "{}", answer.text.len());
-        let message = string(&answer.json()["errors"][0]["message"]);
+        let response = ask(&app, Auth::Key(&key), &query).expect(200);
+        assert!(response.text.len() < 2000, "{}", response.text.len());
+        let message = string(&response.json()["errors"][0]["message"]);
         assert!(message.contains(what), "{message}");
     }
     assert!(
@@ -162,22 +162,22 @@ fn fragments_cannot_ask_for_too_much(lab: &Lab) {
     );
 }
 
-fn only_values_let_in(lab: &Lab) {
-    let app = lab.app();
+fn only_token_values_are_accepted(env: &TestEnv) {
+    let app = env.app();
     let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
-    for who in [
-        As::Nobody,
-        As::Admin,
-        As::Key("tbk_wrong"),
-        As::Key(&uuid),
-        As::Bearer("x"),
+    for auth in [
+        Auth::Anonymous,
+        Auth::Admin,
+        Auth::Key("tbk_wrong"),
+        Auth::Key(&uuid),
+        Auth::Bearer("x"),
     ] {
-        let refused = ask(&app, who, "{ generalSettings { pantherVersion } }").expect(401);
+        let refused = ask(&app, auth, "{ generalSettings { pantherVersion } }").expect(401);
         assert_eq!(refused.header("www-authenticate"), Some("ApiKey"));
         assert_eq!(
             refused.json()["errors"][0]["extensions"]["code"],
             "UNAUTHORIZED",
-            "{who:?}"
+            "{auth:?}"
         );
         assert!(refused.json()["errors"][0]["message"].is_string());
     }
@@ -195,7 +195,7 @@ fn fields(app: &TestApp, key: &str, name: &str) -> Vec<String> {
     let kinds = "kind name ofType { kind name ofType { kind name ofType { kind name } } }";
     let query =
         format!("{{ __type(name: \"{name}\") {{ fields {{ name type {{ {kinds} }} }} enumValues {{ name }} }} }}");
-    let found = ask(app, As::Key(key), &query).expect(200).json()["data"]["__type"].clone();
+    let found = ask(app, Auth::Key(key), &query).expect(200).json()["data"]["__type"].clone();
     let of_fields = found["fields"].as_array().into_iter().flatten();
     let of_values = found["enumValues"].as_array().into_iter().flatten();
     of_fields
@@ -204,8 +204,8 @@ fn fields(app: &TestApp, key: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
-fn the_schema_has_the_documented_types(lab: &Lab) {
-    let app = lab.app();
+fn the_schema_has_the_documented_types(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     assert_eq!(
         fields(&app, &key, "APIToken"),
@@ -232,8 +232,8 @@ fn the_schema_has_the_documented_types(lab: &Lab) {
     assert_eq!(fields(&app, &key, "Permission").len(), 39);
 }
 
-fn deep_and_wide_queries_are_refused(lab: &Lab) {
-    let app = lab.app();
+fn deep_and_wide_queries_are_rejected(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let deep = format!(
         "{{ __schema {{ types {{ {} name {} }} }} }}",
@@ -245,18 +245,18 @@ fn deep_and_wide_queries_are_refused(lab: &Lab) {
         .collect();
     let wide = format!("{{ {} }}", aliases.join(" "));
     for query in [deep, wide] {
-        let answer = ask(&app, As::Key(&key), &query);
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert!(answer.json()["data"].is_null(), "{answer:?}");
-        assert!(!answer.json()["errors"].as_array().unwrap().is_empty());
+        let response = ask(&app, Auth::Key(&key), &query);
+        assert_eq!(response.status, 200, "{response:?}");
+        assert!(response.json()["data"].is_null(), "{response:?}");
+        assert!(!response.json()["errors"].as_array().unwrap().is_empty());
     }
     let many = format!("{{ generalSettings {{ pantherVersion }} }} # {}", "x".repeat(70_000));
-    let refused = ask(&app, As::Key(&key), &many).expect(413);
+    let refused = ask(&app, Auth::Key(&key), &many).expect(413);
     assert!(refused.json()["errors"][0]["message"].is_string());
 }
 
-fn nested_documents_are_refused_before_they_are_parsed(lab: &Lab) {
-    let app = lab.app();
+fn nested_documents_are_rejected_before_parsing(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let nested = |before: &str, opening: &str, closing: &str, after: &str| {
         format!("{before}{}{}{after}", opening.repeat(2000), closing.repeat(2000))
@@ -276,22 +276,22 @@ fn nested_documents_are_refused_before_they_are_parsed(lab: &Lab) {
         nested("{a(a:", "[", "", ""),
         nested("{a(a:[\"\"\"\"", "[", "]", "])}"),
     ] {
-        let refused = ask(&app, As::Key(&key), &query).expect(400).json();
+        let refused = ask(&app, Auth::Key(&key), &query).expect(400).json();
         let message = &refused["errors"][0]["message"];
         assert_eq!(*message, "the document nests more than 32 levels deep", "{query}");
     }
     let variables = format!(r#"{{"query":"{{__typename}}","variables":{{"a":{}"#, "[".repeat(5000));
     let json_type = [("content-type", "application/json")];
-    app.send("POST", GRAPHQL, As::Key(&key), &json_type, &variables)
+    app.send("POST", GRAPHQL, Auth::Key(&key), &json_type, &variables)
         .expect(400);
     // Brackets without nesting are allowed.
     let query = format!("{{ a: __type(name: \"{}\") {{ name }} }}", "[".repeat(100));
-    let answer = ask(&app, As::Key(&key), &query).expect(200).json();
-    assert_eq!(answer, json!({ "data": { "a": null } }));
+    let response = ask(&app, Auth::Key(&key), &query).expect(200).json();
+    assert_eq!(response, json!({ "data": { "a": null } }));
 }
 
-fn fragments_that_nest_without_brackets_are_refused(lab: &Lab) {
-    let app = lab.app();
+fn fragments_that_nest_without_brackets_are_rejected(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let fragments: Vec<String> = (0..2000)
         .map(|n| format!("fragment f{n} on Query{{...f{}}}", n + 1))
@@ -301,8 +301,8 @@ fn fragments_that_nest_without_brackets_are_refused(lab: &Lab) {
         format!("{{__typename}}{}", fragments.concat()),
         format!("{{...f0}}{}fragment f2000 on Query{{...f0}}", fragments.concat()),
     ] {
-        let answer = ask(&app, As::Key(&key), &query).expect(200).json();
-        let message = string(&answer["errors"][0]["message"]);
+        let response = ask(&app, Auth::Key(&key), &query).expect(200).json();
+        let message = string(&response["errors"][0]["message"]);
         assert!(
             message.starts_with("the document nests more than 32 levels deep"),
             "{message}"
@@ -312,8 +312,8 @@ fn fragments_that_nest_without_brackets_are_refused(lab: &Lab) {
 
 const TOO_LARGE: &str = "the response would have more than 262144 bytes; ask for fewer fields";
 
-fn responses_are_bounded(lab: &Lab) {
-    let app = lab.app();
+fn responses_are_bounded(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let aliases = |field: &str, number: usize| {
         let aliases: Vec<String> = (0..number).map(|n| format!("a{n}:{field}")).collect();
@@ -331,7 +331,7 @@ fn responses_are_bounded(lab: &Lab) {
             aliases("types{fields{name type{name kind ofType{name kind}}}}", 90)
         ),
     ] {
-        let refused = ask(&app, As::Key(&key), &query).expect(400).json();
+        let refused = ask(&app, Auth::Key(&key), &query).expect(400).json();
         assert_eq!(refused["errors"][0]["message"], TOO_LARGE);
     }
     // Common introspection queries fit.
@@ -344,46 +344,46 @@ fn responses_are_bounded(lab: &Lab) {
          inputFields{{{value}}} interfaces{{{type_ref}}} enumValues(includeDeprecated:true){{name description isDeprecated \
          deprecationReason}} possibleTypes{{{type_ref}}}}} directives{{name description locations args{{{value}}}}}}}}}"
     );
-    let answer = ask(&app, As::Key(&key), &query).expect(200);
-    assert_eq!(answer.json().get("errors"), None);
-    assert!(answer.text.len() < 131_072, "{}", answer.text.len());
+    let response = ask(&app, Auth::Key(&key), &query).expect(200);
+    assert_eq!(response.json().get("errors"), None);
+    assert!(response.text.len() < 131_072, "{}", response.text.len());
 }
 
-fn a_response_that_could_be_too_large_rotates_nothing(lab: &Lab) {
-    let app = lab.app();
+fn a_response_that_could_be_too_large_rotates_nothing(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let fields = |number: usize| {
         let fields: Vec<String> = (0..number).map(|n| format!("a{n}:allowedCIDRBlocks")).collect();
         format!("mutation{{rotateAPIToken{{token{{value {}}}}}}}", fields.join(" "))
     };
-    let refused = ask(&app, As::Key(&key), &fields(100)).expect(400).json();
+    let refused = ask(&app, Auth::Key(&key), &fields(100)).expect(400).json();
     assert_eq!(refused["errors"][0]["message"], TOO_LARGE);
-    app.get("/api-tokens/self", As::Key(&key)).expect(200);
-    let rotated = ask(&app, As::Key(&key), &fields(20)).expect(200).json();
+    app.get("/api-tokens/self", Auth::Key(&key)).expect(200);
+    let rotated = ask(&app, Auth::Key(&key), &fields(20)).expect(200).json();
     let value = string(&rotated["data"]["rotateAPIToken"]["token"]["value"]);
-    app.get("/api-tokens/self", As::Key(&value)).expect(200);
+    app.get("/api-tokens/self", Auth::Key(&value)).expect(200);
 }
 
-fn errors_are_bounded(lab: &Lab) {
-    let app = lab.app();
+fn errors_are_bounded(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     let unknown: Vec<String> = (0..900).map(|n| format!("a{n}")).collect();
     for query in [
         format!("{{{}}}", unknown.join(" ")),
         format!("{{ {} % }}", "a ".repeat(20_000)),
     ] {
-        let answer = ask(&app, As::Key(&key), &query).expect(200);
-        let errors = answer.json()["errors"].as_array().map_or(0, Vec::len);
+        let response = ask(&app, Auth::Key(&key), &query).expect(200);
+        let errors = response.json()["errors"].as_array().map_or(0, Vec::len);
         assert!(
-            (1..=20).contains(&errors) && answer.text.len() < 20_000,
+            (1..=20).contains(&errors) && response.text.len() < 20_000,
             "{errors} errors, {} bytes",
-            answer.text.len()
+            response.text.len()
         );
     }
 }
 
-fn errors_have_the_standard_shape(lab: &Lab) {
-    let app = lab.app();
+fn errors_have_the_standard_shape(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
     for query in [
         "",
@@ -392,43 +392,43 @@ fn errors_have_the_standard_shape(lab: &Lab) {
         "mutation { generalSettings }",
         "query A { a } query B { b }",
     ] {
-        let answer = ask(&app, As::Key(&key), query).expect(200).json();
-        assert!(answer["errors"][0]["message"].is_string(), "{query}: {answer}");
+        let response = ask(&app, Auth::Key(&key), query).expect(200).json();
+        assert!(response["errors"][0]["message"].is_string(), "{query}: {response}");
     }
     let broken = app.send(
         "POST",
         GRAPHQL,
-        As::Key(&key),
+        Auth::Key(&key),
         &[("content-type", "application/json")],
         "{",
     );
     assert!(broken.expect(400).json()["errors"][0]["message"].is_string());
-    let list = app.post(GRAPHQL, As::Key(&key), &json!([{ "query": "{ __typename }" }]));
+    let list = app.post(GRAPHQL, Auth::Key(&key), &json!([{ "query": "{ __typename }" }]));
     list.expect(400);
-    let refused = app.delete(GRAPHQL, As::Key(&key)).expect(405);
+    let refused = app.delete(GRAPHQL, Auth::Key(&key)).expect(405);
     assert_eq!(refused.header("allow"), Some("GET, HEAD, POST"));
 }
 
-fn a_store_that_is_gone_is_an_error_of_the_field(lab: &Lab) {
-    let app = lab.app();
+fn an_unavailable_store_is_a_field_error(env: &TestEnv) {
+    let app = env.app();
     let key = new_key(&app);
-    ask(&app, As::Key(&key), "{ __typename }").expect(200);
-    lab.store.execute("ALTER TABLE audit_events RENAME TO elsewhere");
-    let answer = ask(&app, As::Key(&key), ROTATE).expect(200).json();
+    ask(&app, Auth::Key(&key), "{ __typename }").expect(200);
+    env.store.execute("ALTER TABLE audit_events RENAME TO elsewhere");
+    let response = ask(&app, Auth::Key(&key), ROTATE).expect(200).json();
     assert_eq!(
-        answer["data"],
+        response["data"],
         json!({ "rotateAPIToken": { "token": null } }),
-        "{answer}"
+        "{response}"
     );
-    let message = string(&answer["errors"][0]["message"]);
+    let message = string(&response["errors"][0]["message"]);
     assert!(!message.contains("audit_events"), "{message}");
-    lab.store.execute("ALTER TABLE elsewhere RENAME TO audit_events");
-    app.get(&format!("{TOKENS}/self"), As::Key(&key)).expect(200);
+    env.store.execute("ALTER TABLE elsewhere RENAME TO audit_events");
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&key)).expect(200);
 }
 
-fn the_playground_asks_nobody_else(lab: &Lab) {
-    let app = lab.app_with(&["--base-path", "/bamboo"]);
-    let page = app.get(GRAPHQL, As::Nobody).expect(200);
+fn the_playground_loads_nothing_from_other_hosts(env: &TestEnv) {
+    let app = env.app_with(&["--base-path", "/bamboo"]);
+    let page = app.get(GRAPHQL, Auth::Anonymous).expect(200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
@@ -436,12 +436,12 @@ fn the_playground_asks_nobody_else(lab: &Lab) {
     for (file, content_type) in [("css", "text/css"), ("js", "text/javascript")] {
         let path = format!("{GRAPHQL}/playground.{file}");
         assert!(page.text.contains(&format!("\"/bamboo{path}\"")), "{path}");
-        let answer = app.get(&path, As::Nobody).expect(200);
-        assert!(answer.header("content-type").unwrap().starts_with(content_type));
+        let response = app.get(&path, Auth::Anonymous).expect(200);
+        assert!(response.header("content-type").unwrap().starts_with(content_type));
         assert!(
-            !answer.text.contains("://") || file == "js" && !answer.text.contains("http"),
+            !response.text.contains("://") || file == "js" && !response.text.contains("http"),
             "{path}"
         );
     }
-    app.get(&format!("{GRAPHQL}/other.js"), As::Nobody).expect(404);
+    app.get(&format!("{GRAPHQL}/other.js"), Auth::Anonymous).expect(404);
 }

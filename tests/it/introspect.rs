@@ -6,39 +6,41 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, TestApp,
-        client::{Answer, As, TOKENS, string},
+        TestApp, TestEnv,
+        client::{Auth, Response, TOKENS, string},
         time,
     },
     tests,
 };
 
 tests![
-    a_good_value_is_described,
-    a_worthless_value_is_only_inactive,
-    who_may_ask,
+    a_valid_value_is_described,
+    an_invalid_value_is_only_inactive,
+    only_authorized_callers_may_introspect,
     cidr_blocks_need_the_clients_address,
-    a_grace_value_ends_with_its_grace,
-    forms_are_read_strictly,
+    a_previous_value_expires_with_its_grace_period,
+    forms_are_parsed_strictly,
 ];
 
 const INTROSPECT: &str = "/introspect";
 
-fn introspect(app: &TestApp, who: As<'_>, form: &str) -> Answer {
+fn introspect(app: &TestApp, auth: Auth<'_>, form: &str) -> Response {
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    app.send("POST", INTROSPECT, who, &headers, form)
+    app.send("POST", INTROSPECT, auth, &headers, form)
 }
 
 fn of_value(app: &TestApp, value: &str) -> Value {
-    introspect(app, As::Admin, &format!("token={value}")).expect(200).json()
+    introspect(app, Auth::Admin, &format!("token={value}"))
+        .expect(200)
+        .json()
 }
 
-fn a_good_value_is_described(lab: &Lab) {
-    let app = lab.app();
-    let until = lab.clock.in_seconds(3600);
+fn a_valid_value_is_described(env: &TestEnv) {
+    let app = env.app();
+    let until = env.clock.seconds_from_now(3600);
     let body = json!({ "name": "n", "permissions": ["UserRead", "AlertRead"], "expiresAt": until });
     let (id, value) = app.new_token(&body);
-    let issued = time(&lab.clock.in_seconds(0)).seconds();
+    let issued = time(&env.clock.seconds_from_now(0)).seconds();
     assert_eq!(
         of_value(&app, &value),
         json!({
@@ -46,85 +48,91 @@ fn a_good_value_is_described(lab: &Lab) {
             "iat": issued, "exp": issued + 3600,
         })
     );
-    let shown = app.get(&format!("{TOKENS}/{id}"), As::Admin).json();
+    let shown = app.get(&format!("{TOKENS}/{id}"), Auth::Admin).json();
     assert_eq!(
         string(&shown["lastUsedAt"]),
-        lab.clock.in_seconds(0),
+        env.clock.seconds_from_now(0),
         "somebody has shown it"
     );
-    lab.clock.advance(Duration::from_secs(10));
+    env.clock.advance(Duration::from_secs(10));
     let rotated = app
-        .send("POST", &format!("{TOKENS}/{id}/rotate"), As::Admin, &[], "")
+        .send("POST", &format!("{TOKENS}/{id}/rotate"), Auth::Admin, &[], "")
         .json();
     assert_eq!(of_value(&app, &string(&rotated["value"]))["iat"], issued + 10);
 }
 
-fn a_worthless_value_is_only_inactive(lab: &Lab) {
-    let app = lab.app();
-    let (id, value) = app.new_token(&json!({ "name": "n", "expiresAt": lab.clock.in_seconds(60) }));
+fn an_invalid_value_is_only_inactive(env: &TestEnv) {
+    let app = env.app();
+    let (id, value) = app.new_token(&json!({ "name": "n", "expiresAt": env.clock.seconds_from_now(60) }));
     let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
     let inactive = json!({ "active": false });
     for worthless in ["", "x", "tbk_", &id, &uuid] {
         assert_eq!(of_value(&app, worthless), inactive);
     }
     assert_eq!(of_value(&app, &value)["active"], true);
-    lab.clock.advance(Duration::from_mins(1));
+    env.clock.advance(Duration::from_mins(1));
     assert_eq!(of_value(&app, &value), inactive);
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     assert_eq!(of_value(&app, &value)["active"], true);
-    app.delete(&format!("{TOKENS}/{id}"), As::Admin).expect(204);
+    app.delete(&format!("{TOKENS}/{id}"), Auth::Admin).expect(204);
     assert_eq!(of_value(&app, &value), inactive);
 }
 
-fn who_may_ask(lab: &Lab) {
-    let app = lab.app();
+fn only_authorized_callers_may_introspect(env: &TestEnv) {
+    let app = env.app();
     let holding = |permission: &str| app.new_token(&json!({ "name": "n", "permissions": [permission] })).1;
     let (reads, changes) = (
         holding("OrganizationAPITokenRead"),
         holding("OrganizationAPITokenModify"),
     );
     let form = format!("token={changes}");
-    introspect(&app, As::Key(&reads), &form).expect(200);
-    introspect(&app, As::Bearer(&reads), &form).expect(200);
-    let refused = introspect(&app, As::Key(&changes), &form).expect(403);
+    introspect(&app, Auth::Key(&reads), &form).expect(200);
+    introspect(&app, Auth::Bearer(&reads), &form).expect(200);
+    let refused = introspect(&app, Auth::Key(&changes), &form).expect(403);
     assert!(refused.message().contains("OrganizationAPITokenRead"), "{refused:?}");
-    introspect(&app, As::Nobody, &form).expect(401);
-    introspect(&app, As::Basic("admin", "wrong"), &form).expect(401);
+    introspect(&app, Auth::Anonymous, &form).expect(401);
+    introspect(&app, Auth::Basic("admin", "wrong"), &form).expect(401);
 }
 
-fn cidr_blocks_need_the_clients_address(lab: &Lab) {
-    let app = lab.app();
+fn cidr_blocks_need_the_clients_address(env: &TestEnv) {
+    let app = env.app();
     let (_, value) = app.new_token(&json!({ "name": "n", "allowedCIDRBlocks": ["192.0.2.0/24", "2001:db8::/32"] }));
-    let active = |form: String| introspect(&app, As::Admin, &form).expect(200).json()["active"] == true;
+    let active = |form: String| introspect(&app, Auth::Admin, &form).expect(200).json()["active"] == true;
     assert!(!active(format!("token={value}")));
     assert!(active(format!("token={value}&client_ip=192.0.2.7")));
     assert!(active(format!("token={value}&client_ip=2001:db8::7")));
     assert!(!active(format!("token={value}&client_ip=127.0.0.1")));
-    introspect(&app, As::Admin, &format!("token={value}&client_ip=nowhere")).expect(400);
+    introspect(&app, Auth::Admin, &format!("token={value}&client_ip=nowhere")).expect(400);
 }
 
-fn a_grace_value_ends_with_its_grace(lab: &Lab) {
-    let app = lab.app();
+fn a_previous_value_expires_with_its_grace_period(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     assert_eq!(of_value(&app, &value).get("exp"), None);
     let rotation = json!({ "gracePeriodSeconds": 60 });
-    app.post(&format!("{TOKENS}/{id}/rotate"), As::Admin, &rotation)
+    app.post(&format!("{TOKENS}/{id}/rotate"), Auth::Admin, &rotation)
         .expect(200);
     let old = of_value(&app, &value);
-    assert_eq!(old["exp"], time(&lab.clock.in_seconds(60)).seconds());
+    assert_eq!(old["exp"], time(&env.clock.seconds_from_now(60)).seconds());
     assert_eq!(old.get("iat"), None, "when it was issued is not kept");
-    lab.clock.advance(Duration::from_mins(1));
+    env.clock.advance(Duration::from_mins(1));
     assert_eq!(of_value(&app, &value), json!({ "active": false }));
 }
 
-fn forms_are_read_strictly(lab: &Lab) {
-    let app = lab.app();
+fn forms_are_parsed_strictly(env: &TestEnv) {
+    let app = env.app();
     let (_, value) = app.new_token(&json!({ "name": "n" }));
-    let refused = introspect(&app, As::Admin, "token_type_hint=access_token").expect(400);
+    let refused = introspect(&app, Auth::Admin, "token_type_hint=access_token").expect(400);
     assert_eq!(refused.message(), "token: it is required");
-    introspect(&app, As::Admin, &format!("token={value}&token_type_hint=access_token")).expect(200);
-    introspect(&app, As::Admin, &format!("token={value}&token={value}")).expect(400);
-    app.post(INTROSPECT, As::Admin, &json!({ "token": value })).expect(415);
-    let refused = app.get(INTROSPECT, As::Admin).expect(405);
+    introspect(
+        &app,
+        Auth::Admin,
+        &format!("token={value}&token_type_hint=access_token"),
+    )
+    .expect(200);
+    introspect(&app, Auth::Admin, &format!("token={value}&token={value}")).expect(400);
+    app.post(INTROSPECT, Auth::Admin, &json!({ "token": value }))
+        .expect(415);
+    let refused = app.get(INTROSPECT, Auth::Admin).expect(405);
     assert_eq!(refused.header("allow"), Some("POST"));
 }

@@ -4,31 +4,31 @@ use serde_json::json;
 
 use crate::{
     support::{
-        Lab,
-        client::{As, LEGACY, LEGACY_PRE_15, TOKENS},
+        TestEnv,
+        client::{Auth, LEGACY, LEGACY_PRE_15, TOKENS},
     },
     tests,
 };
 
 tests![
     every_prefix_serves_the_same_tokens,
-    a_create_answers_200_with_four_fields_in_order,
-    read_and_change_are_false_unless_asked_for,
+    creating_returns_200_with_four_ordered_fields,
+    read_and_change_default_to_false,
     unknown_fields_and_a_uuid_are_ignored_in_a_create,
     the_list_is_a_bare_array_oldest_first,
-    a_long_list_is_streamed_whole,
-    an_update_changes_what_it_names,
+    a_long_list_is_streamed_completely,
+    an_update_changes_only_the_given_fields,
     an_update_never_creates,
     one_token_can_be_read_and_deleted,
-    only_admins_with_basic_come_in,
-    atlassian_s_own_headers_are_ignored,
-    every_answer_announces_the_end,
-    bad_input_is_told_in_the_legacy_shape,
-    methods_and_paths_that_do_not_exist,
-    head_is_answered_as_get_is,
-    a_context_path_goes_before_every_route,
-    read_only_refuses_writes,
-    off_names_the_successor,
+    only_admins_with_basic_authentication_are_accepted,
+    atlassian_headers_are_ignored,
+    every_response_announces_the_deprecation,
+    invalid_input_is_reported_in_the_legacy_format,
+    unknown_methods_and_paths_are_rejected,
+    head_responses_match_get,
+    the_context_path_prefixes_every_route,
+    read_only_mode_rejects_writes,
+    off_mode_names_the_successor,
 ];
 
 const PREFIXES: [&str; 4] = [
@@ -38,71 +38,78 @@ const PREFIXES: [&str; 4] = [
     "/rest/agent/latest/tokens",
 ];
 
-fn every_prefix_serves_the_same_tokens(lab: &Lab) {
-    let app = lab.app();
+fn every_prefix_serves_the_same_tokens(env: &TestEnv) {
+    let app = env.app();
     let mut texts = Vec::new();
     for prefix in PREFIXES {
         for slash in ["", "/"] {
             let path = format!("{prefix}{slash}");
             let made = app
-                .post(&path, As::Admin, &json!({ "name": path, "read": true }))
+                .post(&path, Auth::Admin, &json!({ "name": path, "read": true }))
                 .expect(200);
             let uuid = made.json()["uuid"].as_str().unwrap().to_owned();
             texts.push(made.text);
-            app.put(&format!("{prefix}/{uuid}{slash}"), As::Admin, &json!({ "read": true }))
-                .expect(200);
+            app.put(
+                &format!("{prefix}/{uuid}{slash}"),
+                Auth::Admin,
+                &json!({ "read": true }),
+            )
+            .expect(200);
         }
     }
     let whole = format!("[{}]", texts.join(","));
     for prefix in PREFIXES {
         for slash in ["", "/"] {
-            assert_eq!(app.get(&format!("{prefix}{slash}"), As::Admin).expect(200).text, whole);
+            assert_eq!(
+                app.get(&format!("{prefix}{slash}"), Auth::Admin).expect(200).text,
+                whole
+            );
         }
     }
 }
 
-fn a_create_answers_200_with_four_fields_in_order(lab: &Lab) {
-    let answer = lab
+fn creating_returns_200_with_four_ordered_fields(env: &TestEnv) {
+    let response = env
         .app()
         .post(
             LEGACY,
-            As::Admin,
+            Auth::Admin,
             &json!({ "change": false, "read": true, "name": "Test Token" }),
         )
         .expect(200);
-    let uuid = answer.json()["uuid"].as_str().unwrap().to_owned();
+    let uuid = response.json()["uuid"].as_str().unwrap().to_owned();
     assert_eq!(
-        answer.text,
+        response.text,
         format!(r#"{{"uuid":"{uuid}","name":"Test Token","read":true,"change":false}}"#)
     );
     assert_eq!(uuid::Uuid::parse_str(&uuid).unwrap().get_version_num(), 4);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
 }
 
-fn read_and_change_are_false_unless_asked_for(lab: &Lab) {
-    let made = lab
+fn read_and_change_default_to_false(env: &TestEnv) {
+    let made = env
         .app()
-        .post(LEGACY, As::Admin, &json!({ "name": "n", "change": null }))
+        .post(LEGACY, Auth::Admin, &json!({ "name": "n", "change": null }))
         .expect(200)
         .json();
     assert_eq!((&made["read"], &made["change"]), (&json!(false), &json!(false)));
 }
 
-fn unknown_fields_and_a_uuid_are_ignored_in_a_create(lab: &Lab) {
+fn unknown_fields_and_a_uuid_are_ignored_in_a_create(env: &TestEnv) {
     let chosen = "7ba167aa-631c-4771-b197-fcb459cc7fd7";
     let body = json!({ "uuid": chosen, "name": "n", "permissions": ["UserModify"], "what": { "ever": [1] } });
-    let made = lab.app().post(LEGACY, As::Admin, &body).expect(200).json();
+    let made = env.app().post(LEGACY, Auth::Admin, &body).expect(200).json();
     assert_ne!(made["uuid"], chosen);
     assert_eq!(made.as_object().unwrap().len(), 4);
 }
 
-fn the_list_is_a_bare_array_oldest_first(lab: &Lab) {
-    let app = lab.app();
-    assert_eq!(app.get(LEGACY, As::Admin).expect(200).text, "[]");
+fn the_list_is_a_bare_array_oldest_first(env: &TestEnv) {
+    let app = env.app();
+    assert_eq!(app.get(LEGACY, Auth::Admin).expect(200).text, "[]");
     let one = app.new_legacy_token(&json!({ "name": "readOnly", "read": true }));
     let two = app.new_legacy_token(&json!({ "name": "read and write", "read": true, "change": true }));
-    let list = app.get(LEGACY, As::Admin).expect(200);
+    let list = app.get(LEGACY, Auth::Admin).expect(200);
     assert_eq!(
         list.text,
         format!(
@@ -112,7 +119,7 @@ fn the_list_is_a_bare_array_oldest_first(lab: &Lab) {
     assert_eq!(list.header("content-type"), Some("application/json"));
 }
 
-fn a_long_list_is_streamed_whole(lab: &Lab) {
+fn a_long_list_is_streamed_completely(env: &TestEnv) {
     const TOKENS: usize = 3000;
     let rows: Vec<String> = (0..TOKENS)
         .map(|n| {
@@ -121,13 +128,13 @@ fn a_long_list_is_streamed_whole(lab: &Lab) {
             )
         })
         .collect();
-    lab.store.execute(&format!(
+    env.store.execute(&format!(
         "INSERT INTO tokens (id, name, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id) VALUES {}",
         rows.join(",")
     ));
-    let answer = lab.app().get(LEGACY, As::Admin).expect(200);
-    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
-    let list = answer.json();
+    let response = env.app().get(LEGACY, Auth::Admin).expect(200);
+    assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+    let list = response.json();
     let names: Vec<&str> = list
         .as_array()
         .unwrap()
@@ -138,114 +145,114 @@ fn a_long_list_is_streamed_whole(lab: &Lab) {
     assert_eq!(names, expected);
 }
 
-fn an_update_changes_what_it_names(lab: &Lab) {
-    let app = lab.app();
+fn an_update_changes_only_the_given_fields(env: &TestEnv) {
+    let app = env.app();
     let uuid = app.new_legacy_token(&json!({ "name": "n", "read": true }));
     let path = format!("{LEGACY}/{uuid}");
     let text =
         |name: &str, read, change| format!(r#"{{"uuid":"{uuid}","name":"{name}","read":{read},"change":{change}}}"#);
     let whole = json!({ "uuid": uuid, "name": "give me more power", "read": true, "change": true });
     assert_eq!(
-        app.put(&path, As::Admin, &whole).expect(200).text,
+        app.put(&path, Auth::Admin, &whole).expect(200).text,
         text("give me more power", true, true)
     );
     assert_eq!(
-        app.put(&path, As::Admin, &json!({ "read": false })).expect(200).text,
+        app.put(&path, Auth::Admin, &json!({ "read": false })).expect(200).text,
         text("give me more power", false, true)
     );
     assert_eq!(
-        app.put(&path, As::Admin, &json!({ "name": "m" })).expect(200).text,
+        app.put(&path, Auth::Admin, &json!({ "name": "m" })).expect(200).text,
         text("m", false, true)
     );
     assert_eq!(
-        app.put(&path, As::Admin, &json!({})).expect(200).text,
+        app.put(&path, Auth::Admin, &json!({})).expect(200).text,
         text("m", false, true)
     );
     let upper = json!({ "uuid": uuid.to_uppercase(), "change": false });
     assert_eq!(
-        app.put(&path, As::Admin, &upper).expect(200).text,
+        app.put(&path, Auth::Admin, &upper).expect(200).text,
         text("m", false, false)
     );
     let other = json!({ "uuid": "7ba167aa-631c-4771-b197-fcb459cc7fd7", "name": "never" });
     assert!(
-        app.put(&path, As::Admin, &other)
+        app.put(&path, Auth::Admin, &other)
             .expect(400)
             .message()
             .starts_with("uuid: ")
     );
-    assert_eq!(app.get(&path, As::Admin).text, text("m", false, false));
+    assert_eq!(app.get(&path, Auth::Admin).text, text("m", false, false));
 }
 
-fn an_update_never_creates(lab: &Lab) {
-    let app = lab.app();
+fn an_update_never_creates(env: &TestEnv) {
+    let app = env.app();
     let unknown = format!("{LEGACY}/7ba167aa-631c-4771-b197-fcb459cc7fd7");
     let body = json!({ "name": "n", "read": true });
     assert_eq!(
-        app.put(&unknown, As::Admin, &body).expect(404).text,
+        app.put(&unknown, Auth::Admin, &body).expect(404).text,
         r#"{"message":"there is no such token","status-code":404}"#
     );
-    app.put(&format!("{LEGACY}/nonsense"), As::Admin, &body).expect(404);
-    assert_eq!(app.get(LEGACY, As::Admin).text, "[]");
+    app.put(&format!("{LEGACY}/nonsense"), Auth::Admin, &body).expect(404);
+    assert_eq!(app.get(LEGACY, Auth::Admin).text, "[]");
 }
 
-fn one_token_can_be_read_and_deleted(lab: &Lab) {
-    let app = lab.app();
+fn one_token_can_be_read_and_deleted(env: &TestEnv) {
+    let app = env.app();
     let uuid = app.new_legacy_token(&json!({ "name": "n" }));
     let path = format!("{LEGACY_PRE_15}/{uuid}");
-    assert_eq!(app.get(&path, As::Admin).expect(200).json()["uuid"], uuid);
-    assert_eq!(app.delete(&path, As::Admin).expect(204).text, "");
-    app.get(&path, As::Admin).expect(404);
-    app.delete(&path, As::Admin).expect(404);
+    assert_eq!(app.get(&path, Auth::Admin).expect(200).json()["uuid"], uuid);
+    assert_eq!(app.delete(&path, Auth::Admin).expect(204).text, "");
+    app.get(&path, Auth::Admin).expect(404);
+    app.delete(&path, Auth::Admin).expect(404);
 }
 
-fn only_admins_with_basic_come_in(lab: &Lab) {
-    let app = lab.app();
+fn only_admins_with_basic_authentication_are_accepted(env: &TestEnv) {
+    let app = env.app();
     let (_, value) = app.new_token(&json!({ "name": "n" }));
-    for who in [
-        As::Nobody,
-        As::Key(&value),
-        As::Bearer(&value),
-        As::Basic("admin", "wrong"),
-        As::Basic("nobody", "x"),
+    for auth in [
+        Auth::Anonymous,
+        Auth::Key(&value),
+        Auth::Bearer(&value),
+        Auth::Basic("admin", "wrong"),
+        Auth::Basic("nobody", "x"),
     ] {
-        for answer in [app.get(LEGACY, who), app.post(LEGACY, who, &json!({ "name": "n" }))] {
-            let answer = answer.expect(401);
+        for response in [app.get(LEGACY, auth), app.post(LEGACY, auth, &json!({ "name": "n" }))] {
+            let response = response.expect(401);
             assert_eq!(
-                answer.header("www-authenticate"),
+                response.header("www-authenticate"),
                 Some("Basic realm=\"tokenbridge\", charset=\"UTF-8\""),
-                "{who:?}"
+                "{auth:?}"
             );
-            assert_eq!(answer.json()["status-code"], 401);
+            assert_eq!(response.json()["status-code"], 401);
         }
     }
     for other in ["Digest a=b", "Bearer", "Negotiate"] {
-        let answer = app
-            .send("GET", LEGACY, As::Nobody, &[("authorization", other)], "")
+        let response = app
+            .send("GET", LEGACY, Auth::Anonymous, &[("authorization", other)], "")
             .expect(401);
         assert!(
-            answer.header("www-authenticate").unwrap().starts_with("Basic "),
+            response.header("www-authenticate").unwrap().starts_with("Basic "),
             "{other}"
         );
     }
     // What else a request carries is not looked at.
-    app.send("GET", LEGACY, As::Admin, &[("x-api-key", "x")], "")
+    app.send("GET", LEGACY, Auth::Admin, &[("x-api-key", "x")], "")
         .expect(200);
 }
 
-fn atlassian_s_own_headers_are_ignored(lab: &Lab) {
+fn atlassian_headers_are_ignored(env: &TestEnv) {
     let headers = [
         ("x-atlassian-token", "nocheck"),
         ("content-type", "application/json"),
         ("cookie", "JSESSIONID=1"),
     ];
     let path = format!("{LEGACY}?os_authType=basic");
-    lab.app()
-        .send("POST", &path, As::Admin, &headers, r#"{"name":"n"}"#)
+    env.app()
+        .send("POST", &path, Auth::Admin, &headers, r#"{"name":"n"}"#)
         .expect(200);
 }
 
-fn every_answer_announces_the_end(lab: &Lab) {
-    let app = lab.app_with(&[
+fn every_response_announces_the_deprecation(env: &TestEnv) {
+    let app = env.app_with(&[
         "--legacy-deprecation",
         "2027-01-01",
         "--legacy-sunset",
@@ -253,31 +260,31 @@ fn every_answer_announces_the_end(lab: &Lab) {
         "--base-path",
         "/bamboo",
     ]);
-    for answer in [
-        app.get(LEGACY, As::Admin).expect(200),
-        app.get(LEGACY, As::Nobody).expect(401),
-        app.get(&format!("{LEGACY}/x"), As::Admin).expect(404),
-        app.get("/rest/agent/latest/nothing", As::Admin).expect(404),
-        app.send("PATCH", LEGACY_PRE_15, As::Admin, &[], "").expect(405),
+    for response in [
+        app.get(LEGACY, Auth::Admin).expect(200),
+        app.get(LEGACY, Auth::Anonymous).expect(401),
+        app.get(&format!("{LEGACY}/x"), Auth::Admin).expect(404),
+        app.get("/rest/agent/latest/nothing", Auth::Admin).expect(404),
+        app.send("PATCH", LEGACY_PRE_15, Auth::Admin, &[], "").expect(405),
     ] {
-        assert_eq!(answer.header("deprecation"), Some("@1798761600"));
-        assert_eq!(answer.header("sunset"), Some("Sat, 31 Dec 2033 00:00:00 GMT"));
+        assert_eq!(response.header("deprecation"), Some("@1798761600"));
+        assert_eq!(response.header("sunset"), Some("Sat, 31 Dec 2033 00:00:00 GMT"));
         assert_eq!(
-            answer.header("link"),
+            response.header("link"),
             Some("</bamboo/api-tokens>; rel=\"successor-version\"")
         );
     }
-    let app = lab.app();
-    let answer = app.get(LEGACY, As::Admin);
+    let app = env.app();
+    let response = app.get(LEGACY, Auth::Admin);
     assert_eq!(
-        (answer.header("deprecation"), answer.header("sunset")),
+        (response.header("deprecation"), response.header("sunset")),
         (Some("@1795219200"), None)
     );
-    assert_eq!(app.get(TOKENS, As::Admin).header("deprecation"), None);
+    assert_eq!(app.get(TOKENS, Auth::Admin).header("deprecation"), None);
 }
 
-fn bad_input_is_told_in_the_legacy_shape(lab: &Lab) {
-    let app = lab.app();
+fn invalid_input_is_reported_in_the_legacy_format(env: &TestEnv) {
+    let app = env.app();
     let uuid = app.new_legacy_token(&json!({ "name": "kept" }));
     let json_type = ("content-type", "application/json");
     for (body, header, status, message) in [
@@ -310,9 +317,9 @@ fn bad_input_is_told_in_the_legacy_shape(lab: &Lab) {
             "the body must be application/json, not compressed, send Content-Type: application/json",
         ),
     ] {
-        let answer = app.send("POST", LEGACY, As::Admin, &[header], body).expect(status);
+        let response = app.send("POST", LEGACY, Auth::Admin, &[header], body).expect(status);
         assert_eq!(
-            answer.text,
+            response.text,
             format!(r#"{{"message":"{message}","status-code":{status}}}"#),
             "{body}"
         );
@@ -320,7 +327,7 @@ fn bad_input_is_told_in_the_legacy_shape(lab: &Lab) {
     let shell = app.send(
         "POST",
         LEGACY,
-        As::Admin,
+        Auth::Admin,
         &[json_type],
         r#"{"name":"n","read":"$(reboot); `x` | y & z < a > b \\ c"}"#,
     );
@@ -333,25 +340,25 @@ fn bad_input_is_told_in_the_legacy_shape(lab: &Lab) {
     app.send(
         "PUT",
         &format!("{LEGACY}/{uuid}"),
-        As::Admin,
+        Auth::Admin,
         &[json_type],
         "{\"name\":",
     )
     .expect(400);
-    assert_eq!(app.get(LEGACY, As::Admin).json().as_array().unwrap().len(), 1);
+    assert_eq!(app.get(LEGACY, Auth::Admin).json().as_array().unwrap().len(), 1);
 }
 
-fn methods_and_paths_that_do_not_exist(lab: &Lab) {
-    let app = lab.app();
+fn unknown_methods_and_paths_are_rejected(env: &TestEnv) {
+    let app = env.app();
     for (method, path, allowed) in [
         ("PATCH", LEGACY.to_owned(), "GET, HEAD, POST"),
         ("DELETE", LEGACY_PRE_15.to_owned(), "GET, HEAD, POST"),
         ("FROB", format!("{LEGACY}/x"), "GET, HEAD, PUT, DELETE"),
         ("POST", format!("{LEGACY}/x"), "GET, HEAD, PUT, DELETE"),
     ] {
-        let answer = app.send(method, &path, As::Admin, &[], "").expect(405);
-        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
-        assert_eq!(answer.json()["status-code"], 405);
+        let response = app.send(method, &path, Auth::Admin, &[], "").expect(405);
+        assert_eq!(response.header("allow"), Some(allowed), "{method} {path}");
+        assert_eq!(response.json()["status-code"], 405);
     }
     for path in [
         "/rest/agent-config/1.0",
@@ -359,63 +366,63 @@ fn methods_and_paths_that_do_not_exist(lab: &Lab) {
         "/rest/agent-config/latest/tokens/x/y",
     ] {
         assert_eq!(
-            app.get(path, As::Admin).expect(404).json()["status-code"],
+            app.get(path, Auth::Admin).expect(404).json()["status-code"],
             404,
             "{path}"
         );
     }
     assert_eq!(
-        app.get("/nothing", As::Admin).expect(404).text,
+        app.get("/nothing", Auth::Admin).expect(404).text,
         r#"{"message":"there is nothing at this path"}"#
     );
 }
 
-fn head_is_answered_as_get_is(lab: &Lab) {
-    let app = lab.app();
-    let head = app.send("HEAD", LEGACY, As::Admin, &[], "").expect(200);
+fn head_responses_match_get(env: &TestEnv) {
+    let app = env.app();
+    let head = app.send("HEAD", LEGACY, Auth::Admin, &[], "").expect(200);
     assert_eq!(
         (head.text.as_str(), head.header("content-type")),
         ("", Some("application/json"))
     );
 }
 
-fn a_context_path_goes_before_every_route(lab: &Lab) {
-    let app = lab.app_with(&["--base-path", "/builds/"]);
+fn the_context_path_prefixes_every_route(env: &TestEnv) {
+    let app = env.app_with(&["--base-path", "/builds/"]);
     for path in [LEGACY, LEGACY_PRE_15, TOKENS, "/healthz", "/readyz"] {
-        app.get(path, As::Admin).expect(200);
+        app.get(path, Auth::Admin).expect(200);
         let bare = app.raw(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
         assert!(bare.starts_with("HTTP/1.1 404 "), "{bare}");
     }
 }
 
-fn read_only_refuses_writes(lab: &Lab) {
-    let uuid = lab.app().new_legacy_token(&json!({ "name": "n" }));
-    let app = lab.app_with(&["--legacy", "read-only"]);
-    app.get(LEGACY, As::Admin).expect(200);
+fn read_only_mode_rejects_writes(env: &TestEnv) {
+    let uuid = env.app().new_legacy_token(&json!({ "name": "n" }));
+    let app = env.app_with(&["--legacy", "read-only"]);
+    app.get(LEGACY, Auth::Admin).expect(200);
     let refused = [
-        app.post(LEGACY, As::Admin, &json!({ "name": "m" })),
-        app.put(&format!("{LEGACY}/{uuid}"), As::Admin, &json!({ "name": "m" })),
-        app.delete(&format!("{LEGACY}/{uuid}"), As::Admin),
+        app.post(LEGACY, Auth::Admin, &json!({ "name": "m" })),
+        app.put(&format!("{LEGACY}/{uuid}"), Auth::Admin, &json!({ "name": "m" })),
+        app.delete(&format!("{LEGACY}/{uuid}"), Auth::Admin),
     ];
-    for answer in refused {
+    for response in refused {
         assert_eq!(
-            answer.expect(403).message(),
+            response.expect(403).message(),
             "this API only reads any more, use /api-tokens"
         );
     }
-    assert_eq!(app.get(&format!("{LEGACY}/{uuid}"), As::Admin).json()["name"], "n");
-    app.post(TOKENS, As::Admin, &json!({ "name": "m" })).expect(200);
+    assert_eq!(app.get(&format!("{LEGACY}/{uuid}"), Auth::Admin).json()["name"], "n");
+    app.post(TOKENS, Auth::Admin, &json!({ "name": "m" })).expect(200);
 }
 
-fn off_names_the_successor(lab: &Lab) {
-    let app = lab.app_with(&["--legacy", "off"]);
+fn off_mode_names_the_successor(env: &TestEnv) {
+    let app = env.app_with(&["--legacy", "off"]);
     for path in PREFIXES {
-        let answer = app.get(path, As::Admin).expect(410);
+        let response = app.get(path, Auth::Admin).expect(410);
         assert_eq!(
-            answer.text,
+            response.text,
             r#"{"message":"this API is switched off, use /api-tokens","status-code":410}"#
         );
-        assert!(answer.header("link").is_some());
+        assert!(response.header("link").is_some());
     }
-    app.get(TOKENS, As::Admin).expect(200);
+    app.get(TOKENS, Auth::Admin).expect(200);
 }

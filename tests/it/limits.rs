@@ -9,21 +9,21 @@ use serde_json::json;
 
 use crate::{
     support::{
-        ADMIN, Lab,
-        client::{As, LEGACY, TOKENS, basic},
+        ADMIN, TestEnv,
+        client::{Auth, LEGACY, TOKENS, basic},
     },
     tests,
 };
 
 tests![
-    bodies_have_an_end,
-    headers_have_an_end,
-    headers_have_an_end_on_every_route,
-    requests_must_arrive_in_time,
-    slow_clients_hold_up_nobody,
-    limits_are_settings,
-    a_list_ends_with_the_rights_of_its_reader,
-    nobody_s_body_is_read_before_they_are_known,
+    bodies_have_a_size_limit,
+    headers_have_a_size_limit,
+    headers_have_a_size_limit_on_every_route,
+    slow_requests_time_out,
+    slow_clients_do_not_delay_others,
+    limits_are_configurable,
+    a_streamed_list_stops_when_its_reader_is_revoked,
+    bodies_are_not_read_before_authentication,
 ];
 
 fn body(bytes: usize) -> String {
@@ -31,19 +31,19 @@ fn body(bytes: usize) -> String {
     format!(r#"{{"name":"n","x":"{}"}}"#, "x".repeat(rest))
 }
 
-fn bodies_have_an_end(lab: &Lab) {
-    let app = lab.app();
+fn bodies_have_a_size_limit(env: &TestEnv) {
+    let app = env.app();
     let json_type = [("content-type", "application/json")];
-    app.send("POST", LEGACY, As::Admin, &json_type, &body(65_536))
+    app.send("POST", LEGACY, Auth::Admin, &json_type, &body(65_536))
         .expect(200);
     let refused = app
-        .send("POST", LEGACY, As::Admin, &json_type, &body(65_537))
+        .send("POST", LEGACY, Auth::Admin, &json_type, &body(65_537))
         .expect(413);
     assert_eq!(
         refused.text,
         r#"{"message":"the body has more than 65536 bytes","status-code":413}"#
     );
-    app.send("POST", TOKENS, As::Admin, &json_type, &body(65_537))
+    app.send("POST", TOKENS, Auth::Admin, &json_type, &body(65_537))
         .expect(413);
     // One that does not say how long it is.
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
@@ -52,33 +52,33 @@ fn bodies_have_an_end(lab: &Lab) {
          Connection: close\r\n\r\n",
         basic(ADMIN.0, ADMIN.1)
     );
-    let answer = app.raw(format!("{head}{chunk}{chunk}{chunk}0\r\n\r\n").as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let response = app.raw(format!("{head}{chunk}{chunk}{chunk}0\r\n\r\n").as_bytes());
+    assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
 }
 
-fn headers_have_an_end(lab: &Lab) {
-    let app = lab.app();
-    app.send("GET", LEGACY, As::Admin, &[("x-long", &"x".repeat(15_000))], "")
+fn headers_have_a_size_limit(env: &TestEnv) {
+    let app = env.app();
+    app.send("GET", LEGACY, Auth::Admin, &[("x-long", &"x".repeat(15_000))], "")
         .expect(200);
-    let answer = app
-        .send("GET", LEGACY, As::Admin, &[("x-long", &"x".repeat(16_384))], "")
+    let response = app
+        .send("GET", LEGACY, Auth::Admin, &[("x-long", &"x".repeat(16_384))], "")
         .expect(431);
-    assert_eq!(answer.json()["status-code"], 431);
-    assert!(answer.header("deprecation").is_some());
+    assert_eq!(response.json()["status-code"], 431);
+    assert!(response.header("deprecation").is_some());
     assert_eq!(
-        answer.message(),
+        response.message(),
         "the request line and headers have more than 16384 bytes"
     );
-    app.get(&format!("{TOKENS}?name={}", "x".repeat(16_384)), As::Admin)
+    app.get(&format!("{TOKENS}?name={}", "x".repeat(16_384)), Auth::Admin)
         .expect(431);
     // More than the server reads at all.
-    let answer = app.raw(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000)).as_bytes());
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
-    app.get(LEGACY, As::Admin).expect(200);
+    let response = app.raw(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000)).as_bytes());
+    assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{response}");
+    app.get(LEGACY, Auth::Admin).expect(200);
 }
 
-fn headers_have_an_end_on_every_route(lab: &Lab) {
-    let app = lab.app_with(&["--base-path", "/bamboo"]);
+fn headers_have_a_size_limit_on_every_route(env: &TestEnv) {
+    let app = env.app_with(&["--base-path", "/bamboo"]);
     let one_long = |length| vec![("x-long".to_owned(), "x".repeat(length))];
     let many_short: Vec<_> = (0..80).map(|n| (format!("x-{n}"), "x".repeat(200))).collect();
     for path in [
@@ -104,7 +104,7 @@ fn headers_have_an_end_on_every_route(lab: &Lab) {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect();
             for method in ["GET", "PATCH"] {
-                let refused = app.send(method, path, As::Nobody, &headers, "").expect(431);
+                let refused = app.send(method, path, Auth::Anonymous, &headers, "").expect(431);
                 let expected = "the request line and headers have more than 16384 bytes";
                 assert!(
                     path == "/verify" || refused.text.contains(expected),
@@ -115,29 +115,29 @@ fn headers_have_an_end_on_every_route(lab: &Lab) {
     }
 }
 
-fn requests_must_arrive_in_time(lab: &Lab) {
-    let app = lab.app_with(&["--request-timeout-seconds", "1"]);
+fn slow_requests_time_out(env: &TestEnv) {
+    let app = env.app_with(&["--request-timeout-seconds", "1"]);
     let began = Instant::now();
-    let answer = app.raw(b"GET /rest/agent/1.0/tokens HTTP/1.1\r\nHost: x\r\n");
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let response = app.raw(b"GET /rest/agent/1.0/tokens HTTP/1.1\r\nHost: x\r\n");
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
     let half_a_body = format!(
         "POST {LEGACY} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
         basic(ADMIN.0, ADMIN.1)
     );
-    let answer = app.raw(half_a_body.as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let response = app.raw(half_a_body.as_bytes());
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
     assert!(
-        answer.contains(r#"{"message":"the request did not arrive in time","status-code":408}"#),
-        "{answer}"
+        response.contains(r#"{"message":"the request did not arrive in time","status-code":408}"#),
+        "{response}"
     );
     assert!(began.elapsed() < Duration::from_secs(20));
-    assert_eq!(app.get(LEGACY, As::Admin).text, "[]");
+    assert_eq!(app.get(LEGACY, Auth::Admin).text, "[]");
 }
 
-fn slow_clients_hold_up_nobody(lab: &Lab) {
-    let app = lab.app();
+fn slow_clients_do_not_delay_others(env: &TestEnv) {
+    let app = env.app();
     for n in 0..1500 {
-        lab.store.execute(&format!(
+        env.store.execute(&format!(
             "INSERT INTO tokens (id, name, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id)
              VALUES ('{n:08x}-0000-4000-8000-000000000000', '{}', '', '', 1, 'system', 'cli')",
             "x".repeat(255)
@@ -160,36 +160,36 @@ fn slow_clients_hold_up_nobody(lab: &Lab) {
         })
         .collect();
     for _ in 0..50 {
-        app.get(TOKENS, As::Admin).expect(200);
-        app.post(TOKENS, As::Admin, &json!({ "name": "n" })).expect(200);
+        app.get(TOKENS, Auth::Admin).expect(200);
+        app.post(TOKENS, Auth::Admin, &json!({ "name": "n" })).expect(200);
     }
     drop(slow);
 }
 
-fn limits_are_settings(lab: &Lab) {
-    let app = lab.app_with(&["--max-body-bytes", "300", "--max-header-bytes", "1000"]);
+fn limits_are_configurable(env: &TestEnv) {
+    let app = env.app_with(&["--max-body-bytes", "300", "--max-header-bytes", "1000"]);
     app.send(
         "POST",
         LEGACY,
-        As::Admin,
+        Auth::Admin,
         &[("content-type", "application/json")],
         &body(301),
     )
     .expect(413);
-    app.send("GET", LEGACY, As::Admin, &[("x-long", &"x".repeat(1000))], "")
+    app.send("GET", LEGACY, Auth::Admin, &[("x-long", &"x".repeat(1000))], "")
         .expect(431);
     app.send(
         "POST",
         LEGACY,
-        As::Admin,
+        Auth::Admin,
         &[("content-type", "application/json")],
         &body(300),
     )
     .expect(200);
 }
 
-fn nobody_s_body_is_read_before_they_are_known(lab: &Lab) {
-    let app = lab.app();
+fn bodies_are_not_read_before_authentication(env: &TestEnv) {
+    let app = env.app();
     let mut stream = app.connect();
     let head =
         format!("POST {LEGACY} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n");
@@ -200,10 +200,10 @@ fn nobody_s_body_is_read_before_they_are_known(lab: &Lab) {
 }
 
 /// A long list is read page by page, and each page asks again who reads.
-fn a_list_ends_with_the_rights_of_its_reader(lab: &Lab) {
-    let app = lab.app();
+fn a_streamed_list_stops_when_its_reader_is_revoked(env: &TestEnv) {
+    let app = env.app();
     let name = "x".repeat(255);
-    lab.store.execute(&format!(
+    env.store.execute(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
          INSERT INTO tokens (id, name, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id)
          SELECT printf('%08x-0000-4000-8000-000000000000', i), '{name}', '', '', 1, 'system', 'cli' FROM n"
@@ -217,7 +217,7 @@ fn a_list_ends_with_the_rights_of_its_reader(lab: &Lab) {
     let mut status = [0; 12];
     stream.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 200");
-    lab.store.execute("DELETE FROM admins");
+    env.store.execute("DELETE FROM admins");
     let mut rest = Vec::new();
     // The server breaks the answer off.
     let _ = stream.read_to_end(&mut rest);

@@ -9,18 +9,18 @@ use std::{
 
 use crate::{
     support::{
-        Lab,
-        client::{As, Client},
-        eventually,
+        TestEnv,
+        client::{Auth, Client},
         program::Program,
+        wait_until,
     },
     tests,
 };
 
 tests![
-    a_log_that_is_not_read_costs_lines_and_no_requests,
-    dropped_lines_are_reported_once_there_is_room,
-    every_line_is_written_before_a_normal_end,
+    a_stalled_log_reader_drops_lines_but_no_requests,
+    dropped_lines_are_reported_when_the_reader_resumes,
+    a_graceful_shutdown_writes_every_line,
 ];
 
 /// A request ID of the maximum length, to make log lines long.
@@ -28,15 +28,15 @@ const REQUEST_ID: &str = "012345678901234567890123456789012345678901234567890123
 const BATCH: usize = 100;
 
 /// A server whose standard error is read only up to the line with its address.
-struct Unread {
+struct StalledLogServer {
     child: Child,
     log: Option<BufReader<ChildStderr>>,
     address: SocketAddr,
 }
 
-impl Unread {
-    fn start(lab: &Lab) -> Self {
-        let mut command = Program::new(&lab.store.url()).command(&["serve", "--listen", "127.0.0.1:0"]);
+impl StalledLogServer {
+    fn start(env: &TestEnv) -> Self {
+        let mut command = Program::new(&env.store.url()).command(&["serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
@@ -62,21 +62,21 @@ impl Unread {
         let (body, mut answered) = (r#"{"status":"ok"}"#, 0);
         for _ in 0..requests / BATCH {
             stream.write_all(request.repeat(BATCH).as_bytes()).unwrap();
-            let mut answers = String::new();
+            let mut responses = String::new();
             let mut bytes = [0; 8192];
-            while answers.matches(body).count() < BATCH {
+            while responses.matches(body).count() < BATCH {
                 let read = stream.read(&mut bytes).unwrap();
                 assert!(read > 0, "the server closed the connection");
-                answers.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+                responses.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
             }
-            answered += answers.matches("HTTP/1.1 200 ").count();
+            answered += responses.matches("HTTP/1.1 200 ").count();
         }
         answered
     }
 
     fn dropped(&self) -> u64 {
         let metrics = Client::new(self.address, "")
-            .get("/metrics", As::Nobody)
+            .get("/metrics", Auth::Anonymous)
             .expect(200)
             .text;
         let line = metrics
@@ -90,11 +90,11 @@ impl Unread {
             .arg(self.child.id().to_string())
             .status();
         assert!(status.unwrap().success());
-        eventually("the server ends", || self.child.try_wait().unwrap()).code()
+        wait_until("the server ends", || self.child.try_wait().unwrap()).code()
     }
 }
 
-impl Drop for Unread {
+impl Drop for StalledLogServer {
     fn drop(&mut self) {
         // The process may have exited already.
         let _ = self.child.kill();
@@ -102,18 +102,18 @@ impl Drop for Unread {
     }
 }
 
-fn a_log_that_is_not_read_costs_lines_and_no_requests(lab: &Lab) {
-    let mut server = Unread::start(lab);
+fn a_stalled_log_reader_drops_lines_but_no_requests(env: &TestEnv) {
+    let mut server = StalledLogServer::start(env);
     assert_eq!(server.dropped(), 0);
     assert_eq!(server.answered(8000), 8000);
-    eventually("lines are dropped", || (server.dropped() > 0).then_some(()));
+    wait_until("lines are dropped", || (server.dropped() > 0).then_some(()));
     assert_eq!(server.terminate(), Some(0));
 }
 
-fn dropped_lines_are_reported_once_there_is_room(lab: &Lab) {
-    let mut server = Unread::start(lab);
+fn dropped_lines_are_reported_when_the_reader_resumes(env: &TestEnv) {
+    let mut server = StalledLogServer::start(env);
     assert_eq!(server.answered(8000), 8000);
-    eventually("lines are dropped", || (server.dropped() > 0).then_some(()));
+    wait_until("lines are dropped", || (server.dropped() > 0).then_some(()));
     let mut log = server.log.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
@@ -121,7 +121,7 @@ fn dropped_lines_are_reported_once_there_is_room(lab: &Lab) {
         text
     });
     // Lines may still be dropped while the queue is drained.
-    eventually("there is room", || {
+    wait_until("there is room", || {
         let before = server.dropped();
         (server.answered(BATCH) == BATCH && server.dropped() == before).then_some(())
     });
@@ -136,13 +136,13 @@ fn dropped_lines_are_reported_once_there_is_room(lab: &Lab) {
     assert!(log.ends_with("stopped\n"), "{log}");
 }
 
-fn every_line_is_written_before_a_normal_end(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&[]);
+fn a_graceful_shutdown_writes_every_line(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&[]);
     for _ in 0..50 {
-        serving.client.get("/healthz", As::Nobody).expect(200);
+        server.client.get("/healthz", Auth::Anonymous).expect(200);
     }
-    serving.signal("TERM");
-    let (code, log) = serving.wait();
+    server.signal("TERM");
+    let (code, log) = server.wait();
     assert_eq!(code, Some(0));
     assert_eq!(log.matches("route=/healthz").count(), 50, "{log}");
     assert!(log.ends_with("stopped\n"), "{log}");

@@ -12,7 +12,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tokenbridge::{
     domain::{
-        actor::{Door, Origin},
+        actor::{Channel, Origin},
         audit::Action,
     },
     service::Error,
@@ -20,8 +20,8 @@ use tokenbridge::{
 
 use crate::{
     support::{
-        ADMIN, Lab, TestApp,
-        client::{As, LEGACY, TOKENS},
+        ADMIN, TestApp, TestEnv,
+        client::{Auth, LEGACY, TOKENS},
         program::Program,
     },
     tests,
@@ -29,27 +29,27 @@ use crate::{
 
 tests![
     the_same_wrong_password_counts_once,
-    a_recent_login_is_not_locked_out_by_others_failures,
-    a_known_name_is_not_held_up_by_failures_of_other_names,
-    a_first_login_is_held_up_by_failures_of_other_names_but_not_refused,
-    a_changed_password_is_not_taken_for_the_wrong_one_that_it_was,
-    a_login_counts_when_its_client_has_left,
+    failures_of_others_do_not_lock_out_a_recent_login,
+    failures_of_other_names_do_not_delay_a_known_name,
+    failures_of_other_names_delay_a_first_login_without_rejecting_it,
+    a_password_that_was_wrong_works_once_it_is_set,
+    a_login_counts_after_the_client_disconnects,
     credentials_in_latin_1_are_accepted,
     unreadable_credentials_are_counted_and_audited,
-    a_flood_of_refused_logins_takes_few_audit_events,
-    refused_logins_have_a_retention_of_their_own,
+    a_flood_of_rejected_logins_writes_few_audit_events,
+    rejected_logins_have_a_separate_retention,
 ];
 
 /// Fails logins of a name with different passwords that exceed the maximum length and so are never hashed.
 fn fail(app: &TestApp, name: &str) -> u16 {
     static FAILED: AtomicU32 = AtomicU32::new(0);
     let password = format!("{:1025}", FAILED.fetch_add(1, Ordering::SeqCst));
-    app.get(TOKENS, As::Basic(name, &password)).status
+    app.get(TOKENS, Auth::Basic(name, &password)).status
 }
 
 /// Returns the details of the audit events of refused logins.
-fn refused(lab: &Lab) -> Vec<Value> {
-    let details = lab
+fn refused(env: &TestEnv) -> Vec<Value> {
+    let details = env
         .store
         .texts("SELECT details AS found FROM audit_events WHERE action = 'login.refused' ORDER BY seq");
     details.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
@@ -59,77 +59,77 @@ fn count(details: &Value) -> u64 {
     details["count"].as_u64().unwrap()
 }
 
-fn the_same_wrong_password_counts_once(lab: &Lab) {
-    let app = lab.app();
+fn the_same_wrong_password_counts_once(env: &TestEnv) {
+    let app = env.app();
     for _ in 0..30 {
-        app.get(LEGACY, As::Basic(ADMIN.0, "of yesterday")).expect(401);
-        app.get(LEGACY, As::Basic("nobody", "of yesterday")).expect(401);
+        app.get(LEGACY, Auth::Basic(ADMIN.0, "of yesterday")).expect(401);
+        app.get(LEGACY, Auth::Basic("nobody", "of yesterday")).expect(401);
     }
     // It is counted again a minute after its last use.
     for _ in 0..10 {
-        lab.clock.advance(Duration::from_mins(1));
-        app.get(LEGACY, As::Basic(ADMIN.0, "of yesterday")).expect(401);
+        env.clock.advance(Duration::from_mins(1));
+        app.get(LEGACY, Auth::Basic(ADMIN.0, "of yesterday")).expect(401);
     }
     for n in 0..9 {
-        app.get(LEGACY, As::Basic(ADMIN.0, &format!("guess {n}"))).expect(401);
+        app.get(LEGACY, Auth::Basic(ADMIN.0, &format!("guess {n}"))).expect(401);
     }
-    app.get(LEGACY, As::Admin).expect(429);
+    app.get(LEGACY, Auth::Admin).expect(429);
 }
 
-fn a_recent_login_is_not_locked_out_by_others_failures(lab: &Lab) {
-    let app = lab.app();
-    app.get(LEGACY, As::Admin).expect(200);
+fn failures_of_others_do_not_lock_out_a_recent_login(env: &TestEnv) {
+    let app = env.app();
+    app.get(LEGACY, Auth::Admin).expect(200);
     for n in 0..10 {
-        app.get(LEGACY, As::Basic(ADMIN.0, &format!("guess {n}"))).expect(401);
+        app.get(LEGACY, Auth::Basic(ADMIN.0, &format!("guess {n}"))).expect(401);
     }
-    app.get(LEGACY, As::Basic(ADMIN.0, "one more")).expect(429);
+    app.get(LEGACY, Auth::Basic(ADMIN.0, "one more")).expect(429);
     while fail(&app, "nobody") == 401 {}
     // Each use extends its lifetime.
     for _ in 0..5 {
-        lab.clock.advance(Duration::from_secs(50));
+        env.clock.advance(Duration::from_secs(50));
         while fail(&app, ADMIN.0) == 401 {}
-        app.get(LEGACY, As::Admin).expect(200);
-        app.get(TOKENS, As::Admin).expect(200);
+        app.get(LEGACY, Auth::Admin).expect(200);
+        app.get(TOKENS, Auth::Admin).expect(200);
     }
 }
 
-fn a_known_name_is_not_held_up_by_failures_of_other_names(lab: &Lab) {
-    let app = lab.app();
-    app.get(LEGACY, As::Admin).expect(200);
+fn failures_of_other_names_do_not_delay_a_known_name(env: &TestEnv) {
+    let app = env.app();
+    app.get(LEGACY, Auth::Admin).expect(200);
     // The password must be hashed again.
-    lab.clock.advance(Duration::from_mins(2));
+    env.clock.advance(Duration::from_mins(2));
     let failed = (0..150).filter(|n| fail(&app, &format!("nobody {n}")) == 401).count();
     assert!((100..110).contains(&failed), "{failed}");
-    app.get(LEGACY, As::Admin).expect(200);
+    app.get(LEGACY, Auth::Admin).expect(200);
     assert_eq!(fail(&app, "nobody else"), 429);
 }
 
-fn a_first_login_is_held_up_by_failures_of_other_names_but_not_refused(lab: &Lab) {
-    let app = lab.app();
+fn failures_of_other_names_delay_a_first_login_without_rejecting_it(env: &TestEnv) {
+    let app = env.app();
     for n in 0..100 {
         assert_eq!(fail(&app, &format!("nobody {n}")), 401);
     }
-    app.get(LEGACY, As::Admin).expect(200);
+    app.get(LEGACY, Auth::Admin).expect(200);
 }
 
-fn a_changed_password_is_not_taken_for_the_wrong_one_that_it_was(lab: &Lab) {
-    let app = lab.app();
-    app.get(LEGACY, As::Basic(ADMIN.0, "the next one")).expect(401);
-    let program = Program::new(&lab.store.url());
+fn a_password_that_was_wrong_works_once_it_is_set(env: &TestEnv) {
+    let app = env.app();
+    app.get(LEGACY, Auth::Basic(ADMIN.0, "the next one")).expect(401);
+    let program = Program::new(&env.store.url());
     let changed = program.run_with_input(&["admin", "passwd", ADMIN.0, "--password-stdin"], "the next one\n");
-    assert_eq!(changed.code, 0, "{changed:?}");
-    app.get(LEGACY, As::Basic(ADMIN.0, "the next one")).expect(200);
-    app.get(LEGACY, As::Admin).expect(401);
+    assert_eq!(changed.exit_code, 0, "{changed:?}");
+    app.get(LEGACY, Auth::Basic(ADMIN.0, "the next one")).expect(200);
+    app.get(LEGACY, Auth::Admin).expect(401);
 }
 
-fn a_login_counts_when_its_client_has_left(lab: &Lab) {
-    let service = lab.service();
+fn a_login_counts_after_the_client_disconnects(env: &TestEnv) {
+    let service = env.service();
     let origin = Origin {
-        door: Door::ApiTokens,
+        channel: Channel::ApiTokens,
         client: Some(IpAddr::from([192, 0, 2, 1])),
     };
     let counted = || -> usize {
-        let details = lab
+        let details = env
             .store
             .texts("SELECT details AS found FROM audit_events WHERE action = 'login.refused'");
         let count = |text: &String| {
@@ -159,12 +159,12 @@ fn a_login_counts_when_its_client_has_left(lab: &Lab) {
     });
 }
 
-fn credentials_in_latin_1_are_accepted(lab: &Lab) {
+fn credentials_in_latin_1_are_accepted(env: &TestEnv) {
     let (name, password) = ("J\u{fc}rgen", "p\u{e4}ssw\u{f6}rd \u{a3}\u{ff}");
-    let program = Program::new(&lab.store.url());
+    let program = Program::new(&env.store.url());
     let added = program.run_with_input(&["admin", "add", name, "--password-stdin"], password);
-    assert_eq!(added.code, 0, "{added:?}");
-    let app = lab.app();
+    assert_eq!(added.exit_code, 0, "{added:?}");
+    let app = env.app();
     let latin_1 = |password: &str| {
         let pair = format!("{name}:{password}");
         let bytes: Vec<u8> = pair.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
@@ -173,14 +173,14 @@ fn credentials_in_latin_1_are_accepted(lab: &Lab) {
     for path in [LEGACY, TOKENS, "/audit-events"] {
         for (authorization, status) in [(latin_1(password), 200), (latin_1("p\u{e4}ssword"), 401)] {
             let headers = [("authorization", authorization.as_str())];
-            app.send("GET", path, As::Nobody, &headers, "").expect(status);
+            app.send("GET", path, Auth::Anonymous, &headers, "").expect(status);
         }
-        app.get(path, As::Basic(name, password)).expect(200);
+        app.get(path, Auth::Basic(name, password)).expect(200);
     }
 }
 
-fn unreadable_credentials_are_counted_and_audited(lab: &Lab) {
-    let app = lab.app();
+fn unreadable_credentials_are_counted_and_audited(env: &TestEnv) {
+    let app = env.app();
     let no_colon = format!("Basic {}", BASE64_STANDARD.encode("no colon"));
     let control = format!("Basic {}", BASE64_STANDARD.encode("admin:\u{7}"));
     let one_token = format!("{LEGACY}/7ba167aa-631c-4771-b197-fcb459cc7fd7");
@@ -188,7 +188,7 @@ fn unreadable_credentials_are_counted_and_audited(lab: &Lab) {
     for path in [LEGACY, &one_token, TOKENS, "/audit-events"] {
         for authorization in ["Basic", "Basic %%%", &no_colon, &control] {
             let headers = [("authorization", authorization)];
-            let refused = app.send("GET", path, As::Nobody, &headers, "").expect(401);
+            let refused = app.send("GET", path, Auth::Anonymous, &headers, "").expect(401);
             assert_eq!(
                 refused.message(),
                 "the credentials cannot be read",
@@ -198,15 +198,15 @@ fn unreadable_credentials_are_counted_and_audited(lab: &Lab) {
         }
     }
     let headers = [("authorization", "Bearer")];
-    app.send("GET", "/verify", As::Nobody, &headers, "").expect(401);
-    app.send("GET", TOKENS, As::Nobody, &headers, "").expect(401);
-    let metrics = app.get("/metrics", As::Nobody).expect(200).text;
+    app.send("GET", "/verify", Auth::Anonymous, &headers, "").expect(401);
+    app.send("GET", TOKENS, Auth::Anonymous, &headers, "").expect(401);
+    let metrics = app.get("/metrics", Auth::Anonymous).expect(200).text;
     for (kind, number) in [("password", sent), ("value", 2)] {
         let series = format!("tokenbridge_authentications_total{{kind=\"{kind}\",outcome=\"wrong\"}} {number}\n");
         assert!(metrics.contains(&series), "{series}: {metrics}");
     }
     app.stop();
-    let refused = refused(lab);
+    let refused = refused(env);
     assert_eq!(refused.iter().map(count).sum::<u64>(), sent + 2, "{refused:?}");
     assert!(
         refused
@@ -216,19 +216,19 @@ fn unreadable_credentials_are_counted_and_audited(lab: &Lab) {
     );
 }
 
-fn a_flood_of_refused_logins_takes_few_audit_events(lab: &Lab) {
-    let app = lab.app_with(&["--trusted-proxy", "127.0.0.1"]);
+fn a_flood_of_rejected_logins_writes_few_audit_events(env: &TestEnv) {
+    let app = env.app_with(&["--trusted-proxy", "127.0.0.1"]);
     for n in 0..400_u32 {
         let address = IpAddr::from((0xc612_0000 + n).to_be_bytes()).to_string();
         let of_one_network = format!("2001:db8::{n:x}");
         for client in [&address, &of_one_network] {
             let headers = [("x-forwarded-for", client.as_str())];
-            app.send("GET", TOKENS, As::Key("wrong"), &headers, "").expect(401);
+            app.send("GET", TOKENS, Auth::Key("wrong"), &headers, "").expect(401);
         }
     }
-    app.get(TOKENS, As::Basic(ADMIN.0, "wrong")).expect(401);
+    app.get(TOKENS, Auth::Basic(ADMIN.0, "wrong")).expect(401);
     app.stop();
-    let refused = refused(lab);
+    let refused = refused(env);
     assert_eq!(refused.iter().map(count).sum::<u64>(), 801, "{refused:?}");
     let beyond: Vec<_> = refused
         .iter()
@@ -239,12 +239,12 @@ fn a_flood_of_refused_logins_takes_few_audit_events(lab: &Lab) {
     assert!(refused.iter().any(|details| details["admin"] == ADMIN.0));
 }
 
-fn refused_logins_have_a_retention_of_their_own(lab: &Lab) {
-    let app = lab.app();
+fn rejected_logins_have_a_separate_retention(env: &TestEnv) {
+    let app = env.app();
     app.new_token(&json!({ "name": "n" }));
-    app.get(TOKENS, As::Key("wrong")).expect(401);
+    app.get(TOKENS, Auth::Key("wrong")).expect(401);
     app.stop();
-    let service = lab.service();
+    let service = env.service();
     actix_web::rt::System::new().block_on(async {
         service.begin_retention().await.unwrap();
         let age = Duration::from_hours(24);
@@ -254,12 +254,12 @@ fn refused_logins_have_a_retention_of_their_own(lab: &Lab) {
                 .await
                 .unwrap()
         };
-        lab.clock.advance(age);
+        env.clock.advance(age);
         assert_eq!(remove().await, 0, "one day is not more than one day");
-        lab.clock.advance(Duration::from_secs(1));
+        env.clock.advance(Duration::from_secs(1));
         assert_eq!(remove().await, 1);
     });
-    assert!(refused(lab).is_empty());
-    let rest = lab.store.texts("SELECT action AS found FROM audit_events ORDER BY seq");
+    assert!(refused(env).is_empty());
+    let rest = env.store.texts("SELECT action AS found FROM audit_events ORDER BY seq");
     assert!(rest.contains(&"token.created".to_owned()), "{rest:?}");
 }

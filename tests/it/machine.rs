@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, TestApp,
-        client::{As, LEGACY, TOKENS, string},
+        TestApp, TestEnv,
+        client::{Auth, LEGACY, TOKENS, string},
     },
     tests,
 };
 
-tests![the_server_does_what_the_model_does];
+tests![the_server_matches_the_model];
 
 const READ: &str = "OrganizationAPITokenRead";
 const MODIFY: &str = "OrganizationAPITokenModify";
@@ -94,7 +94,7 @@ struct Model {
 enum Works {
     Current,
     Until(u64),
-    Ended,
+    CommandOutput,
 }
 
 #[derive(Clone)]
@@ -133,7 +133,7 @@ impl Model {
         let valid = match works {
             Works::Current => true,
             Works::Until(end) => *end > self.now,
-            Works::Ended => false,
+            Works::CommandOutput => false,
         };
         valid && !token.deleted && token.expires.is_none_or(|end| end > self.now)
     }
@@ -142,7 +142,7 @@ impl Model {
         let now = self.now;
         for (_, _, works) in self.values.iter_mut().filter(|(_, of, _)| *of == token) {
             *works = match *works {
-                _ if grace == 0 => Works::Ended,
+                _ if grace == 0 => Works::CommandOutput,
                 Works::Current => Works::Until(now + u64::from(grace)),
                 earlier => earlier,
             };
@@ -161,7 +161,7 @@ fn names(permissions: u8) -> Vec<&'static str> {
         .collect()
 }
 
-fn the_server_does_what_the_model_does(lab: &Lab) {
+fn the_server_matches_the_model(env: &TestEnv) {
     let mut runner = TestRunner::new(Config {
         cases: 12,
         failure_persistence: None,
@@ -170,30 +170,30 @@ fn the_server_does_what_the_model_does(lab: &Lab) {
     });
     let steps = proptest::collection::vec(step(), 1..60);
     let outcome = runner.run(&steps, |steps| {
-        let lab = Lab::new(lab.kind);
-        play(&lab, &steps);
+        let env = TestEnv::new(env.kind);
+        run_steps(&env, &steps);
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn play(lab: &Lab, steps: &[Step]) {
-    let mut app = Some(lab.app());
+fn run_steps(env: &TestEnv, steps: &[Step]) {
+    let mut app = Some(env.app());
     let mut model = Model::default();
     for step in steps {
         if matches!(step, Step::Restart) {
             app.take().unwrap().stop();
-            app = Some(lab.app());
+            app = Some(env.app());
         }
         let app = app.as_ref().unwrap();
-        take(lab, app, &mut model, step);
-        compare(lab, app, &model);
+        apply(env, app, &mut model, step);
+        compare(env, app, &model);
     }
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm a step, and each is read alone")]
-fn take(lab: &Lab, app: &TestApp, model: &mut Model, step: &Step) {
-    let at = |seconds: u16| lab.clock.in_seconds(seconds.into());
+fn apply(env: &TestEnv, app: &TestApp, model: &mut Model, step: &Step) {
+    let at = |seconds: u16| env.clock.seconds_from_now(seconds.into());
     let then = |model: &Model, seconds: u16| model.now + u64::from(seconds);
     let status = |model: &Model, token: usize, good: u16| if model.tokens[token].deleted { 404 } else { good };
     match step {
@@ -226,7 +226,7 @@ fn take(lab: &Lab, app: &TestApp, model: &mut Model, step: &Step) {
                 body.insert("expiresAt".to_owned(), json!(expires_in.map(at)));
             }
             let place = format!("{TOKENS}/{}", model.tokens[token].id);
-            app.post(&place, As::Admin, &Value::Object(body))
+            app.post(&place, Auth::Admin, &Value::Object(body))
                 .expect(status(model, token, 200));
             let expires = expires_in.map(|expires_in| expires_in.map(|seconds| then(model, seconds)));
             let token = &mut model.tokens[token];
@@ -236,7 +236,7 @@ fn take(lab: &Lab, app: &TestApp, model: &mut Model, step: &Step) {
         Step::UpdateLegacy { which, read, change } => {
             let Some(token) = model.pick(*which) else { return };
             let place = format!("{LEGACY}/{}", model.tokens[token].id);
-            app.put(&place, As::Admin, &json!({ "read": read, "change": change }))
+            app.put(&place, Auth::Admin, &json!({ "read": read, "change": change }))
                 .expect(status(model, token, 200));
             let token = &mut model.tokens[token];
             for (bit, flag) in [(1, change), (2, read)] {
@@ -250,50 +250,50 @@ fn take(lab: &Lab, app: &TestApp, model: &mut Model, step: &Step) {
         Step::Rotate { which, grace } => {
             let Some(token) = model.pick(*which) else { return };
             let place = format!("{TOKENS}/{}/rotate", model.tokens[token].id);
-            let answer = app
-                .post(&place, As::Admin, &json!({ "gracePeriodSeconds": grace }))
+            let response = app
+                .post(&place, Auth::Admin, &json!({ "gracePeriodSeconds": grace }))
                 .expect(status(model, token, 200));
-            if answer.status == 200 {
-                model.rotate(token, *grace, string(&answer.json()["value"]));
+            if response.status == 200 {
+                model.rotate(token, *grace, string(&response.json()["value"]));
             }
         }
         Step::RotateItself { value, grace } => {
             let Some(value) = model.pick_value(*value) else { return };
             let works = model.works(value);
-            let who = As::Key(&model.values[value].0);
-            let answer = app.post(
+            let auth = Auth::Key(&model.values[value].0);
+            let response = app.post(
                 &format!("{TOKENS}/self/rotate"),
-                who,
+                auth,
                 &json!({ "gracePeriodSeconds": grace }),
             );
-            let answer = answer.expect(if works { 200 } else { 401 });
+            let response = response.expect(if works { 200 } else { 401 });
             if works {
                 let token = model.values[value].1;
                 model.tokens[token].used = Some(model.now);
-                model.rotate(token, *grace, string(&answer.json()["value"]));
+                model.rotate(token, *grace, string(&response.json()["value"]));
             }
         }
         Step::Use { value } => {
             let Some(value) = model.pick_value(*value) else { return };
             let (text, token, _) = &model.values[value];
-            let answer = app
-                .get(&format!("{TOKENS}/self"), As::Key(text))
+            let response = app
+                .get(&format!("{TOKENS}/self"), Auth::Key(text))
                 .expect(if model.works(value) { 200 } else { 401 });
-            if answer.status == 200 {
+            if response.status == 200 {
                 let token = *token;
-                assert_eq!(answer.json()["id"], model.tokens[token].id);
+                assert_eq!(response.json()["id"], model.tokens[token].id);
                 model.tokens[token].used = Some(model.now);
             }
         }
         Step::Delete { which, legacy } => {
             let Some(token) = model.pick(*which) else { return };
-            let door = if *legacy { LEGACY } else { TOKENS };
-            app.delete(&format!("{door}/{}", model.tokens[token].id), As::Admin)
+            let collection = if *legacy { LEGACY } else { TOKENS };
+            app.delete(&format!("{collection}/{}", model.tokens[token].id), Auth::Admin)
                 .expect(status(model, token, 204));
             model.tokens[token].deleted = true;
         }
         Step::Wait { seconds } => {
-            lab.clock.advance(Duration::from_secs((*seconds).into()));
+            env.clock.advance(Duration::from_secs((*seconds).into()));
             model.now += u64::from(*seconds);
         }
         Step::Restart => {}
@@ -301,7 +301,7 @@ fn take(lab: &Lab, app: &TestApp, model: &mut Model, step: &Step) {
 }
 
 /// Both views show what the model holds, in its order.
-fn compare(lab: &Lab, app: &TestApp, model: &Model) {
+fn compare(env: &TestEnv, app: &TestApp, model: &Model) {
     let start = crate::support::time(crate::support::START).micros();
     let time = |seconds: u64| {
         let micros = start + i64::try_from(seconds).unwrap() * 1_000_000;
@@ -316,8 +316,8 @@ fn compare(lab: &Lab, app: &TestApp, model: &Model) {
         .iter()
         .map(|token| json!({ "uuid": token.id, "name": "n", "read": token.permissions & 2 != 0, "change": token.permissions & 1 != 0 }))
         .collect();
-    assert_eq!(app.get(LEGACY, As::Admin).expect(200).json(), json!(legacy));
-    let listed = app.get(TOKENS, As::Admin).expect(200).json();
+    assert_eq!(app.get(LEGACY, Auth::Admin).expect(200).json(), json!(legacy));
+    let listed = app.get(TOKENS, Auth::Admin).expect(200).json();
     let listed: BTreeMap<String, &Value> = listed["results"]
         .as_array()
         .unwrap()
@@ -333,7 +333,7 @@ fn compare(lab: &Lab, app: &TestApp, model: &Model) {
         assert_eq!(shown.get("rotatedAt").cloned(), token.rotated.map(time));
     }
     assert_eq!(
-        lab.store.texts("SELECT count(*) || '' AS found FROM tokens"),
+        env.store.texts("SELECT count(*) || '' AS found FROM tokens"),
         [listed.len().to_string()]
     );
 }

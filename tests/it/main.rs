@@ -1,6 +1,6 @@
 //! The integration tests: one binary, and one suite for both stores.
 //!
-//! A test is a function that takes a [`Lab`], and each module lists its own. The suite runs on SQLite, and again on a private
+//! A test is a function that takes a [`TestEnv`], and each module lists its own. The suite runs on SQLite, and again on a private
 //! PostgreSQL; where PostgreSQL is not installed, its tests are shown as ignored.
 
 #![expect(
@@ -59,10 +59,10 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-use support::{Lab, cluster::Cluster, store::Kind};
+use support::{TestEnv, cluster::Cluster, store::StoreKind};
 
 /// A test and its name.
-type Test = (&'static str, fn(&Lab));
+type Test = (&'static str, fn(&TestEnv));
 
 /// The tests of a module, or those of them that a name is given to. A test that is not listed is dead code, and refused.
 #[macro_export]
@@ -110,20 +110,20 @@ const ON_BOTH: &[&[Test]] = &[
 /// Run on SQLite: what is about files, and what no store plays a part in.
 const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
-    backup::OF_FILES,
+    backup::SQLITE_TESTS,
     connections::TESTS,
-    audit_events::OF_INDEXES,
-    console::ON_SQLITE,
-    fault_matrix::OF_FILES,
-    faults::OF_FILES,
-    graphql::OF_PAGES,
-    import::OF_SERVERS_OF_OTHERS,
+    audit_events::SQLITE_TESTS,
+    console::SQLITE_TESTS,
+    fault_matrix::SQLITE_TESTS,
+    faults::SQLITE_TESTS,
+    graphql::SQLITE_TESTS,
+    import::SQLITE_TESTS,
     limits::TESTS,
     logging::TESTS,
-    metrics::OF_LISTENERS,
+    metrics::SQLITE_TESTS,
     observe::TESTS,
     openapi::TESTS,
-    postman::OF_FILES,
+    postman::SQLITE_TESTS,
     readme::TESTS,
     threat_model::TESTS,
     urls::TESTS,
@@ -132,21 +132,21 @@ const ON_SQLITE: &[&[Test]] = &[
 
 /// Run on PostgreSQL: what is about servers.
 const ON_POSTGRES: &[&[Test]] = &[
-    audit_events::OF_SERVERS,
-    backup::OF_SERVERS,
-    console::ON_POSTGRES,
-    fault_matrix::OF_SERVERS,
-    faults::OF_SERVERS,
+    audit_events::POSTGRES_TESTS,
+    backup::POSTGRES_TESTS,
+    console::POSTGRES_TESTS,
+    fault_matrix::POSTGRES_TESTS,
+    faults::POSTGRES_TESTS,
     postgres::TESTS,
-    replicas::OF_SERVERS,
-    transfer::OF_SERVERS,
+    replicas::POSTGRES_TESTS,
+    transfer::POSTGRES_TESTS,
 ];
 
 /// Run on SQLite where a small disk can be mounted.
-const ON_A_SMALL_DISK: &[&[Test]] = &[fault_matrix::OF_SMALL_DISKS, faults::OF_SMALL_DISKS];
+const ON_SMALL_DISK: &[&[Test]] = &[fault_matrix::SMALL_DISK_TESTS, faults::SMALL_DISK_TESTS];
 
 /// Run on each store where newman is installed.
-const BY_NEWMAN: &[&[Test]] = &[postman::TESTS];
+const WITH_NEWMAN: &[&[Test]] = &[postman::TESTS];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -154,24 +154,24 @@ fn main() -> ExitCode {
     let no_cluster = cluster
         .is_none()
         .then_some("PostgreSQL is not installed; tests/run installs it");
-    let no_small_disk = (!faults::SmallDisk::can_be_mounted()).then_some("only root can mount a small disk");
-    let no_newman = (!postman::can_be_run()).then_some("newman is not installed; tests/run installs it");
+    let no_small_disk = (!faults::SmallDisk::is_mountable()).then_some("only root can mount a small disk");
+    let no_newman = (!postman::is_installed()).then_some("newman is not installed; tests/run installs it");
     let trials = [
-        (Kind::Sqlite, ON_BOTH, None),
-        (Kind::Sqlite, ON_SQLITE, None),
-        (Kind::Sqlite, ON_A_SMALL_DISK, no_small_disk),
-        (Kind::Sqlite, BY_NEWMAN, no_newman),
-        (Kind::Postgres, ON_BOTH, no_cluster),
-        (Kind::Postgres, ON_POSTGRES, no_cluster),
-        (Kind::Postgres, BY_NEWMAN, no_cluster.or(no_newman)),
+        (StoreKind::Sqlite, ON_BOTH, None),
+        (StoreKind::Sqlite, ON_SQLITE, None),
+        (StoreKind::Sqlite, ON_SMALL_DISK, no_small_disk),
+        (StoreKind::Sqlite, WITH_NEWMAN, no_newman),
+        (StoreKind::Postgres, ON_BOTH, no_cluster),
+        (StoreKind::Postgres, ON_POSTGRES, no_cluster),
+        (StoreKind::Postgres, WITH_NEWMAN, no_cluster.or(no_newman)),
     ]
     .into_iter()
-    .flat_map(|(kind, modules, left_out)| {
+    .flat_map(|(kind, modules, skip_reason)| {
         modules
             .iter()
             .copied()
             .flatten()
-            .map(move |test| trial(kind, *test, left_out))
+            .map(move |test| trial(kind, *test, skip_reason))
     })
     .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -181,22 +181,22 @@ fn main() -> ExitCode {
 
 /// Returns the names of all tests, as `module::test`.
 fn all_names() -> impl Iterator<Item = &'static str> {
-    let lists = [ON_BOTH, ON_SQLITE, ON_A_SMALL_DISK, ON_POSTGRES, BY_NEWMAN];
+    let lists = [ON_BOTH, ON_SQLITE, ON_SMALL_DISK, ON_POSTGRES, WITH_NEWMAN];
     let tests = lists.into_iter().flatten().copied().flatten();
-    tests.map(|(name, _)| short(name))
+    tests.map(|(name, _)| strip_crate_name(name))
 }
 
 /// Returns a test's name without the crate name.
-fn short(name: &'static str) -> &'static str {
+fn strip_crate_name(name: &'static str) -> &'static str {
     name.strip_prefix("it::").unwrap_or(name)
 }
 
-fn trial(kind: Kind, (name, test): Test, left_out: Option<&'static str>) -> Trial {
-    Trial::ignorable_test(format!("{kind}::{}", short(name)), move || {
-        if let Some(reason) = left_out {
+fn trial(kind: StoreKind, (name, test): Test, skip_reason: Option<&'static str>) -> Trial {
+    Trial::ignorable_test(format!("{kind}::{}", strip_crate_name(name)), move || {
+        if let Some(reason) = skip_reason {
             return Ok(Completion::ignored_with(reason));
         }
-        test(&Lab::new(kind));
+        test(&TestEnv::new(kind));
         Ok(Completion::Completed)
     })
 }

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::{
     support::{
-        Lab,
-        client::{As, LEGACY, TOKENS, string},
+        TestEnv,
+        client::{Auth, LEGACY, TOKENS, string},
         program::Program,
     },
     tests,
@@ -23,9 +23,9 @@ tests![
 const COMPOSED: &str = "B\u{fc}ro";
 const DECOMPOSED: &str = "Bu\u{308}ro";
 
-fn every_api_has_the_same_rules_for_names(lab: &Lab) {
-    let app = lab.app();
-    let program = Program::new(&lab.store.url());
+fn every_api_has_the_same_rules_for_names(env: &TestEnv) {
+    let app = env.app();
+    let program = Program::new(&env.store.url());
     let (id, _) = app.new_token(&json!({ "name": "n" }));
     for (name, named) in [
         ("\u{200b}", "U+200B"),
@@ -38,107 +38,115 @@ fn every_api_has_the_same_rules_for_names(lab: &Lab) {
     ] {
         let body = json!({ "name": name });
         for refused in [
-            app.post(TOKENS, As::Admin, &body),
-            app.post(&format!("{TOKENS}/{id}"), As::Admin, &body),
-            app.post(LEGACY, As::Admin, &body),
-            app.put(&format!("{LEGACY}/{id}"), As::Admin, &body),
+            app.post(TOKENS, Auth::Admin, &body),
+            app.post(&format!("{TOKENS}/{id}"), Auth::Admin, &body),
+            app.post(LEGACY, Auth::Admin, &body),
+            app.put(&format!("{LEGACY}/{id}"), Auth::Admin, &body),
         ] {
             let message = refused.expect(400).message();
             assert!(message.starts_with("name: ") && message.contains(named), "{message}");
         }
         let made = program.run(&["token", "create", name]);
-        assert!(made.code == 2 && made.err.contains(named), "{made:?}");
+        assert!(made.exit_code == 2 && made.stderr.contains(named), "{made:?}");
         let added = program.run_with_input(&["admin", "add", name, "--password-stdin"], "long enough");
-        assert!(added.code == 2 && added.err.contains(named), "{added:?}");
+        assert!(added.exit_code == 2 && added.stderr.contains(named), "{added:?}");
     }
     for name in ["Бухгалтерия", "日本 1", "🔑", "\u{0646}\u{200c}\u{0647}"] {
-        let made = app.post(TOKENS, As::Admin, &json!({ "name": name })).expect(200);
+        let made = app.post(TOKENS, Auth::Admin, &json!({ "name": name })).expect(200);
         assert_eq!(made.json()["name"], name);
     }
 }
 
-fn names_are_found_however_they_are_typed(lab: &Lab) {
-    let app = lab.app();
-    let made = app.post(TOKENS, As::Admin, &json!({ "name": DECOMPOSED })).expect(200);
+fn names_are_found_however_they_are_typed(env: &TestEnv) {
+    let app = env.app();
+    let made = app
+        .post(TOKENS, Auth::Admin, &json!({ "name": DECOMPOSED }))
+        .expect(200);
     assert_eq!(made.json()["name"], COMPOSED);
     let uuid = app.new_legacy_token(&json!({ "name": DECOMPOSED }));
-    assert_eq!(app.get(&format!("{LEGACY}/{uuid}"), As::Admin).json()["name"], COMPOSED);
+    assert_eq!(
+        app.get(&format!("{LEGACY}/{uuid}"), Auth::Admin).json()["name"],
+        COMPOSED
+    );
     // Earlier versions stored names as they were typed.
-    lab.store
+    env.store
         .execute(&format!("UPDATE tokens SET name = '{DECOMPOSED}' WHERE id = '{uuid}'"));
     for typed in ["B%C3%BCr", "Bu%CC%88r"] {
-        let found = app.get(&format!("{TOKENS}?name={typed}"), As::Admin).expect(200).json();
+        let found = app
+            .get(&format!("{TOKENS}?name={typed}"), Auth::Admin)
+            .expect(200)
+            .json();
         assert_eq!(found["results"].as_array().unwrap().len(), 2, "{typed}: {found}");
     }
 }
 
-fn names_of_earlier_versions_stay_usable(lab: &Lab) {
-    let app = lab.app();
+fn names_of_earlier_versions_stay_usable(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
-    lab.store.execute("UPDATE tokens SET name = '\u{200b}'");
+    env.store.execute("UPDATE tokens SET name = '\u{200b}'");
     let place = format!("{TOKENS}/{id}");
-    assert_eq!(app.get(&place, As::Admin).expect(200).json()["name"], "\u{200b}");
-    app.get(TOKENS, As::Admin).expect(200);
-    app.get(LEGACY, As::Admin).expect(200);
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
-    app.post(&place, As::Admin, &json!({ "permissions": [] })).expect(200);
-    app.put(&format!("{LEGACY}/{id}"), As::Admin, &json!({ "read": true }))
+    assert_eq!(app.get(&place, Auth::Admin).expect(200).json()["name"], "\u{200b}");
+    app.get(TOKENS, Auth::Admin).expect(200);
+    app.get(LEGACY, Auth::Admin).expect(200);
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
+    app.post(&place, Auth::Admin, &json!({ "permissions": [] })).expect(200);
+    app.put(&format!("{LEGACY}/{id}"), Auth::Admin, &json!({ "read": true }))
         .expect(200);
-    app.delete(&place, As::Admin).expect(204);
-    let program = Program::new(&lab.store.url());
+    app.delete(&place, Auth::Admin).expect(204);
+    let program = Program::new(&env.store.url());
     for name in ["\u{200b}second", DECOMPOSED] {
         let added = program.run_with_input(&["admin", "add", "second", "--password-stdin"], "long enough");
-        assert_eq!(added.code, 0, "{added:?}");
-        lab.store
+        assert_eq!(added.exit_code, 0, "{added:?}");
+        env.store
             .execute(&format!("UPDATE admins SET name = '{name}' WHERE name = 'second'"));
         for _ in 0..2 {
-            app.get(LEGACY, As::Basic(name, "long enough")).expect(200);
+            app.get(LEGACY, Auth::Basic(name, "long enough")).expect(200);
         }
         let changed = program.run_with_input(&["admin", "passwd", name, "--password-stdin"], "another one");
-        assert_eq!(changed.code, 0, "{changed:?}");
-        app.get(LEGACY, As::Basic(name, "another one")).expect(200);
-        assert_eq!(program.run(&["admin", "remove", name]).code, 0);
+        assert_eq!(changed.exit_code, 0, "{changed:?}");
+        app.get(LEGACY, Auth::Basic(name, "another one")).expect(200);
+        assert_eq!(program.run(&["admin", "remove", name]).exit_code, 0);
     }
 }
 
-fn passwords_match_however_they_are_typed(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn passwords_match_however_they_are_typed(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     let add = |name: &str, password: &str| {
         let added = program.run_with_input(&["admin", "add", name, "--password-stdin"], password);
-        assert_eq!(added.code, 0, "{added:?}");
+        assert_eq!(added.exit_code, 0, "{added:?}");
     };
     add(DECOMPOSED, "pa\u{308}ssword\u{3000}1");
     add("earlier", "long enough");
-    let app = lab.app();
+    let app = env.app();
     for name in [COMPOSED, DECOMPOSED] {
         for password in ["p\u{e4}ssword 1", "pa\u{308}ssword\u{a0}1"] {
-            app.get(LEGACY, As::Basic(name, password)).expect(200);
+            app.get(LEGACY, Auth::Basic(name, password)).expect(200);
         }
     }
-    app.get(LEGACY, As::Basic(COMPOSED, "password 1")).expect(401);
+    app.get(LEGACY, Auth::Basic(COMPOSED, "password 1")).expect(401);
     // Earlier versions hashed passwords as they were typed.
     let hash = Argon2::default().hash_password_with_salt("pa\u{308}ssword".as_bytes(), b"0123456789abcdef");
     let hash = hash.unwrap();
-    lab.store.execute(&format!(
+    env.store.execute(&format!(
         "UPDATE admins SET password_hash = '{hash}' WHERE name = 'earlier'"
     ));
-    app.get(LEGACY, As::Basic("earlier", "pa\u{308}ssword")).expect(200);
-    app.get(LEGACY, As::Basic("earlier", "p\u{e4}ssword")).expect(401);
+    app.get(LEGACY, Auth::Basic("earlier", "pa\u{308}ssword")).expect(200);
+    app.get(LEGACY, Auth::Basic("earlier", "p\u{e4}ssword")).expect(401);
 }
 
-fn imports_normalize_names_and_report_refused_ones(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn imports_normalize_names_and_report_refused_ones(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     let row = |number: u8, name: &str| {
         let uuid = format!("2c4ee2ad-7c2c-4f02-8d0c-7ac2da6b0b{number:02}");
         json!({ "uuid": uuid, "name": name, "read": true, "change": false })
     };
     let list = json!([row(1, DECOMPOSED), row(2, "a\u{202e}b")]);
-    let file = lab.store.directory.path().join("list.json");
+    let file = env.store.directory.path().join("list.json");
     std::fs::write(&file, list.to_string()).unwrap();
-    let ended = program.run(&["import", file.to_str().unwrap(), "--keep-going", "--output", "json"]);
-    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
+    let output = program.run(&["import", file.to_str().unwrap(), "--keep-going", "--output", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     assert_eq!(report["rows"][0]["outcome"], "created", "{report}");
     assert_eq!(report["rows"][1]["outcome"], "refused", "{report}");
     assert!(string(&report["rows"][1]["reason"]).contains("U+202E"), "{report}");
-    assert_eq!(lab.store.texts("SELECT name AS found FROM tokens"), [COMPOSED]);
+    assert_eq!(env.store.texts("SELECT name AS found FROM tokens"), [COMPOSED]);
 }

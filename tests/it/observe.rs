@@ -4,38 +4,38 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        ADMIN, Lab,
-        client::{As, LEGACY, TOKENS, string},
-        program::{Program, Serving},
+        ADMIN, TestEnv,
+        client::{Auth, LEGACY, TOKENS, string},
+        program::{Program, ServerProcess},
     },
     tests,
 };
 
 tests![
-    every_answer_has_a_request_id,
-    sane_request_ids_are_taken_over,
-    a_line_a_request_without_secrets,
+    every_response_has_a_request_id,
+    valid_request_ids_are_adopted,
+    each_request_logs_one_line_without_secrets,
     json_lines_are_json,
-    health_is_open_to_all,
+    health_needs_no_authentication,
 ];
 
-fn every_answer_has_a_request_id(lab: &Lab) {
-    let app = lab.app();
+fn every_response_has_a_request_id(env: &TestEnv) {
+    let app = env.app();
     let ids: Vec<String> = [
-        app.get(LEGACY, As::Admin),
-        app.get(LEGACY, As::Nobody),
-        app.get("/nothing", As::Nobody),
+        app.get(LEGACY, Auth::Admin),
+        app.get(LEGACY, Auth::Anonymous),
+        app.get("/nothing", Auth::Anonymous),
     ]
     .iter()
-    .map(|answer| answer.header("x-request-id").unwrap().to_owned())
+    .map(|response| response.header("x-request-id").unwrap().to_owned())
     .collect();
     assert!(ids[0] != ids[1] && ids[1] != ids[2]);
 }
 
-fn sane_request_ids_are_taken_over(lab: &Lab) {
-    let app = lab.app();
+fn valid_request_ids_are_adopted(env: &TestEnv) {
+    let app = env.app();
     let answered = |id: &str| {
-        app.send("GET", "/healthz", As::Nobody, &[("x-request-id", id)], "")
+        app.send("GET", "/healthz", Auth::Anonymous, &[("x-request-id", id)], "")
             .header("x-request-id")
             .unwrap()
             .to_owned()
@@ -47,28 +47,31 @@ fn sane_request_ids_are_taken_over(lab: &Lab) {
     }
 }
 
-fn serve(lab: &Lab, flags: &[&str]) -> Serving {
-    Program::new(&lab.store.url()).serve(flags)
+fn serve(env: &TestEnv, flags: &[&str]) -> ServerProcess {
+    Program::new(&env.store.url()).serve(flags)
 }
 
-fn a_line_a_request_without_secrets(lab: &Lab) {
-    let serving = serve(lab, &[]);
-    let app = &serving.client;
+fn each_request_logs_one_line_without_secrets(env: &TestEnv) {
+    let server = serve(env, &[]);
+    let app = &server.client;
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     let uuid = app.new_legacy_token(&json!({ "name": "n" }));
-    app.get(&format!("{TOKENS}/{id}?name=secret-query"), As::Key(&value))
+    app.get(&format!("{TOKENS}/{id}?name=secret-query"), Auth::Key(&value))
         .expect(200);
-    app.get(&format!("{TOKENS}/self"), As::Bearer(&value.replace("tbk_", "tbk-")))
+    app.get(&format!("{TOKENS}/self"), Auth::Bearer(&value.replace("tbk_", "tbk-")))
         .expect(401);
-    app.get(&format!("{LEGACY}/{uuid}"), As::Admin).expect(200);
-    app.get(&format!("{LEGACY}/{uuid}"), As::Basic("secret-name", "secret-password"))
-        .expect(401);
-    app.get(&format!("/rest/agents/1.0/7/state?uuid={uuid}"), As::Nobody)
+    app.get(&format!("{LEGACY}/{uuid}"), Auth::Admin).expect(200);
+    app.get(
+        &format!("{LEGACY}/{uuid}"),
+        Auth::Basic("secret-name", "secret-password"),
+    )
+    .expect(401);
+    app.get(&format!("/rest/agents/1.0/7/state?uuid={uuid}"), Auth::Anonymous)
         .expect(404);
-    app.send("GET", "/healthz", As::Nobody, &[("x-request-id", "mine")], "")
+    app.send("GET", "/healthz", Auth::Anonymous, &[("x-request-id", "mine")], "")
         .expect(200);
-    serving.signal("TERM");
-    let (code, log) = serving.wait();
+    server.signal("TERM");
+    let (code, log) = server.wait();
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = log
         .lines()
@@ -97,14 +100,14 @@ fn a_line_a_request_without_secrets(lab: &Lab) {
     }
 }
 
-fn json_lines_are_json(lab: &Lab) {
-    let serving = serve(lab, &["--log-format", "json"]);
-    serving
+fn json_lines_are_json(env: &TestEnv) {
+    let server = serve(env, &["--log-format", "json"]);
+    server
         .client
-        .send("GET", "/readyz", As::Nobody, &[("x-request-id", "mine")], "")
+        .send("GET", "/readyz", Auth::Anonymous, &[("x-request-id", "mine")], "")
         .expect(200);
-    serving.signal("INT");
-    let (code, log) = serving.wait();
+    server.signal("INT");
+    let (code, log) = server.wait();
     assert_eq!(code, Some(0));
     let lines: Vec<Value> = log
         .lines()
@@ -121,10 +124,10 @@ fn json_lines_are_json(lab: &Lab) {
     assert!(string(&access["time"]).ends_with('Z'));
 }
 
-fn health_is_open_to_all(lab: &Lab) {
-    let app = lab.app();
+fn health_needs_no_authentication(env: &TestEnv) {
+    let app = env.app();
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(app.get(path, As::Nobody).expect(200).text, r#"{"status":"ok"}"#);
-        app.send("HEAD", path, As::Nobody, &[], "").expect(200);
+        assert_eq!(app.get(path, Auth::Anonymous).expect(200).text, r#"{"status":"ok"}"#);
+        app.send("HEAD", path, Auth::Anonymous, &[], "").expect(200);
     }
 }

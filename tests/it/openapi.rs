@@ -6,35 +6,35 @@ use serde_json::Value;
 
 use crate::{
     support::{
-        Lab,
-        client::{As, LEGACY, TOKENS},
+        TestEnv,
+        client::{Auth, LEGACY, TOKENS},
         program::Program,
     },
     tests,
 };
 
 tests![
-    the_checked_in_document_is_true,
-    every_failure_has_a_form_and_an_example,
-    operations_have_names_of_their_own,
-    the_document_knows_the_context_path,
-    swagger_ui_asks_nobody_else,
+    the_committed_document_is_up_to_date,
+    every_error_response_has_a_schema_and_an_example,
+    operation_ids_are_unique,
+    the_document_contains_the_context_path,
+    swagger_ui_loads_nothing_from_other_hosts,
 ];
 
-fn document(lab: &Lab) -> Value {
-    lab.app().get("/openapi.json", As::Nobody).expect(200).json()
+fn document(env: &TestEnv) -> Value {
+    env.app().get("/openapi.json", Auth::Anonymous).expect(200).json()
 }
 
-fn the_checked_in_document_is_true(lab: &Lab) {
-    let printed = Program::new(&lab.store.url()).run(&["openapi"]);
-    assert_eq!(printed.code, 0, "{printed:?}");
+fn the_committed_document_is_up_to_date(env: &TestEnv) {
+    let printed = Program::new(&env.store.url()).run(&["openapi"]);
+    assert_eq!(printed.exit_code, 0, "{printed:?}");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
     let checked_in = std::fs::read_to_string(file).unwrap();
     assert!(
-        checked_in == printed.out,
+        checked_in == printed.stdout,
         "tokenbridge openapi > docs/openapi.json makes it true again"
     );
-    assert_eq!(serde_json::from_str::<Value>(&printed.out).unwrap(), document(lab));
+    assert_eq!(serde_json::from_str::<Value>(&printed.stdout).unwrap(), document(env));
 }
 
 /// The operations, each with its path.
@@ -47,8 +47,8 @@ fn operations(document: &Value) -> Vec<(&str, &Value)> {
     operations.collect()
 }
 
-fn every_failure_has_a_form_and_an_example(lab: &Lab) {
-    let document = document(lab);
+fn every_error_response_has_a_schema_and_an_example(env: &TestEnv) {
+    let document = document(env);
     let mut seen = 0;
     for (path, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
@@ -74,8 +74,8 @@ fn every_failure_has_a_form_and_an_example(lab: &Lab) {
     assert_eq!(legacy["security"], serde_json::json!([{ "BasicAuth": [] }]));
 }
 
-fn operations_have_names_of_their_own(lab: &Lab) {
-    let document = document(lab);
+fn operation_ids_are_unique(env: &TestEnv) {
+    let document = document(env);
     let names: Vec<&str> = operations(&document)
         .iter()
         .map(|(_, operation)| operation["operationId"].as_str().unwrap())
@@ -84,18 +84,18 @@ fn operations_have_names_of_their_own(lab: &Lab) {
     assert_eq!(names.len(), different.len(), "{names:?}");
 }
 
-fn the_document_knows_the_context_path(lab: &Lab) {
-    let app = lab.app_with(&["--base-path", "/bamboo"]);
-    let document = app.get("/openapi.json", As::Nobody).expect(200).json();
+fn the_document_contains_the_context_path(env: &TestEnv) {
+    let app = env.app_with(&["--base-path", "/bamboo"]);
+    let document = app.get("/openapi.json", Auth::Anonymous).expect(200).json();
     assert_eq!(document["servers"][0]["url"], "/bamboo");
     for path in [LEGACY, TOKENS, "/verify", "/introspect", "/public/graphql"] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
 }
 
-fn swagger_ui_asks_nobody_else(lab: &Lab) {
-    let app = lab.app_with(&["--base-path", "/bamboo"]);
-    let page = app.get("/docs", As::Nobody).expect(200);
+fn swagger_ui_loads_nothing_from_other_hosts(env: &TestEnv) {
+    let app = env.app_with(&["--base-path", "/bamboo"]);
+    let page = app.get("/docs", Auth::Anonymous).expect(200);
     assert!(
         page.header("content-security-policy")
             .unwrap()
@@ -106,7 +106,7 @@ fn swagger_ui_asks_nobody_else(lab: &Lab) {
     for file in files {
         assert!(page.text.contains(&format!("/bamboo/docs/{file}")), "{file}");
         let head = app
-            .send("HEAD", &format!("/docs/{file}"), As::Nobody, &[], "")
+            .send("HEAD", &format!("/docs/{file}"), Auth::Anonymous, &[], "")
             .expect(200);
         assert!(head.header("content-type").is_some());
     }
@@ -114,8 +114,8 @@ fn swagger_ui_asks_nobody_else(lab: &Lab) {
         page.text.matches("src=").count() + page.text.matches("rel=\"stylesheet\"").count(),
         files.len()
     );
-    let start = app.get("/docs/swagger_ui.js", As::Nobody).expect(200);
+    let start = app.get("/docs/swagger_ui.js", Auth::Anonymous).expect(200);
     assert!(start.text.contains("validatorUrl: null"));
-    app.get("/docs/index.html", As::Nobody).expect(404);
-    app.get("/docs/oauth2-redirect.html", As::Nobody).expect(404);
+    app.get("/docs/index.html", Auth::Anonymous).expect(404);
+    app.get("/docs/oauth2-redirect.html", Auth::Anonymous).expect(404);
 }

@@ -6,25 +6,25 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        Lab, TestApp,
-        client::{As, LEGACY, LEGACY_PRE_15, TOKENS},
+        TestApp, TestEnv,
+        client::{Auth, LEGACY, LEGACY_PRE_15, TOKENS},
         program::Program,
     },
     tests,
 };
 
 tests![
-    a_brownout_closes_the_legacy_api_for_a_while,
-    brownouts_may_overlap_and_be_over,
-    each_step_is_recorded_once,
-    servers_that_start_at_once_record_one_step,
+    a_brownout_disables_the_legacy_api_temporarily,
+    brownouts_may_overlap_and_be_in_the_past,
+    each_phase_is_audited_once,
+    servers_that_start_together_audit_one_phase,
     the_phase_is_a_metric,
 ];
 
 const BROWNOUT: &str = "--legacy-brownout";
 
-fn a_brownout_closes_the_legacy_api_for_a_while(lab: &Lab) {
-    let app = lab.app_with(&[
+fn a_brownout_disables_the_legacy_api_temporarily(env: &TestEnv) {
+    let app = env.app_with(&[
         "--base-path",
         "/bamboo",
         "--legacy-sunset",
@@ -34,16 +34,16 @@ fn a_brownout_closes_the_legacy_api_for_a_while(lab: &Lab) {
         "2030-01-01T00:01Z/PT15M",
     ]);
     let uuid = app.new_legacy_token(&json!({ "name": "n", "read": true }));
-    lab.clock.advance(Duration::from_micros(59_999_999));
-    app.get(LEGACY, As::Admin).expect(200);
-    lab.clock.advance(Duration::from_micros(1));
+    env.clock.advance(Duration::from_micros(59_999_999));
+    app.get(LEGACY, Auth::Admin).expect(200);
+    env.clock.advance(Duration::from_micros(1));
     for (method, path) in [
         ("GET", LEGACY),
         ("POST", LEGACY_PRE_15),
         ("PUT", LEGACY),
         ("GET", "/rest/agent/1.0/7/state"),
     ] {
-        let closed = app.send(method, path, As::Admin, &[], "").expect(503);
+        let closed = app.send(method, path, Auth::Admin, &[], "").expect(503);
         assert_eq!(closed.header("retry-after"), Some("900"), "{closed:?}");
         assert_eq!(
             closed.json(),
@@ -56,44 +56,44 @@ fn a_brownout_closes_the_legacy_api_for_a_while(lab: &Lab) {
         assert!(closed.header("deprecation").is_some() && closed.header("link").is_some());
     }
     // What is not legacy goes on.
-    app.get(TOKENS, As::Admin).expect(200);
+    app.get(TOKENS, Auth::Admin).expect(200);
     let uri = format!("/x?uuid={uuid}");
-    app.send("GET", "/verify", As::Nobody, &[("X-Original-URI", &uri)], "")
+    app.send("GET", "/verify", Auth::Anonymous, &[("X-Original-URI", &uri)], "")
         .expect(200);
-    lab.clock.advance(Duration::from_millis(899_500));
-    let closed = app.get(LEGACY, As::Admin).expect(503);
+    env.clock.advance(Duration::from_millis(899_500));
+    let closed = app.get(LEGACY, Auth::Admin).expect(503);
     assert_eq!(closed.header("retry-after"), Some("1"));
-    lab.clock.advance(Duration::from_millis(500));
-    app.get(LEGACY, As::Admin).expect(200);
+    env.clock.advance(Duration::from_millis(500));
+    app.get(LEGACY, Auth::Admin).expect(200);
 }
 
-fn brownouts_may_overlap_and_be_over(lab: &Lab) {
-    let app = lab.app_with(&[
+fn brownouts_may_overlap_and_be_in_the_past(env: &TestEnv) {
+    let app = env.app_with(&[
         BROWNOUT,
         "2030-01-01T00:10:00Z/2030-01-01T00:20:00Z,2020-01-01T00:00Z/P7D",
         BROWNOUT,
         "2029-12-31T23:00Z/PT1H10M",
     ]);
     let retry_after = |app: &TestApp| {
-        let answer = app.get(LEGACY, As::Admin);
-        (answer.status, answer.header("retry-after").map(str::to_owned))
+        let response = app.get(LEGACY, Auth::Admin);
+        (response.status, response.header("retry-after").map(str::to_owned))
     };
     assert_eq!(retry_after(&app), (503, Some("1200".to_owned())));
-    lab.clock.advance(Duration::from_mins(20));
+    env.clock.advance(Duration::from_mins(20));
     assert_eq!(retry_after(&app), (200, None));
     // What is off is gone, and will not be back.
-    let off = lab.app_with(&["--legacy", "off", BROWNOUT, "2030-01-01T00:00Z/P1D"]);
-    off.get(LEGACY, As::Admin).expect(410);
-    let read_only = lab.app_with(&["--legacy", "read-only", BROWNOUT, "2030-01-01T00:00Z/P1D"]);
-    read_only.post(LEGACY, As::Admin, &json!({ "name": "n" })).expect(503);
-    let program = Program::new(&lab.store.url());
+    let off = env.app_with(&["--legacy", "off", BROWNOUT, "2030-01-01T00:00Z/P1D"]);
+    off.get(LEGACY, Auth::Admin).expect(410);
+    let read_only = env.app_with(&["--legacy", "read-only", BROWNOUT, "2030-01-01T00:00Z/P1D"]);
+    read_only.post(LEGACY, Auth::Admin, &json!({ "name": "n" })).expect(503);
+    let program = Program::new(&env.store.url());
     for (wrong, told) in [
         ("tomorrow", "2030-01-31T09:00Z/PT15M"),
         ("2030-01-01T00:00Z/P8D", "longer than 7 days"),
         ("2030-01-01T00:00Z/PT0S", "end after it starts"),
     ] {
-        let ended = program.run(&["serve", BROWNOUT, wrong]);
-        assert!(ended.code == 2 && ended.err.contains(told), "{ended:?}");
+        let output = program.run(&["serve", BROWNOUT, wrong]);
+        assert!(output.exit_code == 2 && output.stderr.contains(told), "{output:?}");
     }
     let variables = [(
         "TOKENBRIDGE_LEGACY_BROWNOUT",
@@ -102,24 +102,24 @@ fn brownouts_may_overlap_and_be_over(lab: &Lab) {
     program
         .serve_with(&[], &variables)
         .client
-        .get(LEGACY, As::Admin)
+        .get(LEGACY, Auth::Admin)
         .expect(200);
 }
 
-fn steps(lab: &Lab) -> Vec<Value> {
-    let rows = lab.store.texts(
-        "SELECT door || '|' || actor_type || '|' || actor_id || '|' || coalesce(client, '-') || '|' || details AS found
+fn steps(env: &TestEnv) -> Vec<Value> {
+    let rows = env.store.texts(
+        "SELECT channel || '|' || actor_type || '|' || actor_id || '|' || coalesce(client, '-') || '|' || details AS found
          FROM audit_events WHERE action = 'legacy.phase' ORDER BY seq",
     );
     let details = |row: String| {
-        let (who, details) = row.split_once("|-|").unwrap();
-        assert_eq!(who, "cli|system|server");
+        let (actor, details) = row.split_once("|-|").unwrap();
+        assert_eq!(actor, "cli|system|server");
         serde_json::from_str(details).unwrap()
     };
     rows.into_iter().map(details).collect()
 }
 
-fn each_step_is_recorded_once(lab: &Lab) {
+fn each_phase_is_audited_once(env: &TestEnv) {
     let all = [
         "--legacy",
         "read-only",
@@ -132,7 +132,7 @@ fn each_step_is_recorded_once(lab: &Lab) {
         "2030-01-01T09:00Z/PT15M",
     ];
     for flags in [&[][..], &[], &all, &all, &[]] {
-        lab.app_with(flags).stop();
+        env.app_with(flags).stop();
     }
     let none = json!({
         "mode": "on", "deprecation": "2026-11-21T00:00:00Z", "sunset": null, "brownouts": [], "uuidAuth": false,
@@ -141,24 +141,24 @@ fn each_step_is_recorded_once(lab: &Lab) {
         "mode": "read-only", "deprecation": "2027-01-01T00:00:00Z", "sunset": "2031-01-01T00:00:00Z",
         "brownouts": ["2030-01-01T09:00:00Z/2030-01-01T09:15:00Z"], "uuidAuth": true,
     });
-    assert_eq!(steps(lab), [none.clone(), every, none]);
+    assert_eq!(steps(env), [none.clone(), every, none]);
 }
 
-fn servers_that_start_at_once_record_one_step(lab: &Lab) {
+fn servers_that_start_together_audit_one_phase(env: &TestEnv) {
     for mode in ["off", "read-only", "on"] {
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| lab.app_with(&["--legacy", mode]).stop());
+                scope.spawn(|| env.app_with(&["--legacy", mode]).stop());
             }
         });
     }
-    let modes: Vec<_> = steps(lab).iter().map(|step| step["mode"].clone()).collect();
+    let modes: Vec<_> = steps(env).iter().map(|step| step["mode"].clone()).collect();
     assert_eq!(modes, ["off", "read-only", "on"]);
 }
 
-fn the_phase_is_a_metric(lab: &Lab) {
+fn the_phase_is_a_metric(env: &TestEnv) {
     let figures = |app: &TestApp| {
-        let text = app.get("/metrics", As::Nobody).expect(200).text;
+        let text = app.get("/metrics", Auth::Anonymous).expect(200).text;
         let lines = text.lines().filter(|line| {
             ["mode", "sunset", "brownout"]
                 .iter()
@@ -166,7 +166,7 @@ fn the_phase_is_a_metric(lab: &Lab) {
         });
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    let app = lab.app_with(&["--legacy-sunset", "2030-06-01", BROWNOUT, "2030-01-01T00:00Z/PT1H"]);
+    let app = env.app_with(&["--legacy-sunset", "2030-06-01", BROWNOUT, "2030-01-01T00:00Z/PT1H"]);
     let expected = |brownout: u8| {
         [
             format!("tokenbridge_legacy_brownout {brownout}"),
@@ -177,9 +177,9 @@ fn the_phase_is_a_metric(lab: &Lab) {
         ]
     };
     assert_eq!(figures(&app), expected(1));
-    lab.clock.advance(Duration::from_hours(1));
+    env.clock.advance(Duration::from_hours(1));
     assert_eq!(figures(&app), expected(0));
-    let off = figures(&lab.app_with(&["--legacy", "off"]));
+    let off = figures(&env.app_with(&["--legacy", "off"]));
     assert_eq!(off.len(), 4, "{off:?}");
     assert!(off.contains(&"tokenbridge_legacy_mode{mode=\"off\"} 1".to_owned()));
 }

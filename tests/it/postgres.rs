@@ -5,32 +5,32 @@ use serde_json::json;
 
 use crate::{
     support::{
-        Lab,
-        client::{As, TOKENS},
-        eventually,
+        TestEnv,
+        client::{Auth, TOKENS},
         program::Program,
+        wait_until,
     },
     tests,
 };
 
 tests![
     any_default_isolation_level_works,
-    a_transaction_that_the_database_aborts_is_repeated,
-    a_frozen_server_holds_its_locks_for_seconds,
+    a_transaction_aborted_by_the_database_is_retried,
+    a_frozen_server_releases_its_locks_within_seconds,
 ];
 
-fn any_default_isolation_level_works(lab: &Lab) {
+fn any_default_isolation_level_works(env: &TestEnv) {
     for level in ["serializable", "repeatable read"] {
-        lab.store.execute(&format!(
+        env.store.execute(&format!(
             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '{level}'); \
              END $$"
         ));
         assert_eq!(
-            lab.store
+            env.store
                 .texts("SELECT current_setting('transaction_isolation') AS found"),
             [level]
         );
-        let apps = [lab.app(), lab.app()];
+        let apps = [env.app(), env.app()];
         std::thread::scope(|scope| {
             for client in 0..6 {
                 let app = &apps[client % 2];
@@ -38,10 +38,10 @@ fn any_default_isolation_level_works(lab: &Lab) {
                     for _ in 0..6 {
                         let (id, _) = app.new_token(&json!({ "name": "n" }));
                         let path = format!("{TOKENS}/{id}");
-                        app.post(&path, As::Admin, &json!({ "name": "m" })).expect(200);
-                        app.post(&format!("{path}/rotate"), As::Admin, &json!({})).expect(200);
-                        app.get(TOKENS, As::Admin).expect(200);
-                        app.delete(&path, As::Admin).expect(204);
+                        app.post(&path, Auth::Admin, &json!({ "name": "m" })).expect(200);
+                        app.post(&format!("{path}/rotate"), Auth::Admin, &json!({})).expect(200);
+                        app.get(TOKENS, Auth::Admin).expect(200);
+                        app.delete(&path, Auth::Admin).expect(204);
                     }
                 });
             }
@@ -49,10 +49,10 @@ fn any_default_isolation_level_works(lab: &Lab) {
     }
 }
 
-fn a_transaction_that_the_database_aborts_is_repeated(lab: &Lab) {
-    let app = lab.app();
+fn a_transaction_aborted_by_the_database_is_retried(env: &TestEnv) {
+    let app = env.app();
     // Rolled-back transactions advance a sequence too.
-    lab.store.execute(
+    env.store.execute(
         "CREATE SEQUENCE attempts;
          CREATE FUNCTION abort_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              CASE nextval('attempts')
@@ -64,18 +64,18 @@ fn a_transaction_that_the_database_aborts_is_repeated(lab: &Lab) {
          CREATE TRIGGER abort_twice BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION abort_twice()",
     );
     let (id, _) = app.new_token(&json!({ "name": "n" }));
-    assert_eq!(lab.store.texts("SELECT id AS found FROM tokens"), [id]);
+    assert_eq!(env.store.texts("SELECT id AS found FROM tokens"), [id]);
     assert_eq!(
-        lab.store
+        env.store
             .texts("SELECT count(*) || '' AS found FROM audit_events WHERE action = 'token.created'"),
         ["1"]
     );
 }
 
 /// Stops the server within a transaction that has locked a token, also where a pooler would not keep session settings.
-fn a_frozen_server_holds_its_locks_for_seconds(lab: &Lab) {
-    let url = lab.store.url();
-    let app = lab.app();
+fn a_frozen_server_releases_its_locks_within_seconds(env: &TestEnv) {
+    let url = env.store.url();
+    let app = env.app();
     for flags in [&[][..], &["--notify-database-url", &url]] {
         let (id, value) = app.new_token(&json!({ "name": "n" }));
         let path = format!("{TOKENS}/{id}");
@@ -90,24 +90,24 @@ fn a_frozen_server_holds_its_locks_for_seconds(lab: &Lab) {
                 // PostgreSQL aborts this transaction.
                 let _ = frozen
                     .client
-                    .try_send("POST", &path, As::Admin, &json_type, r#"{"name":"m"}"#);
+                    .try_send("POST", &path, Auth::Admin, &json_type, r#"{"name":"m"}"#);
             });
             let waiting = "SELECT pid || '' AS found FROM pg_stat_activity
                            WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            eventually("it waits for the row", || {
-                (!lab.store.texts(waiting).is_empty()).then_some(())
+            wait_until("it waits for the row", || {
+                (!env.store.texts(waiting).is_empty()).then_some(())
             });
             frozen.signal("STOP");
             // The server's transaction continues in the database and takes the lock.
             holder.batch_execute("COMMIT").unwrap();
-            eventually("another server deletes the token", || {
-                (app.delete(&path, As::Admin).status == 204).then_some(())
+            wait_until("another server deletes the token", || {
+                (app.delete(&path, Auth::Admin).status == 204).then_some(())
             });
             frozen.signal("CONT");
         });
-        app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(401);
-        eventually("the server recovers", || {
-            (frozen.client.get("/readyz", As::Nobody).status == 200).then_some(())
+        app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(401);
+        wait_until("the server recovers", || {
+            (frozen.client.get("/readyz", Auth::Anonymous).status == 200).then_some(())
         });
     }
 }

@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use crate::{
     support::{
-        ADMIN, Lab,
-        client::{As, LEGACY},
+        ADMIN, TestEnv,
+        client::{Auth, LEGACY},
         program::Program,
     },
     tests,
 };
 
-tests![OF_FILES: every_request_is_described_tested_and_shown];
-tests![the_collection_passes, the_collection_can_fail];
+tests![SQLITE_TESTS: every_request_has_a_description_tests_and_an_example];
+tests![the_collection_passes, the_collection_detects_failures];
 
 /// Whether newman is there to be run.
-pub fn can_be_run() -> bool {
+pub fn is_installed() -> bool {
     Command::new("newman")
         .arg("--version")
         .output()
@@ -32,8 +32,8 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// What newman counted, of requests and of assertions how many there were and how many failed; and what it printed.
-fn newman(lab: &Lab, base_url: &str) -> ([u64; 4], String) {
-    let report = lab.store.directory.path().join("newman.json");
+fn newman(env: &TestEnv, base_url: &str) -> ([u64; 4], String) {
+    let report = env.store.directory.path().join("newman.json");
     let output = Command::new("newman")
         .arg("run")
         .arg(file("tokenbridge.postman_collection.json"))
@@ -65,16 +65,16 @@ fn newman(lab: &Lab, base_url: &str) -> ([u64; 4], String) {
     (counts, String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn the_collection_passes(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn the_collection_passes(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     for base_path in ["", "/bamboo"] {
-        let serving = program.serve(&["--base-path", base_path]);
-        let before = serving.client.get(LEGACY, As::Admin).expect(200).text;
+        let server = program.serve(&["--base-path", base_path]);
+        let before = server.client.get(LEGACY, Auth::Admin).expect(200).text;
         let ([requests, failed_requests, assertions, failed], printed) =
-            newman(lab, &format!("http://{}{base_path}", serving.client.address));
+            newman(env, &format!("http://{}{base_path}", server.client.address));
         println!(
             "newman on {} under {base_path:?}: {requests} requests, {assertions} assertions, {failed} failed",
-            lab.kind
+            env.kind
         );
         assert_eq!((failed_requests, failed), (0, 0), "{printed}");
         assert!(
@@ -82,20 +82,20 @@ fn the_collection_passes(lab: &Lab) {
             "{requests} requests, {assertions} assertions"
         );
         assert_eq!(
-            serving.client.get(LEGACY, As::Admin).expect(200).text,
+            server.client.get(LEGACY, Auth::Admin).expect(200).text,
             before,
             "what a run makes it deletes"
         );
     }
 }
 
-fn the_collection_can_fail(lab: &Lab) {
-    let serving = Program::new(&lab.store.url()).serve(&["--legacy", "off"]);
-    let ([_, _, _, failed], _) = newman(lab, &format!("http://{}", serving.client.address));
+fn the_collection_detects_failures(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&["--legacy", "off"]);
+    let ([_, _, _, failed], _) = newman(env, &format!("http://{}", server.client.address));
     assert!(failed > 20, "{failed} failed");
 }
 
-fn every_request_is_described_tested_and_shown(_: &Lab) {
+fn every_request_has_a_description_tests_and_an_example(_: &TestEnv) {
     let text = std::fs::read_to_string(file("tokenbridge.postman_collection.json")).unwrap();
     let collection: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(

@@ -4,38 +4,42 @@ use serde_json::json;
 
 use crate::{
     support::{
-        ADMIN, Lab, TestApp,
-        client::{As, LEGACY, TOKENS, basic},
+        ADMIN, TestApp, TestEnv,
+        client::{Auth, LEGACY, TOKENS, basic},
     },
     tests,
 };
 
 tests![
     mapped_addresses_of_proxies_are_ipv4_addresses,
-    a_client_that_no_proxy_tells_is_in_no_network,
-    unknown_clients_are_shown_and_throttled_as_one,
+    a_client_without_a_forwarded_address_is_in_no_network,
+    unknown_clients_are_logged_and_throttled_as_one,
 ];
 
-fn own(app: &TestApp, value: &str, headers: &[(&str, &str)]) -> u16 {
-    app.send("GET", &format!("{TOKENS}/self"), As::Key(value), headers, "")
+fn status_of_self(app: &TestApp, value: &str, headers: &[(&str, &str)]) -> u16 {
+    app.send("GET", &format!("{TOKENS}/self"), Auth::Key(value), headers, "")
         .status
 }
 
-fn mapped_addresses_of_proxies_are_ipv4_addresses(lab: &Lab) {
+fn mapped_addresses_of_proxies_are_ipv4_addresses(env: &TestEnv) {
     for proxy in ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104", "::FFFF:7f00:1/128"] {
-        let app = lab.app_with(&["--trusted-proxy", proxy]);
+        let app = env.app_with(&["--trusted-proxy", proxy]);
         let (_, value) = app.new_token(&json!({ "name": "n", "allowedCIDRBlocks": ["::ffff:192.0.2.0/120"] }));
-        assert_eq!(own(&app, &value, &[("x-forwarded-for", "192.0.2.1")]), 200, "{proxy}");
         assert_eq!(
-            own(&app, &value, &[("x-forwarded-for", "::ffff:192.0.2.1")]),
+            status_of_self(&app, &value, &[("x-forwarded-for", "192.0.2.1")]),
             200,
             "{proxy}"
         );
-        assert_eq!(own(&app, &value, &[]), 401, "{proxy}");
+        assert_eq!(
+            status_of_self(&app, &value, &[("x-forwarded-for", "::ffff:192.0.2.1")]),
+            200,
+            "{proxy}"
+        );
+        assert_eq!(status_of_self(&app, &value, &[]), 401, "{proxy}");
     }
 }
 
-fn a_client_that_no_proxy_tells_is_in_no_network(lab: &Lab) {
+fn a_client_without_a_forwarded_address_is_in_no_network(env: &TestEnv) {
     for (name, entries) in [
         (
             "x-forwarded-for",
@@ -62,16 +66,16 @@ fn a_client_that_no_proxy_tells_is_in_no_network(lab: &Lab) {
             ],
         ),
     ] {
-        let app = lab.app_with(&["--trusted-proxy", "127.0.0.1", "--trusted-proxy-header", name]);
+        let app = env.app_with(&["--trusted-proxy", "127.0.0.1", "--trusted-proxy-header", name]);
         let (_, limited) = app.new_token(&json!({ "name": "n", "allowedCIDRBlocks": ["0.0.0.0/0", "::/0"] }));
         let (_, free) = app.new_token(&json!({ "name": "n" }));
         for entry in entries {
-            assert_eq!(own(&app, &limited, &[(name, entry)]), 401, "{name}: {entry}");
-            assert_eq!(own(&app, &free, &[(name, entry)]), 200, "{name}: {entry}");
+            assert_eq!(status_of_self(&app, &limited, &[(name, entry)]), 401, "{name}: {entry}");
+            assert_eq!(status_of_self(&app, &free, &[(name, entry)]), 200, "{name}: {entry}");
             let gate = app.send(
                 "GET",
                 "/verify?require=UserRead",
-                As::Key(&limited),
+                Auth::Key(&limited),
                 &[(name, entry)],
                 "",
             );
@@ -88,28 +92,28 @@ fn a_client_that_no_proxy_tells_is_in_no_network(lab: &Lab) {
                 },
             ),
         ];
-        assert_eq!(own(&app, &limited, &several), 401, "{name}");
+        assert_eq!(status_of_self(&app, &limited, &several), 401, "{name}");
         // Without the header, the proxy counts as the client.
-        assert_eq!(own(&app, &limited, &[]), 200, "{name}");
+        assert_eq!(status_of_self(&app, &limited, &[]), 200, "{name}");
     }
 }
 
-fn unknown_clients_are_shown_and_throttled_as_one(lab: &Lab) {
-    let app = lab.app_with(&["--trusted-proxy", "127.0.0.1"]);
+fn unknown_clients_are_logged_and_throttled_as_one(env: &TestEnv) {
+    let app = env.app_with(&["--trusted-proxy", "127.0.0.1"]);
     let from = |entry: &str, password: &str| {
         let authorization = basic(ADMIN.0, password);
         let headers = [("x-forwarded-for", entry), ("authorization", authorization.as_str())];
-        app.send("GET", LEGACY, As::Nobody, &headers, "").status
+        app.send("GET", LEGACY, Auth::Anonymous, &headers, "").status
     };
     for n in 0..10 {
         assert_eq!(from(&format!("_client{n}"), &format!("guess {n}")), 401);
     }
     assert_eq!(from("unknown", "guess"), 429);
     assert_eq!(from("192.0.2.1", ADMIN.1), 200);
-    app.get(LEGACY, As::Admin).expect(200);
+    app.get(LEGACY, Auth::Admin).expect(200);
     app.stop();
-    let app = lab.app();
-    let report = app.get("/legacy-usage", As::Admin).expect(200).json();
+    let app = env.app();
+    let report = app.get("/legacy-usage", Auth::Admin).expect(200).json();
     let clients = report["callers"].as_array().unwrap().iter();
     let clients: Vec<_> = clients.map(|caller| caller["client"].as_str().unwrap()).collect();
     assert!(
@@ -118,7 +122,7 @@ fn unknown_clients_are_shown_and_throttled_as_one(lab: &Lab) {
     );
     assert!(!clients.contains(&"other"), "{clients:?}");
     let refused = app
-        .get("/audit-events?action=login.refused", As::Admin)
+        .get("/audit-events?action=login.refused", Auth::Admin)
         .expect(200)
         .json();
     assert_eq!(refused["results"][0].get("client"), None, "{refused}");

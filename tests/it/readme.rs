@@ -3,11 +3,14 @@
 use std::{path::Path, process::Command};
 
 use crate::{
-    support::{Lab, program::Program},
+    support::{TestEnv, program::Program},
     tests,
 };
 
-tests![its_commands_print_what_it_says, it_names_every_setting];
+tests![
+    readme_commands_print_the_documented_output,
+    the_readme_documents_every_setting
+];
 
 fn page(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -26,7 +29,7 @@ pub fn examples(readme: &str) -> Vec<(&str, &str)> {
 }
 
 /// A text with ids, values and times made the same.
-pub fn without_chance(text: &str) -> String {
+pub fn mask_random_values(text: &str) -> String {
     let is_value = |word: &str| word.starts_with("tbk_") && word.len() == 53;
     let is_time = |word: &str| tokenbridge::domain::clock::Timestamp::parse("", word).is_ok();
     let word = |word: &str| match word {
@@ -38,29 +41,29 @@ pub fn without_chance(text: &str) -> String {
     text.trim().split('"').map(word).collect::<Vec<_>>().join("\"")
 }
 
-fn its_commands_print_what_it_says(lab: &Lab) {
+fn readme_commands_print_the_documented_output(env: &TestEnv) {
     let readme = page("README.md");
     let examples = examples(&readme);
     assert!(examples.len() >= 5, "{}", examples.len());
-    let serving = Program::new(&lab.store.fresh_url()).serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", "admin")]);
+    let server = Program::new(&env.store.fresh_url()).serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", "admin")]);
     // One shell for all, since later commands use what earlier ones found; a line between what each prints.
     let commands: Vec<&str> = examples.iter().map(|(commands, _)| *commands).collect();
     let script = commands.join("\necho; echo ----\n");
-    let script = script.replace("127.0.0.1:8086", &serving.client.address.to_string());
+    let script = script.replace("127.0.0.1:8086", &server.client.address.to_string());
     let output = Command::new("bash")
         .args(["-c", &script])
-        .current_dir(lab.store.directory.path())
+        .current_dir(env.store.directory.path())
         .output()
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let printed: Vec<&str> = printed.split("----\n").collect();
     assert_eq!(printed.len(), examples.len(), "{printed:?}");
     for ((commands, expected), printed) in examples.iter().zip(printed) {
-        assert_eq!(without_chance(printed), without_chance(expected), "{commands}");
+        assert_eq!(mask_random_values(printed), mask_random_values(expected), "{commands}");
     }
 }
 
-fn it_names_every_setting(_: &Lab) {
+fn the_readme_documents_every_setting(_: &TestEnv) {
     use clap::CommandFactory;
 
     let configuration = page("docs/configuration.md");

@@ -5,21 +5,21 @@ use std::{net::TcpListener, path::Path, process::Command};
 use serde_json::json;
 
 use crate::{
-    readme::{examples, without_chance},
+    readme::{examples, mask_random_values},
     support::{
-        ADMIN, Lab,
-        bamboo::{Bamboo, Manner},
+        ADMIN, TestEnv,
+        bamboo::{Behavior, FakeBamboo},
     },
     tests,
 };
 
-tests![it_leads_from_the_first_line_to_the_last];
+tests![the_runbook_works_from_start_to_end];
 
-fn it_leads_from_the_first_line_to_the_last(lab: &Lab) {
+fn the_runbook_works_from_start_to_end(env: &TestEnv) {
     let runbook = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/leaving-the-legacy.md")).unwrap();
     let examples = examples(&runbook);
     assert!(examples.len() >= 9, "{}", examples.len());
-    let bamboo = Bamboo::start(Manner {
+    let bamboo = FakeBamboo::start(Behavior {
         context: "/builds",
         lists: &["/rest/agent/1.0/tokens", "/rest/agent/1.0/tokens/"],
         body: json!([
@@ -28,9 +28,9 @@ fn it_leads_from_the_first_line_to_the_last(lab: &Lab) {
             { "uuid": "9d2f1c58-6a0e-4c53-b0a7-6e1f7a9b8c32", "name": "forgotten", "read": true, "change": false },
         ])
         .to_string(),
-        ..Manner::default()
+        ..Behavior::default()
     });
-    let place = lab.store.directory.path();
+    let place = env.store.directory.path();
     for file in ["bamboo.password", "tokenbridge.password"] {
         std::fs::write(place.join(file), ADMIN.1).unwrap();
     }
@@ -55,7 +55,7 @@ fn it_leads_from_the_first_line_to_the_last(lab: &Lab) {
         .current_dir(place)
         .env("PATH", path)
         .env("TOKENBRIDGE_LISTEN", &address)
-        .env("TOKENBRIDGE_DATABASE_URL", lab.store.fresh_url())
+        .env("TOKENBRIDGE_DATABASE_URL", env.store.fresh_url())
         .output()
         .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -65,8 +65,8 @@ fn it_leads_from_the_first_line_to_the_last(lab: &Lab) {
     for ((commands, expected), printed) in examples.iter().zip(printed) {
         let printed = printed.replace('\r', "");
         assert_eq!(
-            without_chance(&printed),
-            without_chance(expected),
+            mask_random_values(&printed),
+            mask_random_values(expected),
             "{commands}\n{errors}"
         );
     }

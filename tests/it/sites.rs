@@ -4,28 +4,28 @@ use serde_json::json;
 
 use crate::{
     support::{
-        ADMIN, Lab, TestApp,
-        client::{As, LEGACY, LEGACY_PRE_15, TOKENS},
+        ADMIN, TestApp, TestEnv,
+        client::{Auth, LEGACY, LEGACY_PRE_15, TOKENS},
     },
     tests,
 };
 
 tests![
-    scripts_of_pages_open_no_login_dialog,
-    pages_of_other_sites_cannot_use_remembered_passwords,
-    trusted_proxies_tell_the_own_origin,
-    browsers_name_the_type_of_a_body,
+    browser_scripts_get_no_basic_challenge,
+    cross_site_requests_cannot_use_remembered_passwords,
+    trusted_proxies_set_the_own_origin,
+    browser_requests_require_a_content_type,
 ];
 
 const BEHIND_PROXY: &[&str] = &["--trusted-proxy", "127.0.0.1"];
 
 fn challenges(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Vec<String> {
-    let refused = app.send("GET", path, As::Nobody, headers, "").expect(401);
+    let refused = app.send("GET", path, Auth::Anonymous, headers, "").expect(401);
     refused.all("www-authenticate").map(str::to_owned).collect()
 }
 
-fn scripts_of_pages_open_no_login_dialog(lab: &Lab) {
-    let app = lab.app();
+fn browser_scripts_get_no_basic_challenge(env: &TestEnv) {
+    let app = env.app();
     let both = ["Basic realm=\"tokenbridge\", charset=\"UTF-8\"", "ApiKey"];
     assert_eq!(challenges(&app, TOKENS, &[]), both);
     assert_eq!(challenges(&app, TOKENS, &[("x-api-key", "")]), both);
@@ -58,8 +58,8 @@ fn unsafe_calls(id: &str) -> Vec<(&'static str, String, &'static str, &'static s
     ]
 }
 
-fn pages_of_other_sites_cannot_use_remembered_passwords(lab: &Lab) {
-    let app = lab.app();
+fn cross_site_requests_cannot_use_remembered_passwords(env: &TestEnv) {
+    let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     let own = format!("http://{}", app.address);
     let other_port = format!("http://{}:1", app.address.ip());
@@ -77,14 +77,14 @@ fn pages_of_other_sites_cannot_use_remembered_passwords(lab: &Lab) {
     for (method, path, content_type, body) in unsafe_calls(&id) {
         for headers in foreign {
             let headers = [headers, &[("content-type", content_type)]].concat();
-            let refused = app.send(method, &path, As::Admin, &headers, body).expect(403);
+            let refused = app.send(method, &path, Auth::Admin, &headers, body).expect(403);
             assert!(refused.message().contains("another site"), "{refused:?}");
         }
     }
     // The response does not reveal whether the password is right.
-    app.send("POST", TOKENS, As::Basic(ADMIN.0, "guess"), foreign[0], "")
+    app.send("POST", TOKENS, Auth::Basic(ADMIN.0, "guess"), foreign[0], "")
         .expect(403);
-    app.get(&format!("{TOKENS}/self"), As::Key(&value)).expect(200);
+    app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     let fine: [&[(&str, &str)]; 4] = [
         &[],
         &[
@@ -96,26 +96,26 @@ fn pages_of_other_sites_cannot_use_remembered_passwords(lab: &Lab) {
     ];
     for headers in fine {
         let rotate = format!("{TOKENS}/{id}/rotate");
-        app.send("POST", &rotate, As::Admin, headers, "").expect(200);
+        app.send("POST", &rotate, Auth::Admin, headers, "").expect(200);
     }
     // Links from all sites may be followed, and browsers do not remember token values.
-    app.send("GET", LEGACY, As::Admin, foreign[0], "").expect(200);
+    app.send("GET", LEGACY, Auth::Admin, foreign[0], "").expect(200);
     let (_, value) = app.new_token(&json!({ "name": "n", "permissions": ["OrganizationAPITokenModify"] }));
     let rotate = format!("{TOKENS}/self/rotate");
-    app.send("POST", &rotate, As::Key(&value), foreign[0], "").expect(200);
+    app.send("POST", &rotate, Auth::Key(&value), foreign[0], "").expect(200);
 }
 
-fn trusted_proxies_tell_the_own_origin(lab: &Lab) {
+fn trusted_proxies_set_the_own_origin(env: &TestEnv) {
     let rotate = |app: &TestApp, headers: &[(&str, &str)]| {
         let (id, _) = app.new_token(&json!({ "name": "n" }));
         let path = format!("{TOKENS}/{id}/rotate");
-        app.send("POST", &path, As::Admin, headers, "").status
+        app.send("POST", &path, Auth::Admin, headers, "").status
     };
     let of_page = ("origin", "https://tokens.example");
     let told = [("x-forwarded-host", "tokens.example"), ("x-forwarded-proto", "https")];
-    let app = lab.app();
+    let app = env.app();
     assert_eq!(rotate(&app, &[of_page, told[0], told[1]]), 403);
-    let app = lab.app_with(BEHIND_PROXY);
+    let app = env.app_with(BEHIND_PROXY);
     assert_eq!(rotate(&app, &[of_page, told[0], told[1]]), 200);
     assert_eq!(rotate(&app, &[of_page, told[0]]), 403);
     assert_eq!(rotate(&app, &[of_page, told[1]]), 403);
@@ -130,7 +130,7 @@ fn trusted_proxies_tell_the_own_origin(lab: &Lab) {
         rotate(&app, &[of_page, ("forwarded", "host=tokens.example;proto=https")]),
         403
     );
-    let app = lab.app_with(&[BEHIND_PROXY, &["--trusted-proxy-header", "forwarded"]].concat());
+    let app = env.app_with(&[BEHIND_PROXY, &["--trusted-proxy-header", "forwarded"]].concat());
     assert_eq!(
         rotate(&app, &[of_page, ("forwarded", "host=\"tokens.example\";proto=https")]),
         200
@@ -139,18 +139,19 @@ fn trusted_proxies_tell_the_own_origin(lab: &Lab) {
 }
 
 /// A page can send bodies without a content type to other sites without a CORS preflight.
-fn browsers_name_the_type_of_a_body(lab: &Lab) {
-    let app = lab.app();
+fn browser_requests_require_a_content_type(env: &TestEnv) {
+    let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n" }));
     let (rotate, body) = (format!("{TOKENS}/{id}/rotate"), r#"{"name":"n"}"#);
     let own = format!("http://{}", app.address);
     for of_browser in [("origin", own.as_str()), ("sec-fetch-site", "same-origin")] {
-        app.send("POST", TOKENS, As::Admin, &[of_browser], body).expect(415);
-        app.send("POST", LEGACY, As::Admin, &[of_browser], body).expect(415);
-        app.send("POST", &rotate, As::Admin, &[of_browser], "null").expect(415);
-        app.send("POST", &rotate, As::Admin, &[of_browser], "").expect(200);
+        app.send("POST", TOKENS, Auth::Admin, &[of_browser], body).expect(415);
+        app.send("POST", LEGACY, Auth::Admin, &[of_browser], body).expect(415);
+        app.send("POST", &rotate, Auth::Admin, &[of_browser], "null")
+            .expect(415);
+        app.send("POST", &rotate, Auth::Admin, &[of_browser], "").expect(200);
         let typed = [of_browser, ("content-type", "application/json")];
-        app.send("POST", TOKENS, As::Admin, &typed, body).expect(200);
+        app.send("POST", TOKENS, Auth::Admin, &typed, body).expect(200);
     }
-    app.send("POST", TOKENS, As::Admin, &[], body).expect(200);
+    app.send("POST", TOKENS, Auth::Admin, &[], body).expect(200);
 }

@@ -31,7 +31,7 @@ use tokenbridge::{
 };
 
 use client::Client;
-use store::{Kind, TestStore};
+use store::{StoreKind, TestStore};
 
 /// The name and the password of the admin that every test store has.
 pub const ADMIN: (&str, &str) = ("admin", "correct horse battery");
@@ -40,14 +40,14 @@ pub const ADMIN: (&str, &str) = ("admin", "correct horse battery");
 pub const START: &str = "2030-01-01T00:00:00Z";
 
 /// Where a test begins: on an empty store of one kind.
-pub struct Lab {
-    pub kind: Kind,
+pub struct TestEnv {
+    pub kind: StoreKind,
     pub store: TestStore,
     pub clock: Arc<TestClock>,
 }
 
-impl Lab {
-    pub fn new(kind: Kind) -> Self {
+impl TestEnv {
+    pub fn new(kind: StoreKind) -> Self {
         Self {
             kind,
             store: TestStore::new(kind),
@@ -55,17 +55,17 @@ impl Lab {
         }
     }
 
-    /// A server on the lab's store.
+    /// A server on the environment's store.
     pub fn app(&self) -> TestApp {
         self.app_with(&[])
     }
 
-    /// A server on the lab's store, with flags.
+    /// A server on the environment's store, with flags.
     pub fn app_with(&self, flags: &[&str]) -> TestApp {
         self.app_on(&self.store.url(), flags)
     }
 
-    /// The service over the lab's store, without a server.
+    /// The service over the environment's store, without a server.
     pub fn service(&self) -> Service {
         let flags = Flags::parse_from(["tokenbridge", "--database-url", &self.store.url()]);
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
@@ -190,7 +190,7 @@ impl TestClock {
     }
 
     /// The time so many seconds from now, as the APIs write it.
-    pub fn in_seconds(&self, seconds: i64) -> String {
+    pub fn seconds_from_now(&self, seconds: i64) -> String {
         let micros = self.wall_micros.load(Ordering::SeqCst) + seconds * 1_000_000;
         Timestamp::from_micros(micros).unwrap().to_string()
     }
@@ -215,9 +215,9 @@ pub struct TestRandom;
 
 impl Random for TestRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
-        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        static DRAWS: AtomicU64 = AtomicU64::new(0);
         for chunk in bytes.chunks_mut(32) {
-            let draw = DRAWN.fetch_add(1, Ordering::SeqCst);
+            let draw = DRAWS.fetch_add(1, Ordering::SeqCst);
             let drawn = Sha256::digest(draw.to_be_bytes());
             chunk.copy_from_slice(&drawn[..chunk.len()]);
         }
@@ -226,7 +226,7 @@ impl Random for TestRandom {
 }
 
 /// Waits until `done` gives something; a test never waits for a time, but for a thing.
-pub fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     for _ in 0..3000 {
         if let Some(found) = done() {
             return found;

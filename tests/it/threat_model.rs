@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, path::Path};
 
-use crate::{support::Lab, tests};
+use crate::{support::TestEnv, tests};
 
-tests![the_tests_that_it_names_exist];
+tests![tests_named_in_the_threat_model_exist];
 
-fn the_tests_that_it_names_exist(_: &Lab) {
+fn tests_named_in_the_threat_model_exist(_: &TestEnv) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("docs/threat-model.md")).unwrap();
     let known: HashSet<&str> = crate::all_names().collect();

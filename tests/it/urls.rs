@@ -2,15 +2,15 @@
 
 use crate::{
     support::{
-        Lab,
-        program::{Ended, Program, end},
+        TestEnv,
+        program::{CommandOutput, Program, run_command},
     },
     tests,
 };
 
 tests![
-    no_message_shows_any_part_of_a_password,
-    a_refused_url_names_flag_variable_and_reason
+    messages_contain_no_part_of_a_password,
+    a_rejected_url_names_flag_variable_and_reason
 ];
 
 /// Passwords of which no substring of [`PART`] characters occurs in a message by chance.
@@ -50,24 +50,24 @@ const SHAPES: [(&str, &str); 19] = [
 ];
 
 /// Runs the program with the URL in each place that accepts one.
-fn run(place: usize, url: &str) -> Ended {
+fn run(place: usize, url: &str) -> CommandOutput {
     let command = |arguments: &[&str]| Program::new("sqlite:/nowhere/at/all.db").command(arguments);
     match place % 6 {
         0 => Program::new(url).run(&["migrate"]),
         1 => {
             let mut command = command(&["token", "list"]);
             command.env("TOKENBRIDGE_NOTIFY_DATABASE_URL", url);
-            end(command, "")
+            run_command(command, "")
         }
-        2 => end(command(&["migrate", "--from", url, "--to", url]), ""),
-        3 => end(command(&["import", url]), ""),
-        4 => end(command(&[url]), ""),
-        _ => end(command(&["serve", "--database-url", url]), ""),
+        2 => run_command(command(&["migrate", "--from", url, "--to", url]), ""),
+        3 => run_command(command(&["import", url]), ""),
+        4 => run_command(command(&[url]), ""),
+        _ => run_command(command(&["serve", "--database-url", url]), ""),
     }
 }
 
-fn no_message_shows_any_part_of_a_password(lab: &Lab) {
-    let _ = lab;
+fn messages_contain_no_part_of_a_password(env: &TestEnv) {
+    let _ = env;
     let cases: Vec<_> = SHAPES
         .iter()
         .flat_map(|shape| PASSWORDS.iter().map(move |password| (shape, *password)))
@@ -79,13 +79,13 @@ fn no_message_shows_any_part_of_a_password(lab: &Lab) {
                 for (index, ((before, after), password)) in share {
                     let url = format!("{before}{password}{after}");
                     for place in [0, index + index / 6] {
-                        let ended = run(place, &url);
-                        let told = format!("{}{}", ended.out, ended.err);
-                        assert!(ended.code > 0 && !told.is_empty(), "{url}: {ended:?}");
+                        let output = run(place, &url);
+                        let told = format!("{}{}", output.stdout, output.stderr);
+                        assert!(output.exit_code > 0 && !told.is_empty(), "{url}: {output:?}");
                         let letters: Vec<char> = password.chars().collect();
                         for part in letters.windows(PART) {
                             let part: String = part.iter().collect();
-                            assert!(!told.contains(&part), "place {place}, {url}: {ended:?}");
+                            assert!(!told.contains(&part), "place {place}, {url}: {output:?}");
                         }
                     }
                 }
@@ -94,11 +94,11 @@ fn no_message_shows_any_part_of_a_password(lab: &Lab) {
     });
 }
 
-fn a_refused_url_names_flag_variable_and_reason(lab: &Lab) {
-    let program = Program::new(&lab.store.url());
+fn a_rejected_url_names_flag_variable_and_reason(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
     let variable = |url: &str| Program::new(url).run(&["migrate"]);
     let unencoded = "percent-encode";
-    for (ended, told) in [
+    for (output, told) in [
         (
             variable("postgresql+psycopg2://tb:Zq3cretXw@h/d"),
             ["'--database-url <URL> (TOKENBRIDGE_DATABASE_URL)'", "must begin with"],
@@ -126,7 +126,10 @@ fn a_refused_url_names_flag_variable_and_reason(lab: &Lab) {
         ),
         (program.run(&["import", "ftp://u:Zq3cretXw@h/"]), ["--user", "SOURCE"]),
     ] {
-        assert_eq!(ended.code, 2, "{ended:?}");
-        assert!(told.iter().all(|told| ended.err.contains(told)), "{told:?}: {ended:?}");
+        assert_eq!(output.exit_code, 2, "{output:?}");
+        assert!(
+            told.iter().all(|told| output.stderr.contains(told)),
+            "{told:?}: {output:?}"
+        );
     }
 }

@@ -6,48 +6,48 @@ use serde_json::json;
 
 use crate::{
     support::{
-        Lab, TestApp,
-        client::{Answer, As, TOKENS, string},
-        eventually,
+        TestApp, TestEnv,
+        client::{Auth, Response, TOKENS, string},
+        wait_until,
     },
     tests,
 };
 
 tests![
-    rights_follow_the_original_method,
-    required_permissions_replace_the_method,
-    a_gate_that_is_set_up_wrong_is_shut,
-    a_client_cannot_talk_down_its_method,
-    the_token_is_named,
-    answers_have_no_body,
-    a_uuid_passes_only_where_it_may,
-    a_uuid_is_worthless_once_there_is_a_value,
-    ambiguous_uuids_are_refused,
-    limits_hold_at_the_gate,
-    revocation_shuts_the_gate,
-    every_pass_counts_as_a_use,
+    the_original_method_selects_the_required_permission,
+    required_permissions_override_the_method,
+    a_misconfigured_gate_rejects_every_request,
+    clients_cannot_forge_the_original_method,
+    responses_identify_the_token,
+    responses_have_no_body,
+    uuids_are_accepted_only_where_they_are_enabled,
+    a_uuid_is_rejected_once_the_token_has_a_value,
+    ambiguous_uuids_are_rejected,
+    the_gate_enforces_networks_and_expiry,
+    a_revoked_token_is_rejected_at_the_gate,
+    every_accepted_request_counts_as_a_use,
 ];
 
 const VERIFY: &str = "/verify";
 const READ: &str = "OrganizationAPITokenRead";
 const MODIFY: &str = "OrganizationAPITokenModify";
 
-fn ask(app: &TestApp, who: As<'_>, headers: &[(&str, &str)]) -> Answer {
-    app.send("GET", VERIFY, who, headers, "")
+fn ask(app: &TestApp, auth: Auth<'_>, headers: &[(&str, &str)]) -> Response {
+    app.send("GET", VERIFY, auth, headers, "")
 }
 
 fn value_with(app: &TestApp, permissions: &[&str]) -> String {
     app.new_token(&json!({ "name": "n", "permissions": permissions })).1
 }
 
-fn ask_with_uuid(app: &TestApp, uuid: &str, method: &str) -> Answer {
+fn ask_with_uuid(app: &TestApp, uuid: &str, method: &str) -> Response {
     let uri = format!("/rest/agents/1.0/7/state/text?uuid={uuid}");
     let headers = [("X-Original-URI", uri.as_str()), ("X-Original-Method", method)];
-    ask(app, As::Nobody, &headers)
+    ask(app, Auth::Anonymous, &headers)
 }
 
-fn rights_follow_the_original_method(lab: &Lab) {
-    let app = lab.app();
+fn the_original_method_selects_the_required_permission(env: &TestEnv) {
+    let app = env.app();
     let none = value_with(&app, &["AlertRead"]);
     let reads = value_with(&app, &[READ]);
     let changes = value_with(&app, &[MODIFY]);
@@ -72,21 +72,21 @@ fn rights_follow_the_original_method(lab: &Lab) {
                 (&both, 200),
             ];
             for (value, status) in expected {
-                let got = ask(&app, As::Key(value), &[(header, method)]);
+                let got = ask(&app, Auth::Key(value), &[(header, method)]);
                 assert_eq!(got.status, status, "{header}: {method}");
-                let got = ask(&app, As::Bearer(value), &[(header, method)]);
+                let got = ask(&app, Auth::Bearer(value), &[(header, method)]);
                 assert_eq!(got.status, status, "{header}: {method}");
             }
         }
     }
     for (method, status) in [("GET", 200), ("HEAD", 200), ("POST", 403), ("QUERY", 403)] {
-        let got = app.send(method, VERIFY, As::Key(&reads), &[], "");
+        let got = app.send(method, VERIFY, Auth::Key(&reads), &[], "");
         assert_eq!(got.status, status, "without a header: {method}");
     }
 }
 
-fn required_permissions_replace_the_method(lab: &Lab) {
-    let app = lab.app();
+fn required_permissions_override_the_method(env: &TestEnv) {
+    let app = env.app();
     let value = value_with(&app, &["AlertRead", "RuleRead"]);
     for (query, status) in [
         ("require=AlertRead", 200),
@@ -96,14 +96,14 @@ fn required_permissions_replace_the_method(lab: &Lab) {
     ] {
         for method in ["GET", "DELETE"] {
             let path = format!("{VERIFY}?{query}");
-            let got = app.send("GET", &path, As::Key(&value), &[("X-Original-Method", method)], "");
+            let got = app.send("GET", &path, Auth::Key(&value), &[("X-Original-Method", method)], "");
             assert_eq!(got.status, status, "{query} {method}");
         }
     }
 }
 
-fn a_gate_that_is_set_up_wrong_is_shut(lab: &Lab) {
-    let app = lab.app();
+fn a_misconfigured_gate_rejects_every_request(env: &TestEnv) {
+    let app = env.app();
     let value = value_with(&app, &[READ, MODIFY]);
     for query in [
         "requires=AlertRead",
@@ -112,172 +112,172 @@ fn a_gate_that_is_set_up_wrong_is_shut(lab: &Lab) {
         "uuid=1",
         "require=AlertRead&x=1",
     ] {
-        app.get(&format!("{VERIFY}?{query}"), As::Key(&value)).expect(403);
+        app.get(&format!("{VERIFY}?{query}"), Auth::Key(&value)).expect(403);
     }
 }
 
-fn a_client_cannot_talk_down_its_method(lab: &Lab) {
-    let app = lab.app();
+fn clients_cannot_forge_the_original_method(env: &TestEnv) {
+    let app = env.app();
     let reads = value_with(&app, &[READ]);
     for forged in [
         [("X-Original-Method", "GET"), ("X-Forwarded-Method", "POST")],
         [("X-Original-Method", "POST"), ("X-Forwarded-Method", "GET")],
         [("X-Forwarded-Method", "GET"), ("X-Forwarded-Method", "DELETE")],
     ] {
-        ask(&app, As::Key(&reads), &forged).expect(403);
+        ask(&app, Auth::Key(&reads), &forged).expect(403);
     }
 }
 
-fn the_token_is_named(lab: &Lab) {
-    let app = lab.app();
+fn responses_identify_the_token(env: &TestEnv) {
+    let app = env.app();
     let body = json!({ "name": "a b,é\"%~", "permissions": ["UserRead", READ] });
     let (id, value) = app.new_token(&body);
-    let answer = ask(&app, As::Key(&value), &[]).expect(200);
-    assert_eq!(answer.header("x-token-id"), Some(id.as_str()));
-    assert_eq!(answer.header("x-token-name"), Some("a%20b%2C%C3%A9%22%25~"));
+    let response = ask(&app, Auth::Key(&value), &[]).expect(200);
+    assert_eq!(response.header("x-token-id"), Some(id.as_str()));
+    assert_eq!(response.header("x-token-name"), Some("a%20b%2C%C3%A9%22%25~"));
     assert_eq!(
-        answer.header("x-token-permissions"),
+        response.header("x-token-permissions"),
         Some("OrganizationAPITokenRead,UserRead")
     );
 }
 
-fn answers_have_no_body(lab: &Lab) {
-    let app = lab.app();
+fn responses_have_no_body(env: &TestEnv) {
+    let app = env.app();
     let value = value_with(&app, &["AlertRead"]);
     let long = "x".repeat(20_000);
-    for (answer, status) in [
-        (ask(&app, As::Nobody, &[]), 401),
-        (ask(&app, As::Admin, &[]), 401),
-        (ask(&app, As::Key("tbk_wrong"), &[]), 401),
-        (ask(&app, As::Bearer(""), &[]), 401),
-        (ask(&app, As::Key(&value), &[]), 403),
-        (app.get("/verify?require=AlertRead", As::Key(&value)), 200),
-        (ask(&app, As::Key(&value), &[("X-Original-URI", &long)]), 431),
+    for (response, status) in [
+        (ask(&app, Auth::Anonymous, &[]), 401),
+        (ask(&app, Auth::Admin, &[]), 401),
+        (ask(&app, Auth::Key("tbk_wrong"), &[]), 401),
+        (ask(&app, Auth::Bearer(""), &[]), 401),
+        (ask(&app, Auth::Key(&value), &[]), 403),
+        (app.get("/verify?require=AlertRead", Auth::Key(&value)), 200),
+        (ask(&app, Auth::Key(&value), &[("X-Original-URI", &long)]), 431),
     ] {
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.text, "", "{status}");
-        assert_eq!(answer.header("content-type"), None, "{status}");
+        assert_eq!(response.status, status);
+        assert_eq!(response.text, "", "{status}");
+        assert_eq!(response.header("content-type"), None, "{status}");
         let challenge = (status == 401).then_some("ApiKey");
-        assert_eq!(answer.header("www-authenticate"), challenge, "{status}");
+        assert_eq!(response.header("www-authenticate"), challenge, "{status}");
     }
 }
 
-fn a_uuid_passes_only_where_it_may(lab: &Lab) {
-    let closed = lab.app();
+fn uuids_are_accepted_only_where_they_are_enabled(env: &TestEnv) {
+    let closed = env.app();
     let uuid = closed.new_legacy_token(&json!({ "name": "agent", "read": true }));
     let free = closed.new_legacy_token(&json!({ "name": "agent", "read": true, "change": true }));
     ask_with_uuid(&closed, &uuid, "GET").expect(401);
-    let app = lab.app_with(&["--legacy-uuid-auth"]);
-    let answer = ask_with_uuid(&app, &uuid, "GET").expect(200);
-    assert_eq!(answer.header("x-token-id"), Some(uuid.as_str()));
+    let app = env.app_with(&["--legacy-uuid-auth"]);
+    let response = ask_with_uuid(&app, &uuid, "GET").expect(200);
+    assert_eq!(response.header("x-token-id"), Some(uuid.as_str()));
     ask_with_uuid(&app, &uuid, "PUT").expect(403);
     ask_with_uuid(&app, &free, "PUT").expect(200);
     ask_with_uuid(&app, &uuid.to_uppercase(), "GET").expect(200);
     ask_with_uuid(&app, &uuid[1..], "GET").expect(401);
     ask_with_uuid(&app, "00000000-0000-4000-8000-000000000000", "GET").expect(401);
     let by_forwarded = format!("/?a=1&uuid={uuid}&b=2");
-    ask(&app, As::Nobody, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
+    ask(&app, Auth::Anonymous, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
     // Basic is for the service behind the gate.
-    ask(&app, As::Admin, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
+    ask(&app, Auth::Admin, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
     // A value goes first, and a wrong one is not made good by a uuid.
-    ask(&app, As::Key("tbk_wrong"), &[("X-Forwarded-Uri", &by_forwarded)]).expect(401);
+    ask(&app, Auth::Key("tbk_wrong"), &[("X-Forwarded-Uri", &by_forwarded)]).expect(401);
     // Nowhere else is it worth anything.
-    ask(&app, As::Key(&uuid), &[]).expect(401);
-    app.get(&format!("{VERIFY}?uuid={uuid}"), As::Nobody).expect(403);
-    app.get("/api-tokens/self", As::Key(&uuid)).expect(401);
-    app.get(&format!("/api-tokens/self?uuid={uuid}"), As::Nobody)
+    ask(&app, Auth::Key(&uuid), &[]).expect(401);
+    app.get(&format!("{VERIFY}?uuid={uuid}"), Auth::Anonymous).expect(403);
+    app.get("/api-tokens/self", Auth::Key(&uuid)).expect(401);
+    app.get(&format!("/api-tokens/self?uuid={uuid}"), Auth::Anonymous)
         .expect(401);
 }
 
-fn a_uuid_is_worthless_once_there_is_a_value(lab: &Lab) {
-    let app = lab.app_with(&["--legacy-uuid-auth"]);
+fn a_uuid_is_rejected_once_the_token_has_a_value(env: &TestEnv) {
+    let app = env.app_with(&["--legacy-uuid-auth"]);
     let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
     ask_with_uuid(&app, &uuid, "GET").expect(200);
-    let rotated = app.send("POST", &format!("{TOKENS}/{uuid}/rotate"), As::Admin, &[], "");
+    let rotated = app.send("POST", &format!("{TOKENS}/{uuid}/rotate"), Auth::Admin, &[], "");
     let value = string(&rotated.expect(200).json()["value"]);
     ask_with_uuid(&app, &uuid, "GET").expect(401);
-    ask(&app, As::Key(&value), &[]).expect(200);
+    ask(&app, Auth::Key(&value), &[]).expect(200);
     let (id, _) = app.new_token(&json!({ "name": "new", "permissions": [READ] }));
     ask_with_uuid(&app, &id, "GET").expect(401);
 }
 
-fn ambiguous_uuids_are_refused(lab: &Lab) {
-    let app = lab.app_with(&["--legacy-uuid-auth"]);
+fn ambiguous_uuids_are_rejected(env: &TestEnv) {
+    let app = env.app_with(&["--legacy-uuid-auth"]);
     let [one, other] = ["a", "b"].map(|name| app.new_legacy_token(&json!({ "name": name, "read": true })));
     let twice = format!("/?uuid={one}&uuid={other}");
-    ask(&app, As::Nobody, &[("X-Original-URI", &twice)]).expect(401);
+    ask(&app, Auth::Anonymous, &[("X-Original-URI", &twice)]).expect(401);
     let (first, second) = (format!("/?uuid={one}"), format!("/?uuid={other}"));
     ask(
         &app,
-        As::Nobody,
+        Auth::Anonymous,
         &[("X-Original-URI", &first), ("X-Forwarded-Uri", &second)],
     )
     .expect(401);
     ask(
         &app,
-        As::Nobody,
+        Auth::Anonymous,
         &[("X-Original-URI", &first), ("X-Forwarded-Uri", &first)],
     )
     .expect(200);
 }
 
-fn limits_hold_at_the_gate(lab: &Lab) {
-    let app = lab.app_with(&["--legacy-uuid-auth", "--trusted-proxy", "127.0.0.1"]);
+fn the_gate_enforces_networks_and_expiry(env: &TestEnv) {
+    let app = env.app_with(&["--legacy-uuid-auth", "--trusted-proxy", "127.0.0.1"]);
     let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
-    let limits = json!({ "allowedCIDRBlocks": ["192.0.2.0/24"], "expiresAt": lab.clock.in_seconds(60) });
-    app.post(&format!("{TOKENS}/{uuid}"), As::Admin, &limits).expect(200);
+    let limits = json!({ "allowedCIDRBlocks": ["192.0.2.0/24"], "expiresAt": env.clock.seconds_from_now(60) });
+    app.post(&format!("{TOKENS}/{uuid}"), Auth::Admin, &limits).expect(200);
     let mut limited = limits;
     limited["name"] = json!("n");
     let (_, value) = app.new_token(&limited);
     let uri = format!("/?uuid={uuid}");
     let ask_from = |client: &str| {
-        let by_value = ask(&app, As::Key(&value), &[("X-Forwarded-For", client)]).status;
+        let by_value = ask(&app, Auth::Key(&value), &[("X-Forwarded-For", client)]).status;
         let headers = [("X-Forwarded-For", client), ("X-Original-URI", uri.as_str())];
-        [by_value, ask(&app, As::Nobody, &headers).status]
+        [by_value, ask(&app, Auth::Anonymous, &headers).status]
     };
     assert_eq!(ask_from("192.0.2.7"), [200, 200]);
     assert_eq!(ask_from("198.51.100.7"), [401, 401]);
-    lab.clock.advance(Duration::from_mins(1));
+    env.clock.advance(Duration::from_mins(1));
     assert_eq!(ask_from("192.0.2.7"), [401, 401]);
 }
 
-fn revocation_shuts_the_gate(lab: &Lab) {
-    let app = lab.app_with(&["--legacy-uuid-auth"]);
+fn a_revoked_token_is_rejected_at_the_gate(env: &TestEnv) {
+    let app = env.app_with(&["--legacy-uuid-auth"]);
     let (id, value) = app.new_token(&json!({ "name": "n", "permissions": [READ, MODIFY] }));
     let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
     for _ in 0..2 {
-        ask(&app, As::Key(&value), &[]).expect(200);
+        ask(&app, Auth::Key(&value), &[]).expect(200);
         ask_with_uuid(&app, &uuid, "GET").expect(200);
     }
     app.post(
         &format!("{TOKENS}/{id}"),
-        As::Admin,
+        Auth::Admin,
         &json!({ "permissions": ["AlertRead"] }),
     )
     .expect(200);
-    ask(&app, As::Key(&value), &[]).expect(403);
+    ask(&app, Auth::Key(&value), &[]).expect(403);
     for token in [&id, &uuid] {
-        app.delete(&format!("{TOKENS}/{token}"), As::Admin).expect(204);
+        app.delete(&format!("{TOKENS}/{token}"), Auth::Admin).expect(204);
     }
-    ask(&app, As::Key(&value), &[]).expect(401);
+    ask(&app, Auth::Key(&value), &[]).expect(401);
     ask_with_uuid(&app, &uuid, "GET").expect(401);
 }
 
-fn every_pass_counts_as_a_use(lab: &Lab) {
-    let app = lab.app_with(&["--legacy-uuid-auth"]);
+fn every_accepted_request_counts_as_a_use(env: &TestEnv) {
+    let app = env.app_with(&["--legacy-uuid-auth"]);
     let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
-    let last_used = || app.get(&format!("{TOKENS}/{uuid}"), As::Admin).json()["lastUsedAt"].clone();
+    let last_used = || app.get(&format!("{TOKENS}/{uuid}"), Auth::Admin).json()["lastUsedAt"].clone();
     assert!(last_used().is_null());
     ask_with_uuid(&app, &uuid, "GET").expect(200);
     let first = string(&last_used());
-    lab.clock.advance(Duration::from_secs(5));
+    env.clock.advance(Duration::from_secs(5));
     // It is who it says, only not allowed to.
     ask_with_uuid(&app, &uuid, "DELETE").expect(403);
     assert!(string(&last_used()) > first);
-    let refused = "SELECT details AS found FROM audit_events WHERE action = 'login.refused' AND door = 'verify'";
+    let refused = "SELECT details AS found FROM audit_events WHERE action = 'login.refused' AND channel = 'verify'";
     ask_with_uuid(&app, "00000000-0000-4000-8000-000000000000", "GET").expect(401);
-    let events = eventually("the refused login is written", || {
-        Some(lab.store.texts(refused)).filter(|events| !events.is_empty())
+    let events = wait_until("the refused login is written", || {
+        Some(env.store.texts(refused)).filter(|events| !events.is_empty())
     });
     assert!(events.iter().all(|event| !event.contains("00000000")), "{events:?}");
 }

@@ -18,29 +18,29 @@ LEGACY = [f"/rest/{name}/{version}" for name in ("agent-config", "agent") for ve
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 # What Prometheus adds, and has itself.
 ADDED_LABELS = {"job", "instance"}
-ITS_OWN = {"up"}
+BUILT_IN_METRICS = {"up"}
 # What Grafana fills in. Thirty days and hours are made minutes and seconds here, for no data is older.
 VARIABLES = {
     "$job": "tokenbridge",
     "$instance": ".*",
-    "$door": ".*",
+    "$channel": ".*",
     "$__rate_interval": "20s",
     "$__interval": "20s",
     "30d:1h": "1m:1s",
 }
 # More series than this one server never has, however many calls it gets.
-MOST_SERIES = 600
-# Random calls after one of each kind find few combinations of door, method and status that have not been there.
-MOST_NEW_SERIES = 40
+MAX_SERIES = 600
+# Random calls after one of each kind find few combinations of channel, method and status that have not been there.
+MAX_NEW_SERIES = 40
 
 
-class Wrong(Exception):
+class CheckFailed(Exception):
     """The check does not hold."""
 
 
 def expect(holds, message):
     if not holds:
-        raise Wrong(message)
+        raise CheckFailed(message)
 
 
 # HTTP
@@ -72,11 +72,11 @@ def ask(prometheus, path, **parameters):
         with urllib.request.urlopen(url, timeout=20) as answer:
             return json.load(answer)["data"]
     except urllib.error.HTTPError as error:
-        raise Wrong(f"{parameters}: {json.load(error).get('error')}") from error
+        raise CheckFailed(f"{parameters}: {json.load(error).get('error')}") from error
 
 
 def traffic(*servers):
-    """Calls through every door."""
+    """Calls through every channel."""
 
     def expect_status(expected, method, path, headers=None, body=None):
         status, _, text = call(server, method, path, headers, json.dumps(body) if body else None)
@@ -172,7 +172,7 @@ def check_names(expression, live, where):
     expect(selectors, f"{where}: no metric in {expression}")
     known = set(ADDED_LABELS)
     for name, matchers in selectors:
-        if name in ITS_OWN:
+        if name in BUILT_IN_METRICS:
             continue
         of_name = [labels for other, labels in live if other == name]
         expect(of_name, f"{where}: there is no metric {name}")
@@ -194,7 +194,7 @@ def rules(prometheus):
     return found
 
 
-def filled_in(text):
+def fill_in_variables(text):
     for variable, value in VARIABLES.items():
         text = text.replace(variable, value)
     expect("$" not in text, f"a variable that is not known here: {text}")
@@ -216,11 +216,11 @@ def names(prometheus, board_path, *scraped):
     selectors = sum(check_names(rule["query"], live, rule["name"]) for rule in rules(prometheus))
     for panel in shown:
         for target in panel["targets"]:
-            selectors += check_names(filled_in(target["expr"]), live, panel["title"])
+            selectors += check_names(fill_in_variables(target["expr"]), live, panel["title"])
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
             selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]).groups()
-            selectors += check_names(f"sum by ({label}) ({filled_in(selector)})", live, f"variable {variable['name']}")
+            selectors += check_names(f"sum by ({label}) ({fill_in_variables(selector)})", live, f"variable {variable['name']}")
     print(f"note: {selectors} selectors")
 
 
@@ -243,7 +243,7 @@ def dashboard(prometheus, board_path):
     count = 0
     for panel in panels(board_path)[1]:
         for target in panel["targets"]:
-            expression = filled_in(target["expr"])
+            expression = fill_in_variables(target["expr"])
             result = ask(prometheus, "query", query=expression)["result"]
             where = f"{panel['title']}: {expression}"
             expect(result, f"{where}: nothing")
@@ -293,26 +293,26 @@ def up(prometheus, *servers):
     expect(result and float(result[0]["value"][1]) >= 2, "not scraped twice yet")
 
 
-def raised(prometheus):
+def active_alerts(prometheus):
     return [(one["labels"], one["state"], one["annotations"]) for one in ask(prometheus, "alerts")["alerts"]]
 
 
 def alert(prometheus, name, instance, *states):
     found = [
         state
-        for labels, state, _ in raised(prometheus)
+        for labels, state, _ in active_alerts(prometheus)
         if labels["alertname"] == name and instance in ("", labels.get("instance"))
     ]
     expect(set(found) <= set(states) and bool(found) == bool(states), f"{name} is {found or 'quiet'}")
 
 
 def quiet(prometheus):
-    found = {labels["alertname"] for labels, _, _ in raised(prometheus)}
+    found = {labels["alertname"] for labels, _, _ in active_alerts(prometheus)}
     expect(found == {"TokenbridgeLegacyUsed"}, f"{sorted(found)}")
 
 
-def said(prometheus):
-    found = raised(prometheus)
+def check_annotations(prometheus):
+    found = active_alerts(prometheus)
     for labels, _, annotations in found:
         for text in annotations.values():
             expect(not re.search(r"<no value>|<error|\{\{|  ", text), f"{labels['alertname']}: {text}")
@@ -377,8 +377,8 @@ def random_calls(server):
     text = scrape(server)
     after = len(series_of(text))
     print(f"note: {before} series before, {after} after; {len(words)} values that must not be there")
-    expect(after - before <= MOST_NEW_SERIES, f"{after - before} series more")
-    expect(after <= MOST_SERIES, f"{after} series")
+    expect(after - before <= MAX_NEW_SERIES, f"{after - before} series more")
+    expect(after <= MAX_SERIES, f"{after} series")
     found = [one for one in words if one.lower() in text.lower()]
     expect(not found, f"in the text: {found}")
 
@@ -399,12 +399,12 @@ COMMANDS = {
     "up": up,
     "alert": alert,
     "quiet": quiet,
-    "said": said,
+    "check_annotations": check_annotations,
     "random": random_calls,
 }
 
 if __name__ == "__main__":
     try:
         COMMANDS[sys.argv[1]](*sys.argv[2:])
-    except Wrong as wrong:
+    except CheckFailed as wrong:
         sys.exit(str(wrong))

@@ -19,20 +19,20 @@ use super::Import;
 use crate::{
     cli::{CliError, redact},
     domain::Invalid,
-    service::import::rows::From,
+    service::import::rows::SourceTrust,
 };
 
 /// The paths of the list, the newer one first.
-const LISTS: [&str; 2] = ["/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens"];
+const LIST_PATHS: [&str; 2] = ["/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens"];
 /// The most bytes of a list or an export.
-const MOST_BYTES: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 /// How long to wait before each further try.
-const PAUSES: [Duration; 3] = [
+const RETRY_DELAYS: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// Where an import comes from.
 pub enum Source {
@@ -93,7 +93,9 @@ impl Source {
             return Err(wrong("the address of a server has no query and no fragment"));
         }
         let address = text.trim_end_matches('/');
-        let whole = LISTS.iter().find_map(|list| Some((address.strip_suffix(list)?, *list)));
+        let whole = LIST_PATHS
+            .iter()
+            .find_map(|list| Some((address.strip_suffix(list)?, *list)));
         let (base, list) = whole.map_or((address, None), |(base, list)| (base, Some(list.to_owned())));
         Ok(Self::Server {
             base: base.to_owned(),
@@ -102,10 +104,10 @@ impl Source {
     }
 
     /// Who is to answer for what is read.
-    pub fn from(&self) -> From {
+    pub fn trust(&self) -> SourceTrust {
         match self {
-            Self::Server { .. } => From::LegacyServer,
-            Self::File(_) | Self::StandardInput => From::Operator,
+            Self::Server { .. } => SourceTrust::LegacyServer,
+            Self::File(_) | Self::StandardInput => SourceTrust::Operator,
         }
     }
 
@@ -115,24 +117,24 @@ impl Source {
     /// Says what is wrong with it, or with who asks for it.
     pub fn read(&self, import: &Import) -> Result<Vec<u8>, CliError> {
         match self {
-            Self::StandardInput => limited(io::stdin().lock(), MOST_BYTES, "standard input"),
+            Self::StandardInput => read_limited(io::stdin().lock(), MAX_BYTES, "standard input"),
             Self::File(path) => {
                 let file = fs::File::open(path)
                     .map_err(|error| CliError::Io(format!("cannot read {}", redact::file_name(path)), error))?;
-                limited(file, MOST_BYTES, &path.display().to_string())
+                read_limited(file, MAX_BYTES, &path.display().to_string())
             }
             Self::Server { base, list } => Server::new(import)?.read(base, list.as_deref()),
         }
     }
 }
 
-fn limited(from: impl Read, most: u64, what: &str) -> Result<Vec<u8>, CliError> {
+fn read_limited(from: impl Read, max: u64, what: &str) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
-    from.take(most + 1)
+    from.take(max + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| CliError::Io(format!("cannot read {what}"), error))?;
-    if bytes.len() as u64 > most {
-        return Err(CliError::Failed(format!("{what} has more than {most} bytes")));
+    if bytes.len() as u64 > max {
+        return Err(CliError::Failed(format!("{what} has more than {max} bytes")));
     }
     Ok(bytes)
 }
@@ -175,11 +177,11 @@ impl Server {
 
     /// The list: by the path that was given, or the newer one, or the older one where that is not there; each without and with a slash.
     fn read(&self, base: &str, list: Option<&str>) -> Result<Vec<u8>, CliError> {
-        let lists = list.map_or_else(|| LISTS.to_vec(), |list| vec![list]);
+        let lists = list.map_or_else(|| LIST_PATHS.to_vec(), |list| vec![list]);
         for list in &lists {
             for slash in ["", "/"] {
                 let address = format!("{base}{list}{slash}");
-                if let Some(body) = self.read_one(&address)? {
+                if let Some(body) = self.fetch_list(&address)? {
                     return Ok(body);
                 }
             }
@@ -191,18 +193,18 @@ impl Server {
     }
 
     /// What is at one address; nothing if nothing is there. What may pass is tried again.
-    fn read_one(&self, address: &str) -> Result<Option<Vec<u8>>, CliError> {
-        let mut pauses = PAUSES.into_iter();
+    fn fetch_list(&self, address: &str) -> Result<Option<Vec<u8>>, CliError> {
+        let mut delays = RETRY_DELAYS.into_iter();
         loop {
-            let pause = pauses.next();
-            let (reason, asked_for) = match self.ask(address) {
+            let delay = delays.next();
+            let (reason, retry_after) = match self.send_request(address) {
                 Ok(response) if response.status() == StatusCode::NOT_FOUND => return Ok(None),
                 Ok(mut response) if response.status().is_success() => {
-                    match response.body_mut().with_config().limit(MOST_BYTES).read_to_vec() {
+                    match response.body_mut().with_config().limit(MAX_BYTES).read_to_vec() {
                         Ok(body) => return Ok(Some(body)),
-                        Err(Error::BodyExceedsLimit(most)) => {
+                        Err(Error::BodyExceedsLimit(max)) => {
                             return Err(CliError::Failed(format!(
-                                "{address} answers with more than {most} bytes"
+                                "{address} answers with more than {max} bytes"
                             )));
                         }
                         Err(error) => (format!("{address} breaks off: {error}"), None),
@@ -219,7 +221,7 @@ impl Server {
                     )
                 }
                 Ok(response) => {
-                    return Err(CliError::Failed(refusal(
+                    return Err(CliError::Failed(describe_rejection(
                         address,
                         &response,
                         self.authorization.is_some(),
@@ -232,15 +234,15 @@ impl Server {
                 }
                 Err(error) => (format!("{address} does not answer: {error}"), None),
             };
-            let Some(pause) = pause else {
+            let Some(delay) = delay else {
                 return Err(CliError::Failed(reason));
             };
             log::warn!("{reason}; trying again");
-            std::thread::sleep(asked_for.unwrap_or(pause).min(LONGEST_PAUSE));
+            std::thread::sleep(retry_after.unwrap_or(delay).min(MAX_RETRY_DELAY));
         }
     }
 
-    fn ask(&self, address: &str) -> Result<Response<Body>, Error> {
+    fn send_request(&self, address: &str) -> Result<Response<Body>, Error> {
         let mut request = self.agent.get(address).header(header::ACCEPT, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -250,7 +252,7 @@ impl Server {
 }
 
 /// Why an answer that is not a list is none.
-fn refusal(address: &str, response: &Response<Body>, with_password: bool) -> String {
+fn describe_rejection(address: &str, response: &Response<Body>, with_password: bool) -> String {
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     match response.status() {
         StatusCode::UNAUTHORIZED if !with_password => {
@@ -298,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_paths_and_the_dash_are_told_apart() {
+    fn urls_paths_and_stdin_are_distinguished() {
         let server = |text: &str| match Source::parse(text) {
             Ok(Source::Server { base, list }) => Some((base, list.is_some())),
             _ => None,
@@ -329,8 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn too_much_is_refused() {
-        assert_eq!(limited(&b"12345"[..], 5, "it").unwrap(), b"12345");
-        assert!(limited(&b"123456"[..], 5, "it").is_err());
+    fn oversized_input_is_rejected() {
+        assert_eq!(read_limited(&b"12345"[..], 5, "it").unwrap(), b"12345");
+        assert!(read_limited(&b"123456"[..], 5, "it").is_err());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     http::{
         csv,
-        openapi::schemas::{action, actor, details, door},
+        openapi::schemas::{action, actor, channel, details},
     },
     service::Error,
 };
@@ -25,7 +25,7 @@ use crate::{
 #[schema(
     as = AuditEvent,
     example = json!({
-        "id": 42, "at": "2026-11-21T12:00:00.000001Z", "actor": { "id": "admin", "type": "user" }, "door": "api-tokens",
+        "id": 42, "at": "2026-11-21T12:00:00.000001Z", "actor": { "id": "admin", "type": "user" }, "channel": "api-tokens",
         "client": "192.0.2.7", "action": "token.updated", "tokenId": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0",
         "details": { "name": { "from": "deployer", "to": "deployer 2" } },
     })
@@ -41,8 +41,8 @@ pub struct AuditEventView<'a> {
     #[schema(required = false, schema_with = actor)]
     actor: Option<&'a Actor>,
     /// The way in
-    #[schema(schema_with = door)]
-    door: &'static str,
+    #[schema(schema_with = channel)]
+    channel: &'static str,
     /// The client's address; absent at the command line, and where a proxy did not tell it
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, nullable = false)]
@@ -66,7 +66,7 @@ impl<'a> From<&'a RecordedEvent> for AuditEventView<'a> {
             id: recorded.id,
             at: event.at,
             actor: event.actor.as_ref(),
-            door: event.origin.door.name(),
+            channel: event.origin.channel.name(),
             client: event.origin.client,
             action: event.action.name(),
             token_id: event.token_id.map(|id| id.to_string()),
@@ -99,7 +99,7 @@ impl<'a> From<&'a EventPage> for AuditEvents<'a> {
 ///
 /// # Errors
 /// [`Error::Internal`] when it cannot be written.
-pub fn json_line(event: &RecordedEvent) -> Result<String, Error> {
+pub fn to_json_line(event: &RecordedEvent) -> Result<String, Error> {
     let text = serde_json::to_string(&AuditEventView::from(event)).map_err(|error| Error::Internal(error.into()))?;
     Ok(text + "\n")
 }
@@ -109,7 +109,7 @@ const COLUMNS: [&str; 9] = [
     "at",
     "actorType",
     "actorId",
-    "door",
+    "channel",
     "client",
     "action",
     "tokenId",
@@ -118,11 +118,11 @@ const COLUMNS: [&str; 9] = [
 
 /// The first line of CSV.
 pub fn csv_header() -> String {
-    csv::line(COLUMNS)
+    csv::format_row(COLUMNS)
 }
 
 /// Adds an event as a line of CSV, of the columns of [`csv_header`].
-pub fn csv_line(recorded: &RecordedEvent, text: &mut String) {
+pub fn push_csv_row(recorded: &RecordedEvent, text: &mut String) {
     let event = &recorded.event;
     let (kind, id) = event
         .actor
@@ -133,11 +133,11 @@ pub fn csv_line(recorded: &RecordedEvent, text: &mut String) {
         &event.at.to_string(),
         kind,
         id,
-        event.origin.door.name(),
+        event.origin.channel.name(),
         &event.origin.client.map(|client| client.to_string()).unwrap_or_default(),
         event.action.name(),
         &event.token_id.map(|id| id.to_string()).unwrap_or_default(),
         &event.details.to_string(),
     ];
-    text.push_str(&csv::line(cells));
+    text.push_str(&csv::format_row(cells));
 }

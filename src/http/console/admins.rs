@@ -5,35 +5,35 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{
-    fields::Fields,
-    frame::{Frame, query_of},
-    page, page_with, see_other,
-    session::{Posted, SignedIn},
-    when::When,
+    display_time::DisplayTime,
+    fields::FormFields,
+    layout::{Layout, build_query},
+    render_page, render_page_with_status, see_other,
+    session::{ConsoleSession, SubmittedForm},
 };
 use crate::{
     domain::{admin::Password, name::AdminName, page::PageSize},
     http::{
-        error::Failure,
+        error::ApiError,
         extract::{query::read_query, state},
     },
     service::{Error, Service},
 };
 
-struct Row {
+struct AdminRow {
     name: String,
-    added: When,
-    password_changed: Option<When>,
+    added: DisplayTime,
+    password_changed: Option<DisplayTime>,
     is_caller: bool,
     query: String,
 }
 
 #[derive(Template)]
 #[template(path = "admins.html")]
-struct ListPage {
-    frame: Frame,
+struct AdminListPage {
+    layout: Layout,
     notice: Option<&'static str>,
-    rows: Vec<Row>,
+    rows: Vec<AdminRow>,
     first: Option<String>,
     next: Option<String>,
     name: String,
@@ -43,7 +43,7 @@ struct ListPage {
 #[derive(Template)]
 #[template(path = "password.html")]
 struct PasswordPage {
-    frame: Frame,
+    layout: Layout,
     name: String,
     query: String,
     refusals: Vec<&'static str>,
@@ -52,85 +52,91 @@ struct PasswordPage {
 #[derive(Template)]
 #[template(path = "remove.html")]
 struct RemovalPage {
-    frame: Frame,
+    layout: Layout,
     name: String,
     query: String,
     is_last: bool,
 }
 
 #[derive(Deserialize)]
-struct ListQuery {
+struct AdminListQuery {
     done: Option<String>,
     after: Option<String>,
 }
 
 /// `GET /console/admins`.
-pub async fn list(request: HttpRequest, SignedIn { frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
-    let query: ListQuery = read_query(&request, &[&["done", "after"]])?;
+pub async fn list(
+    request: HttpRequest,
+    ConsoleSession { layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
+    let query: AdminListQuery = read_query(&request, &[&["done", "after"]])?;
     let notice = match query.done.as_deref() {
-        Some("added") => Some(frame.texts.done_admin_added),
-        Some("password-changed") => Some(frame.texts.done_password_changed),
-        Some("removed") => Some(frame.texts.done_admin_removed),
+        Some("added") => Some(layout.texts.done_admin_added),
+        Some("password-changed") => Some(layout.texts.done_password_changed),
+        Some("removed") => Some(layout.texts.done_admin_removed),
         _ => None,
     };
     let service = &state(&request)?.service;
     let after = query.after.map(AdminName::parse).transpose()?;
-    page(&list_page(service, frame, after, notice, String::new(), Vec::new()).await?)
+    render_page(&list_page(service, layout, after, notice, String::new(), Vec::new()).await?)
 }
 
 async fn list_page(
     service: &Service,
-    frame: Frame,
+    layout: Layout,
     after: Option<AdminName>,
     notice: Option<&'static str>,
     name: String,
     refusals: Vec<&'static str>,
-) -> Result<ListPage, Failure> {
-    let first = after.as_ref().map(|_| format!("{}/admins", frame.base));
+) -> Result<AdminListPage, ApiError> {
+    let first = after.as_ref().map(|_| format!("{}/admins", layout.base));
     let admins = service.list_admins(after, PageSize::default()).await?;
     let next = admins
         .next
-        .map(|next| format!("{}/admins{}", frame.base, query_of(&[("after", next.as_str())])));
-    let rows = admins.admins.into_iter().map(|admin| Row {
+        .map(|next| format!("{}/admins{}", layout.base, build_query(&[("after", next.as_str())])));
+    let rows = admins.admins.into_iter().map(|admin| AdminRow {
         name: admin.name.as_str().to_owned(),
-        added: frame.when(admin.created_at),
-        password_changed: admin.password_changed_at.map(|time| frame.when(time)),
-        is_caller: frame.admin.as_deref() == Some(admin.name.as_str()),
-        query: query_of(&[("name", admin.name.as_str())]),
+        added: layout.display_time(admin.created_at),
+        password_changed: admin.password_changed_at.map(|time| layout.display_time(time)),
+        is_caller: layout.admin.as_deref() == Some(admin.name.as_str()),
+        query: build_query(&[("name", admin.name.as_str())]),
     });
-    Ok(ListPage {
+    Ok(AdminListPage {
         rows: rows.collect(),
         first,
         next,
         notice,
         name,
         refusals,
-        frame,
+        layout,
     })
 }
 
 /// The new password of a form, or what is wrong with it.
-fn new_password(fields: &mut Fields, frame: &Frame) -> Result<Password, &'static str> {
+fn new_password(fields: &mut FormFields, layout: &Layout) -> Result<Password, &'static str> {
     let (password, again) = (fields.take("password"), fields.take("again"));
     if password != again {
-        return Err(frame.texts.bad_again);
+        return Err(layout.texts.password_mismatch);
     }
     let password = Password::parse(password.into()).ok();
     let long_enough = password.filter(|password| !password.is_short());
-    long_enough.ok_or(frame.texts.bad_password)
+    long_enough.ok_or(layout.texts.bad_password)
 }
 
 /// `POST /console/admins`: adds an admin.
-pub async fn add(request: HttpRequest, Posted { who, mut fields }: Posted) -> Result<HttpResponse, Failure> {
-    let SignedIn { call, frame, .. } = who;
+pub async fn add(
+    request: HttpRequest,
+    SubmittedForm { session, mut fields }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, layout, .. } = session;
     let service = &state(&request)?.service;
     let written = fields.take("name");
-    let name = AdminName::parse(written.trim()).map_err(|_| frame.texts.bad_admin_name);
-    let password = new_password(&mut fields, &frame);
+    let name = AdminName::parse(written.trim()).map_err(|_| layout.texts.bad_admin_name);
+    let password = new_password(&mut fields, &layout);
     let (refusals, status) = match (name, password) {
         (Ok(name), Ok(password)) => match service.add_admin(call, name, password).await {
-            Ok(()) => return Ok(see_other(&format!("{}/admins?done=added", frame.base))),
-            Err(Error::Conflict(_)) => (vec![frame.texts.admin_exists], StatusCode::CONFLICT),
+            Ok(()) => return Ok(see_other(&format!("{}/admins?done=added", layout.base))),
+            Err(Error::Conflict(_)) => (vec![layout.texts.admin_exists], StatusCode::CONFLICT),
             Err(other) => return Err(other.into()),
         },
         (name, password) => {
@@ -138,7 +144,10 @@ pub async fn add(request: HttpRequest, Posted { who, mut fields }: Posted) -> Re
             (wrong.collect(), StatusCode::BAD_REQUEST)
         }
     };
-    page_with(status, &list_page(service, frame, None, None, written, refusals).await?)
+    render_page_with_status(
+        status,
+        &list_page(service, layout, None, None, written, refusals).await?,
+    )
 }
 
 #[derive(Deserialize)]
@@ -147,68 +156,79 @@ struct NameQuery {
 }
 
 /// Returns the admin in the request's path, and `true` if it is the only one.
-async fn named(request: &HttpRequest) -> Result<(AdminName, bool), Failure> {
+async fn named(request: &HttpRequest) -> Result<(AdminName, bool), ApiError> {
     let query: NameQuery = read_query(request, &[&["name"]])?;
-    let name = AdminName::of_existing(&query.name).ok_or(Error::NotFound("admin"))?;
+    let name = AdminName::parse_existing(&query.name).ok_or(Error::NotFound("admin"))?;
     let is_last = state(request)?.service.is_last_admin(name.clone()).await?;
     Ok((name, is_last))
 }
 
-fn password_page(frame: Frame, name: &AdminName, refusals: Vec<&'static str>) -> PasswordPage {
+fn password_page(layout: Layout, name: &AdminName, refusals: Vec<&'static str>) -> PasswordPage {
     PasswordPage {
-        frame,
+        layout,
         name: name.as_str().to_owned(),
-        query: query_of(&[("name", name.as_str())]),
+        query: build_query(&[("name", name.as_str())]),
         refusals,
     }
 }
 
 /// `GET /console/admins/password?name=…`: asks for a new password.
-pub async fn password_form(request: HttpRequest, SignedIn { frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+pub async fn password_form(
+    request: HttpRequest,
+    ConsoleSession { layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
     let (name, _) = named(&request).await?;
-    page(&password_page(frame, &name, Vec::new()))
+    render_page(&password_page(layout, &name, Vec::new()))
 }
 
 /// `POST /console/admins/password?name=…`: changes a password, which ends the sessions of that admin.
 pub async fn change_password(
     request: HttpRequest,
-    Posted { who, mut fields }: Posted,
-) -> Result<HttpResponse, Failure> {
-    let SignedIn { call, frame, .. } = who;
+    SubmittedForm { session, mut fields }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, layout, .. } = session;
     let (name, _) = named(&request).await?;
-    let password = match new_password(&mut fields, &frame) {
+    let password = match new_password(&mut fields, &layout) {
         Ok(password) => password,
-        Err(wrong) => return page_with(StatusCode::BAD_REQUEST, &password_page(frame, &name, vec![wrong])),
+        Err(wrong) => {
+            return render_page_with_status(StatusCode::BAD_REQUEST, &password_page(layout, &name, vec![wrong]));
+        }
     };
-    let own = frame.admin.as_deref() == Some(name.as_str());
+    let own = layout.admin.as_deref() == Some(name.as_str());
     state(&request)?.service.change_password(call, name, password).await?;
     let next = if own { "/sign-in" } else { "/admins" };
-    Ok(see_other(&format!("{}{next}?done=password-changed", frame.base)))
+    Ok(see_other(&format!("{}{next}?done=password-changed", layout.base)))
 }
 
 /// `GET /console/admins/remove?name=…`: asks whether an admin is to be removed.
-pub async fn removal_form(request: HttpRequest, SignedIn { frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+pub async fn removal_form(
+    request: HttpRequest,
+    ConsoleSession { layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
     let (name, is_last) = named(&request).await?;
-    page(&removal_page(frame, &name, is_last))
+    render_page(&removal_page(layout, &name, is_last))
 }
 
-fn removal_page(frame: Frame, name: &AdminName, is_last: bool) -> RemovalPage {
+fn removal_page(layout: Layout, name: &AdminName, is_last: bool) -> RemovalPage {
     RemovalPage {
-        frame,
+        layout,
         name: name.as_str().to_owned(),
-        query: query_of(&[("name", name.as_str())]),
+        query: build_query(&[("name", name.as_str())]),
         is_last,
     }
 }
 
 /// `POST /console/admins/remove?name=…`: removes an admin, but not the last.
-pub async fn remove(request: HttpRequest, Posted { who, .. }: Posted) -> Result<HttpResponse, Failure> {
-    let SignedIn { call, frame, .. } = who;
+pub async fn remove(
+    request: HttpRequest,
+    SubmittedForm { session, .. }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, layout, .. } = session;
     let (name, _) = named(&request).await?;
     match state(&request)?.service.remove_admin(call, name.clone()).await {
         // Whoever has removed themselves is led to the sign-in from there.
-        Ok(()) => Ok(see_other(&format!("{}/admins?done=removed", frame.base))),
-        Err(Error::Conflict(_)) => page_with(StatusCode::CONFLICT, &removal_page(frame, &name, true)),
+        Ok(()) => Ok(see_other(&format!("{}/admins?done=removed", layout.base))),
+        Err(Error::Conflict(_)) => render_page_with_status(StatusCode::CONFLICT, &removal_page(layout, &name, true)),
         Err(other) => Err(other.into()),
     }
 }

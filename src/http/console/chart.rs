@@ -19,7 +19,7 @@ pub struct Chart {
     /// The days, the earliest first.
     pub bars: Vec<Bar>,
     /// The most that happened on a day.
-    pub most: u64,
+    pub max: u64,
     /// The first day.
     pub first: String,
     /// The last day.
@@ -45,12 +45,12 @@ impl Chart {
     pub fn new(calls: &BTreeMap<Day, u64>, today: Day, days: u16, texts: &Texts) -> Self {
         let days: Vec<Day> = (0..days).rev().map(|before| today.before(before)).collect();
         let count = |day: &Day| calls.get(day).copied().unwrap_or_default();
-        let most = days.iter().map(count).max().unwrap_or_default();
+        let max = days.iter().map(count).max().unwrap_or_default();
         let bars = days.iter().zip(0..).map(|(day, number): (_, u64)| {
             let calls = count(day);
             // A day on which something happened is seen, however little it was.
             let height = (calls * HEIGHT)
-                .checked_div(most)
+                .checked_div(max)
                 .unwrap_or_default()
                 .max(u64::from(calls > 0) * 2);
             Bar {
@@ -66,7 +66,7 @@ impl Chart {
             width: STEP * u64::try_from(days.len()).unwrap_or_default(),
             height: HEIGHT,
             bars: bars.collect(),
-            most,
+            max,
             first: day(days.first()),
             last: day(days.last()),
         }
@@ -79,13 +79,13 @@ mod tests {
     use crate::http::console::text::Language;
 
     #[test]
-    fn the_busiest_day_is_the_highest() {
+    fn the_busiest_day_has_the_tallest_bar() {
         let (texts, today) = (Language::English.texts(), Day::from_number(20_000));
         let calls = BTreeMap::from([(today, 1), (today.before(1), 1000), (today.before(9), 500)]);
         let chart = Chart::new(&calls, today, 3, texts);
         let heights: Vec<_> = chart.bars.iter().map(|bar| (bar.x, bar.y, bar.height)).collect();
         assert_eq!(heights, [(3, 120, 0), (23, 0, 120), (43, 118, 2)]);
-        assert_eq!((chart.width, chart.most), (60, 1000));
+        assert_eq!((chart.width, chart.max), (60, 1000));
         assert_eq!(chart.bars[1].title, "2024-10-03, calls: 1000");
         assert_eq!(
             (chart.first.as_str(), chart.last.as_str()),

@@ -6,7 +6,7 @@ use futures_util::future::LocalBoxFuture;
 use crate::{
     domain::session::SessionKey,
     http::{
-        error::Failure,
+        error::ApiError,
         extract::{Body, form::Form},
     },
 };
@@ -15,15 +15,15 @@ use crate::{
 const FORM_KEY: &str = "formKey";
 
 /// The fields of a form, in which a name can stand more than once.
-pub struct Fields(Vec<(String, String)>);
+pub struct FormFields(Vec<(String, String)>);
 
-impl Body for Fields {
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+impl Body for FormFields {
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
         Box::pin(async move { Ok(Self(Form::read(request, payload).await?.0)) })
     }
 }
 
-impl Fields {
+impl FormFields {
     /// What stands in the field of that name; nothing if it is not there.
     pub fn text(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);
@@ -46,9 +46,9 @@ impl Fields {
     ///
     /// # Errors
     /// 403 when it did not: another site may have sent it in the name of somebody who has signed in.
-    pub fn check(&self, key: &SessionKey) -> Result<(), Failure> {
+    pub fn check(&self, key: &SessionKey) -> Result<(), ApiError> {
         // Both are hashes of a secret that whoever guesses does not know: how long it takes to compare them tells nothing.
-        if self.text(FORM_KEY) == key.form_key() {
+        if self.text(FORM_KEY) == key.csrf_token() {
             Ok(())
         } else {
             Err(Self::refusal())
@@ -56,7 +56,7 @@ impl Fields {
     }
 
     /// 403, for a form that may not have come from a page of this server.
-    pub fn refusal() -> Failure {
-        Failure::forbidden("this form is out of date, or came from elsewhere")
+    pub fn refusal() -> ApiError {
+        ApiError::forbidden("this form is out of date, or came from elsewhere")
     }
 }

@@ -5,11 +5,11 @@ use askama::Template;
 
 use super::{
     chart::Chart,
-    frame::Frame,
-    page as answer_page,
-    session::SignedIn,
+    display_time::DisplayTime,
+    layout::Layout,
+    render_page,
+    session::ConsoleSession,
     text::{Texts, fill},
-    when::When,
 };
 use crate::{
     domain::{
@@ -19,17 +19,17 @@ use crate::{
         legacy_usage::{CallerAddress, LegacyCaller},
         token::Token,
     },
-    http::{error::Failure, extract::state},
+    http::{error::ApiError, extract::state},
 };
 
 /// How many callers are shown.
-const MOST_CALLERS: usize = 100;
+const MAX_CALLERS: usize = 100;
 
 #[derive(Template)]
 #[template(path = "legacy.html")]
 struct LegacyPage {
-    frame: Frame,
-    safe: bool,
+    layout: Layout,
+    is_safe: bool,
     heading: &'static str,
     verdict: String,
     watched: String,
@@ -37,53 +37,62 @@ struct LegacyPage {
     mode: String,
     sunset: Option<String>,
     chart: Chart,
-    rows: Vec<Row>,
+    rows: Vec<CallerRow>,
     more_callers: usize,
     without_value: i64,
-    tokens: Vec<TokenRow>,
+    tokens: Vec<TokenLink>,
 }
 
-struct Row {
+struct CallerRow {
     who: String,
     path: String,
     client: String,
     program: String,
-    last_seen: When,
+    last_seen: DisplayTime,
     recent: u64,
 }
 
-struct TokenRow {
+struct TokenLink {
     id: String,
     name: String,
 }
 
 /// `GET /console/legacy`.
-pub async fn page(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+pub async fn page(
+    request: HttpRequest,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
     let state = state(&request)?;
     let days = ReportDays::default();
-    let (texts, phase) = (frame.texts, &state.config.legacy);
+    let (texts, phase) = (layout.texts, &state.config.legacy);
     let now = phase.state(state.service.now());
-    let usage = state.service.legacy_usage(&call, days, MOST_CALLERS, Some(now)).await?;
+    let usage = state.service.legacy_usage(&call, days, MAX_CALLERS, Some(now)).await?;
     let report = &usage.report;
-    answer_page(&LegacyPage {
-        safe: report.is_safe_to_switch_off(),
+    render_page(&LegacyPage {
+        is_safe: report.is_safe_to_switch_off(),
         heading: heading(report, now, texts),
         watched: fill(texts.watched, [&report.watched_days, &days.get()]),
-        verdict: verdict(report, &frame),
-        contacts: report.talk_to.iter().map(|one| contact(one, &frame)).collect(),
+        verdict: verdict(report, &layout),
+        contacts: report.contacts.iter().map(|one| contact(one, &layout)).collect(),
         mode: match now {
             LegacyState::Mode(LegacyMode::On) => texts.mode_on.to_owned(),
             LegacyState::Mode(LegacyMode::ReadOnly) => texts.mode_read_only.to_owned(),
             LegacyState::Mode(LegacyMode::Off) => texts.mode_off.to_owned(),
-            LegacyState::Brownout(end) => fill(texts.mode_brownout, [&super::when::exact(end)]),
+            LegacyState::Brownout(end) => fill(texts.mode_brownout, [&super::display_time::exact(end)]),
         },
-        sunset: phase.sunset.map(|time| fill(texts.sunset, [&super::when::exact(time)])),
-        chart: Chart::new(&report.calls, frame.now.day(), days.get(), texts),
-        rows: report.callers.iter().map(|caller| Row::new(caller, &frame)).collect(),
+        sunset: phase
+            .sunset
+            .map(|time| fill(texts.sunset, [&super::display_time::exact(time)])),
+        chart: Chart::new(&report.calls, layout.now.day(), days.get(), texts),
+        rows: report
+            .callers
+            .iter()
+            .map(|caller| CallerRow::new(caller, &layout))
+            .collect(),
         more_callers: report.more_callers,
         without_value: report.without_value,
-        tokens: usage.tokens_without_value.iter().map(TokenRow::from).collect(),
-        frame,
+        tokens: usage.tokens_without_value.iter().map(TokenLink::from).collect(),
+        layout,
     })
 }
 
@@ -97,12 +106,12 @@ fn heading(report: &LegacyReport, state: LegacyState, texts: &Texts) -> &'static
     }
 }
 
-fn verdict(report: &LegacyReport, frame: &Frame) -> String {
-    let texts = frame.texts;
+fn verdict(report: &LegacyReport, layout: &Layout) -> String {
+    let texts = layout.texts;
     let Some(last) = report
         .callers
         .first()
-        .map(|caller| frame.when(caller.last_seen).relative)
+        .map(|caller| layout.display_time(caller.last_seen).relative)
     else {
         return texts.verdict_never.to_owned();
     };
@@ -113,27 +122,30 @@ fn verdict(report: &LegacyReport, frame: &Frame) -> String {
     }
 }
 
-fn contact(contact: &Contact, frame: &Frame) -> String {
-    let texts = frame.texts;
-    let last = frame.when(contact.last_seen).relative;
-    let (who, client) = (who(contact.actor.as_ref(), texts), from(contact.client, texts));
+fn contact(contact: &Contact, layout: &Layout) -> String {
+    let texts = layout.texts;
+    let last = layout.display_time(contact.last_seen).relative;
+    let (who, client) = (
+        caller_name(contact.actor.as_ref(), texts),
+        address_text(contact.client, texts),
+    );
     fill(texts.contact, [&who, &client, &contact.count, &last])
 }
 
-fn who(actor: Option<&Actor>, texts: &Texts) -> String {
+fn caller_name(actor: Option<&Actor>, texts: &Texts) -> String {
     actor.map_or_else(|| texts.unknown_caller.to_owned(), |actor| actor.id.clone())
 }
 
-fn from(client: CallerAddress, texts: &Texts) -> String {
+fn address_text(client: CallerAddress, texts: &Texts) -> String {
     match client {
         CallerAddress::Known(address) => address.to_string(),
         CallerAddress::Unknown => texts.unknown_address.to_owned(),
-        CallerAddress::Any => texts.others.to_owned(),
+        CallerAddress::Other => texts.others.to_owned(),
     }
 }
 
-impl Row {
-    fn new(usage: &CallerUsage, frame: &Frame) -> Self {
+impl CallerRow {
+    fn new(usage: &CallerUsage, layout: &Layout) -> Self {
         let LegacyCaller {
             prefix,
             method,
@@ -142,17 +154,17 @@ impl Row {
             user_agent,
         } = &usage.caller;
         Self {
-            who: who(actor.as_ref(), frame.texts),
+            who: caller_name(actor.as_ref(), layout.texts),
             path: format!("{method} {prefix}"),
-            client: from(*client, frame.texts),
+            client: address_text(*client, layout.texts),
             program: user_agent.clone(),
-            last_seen: frame.when(usage.last_seen),
+            last_seen: layout.display_time(usage.last_seen),
             recent: usage.recent,
         }
     }
 }
 
-impl From<&Token> for TokenRow {
+impl From<&Token> for TokenLink {
     fn from(token: &Token) -> Self {
         Self {
             id: token.id.to_string(),

@@ -70,37 +70,37 @@ impl Group {
 }
 
 /// A group, with what is chosen in it.
-pub struct Choices {
+pub struct PermissionGroup {
     /// What it is called.
     pub title: &'static str,
     /// What can be chosen.
-    pub permissions: Vec<Choice>,
+    pub permissions: Vec<PermissionChoice>,
 }
 
 /// A permission that can be chosen.
-pub struct Choice {
+pub struct PermissionChoice {
     /// The name that the API has for it.
     pub name: &'static str,
     /// The name that people are shown.
-    pub shown: &'static str,
+    pub label: &'static str,
     /// Whether it is chosen.
-    pub chosen: bool,
+    pub is_checked: bool,
 }
 
 /// Every permission, by group and then by the name that people see, with those of `chosen` chosen.
-pub fn choices(chosen: PermissionSet, texts: &Texts) -> Vec<Choices> {
+pub fn permission_groups(chosen: PermissionSet, texts: &Texts) -> Vec<PermissionGroup> {
     let of_group = |group| {
         let permissions = Permission::ALL
             .iter()
             .filter(|permission| Group::of(**permission) == group);
-        let choice = |permission: &Permission| Choice {
+        let choice = |permission: &Permission| PermissionChoice {
             name: permission.name(),
-            shown: permission.shown_name(),
-            chosen: chosen.contains(*permission),
+            label: permission.display_name(),
+            is_checked: chosen.contains(*permission),
         };
         let mut permissions: Vec<_> = permissions.map(choice).collect();
-        permissions.sort_unstable_by_key(|choice| choice.shown);
-        Choices {
+        permissions.sort_unstable_by_key(|choice| choice.label);
+        PermissionGroup {
             title: group.title(texts),
             permissions,
         }

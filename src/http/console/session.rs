@@ -9,16 +9,16 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 
 use super::{
-    fields::Fields,
-    frame::{Frame, cookies, query_of},
+    fields::FormFields,
+    layout::{Layout, build_query, cookies},
     sign_in::{FIRST_PAGE, SIGN_IN},
 };
 use crate::{
     domain::{caller::Call, session::SessionKey},
     http::{
-        error::Failure,
+        error::ApiError,
         extract::{Body, origin, site::is_secure, state},
-        observe::CalledBy,
+        observe::CallerIdentity,
     },
 };
 
@@ -26,51 +26,51 @@ use crate::{
 pub const COOKIE: &str = "tokenbridge_session";
 
 /// An admin who has signed in, and what is around their page.
-pub struct SignedIn {
+pub struct ConsoleSession {
     /// Who calls, and from where.
     pub call: Call,
     /// The key of their session.
     pub key: SessionKey,
     /// What is around the page.
-    pub frame: Frame,
+    pub layout: Layout,
 }
 
 /// A form that such an admin has sent.
-pub struct Posted {
+pub struct SubmittedForm {
     /// Who.
-    pub who: SignedIn,
+    pub session: ConsoleSession,
     /// What.
-    pub fields: Fields,
+    pub fields: FormFields,
 }
 
-impl FromRequest for SignedIn {
-    type Error = Failure;
-    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+impl FromRequest for ConsoleSession {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { signed_in(&request).await })
+        Box::pin(async move { authenticate_session(&request).await })
     }
 }
 
-impl FromRequest for Posted {
-    type Error = Failure;
-    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+impl FromRequest for SubmittedForm {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let who = signed_in(&request).await?;
-            let fields = Fields::read(&request, payload).await?;
-            fields.check(&who.key)?;
-            Ok(Self { who, fields })
+            let session = authenticate_session(&request).await?;
+            let fields = FormFields::read(&request, payload).await?;
+            fields.check(&session.key)?;
+            Ok(Self { session, fields })
         })
     }
 }
 
-async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Failure> {
+async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, ApiError> {
     let origin = origin(request)?;
-    let caller = match key(request, COOKIE) {
+    let caller = match read_key(request, COOKIE) {
         Some(key) => state(request)?
             .service
             .resume_session(&key)
@@ -79,17 +79,17 @@ async fn signed_in(request: &HttpRequest) -> Result<SignedIn, Failure> {
         None => None,
     };
     let Some((caller, key)) = caller else {
-        return Err(Failure::see_other(sign_in_path(request)?));
+        return Err(ApiError::see_other(sign_in_path(request)?));
     };
-    let called_by = CalledBy::of(&caller);
-    let frame = Frame::new(request, &key, called_by.admin().map(ToOwned::to_owned))?;
-    request.extensions_mut().insert(called_by);
+    let identity = CallerIdentity::of(&caller);
+    let layout = Layout::new(request, &key, identity.admin().map(ToOwned::to_owned))?;
+    request.extensions_mut().insert(identity);
     let call = Call { caller, origin };
-    Ok(SignedIn { call, key, frame })
+    Ok(ConsoleSession { call, key, layout })
 }
 
 /// The key that a browser keeps in that cookie.
-pub fn key(request: &HttpRequest, cookie: &str) -> Option<SessionKey> {
+pub fn read_key(request: &HttpRequest, cookie: &str) -> Option<SessionKey> {
     cookies(request, cookie).find_map(SessionKey::parse)
 }
 
@@ -97,8 +97,8 @@ pub fn key(request: &HttpRequest, cookie: &str) -> Option<SessionKey> {
 ///
 /// # Errors
 /// When the route lacks what it needs.
-pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, Failure> {
-    let Frame { base, path, .. } = Frame::of_nobody(request)?;
+pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, ApiError> {
+    let Layout { base, path, .. } = Layout::anonymous(request)?;
     let query = request.query_string();
     let asked_for = match (*request.method() == Method::GET, query) {
         (false, _) => FIRST_PAGE.to_owned(),
@@ -106,13 +106,13 @@ pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, Failure> {
         (true, query) => format!("{path}?{query}"),
     };
     let next = if asked_for == FIRST_PAGE { "" } else { &asked_for };
-    let over = if key(request, COOKIE).is_some() { "yes" } else { "" };
-    let location = format!("{base}{SIGN_IN}{}", query_of(&[("next", next), ("over", over)]));
+    let over = if read_key(request, COOKIE).is_some() { "yes" } else { "" };
+    let location = format!("{base}{SIGN_IN}{}", build_query(&[("next", next), ("over", over)]));
     Ok(HeaderValue::from_str(&location)?)
 }
 
 /// A response that has the browser keep a key in a cookie, which no script and no other site's page can use.
-pub fn with_key(
+pub fn with_key_cookie(
     mut response: HttpResponse,
     request: &HttpRequest,
     cookie: &'static str,

@@ -16,18 +16,18 @@ use serde::Deserialize;
 
 use super::{
     POLICY,
-    fields::Fields,
-    frame::Frame,
-    page, page_with, see_other,
-    session::{COOKIE, Posted, key, with_key},
+    fields::FormFields,
+    layout::Layout,
+    render_page, render_page_with_status, see_other,
+    session::{COOKIE, SubmittedForm, read_key, with_key_cookie},
     text::fill,
 };
 use crate::{
     domain::caller::Call,
     http::{
-        error::Failure,
+        error::ApiError,
         extract::{Body, origin, query::read_query, state},
-        observe::CalledBy,
+        observe::CallerIdentity,
         page::html,
     },
     service::Error,
@@ -47,7 +47,7 @@ pub const FIRST_PAGE: &str = "/tokens";
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
-    frame: Frame,
+    layout: Layout,
     /// The page to see afterwards, below the console.
     next: String,
     name: String,
@@ -63,48 +63,57 @@ struct SignInQuery {
 }
 
 /// `GET /console/sign-in`: the form. Somebody who has signed in is led on.
-pub async fn form(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let query: SignInQuery = read_query(&request, &[&["next", "over", "done"]])?;
     if request
         .headers()
         .get(FETCH_SITE)
         .is_some_and(|site| site == "cross-site")
     {
-        return Ok(ask_again());
+        return Ok(reload_page());
     }
     let service = &state(&request)?.service;
-    if let Some(key) = key(&request, COOKIE)
+    if let Some(key) = read_key(&request, COOKIE)
         && service.resume_session(&key).await?.is_some()
     {
-        let base = Frame::of_nobody(&request)?.base;
-        return Ok(see_other(&path_to(&base, query.next.as_deref().unwrap_or_default())));
+        let base = Layout::anonymous(&request)?.base;
+        return Ok(see_other(&resolve_next(
+            &base,
+            query.next.as_deref().unwrap_or_default(),
+        )));
     }
-    let key = match key(&request, FORM_COOKIE) {
+    let key = match read_key(&request, FORM_COOKIE) {
         Some(key) => key,
         None => service.new_session_key()?,
     };
-    let frame = Frame::new(&request, &key, None)?;
-    let texts = frame.texts;
+    let layout = Layout::new(&request, &key, None)?;
+    let texts = layout.texts;
     let notice = match (query.done.as_deref(), query.over) {
         (Some("signed-out"), _) => Some(texts.done_signed_out),
         (Some("password-changed"), _) => Some(texts.done_password_changed),
         (_, Some(_)) => Some(texts.session_over),
         _ => None,
     };
-    let path = format!("{}{SIGN_IN}", frame.base);
+    let path = format!("{}{SIGN_IN}", layout.base);
     let template = SignInPage {
-        frame,
+        layout,
         next: query.next.unwrap_or_default(),
         name: String::new(),
         notice,
         refusal: None,
     };
-    Ok(with_key(page(&template)?, &request, FORM_COOKIE, &path, &key))
+    Ok(with_key_cookie(
+        render_page(&template)?,
+        &request,
+        FORM_COOKIE,
+        &path,
+        &key,
+    ))
 }
 
 /// A page that asks for itself again. A browser that was led here by another site's link shows no session (`SameSite=Strict`); it does when
 /// it comes from a page of this one.
-fn ask_again() -> HttpResponse {
+fn reload_page() -> HttpResponse {
     let mut response = html(String::new(), POLICY);
     response
         .headers_mut()
@@ -113,22 +122,22 @@ fn ask_again() -> HttpResponse {
 }
 
 /// The form of somebody who has not signed in.
-pub struct Anonymous(Fields);
+pub struct AnonymousForm(FormFields);
 
-impl FromRequest for Anonymous {
-    type Error = Failure;
-    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+impl FromRequest for AnonymousForm {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
-        Box::pin(async move { Ok(Self(Fields::read(&request, payload).await?)) })
+        Box::pin(async move { Ok(Self(FormFields::read(&request, payload).await?)) })
     }
 }
 
 /// `POST /console/sign-in`: begins a session, with a key that no page before it has had, and ends the one that the browser had.
-pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> Result<HttpResponse, Failure> {
-    let of_form = key(&request, FORM_COOKIE).ok_or_else(Fields::refusal)?;
-    let frame = Frame::new(&request, &of_form, None)?;
+pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousForm) -> Result<HttpResponse, ApiError> {
+    let of_form = read_key(&request, FORM_COOKIE).ok_or_else(FormFields::refusal)?;
+    let layout = Layout::new(&request, &of_form, None)?;
     fields.check(&of_form)?;
     let (name, next) = (fields.take("name"), fields.take("next"));
     let origin = origin(&request)?;
@@ -136,16 +145,16 @@ pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> 
     let password = fields.take("password").into();
     let refused = match service.authenticate_admin(&name, password, origin).await {
         Ok(caller) => {
-            let called_by = CalledBy::of(&caller);
-            let before = key(&request, COOKIE);
+            let identity = CallerIdentity::of(&caller);
+            let before = read_key(&request, COOKIE);
             let key = service.begin_session(Call { caller, origin }, before).await?;
-            request.extensions_mut().insert(called_by);
-            let response = see_other(&path_to(&frame.base, &next));
-            return Ok(with_key(response, &request, COOKIE, &frame.base, &key));
+            request.extensions_mut().insert(identity);
+            let response = see_other(&resolve_next(&layout.base, &next));
+            return Ok(with_key_cookie(response, &request, COOKIE, &layout.base, &key));
         }
         Err(error) => error,
     };
-    let texts = frame.texts;
+    let texts = layout.texts;
     let (status, refusal, wait) = match refused {
         Error::Unauthenticated(_) => (StatusCode::FORBIDDEN, texts.sign_in_wrong.to_owned(), None),
         Error::Throttled { retry_after } => {
@@ -156,13 +165,13 @@ pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> 
         other => return Err(other.into()),
     };
     let template = SignInPage {
-        frame,
+        layout,
         next,
         name,
         notice: None,
         refusal: Some(refusal),
     };
-    let mut response = page_with(status, &template)?;
+    let mut response = render_page_with_status(status, &template)?;
     if let Some(seconds) = wait {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
@@ -170,24 +179,30 @@ pub async fn sign_in(request: HttpRequest, Anonymous(mut fields): Anonymous) -> 
 }
 
 /// The path of a page below the console; that of the first one if there is none such.
-fn path_to(base: &str, next: &str) -> String {
-    let next = if is_below(next) { next } else { FIRST_PAGE };
+fn resolve_next(base: &str, next: &str) -> String {
+    let next = if is_console_path(next) { next } else { FIRST_PAGE };
     format!("{base}{next}")
 }
 
 /// Whether a path stays where it is put behind another, as browsers read it (WHATWG URL, section 4.4): they take backslashes for slashes,
 /// and `%2e` for a dot.
-fn is_below(next: &str) -> bool {
+fn is_console_path(next: &str) -> bool {
     let path = next.split(['?', '#']).next().unwrap_or_default();
     let leads_up = |segment: &str| percent_decode_str(segment).eq(*b"..");
     next.starts_with('/') && next.bytes().all(|byte| byte.is_ascii_graphic()) && !path.split(['/', '\\']).any(leads_up)
 }
 
 /// `POST /console/sign-out`: ends the session.
-pub async fn sign_out(request: HttpRequest, Posted { who, .. }: Posted) -> Result<HttpResponse, Failure> {
-    state(&request)?.service.end_session(&who.key).await?;
-    let mut response = see_other(&format!("{}/sign-in?done=signed-out", who.frame.base));
-    let mut cookie = Cookie::build(COOKIE, "").path(who.frame.base).http_only(true).finish();
+pub async fn sign_out(
+    request: HttpRequest,
+    SubmittedForm { session, .. }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    state(&request)?.service.end_session(&session.key).await?;
+    let mut response = see_other(&format!("{}/sign-in?done=signed-out", session.layout.base));
+    let mut cookie = Cookie::build(COOKIE, "")
+        .path(session.layout.base)
+        .http_only(true)
+        .finish();
     cookie.set_max_age(Duration::ZERO);
     // A response takes every cookie whose text is one.
     let _ = response.add_cookie(&cookie);
@@ -199,15 +214,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_is_below_the_console() {
+    fn redirect_targets_stay_within_the_console() {
         for next in [
             "/tokens",
-            "/audit?actor=a%20b&door=..",
+            "/audit?actor=a%20b&channel=..",
             "/tokens/..x",
             "/x/./y",
             "//evil.example",
         ] {
-            assert_eq!(path_to("/console", next), format!("/console{next}"));
+            assert_eq!(resolve_next("/console", next), format!("/console{next}"));
         }
         for next in [
             "",
@@ -223,7 +238,7 @@ mod tests {
             "/\r\nx: y",
             "/\u{e4}",
         ] {
-            assert_eq!(path_to("/console", next), "/console/tokens", "{next:?}");
+            assert_eq!(resolve_next("/console", next), "/console/tokens", "{next:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use actix_web::{
     http::header::{AcceptLanguage, Header, Preference, Quality},
 };
 
-use super::frame::cookies;
+use super::layout::cookies;
 
 /// The cookie in which a browser keeps the language that somebody has chosen.
 pub const COOKIE: &str = "tokenbridge_language";
@@ -211,7 +211,7 @@ texts! {
     updated: "Changed", "변경일";
     history: "What has happened to it", "변경 이력 보기";
 
-    made_title: "Token created", "토큰이 생성되었습니다";
+    created_title: "Token created", "토큰이 생성되었습니다";
     rotated_title: "Token rotated", "토큰이 교체되었습니다";
     value: "Token value", "토큰 값";
     value_once: "Store it now: it will not be shown again.", "지금 저장하세요. 다시 표시되지 않습니다.";
@@ -223,9 +223,9 @@ texts! {
     old_value_works: "The old value works until {}.", "이전 값은 {}까지 사용할 수 있습니다.";
     first_value: "This is its first value. The legacy API goes on as before.", "이 토큰의 첫 번째 값입니다. 레거시 API는 그대로 동작합니다.";
     use_it: "Use it in the header X-API-Key:", "X-API-Key 헤더에 넣어 사용하세요:";
-    made_already: "This token has been made already. Its value was shown once, and cannot be shown again; rotate it if you did not store it.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 교체하세요.";
-    rotated_already: "This token has been rotated since you looked at it. Its value cannot be shown again; rotate it once more if nobody stored it.", "이 페이지를 연 뒤에 토큰이 교체되었습니다. 새 값은 다시 볼 수 없습니다. 아무도 저장하지 않았다면 한 번 더 교체하세요.";
-    changed_meanwhile: "Somebody has changed this token since you opened it. Nothing has been saved; look at it again.", "이 페이지를 연 뒤에 다른 사람이 토큰을 변경했습니다. 저장하지 않았으니 내용을 다시 확인하세요.";
+    already_created: "This token has been made already. Its value was shown once, and cannot be shown again; rotate it if you did not store it.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 교체하세요.";
+    already_rotated: "This token has been rotated since you looked at it. Its value cannot be shown again; rotate it once more if nobody stored it.", "이 페이지를 연 뒤에 토큰이 교체되었습니다. 새 값은 다시 볼 수 없습니다. 아무도 저장하지 않았다면 한 번 더 교체하세요.";
+    edit_conflict: "Somebody has changed this token since you opened it. Nothing has been saved; look at it again.", "이 페이지를 연 뒤에 다른 사람이 토큰을 변경했습니다. 저장하지 않았으니 내용을 다시 확인하세요.";
 
     rotate_token: "Rotate {}?", "{}을(를) 교체할까요?";
     rotate_lead: "The token gets a new value, which is shown once. Whatever uses the old value has to get the new one.", "새 값이 발급되어 한 번만 표시됩니다. 이전 값을 사용하는 곳은 모두 새 값으로 바꿔야 합니다.";
@@ -258,7 +258,7 @@ texts! {
     password_again: "The same again", "비밀번호 확인";
     password_hint: "At least 8 characters; a phrase that nobody else knows.", "8자 이상. 다른 사람이 모르는 문구를 사용하세요.";
     bad_password: "A password has 8 to 1024 bytes and no control characters.", "비밀번호는 8~1024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
-    bad_again: "The two passwords differ.", "두 비밀번호가 일치하지 않습니다.";
+    password_mismatch: "The two passwords differ.", "두 비밀번호가 일치하지 않습니다.";
     bad_admin_name: "This is not a name that an admin can have.", "관리자에게 사용할 수 없는 이름입니다.";
     admin_exists: "There is already an admin of that name.", "이미 같은 이름의 관리자가 있습니다.";
 
@@ -266,13 +266,13 @@ texts! {
     actor: "Who", "주체";
     actor_hint: "An admin's name, a token's ID, or cli", "관리자 이름, 토큰 ID 또는 cli";
     token: "Token", "토큰";
-    door: "Door", "접근 경로";
+    channel: "Door", "접근 경로";
     any: "Any", "전체";
     action: "What", "이벤트";
     since: "From (UTC)", "시작 (UTC)";
     until: "Before (UTC)", "종료 (UTC)";
     when: "When", "시각";
-    from_where: "From", "접속 주소";
+    ip_address: "From", "접속 주소";
     download_csv: "Download CSV", "CSV 다운로드";
     download_json: "Download JSON", "JSON 다운로드";
     no_events: "Nothing has happened that matches", "일치하는 이벤트가 없습니다";
@@ -297,7 +297,7 @@ texts! {
     sunset: "Its announced end is {}.", "예고된 종료 시각은 {}입니다.";
     chart: "Legacy API calls a day, in the last 30 days", "최근 30일간 레거시 API의 일별 호출 수";
     chart_day: "{}, calls: {}", "{}: {}회";
-    chart_most: "at most {} a day", "하루 최대 {}회";
+    chart_peak: "at most {} a day", "하루 최대 {}회";
     callers: "Callers", "호출자";
     path: "Path", "경로";
     program: "Program", "프로그램";
@@ -351,7 +351,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn both_languages_have_a_place_for_the_same_values() {
+    fn translations_have_the_same_placeholders() {
         for (name, english, korean) in PAIRS {
             assert_eq!(english.matches("{}").count(), korean.matches("{}").count(), "{name}");
             assert!(!english.is_empty() && !korean.is_empty(), "{name}");
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_browser_is_asked_unless_somebody_has_chosen() {
+    fn accept_language_applies_unless_a_language_was_chosen() {
         for (asked, language) in [
             ("ko", Language::Korean),
             ("ko-KR,ko;q=0.9,en;q=0.8", Language::Korean),
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_filled_in_in_their_order() {
+    fn placeholders_are_filled_in_order() {
         assert_eq!(fill("{} of {}", [&1, &"two"]), "1 of two");
         assert_eq!(fill("none", [&1]), "none");
         assert_eq!(fill("{}", [&"{}"]), "{}");

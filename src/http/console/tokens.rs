@@ -12,7 +12,7 @@ use actix_web::{
 use askama::Template;
 
 use super::{
-    frame::Frame,
+    layout::Layout,
     text::{Texts, fill},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         token::{Token, TokenId},
         value::TokenValue,
     },
-    http::{error::Failure, extract::site::is_secure},
+    http::{error::ApiError, extract::site::is_secure},
     service::Error,
 };
 
@@ -47,13 +47,13 @@ impl Badge {
     }
 }
 
-fn badges(token: &Token, frame: &Frame) -> Vec<Badge> {
-    let attention = Attention::to(token, frame.now).into_iter();
-    attention.map(|one| Badge::of(one, frame.texts)).collect()
+fn badges(token: &Token, layout: &Layout) -> Vec<Badge> {
+    let attention = Attention::for_token(token, layout.now).into_iter();
+    attention.map(|one| Badge::of(one, layout.texts)).collect()
 }
 
 /// Who did something.
-fn by(actor: &Actor, texts: &Texts) -> String {
+fn describe_actor(actor: &Actor, texts: &Texts) -> String {
     match actor.kind {
         ActorKind::User => fill(texts.by, [&actor.id]),
         ActorKind::ApiToken => texts.by_token.to_owned(),
@@ -62,7 +62,7 @@ fn by(actor: &Actor, texts: &Texts) -> String {
 }
 
 /// The token that `{id}` in the route of a request stands for.
-fn token_id(request: &HttpRequest) -> Result<TokenId, Failure> {
+fn token_id(request: &HttpRequest) -> Result<TokenId, ApiError> {
     let id = request.match_info().get("id").and_then(TokenId::parse);
     id.ok_or_else(|| Error::NotFound("token").into())
 }
@@ -71,7 +71,7 @@ fn token_id(request: &HttpRequest) -> Result<TokenId, Failure> {
 #[derive(Template)]
 #[template(path = "value.html")]
 struct ValuePage {
-    frame: Frame,
+    layout: Layout,
     title: &'static str,
     id: String,
     name: String,
@@ -83,7 +83,7 @@ struct ValuePage {
 }
 
 impl ValuePage {
-    fn new(frame: Frame, request: &HttpRequest, title: &'static str, token: &Token, value: &TokenValue) -> Self {
+    fn new(layout: Layout, request: &HttpRequest, title: &'static str, token: &Token, value: &TokenValue) -> Self {
         let scheme = if is_secure(request) { "https" } else { "http" };
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host
@@ -97,9 +97,9 @@ impl ValuePage {
             before: None,
             example: format!(
                 "curl -H \"X-API-Key: …\" {scheme}://{host}{}/api-tokens/self",
-                frame.root
+                layout.root
             ),
-            frame,
+            layout,
         }
     }
 }

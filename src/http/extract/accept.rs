@@ -6,15 +6,15 @@ use actix_web::{
     mime::{self, Mime},
 };
 
-use crate::http::error::Failure;
+use crate::http::error::ApiError;
 
 /// The media type that a request prefers of those that are `offered`: the one of the highest quality, of those the one that it names most
 /// exactly, of those the first.
 ///
 /// # Errors
 /// 406 when it takes none.
-pub fn preferred(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, Failure> {
-    let refuse = || Failure::not_acceptable(&offered.join(", "));
+pub fn negotiate_media_type(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, ApiError> {
+    let refuse = || ApiError::not_acceptable(&offered.join(", "));
     let accept = if request.headers().contains_key(ACCEPT) {
         Accept::parse(request).map_err(|_| refuse())?
     } else {
@@ -25,10 +25,10 @@ pub fn preferred(request: &HttpRequest, offered: &[&'static str]) -> Result<&'st
     }
     let wanted = |offered: &str| {
         let ranges = accept.iter();
-        let fitting = ranges.filter_map(|range| Some((exactness(&range.item, offered)?, range.quality)));
+        let fitting = ranges.filter_map(|range| Some((specificity(&range.item, offered)?, range.quality)));
         // The most exact range decides.
-        let (exactness, quality) = fitting.max_by_key(|(exactness, _)| *exactness)?;
-        (quality > Quality::ZERO).then_some((quality, exactness))
+        let (specificity, quality) = fitting.max_by_key(|(specificity, _)| *specificity)?;
+        (quality > Quality::ZERO).then_some((quality, specificity))
     };
     let ranked = offered.iter().filter_map(|offered| Some((wanted(offered)?, *offered)));
     // Of equals, `max_by` would take the last.
@@ -37,7 +37,7 @@ pub fn preferred(request: &HttpRequest, offered: &[&'static str]) -> Result<&'st
 }
 
 /// How exactly a range names a media type, if it takes it.
-fn exactness(range: &Mime, offered: &str) -> Option<u8> {
+fn specificity(range: &Mime, offered: &str) -> Option<u8> {
     let (kind, _) = offered.split_once('/')?;
     if range.essence_str() == offered {
         Some(2)
@@ -60,8 +60,8 @@ mod tests {
         "application/jsonl",
     ];
 
-    fn preferred_of(accept: &str) -> Option<&'static str> {
-        preferred(
+    fn negotiated(accept: &str) -> Option<&'static str> {
+        negotiate_media_type(
             &TestRequest::get().insert_header((ACCEPT, accept)).to_http_request(),
             OFFERED,
         )
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accept_header_chooses_the_form() {
+    fn the_accept_header_selects_the_format() {
         let (json, csv, lines) = (Some("application/json"), Some("text/csv"), Some("application/x-ndjson"));
         for (accept, chosen) in [
             ("text/csv", csv),
@@ -88,8 +88,11 @@ mod tests {
             ("application/json;q=0", None),
             ("", json),
         ] {
-            assert_eq!(preferred_of(accept), chosen, "{accept:?}");
+            assert_eq!(negotiated(accept), chosen, "{accept:?}");
         }
-        assert_eq!(preferred(&TestRequest::get().to_http_request(), OFFERED).ok(), json);
+        assert_eq!(
+            negotiate_media_type(&TestRequest::get().to_http_request(), OFFERED).ok(),
+            json
+        );
     }
 }

@@ -10,18 +10,18 @@ use actix_web::{
 use futures_util::{StreamExt, TryStreamExt, future::LocalBoxFuture};
 
 use super::state;
-use crate::domain::encoding::{is_utf_16, without_mark};
-use crate::http::{connection, error::Failure};
+use crate::domain::encoding::{is_utf_16, strip_byte_order_mark};
+use crate::http::{connection, error::ApiError};
 
 /// What a handler takes of a request's body.
 pub trait Body: Sized {
     /// Reads it.
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>>;
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>>;
 }
 
 /// Nothing: what is sent is not looked at.
 impl Body for () {
-    fn read(_: &HttpRequest, _: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+    fn read(_: &HttpRequest, _: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
         Box::pin(async { Ok(()) })
     }
 }
@@ -30,43 +30,43 @@ impl Body for () {
 ///
 /// # Errors
 /// 408, 413, or 400 if the body is truncated or in UTF-16.
-pub async fn collect(request: &HttpRequest, payload: Payload) -> Result<Bytes, Failure> {
+pub async fn collect(request: &HttpRequest, payload: Payload) -> Result<Bytes, ApiError> {
     let limits = state(request)?.config.limits;
     tokio::time::timeout(
         limits.request_timeout,
-        collect_most(request, payload, limits.body_bytes),
+        collect_limited(request, payload, limits.body_bytes),
     )
     .await
-    .map_err(|_| Failure::request_timeout())?
+    .map_err(|_| ApiError::request_timeout())?
 }
 
-async fn collect_most(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, Failure> {
+async fn collect_limited(request: &HttpRequest, payload: Payload, max: usize) -> Result<Bytes, ApiError> {
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > most as u64) {
-        return Err(Failure::body_too_large(most));
+    if announced.is_some_and(|length: u64| length > max as u64) {
+        return Err(ApiError::body_too_large(max));
     }
     connection::read_body(request);
     let mut payload = payload.map_err(|error| unreadable(&error));
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await.transpose()? {
-        if body.len() + chunk.len() > most {
-            return Err(Failure::body_too_large(most));
+        if body.len() + chunk.len() > max {
+            return Err(ApiError::body_too_large(max));
         }
         body.extend_from_slice(&chunk);
     }
     connection::finish_body(request);
     let body = body.freeze();
     if is_utf_16(&body) {
-        return Err(Failure::bad_request("the body is in UTF-16; send it in UTF-8"));
+        return Err(ApiError::bad_request("the body is in UTF-16; send it in UTF-8"));
     }
-    Ok(body.slice_ref(without_mark(&body)))
+    Ok(body.slice_ref(strip_byte_order_mark(&body)))
 }
 
-fn unreadable(error: &PayloadError) -> Failure {
-    Failure::bad_request(format!("the body cannot be read: {error}"))
+fn unreadable(error: &PayloadError) -> ApiError {
+    ApiError::bad_request(format!("the body cannot be read: {error}"))
 }
 
 /// Whether a body is compressed, which this server does not take (RFC 9110, section 8.4).

@@ -70,7 +70,7 @@ impl Proxies {
     /// Whether the proxy that speaks through `peer` is trusted, and says that the client has come by HTTPS: `X-Forwarded-Proto: https`, or
     /// `Forwarded: proto=https` (RFC 7239).
     #[must_use]
-    pub fn say_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+    pub fn reports_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let scheme = self.nearest(peer, headers, "x-forwarded-proto", "proto");
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_says_https() {
+    fn only_trusted_proxies_set_the_scheme() {
         for (header, peer, line, https) in [
             (ProxyHeader::XForwardedFor, "10.0.0.1", "https", true),
             (ProxyHeader::XForwardedFor, "10.0.0.1", "http, HTTPS", true),
@@ -167,7 +167,7 @@ mod tests {
                 headers.append(name.parse().unwrap(), HeaderValue::from_str(line).unwrap());
             }
             assert_eq!(
-                proxies.say_https(peer.parse().unwrap(), &headers),
+                proxies.reports_https(peer.parse().unwrap(), &headers),
                 https,
                 "{header:?} {peer} {line}"
             );
@@ -231,7 +231,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_client_cannot_put_words_in_a_proxys_mouth(forged in "[ -~]{0,60}") {
+        fn clients_cannot_forge_proxy_headers(forged in "[ -~]{0,60}") {
             let line = format!("{forged}, 198.51.100.1");
             prop_assert_eq!(client(ProxyHeader::XForwardedFor, "10.0.0.1", &[&line]), "198.51.100.1");
         }

@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::SecretString;
 
 use crate::{
-    http::error::{Challenge, Failure},
+    http::error::{ApiError, Challenge},
     service::Refusal,
 };
 
@@ -30,32 +30,32 @@ pub enum Credentials<'r> {
 ///
 /// # Errors
 /// 401 when they cannot be read.
-pub fn of_anyone(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
-    if let Some(value) = of_token(headers)? {
+pub fn parse_any(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
+    if let Some(value) = parse_token(headers)? {
         return Ok(Some(Credentials::Value(value)));
     }
-    if authorization(headers)?.is_none() {
+    if authorization_header(headers)?.is_none() {
         return Ok(None);
     }
-    of_admin(headers)?.map(Some).ok_or_else(malformed)
+    parse_basic(headers)?.map(Some).ok_or_else(malformed)
 }
 
 /// What is claimed to be a token's value, if the request carries such a thing; an Authorization header of another scheme is not looked at.
 ///
 /// # Errors
 /// 401 when it cannot be read.
-pub fn of_token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
-    if let Some(value) = only(headers, API_KEY, Refusal::DifferentKeys)? {
+pub fn parse_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    if let Some(value) = single_header(headers, API_KEY, Refusal::DifferentKeys)? {
         return Ok(Some(value.to_str().map_err(|_| malformed())?.trim()));
     }
-    let bearer = authorization(headers)?.and_then(|header| of_scheme("bearer", header));
+    let bearer = authorization_header(headers)?.and_then(|header| strip_scheme("bearer", header));
     let value = bearer.map(|value| std::str::from_utf8(value).ok().filter(|value| !value.is_empty()));
     value.map(|value| value.ok_or_else(malformed)).transpose()
 }
 
 /// Returns the only nonempty value of a header. Different values are refused, because a proxy and the service behind it could each pick
 /// another one.
-fn only(headers: &HeaderMap, name: HeaderName, differing: Refusal) -> Result<Option<&HeaderValue>, Failure> {
+fn single_header(headers: &HeaderMap, name: HeaderName, differing: Refusal) -> Result<Option<&HeaderValue>, ApiError> {
     let mut values = headers
         .get_all(name)
         .filter(|value| !value.as_bytes().trim_ascii().is_empty());
@@ -65,28 +65,28 @@ fn only(headers: &HeaderMap, name: HeaderName, differing: Refusal) -> Result<Opt
     if values.all(is_first) {
         Ok(first)
     } else {
-        Err(Failure::unauthorized(differing, Challenge::ApiKey))
+        Err(ApiError::unauthorized(differing, Challenge::ApiKey))
     }
 }
 
-fn authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Failure> {
-    only(headers, AUTHORIZATION, Refusal::DifferentAuthorizations)
+fn authorization_header(headers: &HeaderMap) -> Result<Option<&HeaderValue>, ApiError> {
+    single_header(headers, AUTHORIZATION, Refusal::DifferentAuthorizations)
 }
 
-fn malformed() -> Failure {
-    Failure::unauthorized(Refusal::Malformed, Challenge::ApiKey)
+fn malformed() -> ApiError {
+    ApiError::unauthorized(Refusal::Malformed, Challenge::ApiKey)
 }
 
 /// An admin's name and password, if the request carries them; nothing else that it carries is looked at.
 ///
 /// # Errors
 /// 401 when they cannot be read.
-pub fn of_admin(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, Failure> {
-    let Some(pair) = authorization(headers)?.and_then(|header| of_scheme("basic", header)) else {
+pub fn parse_basic(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
+    let Some(pair) = authorization_header(headers)?.and_then(|header| strip_scheme("basic", header)) else {
         return Ok(None);
     };
     let pair = decode(pair).filter(|(name, password)| !name.chars().chain(password.chars()).any(char::is_control));
-    let (name, password) = pair.ok_or_else(|| Failure::unauthorized(Refusal::Malformed, Challenge::Basic))?;
+    let (name, password) = pair.ok_or_else(|| ApiError::unauthorized(Refusal::Malformed, Challenge::Basic))?;
     Ok(Some(Credentials::Password {
         name,
         password: password.into(),
@@ -111,7 +111,7 @@ fn decode(pair: &[u8]) -> Option<(String, String)> {
 }
 
 /// Returns the rest of the header after this scheme. Schemes are case-insensitive (RFC 9110, section 11.1).
-fn of_scheme<'a>(scheme: &str, header: &'a HeaderValue) -> Option<&'a [u8]> {
+fn strip_scheme<'a>(scheme: &str, header: &'a HeaderValue) -> Option<&'a [u8]> {
     let bytes = header.as_bytes().trim_ascii();
     let (given, rest) = bytes.split_at_checked(scheme.len())?;
     let is_scheme = given.eq_ignore_ascii_case(scheme.as_bytes()) && rest.first().is_none_or(|next| *next == b' ');
@@ -131,16 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn an_api_key_goes_first() {
+    fn the_api_key_header_takes_precedence() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
-        assert!(matches!(of_anyone(&headers), Ok(Some(Credentials::Value("b")))));
+        assert!(matches!(parse_any(&headers), Ok(Some(Credentials::Value("b")))));
         headers.insert(API_KEY, HeaderValue::from_static("k"));
-        assert!(matches!(of_anyone(&headers), Ok(Some(Credentials::Value("k")))));
+        assert!(matches!(parse_any(&headers), Ok(Some(Credentials::Value("k")))));
     }
 
     #[test]
-    fn what_is_no_credential_is_malformed() {
+    fn unrecognized_credentials_are_malformed() {
         for text in [
             "Basic",
             "Basic ",
@@ -153,16 +153,16 @@ mod tests {
             "Basic B2E6YQ==",
             "Basic \u{e4}",
         ] {
-            assert!(of_anyone(&authorized(text)).is_err(), "{text:?}");
+            assert!(parse_any(&authorized(text)).is_err(), "{text:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn names_and_passwords_of_any_text_arrive(scheme in "(Basic|basic|BASIC)", name in "[^:\\p{Cc}]{0,40}", password in "\\PC{0,40}") {
+        fn basic_credentials_may_be_any_text(scheme in "(Basic|basic|BASIC)", name in "[^:\\p{Cc}]{0,40}", password in "\\PC{0,40}") {
             let text = format!("{scheme} {}", BASE64_STANDARD.encode(format!("{name}:{password}")));
             let headers = authorized(&text);
-            let Ok(Some(Credentials::Password { name: got_name, password: got })) = of_anyone(&headers) else {
+            let Ok(Some(Credentials::Password { name: got_name, password: got })) = parse_any(&headers) else {
                 return Err(TestCaseError::fail("no password"));
             };
             prop_assert_eq!(got_name, name);
@@ -170,20 +170,20 @@ mod tests {
         }
 
         #[test]
-        fn what_is_not_utf_8_is_latin_1(name in "[a-z\u{a0}-\u{ff}]{1,20}", password in "[ -~\u{a0}-\u{ff}]{1,20}") {
+        fn credentials_that_are_not_utf_8_are_read_as_latin_1(name in "[a-z\u{a0}-\u{ff}]{1,20}", password in "[ -~\u{a0}-\u{ff}]{1,20}") {
             let text = format!("{name}:{password}");
             let bytes: Vec<u8> = text.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
             prop_assume!(std::str::from_utf8(&bytes).is_err());
             let headers = authorized(&format!("Basic {}", BASE64_STANDARD.encode(bytes)));
-            let Ok(Some(Credentials::Password { name: got_name, password: got })) = of_anyone(&headers) else {
+            let Ok(Some(Credentials::Password { name: got_name, password: got })) = parse_any(&headers) else {
                 return Err(TestCaseError::fail("no password"));
             };
             prop_assert_eq!((got_name.as_str(), got.expose_secret()), (name.as_str(), password.as_str()));
         }
 
         #[test]
-        fn no_header_makes_it_fall_over(text in "[^\\x00-\\x1f\\x7f]{0,80}") {
-            let _ = of_anyone(&authorized(&text));
+        fn arbitrary_headers_do_not_panic(text in "[^\\x00-\\x1f\\x7f]{0,80}") {
+            let _ = parse_any(&authorized(&text));
         }
     }
 }

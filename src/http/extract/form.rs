@@ -8,7 +8,7 @@ use super::{
     body::{Body, collect, is_encoded},
     query,
 };
-use crate::http::error::Failure;
+use crate::http::error::ApiError;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -16,11 +16,11 @@ const FORM: &str = "application/x-www-form-urlencoded";
 pub struct Form<T>(pub T);
 
 impl<T: DeserializeOwned> Body for Form<T> {
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
         Box::pin(async move {
             let body = collect(request, payload).await?;
             if !request.content_type().eq_ignore_ascii_case(FORM) || is_encoded(request) {
-                return Err(Failure::unsupported_media_type(FORM));
+                return Err(ApiError::unsupported_media_type(FORM));
             }
             let fields = match std::str::from_utf8(&body) {
                 Ok(text) => query::parse(text),
@@ -28,7 +28,7 @@ impl<T: DeserializeOwned> Body for Form<T> {
             };
             fields
                 .map(Self)
-                .map_err(|reason| Failure::bad_request(format!("the form cannot be read: {reason}")))
+                .map_err(|reason| ApiError::bad_request(format!("the form cannot be read: {reason}")))
         })
     }
 }

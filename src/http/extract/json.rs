@@ -8,12 +8,12 @@ use super::{
     body::{Body, collect, is_encoded},
     site::is_from_browser,
 };
-use crate::{domain::invalid::closest, http::error::Failure};
+use crate::{domain::invalid::find_closest, http::error::ApiError};
 
 /// The fields of a JSON object.
-pub trait Fields: DeserializeOwned {
+pub trait JsonBody: DeserializeOwned {
     /// What is done with fields of other names.
-    const OTHERS: Others;
+    const UNKNOWN_FIELDS: UnknownFields;
 
     /// What an empty body, or null, stands for, if it stands for anything.
     fn absent() -> Option<Self> {
@@ -23,12 +23,12 @@ pub trait Fields: DeserializeOwned {
 
 /// What is done with fields that an operation does not know.
 #[derive(Clone, Copy)]
-pub enum Others {
+pub enum UnknownFields {
     /// They are ignored.
     Ignored,
     /// They are refused, so that nobody's slip makes a token with fewer limits than they meant; but what a client has read and sends
     /// back is ignored.
-    Refused {
+    Rejected {
         /// The fields that the operation knows.
         known: &'static [&'static str],
         /// The fields of an answer that nobody can set.
@@ -39,12 +39,12 @@ pub enum Others {
 /// A JSON object.
 pub struct Json<T>(pub T);
 
-impl<T: Fields> Body for Json<T> {
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, Failure>> {
+impl<T: JsonBody> Body for Json<T> {
+    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
         Box::pin(async move {
             let body = collect(request, payload).await?;
-            if !body.is_empty() && (!says_json(request) || is_encoded(request)) {
-                return Err(Failure::unsupported_media_type("application/json"));
+            if !body.is_empty() && (!is_json(request) || is_encoded(request)) {
+                return Err(ApiError::unsupported_media_type("application/json"));
             }
             if [&b""[..], b"null"].contains(&body.trim_ascii())
                 && let Some(absent) = T::absent()
@@ -58,7 +58,7 @@ impl<T: Fields> Body for Json<T> {
 
 /// Returns `true` if the content type is JSON, or is absent and the request is not from a browser: pages of other sites can send a body
 /// without a type.
-fn says_json(request: &HttpRequest) -> bool {
+fn is_json(request: &HttpRequest) -> bool {
     let content_type = request.content_type();
     let subtype = content_type
         .split_once('/')
@@ -78,16 +78,16 @@ const WORDS: &[(&str, &str)] = &[
     ("EOF while", "it ends while"),
 ];
 
-fn parse<T: Fields>(body: &[u8]) -> Result<T, Failure> {
+fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
     // Without this, serde would take an array as the fields in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Failure::bad_request("the body must be a JSON object"));
+        return Err(ApiError::bad_request("the body must be a JSON object"));
     }
-    let mut others = Vec::new();
+    let mut unknown = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
-    let parsed = serde_ignored::deserialize(tracked, |path| others.push(path.to_string()));
+    let parsed = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
     let parsed = parsed.and_then(|fields| deserializer.end().map(|()| fields));
     let fields = parsed.map_err(|error| {
         let message = error.to_string();
@@ -96,19 +96,19 @@ fn parse<T: Fields>(body: &[u8]) -> Result<T, Failure> {
             .fold(message, |text, (word, plain)| text.replace(word, plain));
         // The path is "." for the object itself, and "?" where it breaks off.
         match track.path().to_string().as_str() {
-            "." | "?" => Failure::bad_request(message),
-            field => Failure::bad_request(format!("{field}: {message}")),
+            "." | "?" => ApiError::bad_request(message),
+            field => ApiError::bad_request(format!("{field}: {message}")),
         }
     })?;
-    if let Others::Refused { known, read_only } = T::OTHERS
-        && let Some(other) = others.iter().find(|other| !read_only.contains(&other.as_str()))
+    if let UnknownFields::Rejected { known, read_only } = T::UNKNOWN_FIELDS
+        && let Some(other) = unknown.iter().find(|other| !read_only.contains(&other.as_str()))
     {
-        let meant = closest(other, known.iter().copied());
+        let meant = find_closest(other, known.iter().copied());
         let right = meant.map_or_else(
             || format!("the fields are {}", known.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );
-        return Err(Failure::bad_request(format!(
+        return Err(ApiError::bad_request(format!(
             "{other:?} is not a field of this; {right}"
         )));
     }

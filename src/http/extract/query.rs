@@ -4,8 +4,8 @@ use actix_web::{HttpRequest, error::QueryPayloadError, web::Query};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    domain::{Invalid, clock::Timestamp, invalid::closest},
-    http::error::Failure,
+    domain::{Invalid, clock::Timestamp, invalid::find_closest},
+    http::error::ApiError,
 };
 
 /// Reads fields.
@@ -25,17 +25,17 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 ///
 /// # Errors
 /// 400 for any other, so that nobody's slip finds or removes more than they meant.
-pub fn read_query<T: DeserializeOwned>(request: &HttpRequest, known: &[&[&str]]) -> Result<T, Failure> {
-    let unreadable = |reason| Failure::bad_request(format!("the query cannot be read: {reason}"));
+pub fn read_query<T: DeserializeOwned>(request: &HttpRequest, known: &[&[&str]]) -> Result<T, ApiError> {
+    let unreadable = |reason| ApiError::bad_request(format!("the query cannot be read: {reason}"));
     let text = request.query_string();
     let pairs: Vec<(String, String)> = parse(text).map_err(unreadable)?;
     let known: Vec<&str> = known.concat();
     if let Some((other, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        let right = closest(other, known.iter().copied()).map_or_else(
+        let right = find_closest(other, known.iter().copied()).map_or_else(
             || format!("the parameters are {}", known.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );
-        return Err(Failure::bad_request(format!(
+        return Err(ApiError::bad_request(format!(
             "{other:?} is not a parameter of this; {right}"
         )));
     }

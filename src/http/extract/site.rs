@@ -11,7 +11,7 @@ use actix_web::{
 };
 
 use super::state;
-use crate::http::{Config, error::Failure};
+use crate::http::{Config, error::ApiError};
 
 /// The relation between the site that sends a request and this server's site (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -22,7 +22,7 @@ const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 ///
 /// # Errors
 /// 403 if `Sec-Fetch-Site` is neither `same-origin` nor `none`, or, without it, if `Origin` is not this server's own.
-pub fn refuse_cross_site(request: &HttpRequest) -> Result<(), Failure> {
+pub fn refuse_cross_site(request: &HttpRequest) -> Result<(), ApiError> {
     if request.method().is_safe() {
         return Ok(());
     }
@@ -40,7 +40,7 @@ pub fn refuse_cross_site(request: &HttpRequest) -> Result<(), Failure> {
     if is_trusted {
         Ok(())
     } else {
-        Err(Failure::forbidden(
+        Err(ApiError::forbidden(
             "this request comes from a page of another site, which must not use the credentials that a browser remembers",
         ))
     }
@@ -64,8 +64,8 @@ pub fn is_secure(request: &HttpRequest) -> bool {
     let Config {
         serves_https, proxies, ..
     } = &state.config;
-    let proxy_says_https = |peer: SocketAddr| proxies.say_https(peer.ip(), request.headers());
-    *serves_https || request.peer_addr().is_some_and(proxy_says_https)
+    let proxy_reports_https = |peer: SocketAddr| proxies.reports_https(peer.ip(), request.headers());
+    *serves_https || request.peer_addr().is_some_and(proxy_reports_https)
 }
 
 fn scheme(request: &HttpRequest) -> &'static str {

@@ -21,7 +21,7 @@ pub const MAX_BYTES: usize = 256 * 1024;
 /// Maximum number of errors in a response.
 const MAX_ERRORS: usize = 20;
 /// Maximum length of an error message in characters. A syntax error's message repeats its whole line.
-const MAX_MESSAGE: usize = 500;
+const MAX_MESSAGE_CHARS: usize = 500;
 /// Bytes for the quotes, the colon, and the comma around a key and its value.
 const PUNCTUATION: usize = 6;
 
@@ -39,7 +39,7 @@ impl Budget {
         self.exceeded.notified().await;
     }
 
-    fn use_bytes(&self, bytes: usize) -> bool {
+    fn charge(&self, bytes: usize) -> bool {
         let fits = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= 2 * MAX_BYTES;
         if !fits {
             self.exceeded.notify_one();
@@ -49,16 +49,16 @@ impl Budget {
 }
 
 /// Charges resolved values to the [`Budget`] of the request.
-pub struct Charging;
+pub struct BudgetExtension;
 
-impl ExtensionFactory for Charging {
+impl ExtensionFactory for BudgetExtension {
     fn create(&self) -> Arc<dyn Extension> {
         Arc::new(Self)
     }
 }
 
 #[async_trait]
-impl Extension for Charging {
+impl Extension for BudgetExtension {
     async fn resolve(
         &self,
         context: &ExtensionContext<'_>,
@@ -72,9 +72,9 @@ impl Extension for Charging {
             QueryPathSegment::Name(key) => key.len() + PUNCTUATION,
             QueryPathSegment::Index(_) => 1,
         };
-        if budget.use_bytes(key) {
+        if budget.charge(key) {
             let value = next.run(context, info).await?;
-            if budget.use_bytes(value.as_ref().map_or(0, own_bytes)) {
+            if budget.charge(value.as_ref().map_or(0, own_bytes)) {
                 return Ok(value);
             }
         }
@@ -147,7 +147,7 @@ fn max_leaf_bytes(field: &str) -> usize {
 pub fn limit_errors(response: &mut Response) {
     response.errors.truncate(MAX_ERRORS);
     for ServerError { message, .. } in &mut response.errors {
-        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
             message.truncate(end);
             message.push('…');
         }

@@ -10,47 +10,47 @@ use async_graphql::{
 use super::nesting::MAX_DEPTH;
 
 /// The most that a document may cost. The introspection of the usual tools costs about 300.
-const MOST: usize = 1000;
+const MAX_COST: usize = 1000;
 
 /// Looks at a document before it is validated.
 ///
 /// # Errors
 /// Says that it asks for too much, or which variable it lacks.
 pub fn check(document: &ExecutableDocument, operation: Option<&str>, variables: &Variables) -> Result<(), String> {
-    let mut costs = Costs {
+    let mut costs = CostCounter {
         document,
-        of_fragments: HashMap::new(),
+        fragment_sizes: HashMap::new(),
         depth: 0,
         is_too_deep: false,
     };
     // Every fragment and every operation is validated, whether it is carried out or not.
-    let of_fragments = document
+    let fragment_cost = document
         .fragments
         .keys()
-        .map(|name| costs.of_fragment(name).cost)
+        .map(|name| costs.fragment_size(name).cost)
         .fold(0, usize::saturating_add);
-    let of_operations = document.operations.iter().map(|(_, operation)| {
+    let operation_costs = document.operations.iter().map(|(_, operation)| {
         let variables = operation.node.variable_definitions.len();
-        variables + operation.node.directives.len() + costs.of_set(&operation.node.selection_set.node).cost
+        variables + operation.node.directives.len() + costs.selection_set_size(&operation.node.selection_set.node).cost
     });
-    let whole = of_operations.fold(of_fragments, usize::saturating_add);
+    let whole = operation_costs.fold(fragment_cost, usize::saturating_add);
     if costs.is_too_deep {
         return Err(format!(
             "the document nests more than {MAX_DEPTH} levels deep, with its fragments in place"
         ));
     }
-    if whole > MOST {
+    if whole > MAX_COST {
         return Err(format!(
-            "the document asks for too much: more than {MOST} fields, arguments and directives, with its fragments in place"
+            "the document asks for too much: more than {MAX_COST} fields, arguments and directives, with its fragments in place"
         ));
     }
-    let is_meant = |name: Option<&Name>| operation.is_none_or(|meant| name.is_none_or(|name| name == meant));
-    let meant = document.operations.iter().find(|(name, _)| is_meant(*name));
-    meant.map_or(Ok(()), |(_, operation)| given(&operation.node, variables))
+    let is_selected = |name: Option<&Name>| operation.is_none_or(|meant| name.is_none_or(|name| name == meant));
+    let meant = document.operations.iter().find(|(name, _)| is_selected(*name));
+    meant.map_or(Ok(()), |(_, operation)| check_variables(&operation.node, variables))
 }
 
 /// A variable that must be there is there. async-graphql looks only at those that it comes to use, and by then a rotation has happened.
-fn given(operation: &OperationDefinition, variables: &Variables) -> Result<(), String> {
+fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), String> {
     let missing = operation.variable_definitions.iter().find(|definition| {
         let needed = definition.node.default_value().is_none();
         needed && !variables.contains_key(&definition.node.name.node)
@@ -60,10 +60,10 @@ fn given(operation: &OperationDefinition, variables: &Variables) -> Result<(), S
     })
 }
 
-struct Costs<'d> {
+struct CostCounter<'d> {
     document: &'d ExecutableDocument,
     /// What is known; a fragment that is being looked at costs more than there is, for then it contains itself.
-    of_fragments: HashMap<&'d Name, Size>,
+    fragment_sizes: HashMap<&'d Name, Size>,
     /// Number of selection sets around the current one, with fragments inlined.
     depth: usize,
     /// `true` if a selection set nests too deeply. A chain of fragments nests without brackets.
@@ -77,27 +77,27 @@ struct Size {
     levels: usize,
 }
 
-impl<'d> Costs<'d> {
-    fn of_fragment(&mut self, name: &'d Name) -> Size {
-        if let Some(size) = self.of_fragments.get(name) {
+impl<'d> CostCounter<'d> {
+    fn fragment_size(&mut self, name: &'d Name) -> Size {
+        if let Some(size) = self.fragment_sizes.get(name) {
             self.is_too_deep |= self.depth + size.levels > MAX_DEPTH;
             return *size;
         }
         let Some(fragment) = self.document.fragments.get(name) else {
             return Size::default();
         };
-        let endless = Size {
-            cost: MOST + 1,
+        let cyclic = Size {
+            cost: MAX_COST + 1,
             levels: 0,
         };
-        self.of_fragments.insert(name, endless);
-        let mut size = self.of_set(&fragment.node.selection_set.node);
+        self.fragment_sizes.insert(name, cyclic);
+        let mut size = self.selection_set_size(&fragment.node.selection_set.node);
         size.cost = size.cost.saturating_add(fragment.node.directives.len());
-        self.of_fragments.insert(name, size);
+        self.fragment_sizes.insert(name, size);
         size
     }
 
-    fn of_set(&mut self, set: &'d SelectionSet) -> Size {
+    fn selection_set_size(&mut self, set: &'d SelectionSet) -> Size {
         if set.items.is_empty() {
             return Size::default();
         }
@@ -110,12 +110,12 @@ impl<'d> Costs<'d> {
         for selection in &set.items {
             let below = match &selection.node {
                 Selection::Field(field) => {
-                    let mut below = self.of_set(&field.node.selection_set.node);
+                    let mut below = self.selection_set_size(&field.node.selection_set.node);
                     below.cost = below.cost.saturating_add(field.node.arguments.len());
                     below
                 }
-                Selection::InlineFragment(fragment) => self.of_set(&fragment.node.selection_set.node),
-                Selection::FragmentSpread(spread) => self.of_fragment(&spread.node.fragment_name.node),
+                Selection::InlineFragment(fragment) => self.selection_set_size(&fragment.node.selection_set.node),
+                Selection::FragmentSpread(spread) => self.fragment_size(&spread.node.fragment_name.node),
             };
             let own = 1 + selection.node.directives().len();
             whole.cost = whole.cost.saturating_add(own).saturating_add(below.cost);

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn thirty_two_levels_pass_and_one_more_does_not() {
+    fn nesting_is_limited_to_32_levels() {
         assert!(!nests_too_deeply(&lists(30)));
         assert!(nests_too_deeply(&lists(31)));
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_string_or_a_comment_hides_nothing() {
+    fn lookalikes_of_strings_and_comments_hide_no_brackets() {
         let brackets = "[".repeat(100);
         for hiding in [
             "\"\"\"\"",
@@ -133,7 +133,7 @@ mod tests {
     proptest! {
         /// Compares with the parser: every document that the scan accepts parses without deep recursion.
         #[test]
-        fn no_document_that_passes_is_deep(text in "[\\[\\](){}\"\\\\#\n a:.$!]{0,400}", levels in 0usize..3000) {
+        fn accepted_documents_are_never_deep(text in "[\\[\\](){}\"\\\\#\n a:.$!]{0,400}", levels in 0usize..3000) {
             let document = format!("{{a(a:[{text}{}", "[".repeat(levels));
             if !nests_too_deeply(&document) {
                 let _ = parse_query(&document);

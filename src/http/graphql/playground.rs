@@ -3,9 +3,9 @@
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::http::{
-    error::Failure,
+    error::ApiError,
     extract::state,
-    page::{Asset, SCRIPTS_OF_OUR_OWN, fixed_html},
+    page::{Asset, OWN_SCRIPTS_POLICY, static_html},
 };
 
 const PAGE: &str = include_str!("playground.html");
@@ -20,11 +20,15 @@ const FILES: [Asset; 2] = [
     responses((status = 200, description = "The page", content_type = "text/html", body = String)),
     security(()),
 )]
-pub async fn page(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    Ok(fixed_html(PAGE, &state(&request)?.config.base_path, SCRIPTS_OF_OUR_OWN))
+pub async fn page(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Ok(static_html(
+        PAGE,
+        &state(&request)?.config.base_path,
+        OWN_SCRIPTS_POLICY,
+    ))
 }
 
 /// `GET /public/graphql/{file}`.
-pub async fn file(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Asset::find(&FILES, &request)
 }

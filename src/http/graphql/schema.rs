@@ -14,21 +14,21 @@ use async_graphql::{
 
 use tokio::sync::OnceCell;
 
-use super::budget::Charging;
+use super::budget::BudgetExtension;
 use crate::{
     domain::{caller::Call, clock::Timestamp, permission::Permission, token::Token, value::TokenValue},
-    http::{State, error::Failure, observe::with_sources},
+    http::{State, error::ApiError, observe::error_chain},
     service::tokens::{Rotation, TokenRef},
 };
 
 /// How deep a query may be nested: the introspection of the usual tools needs 14.
-const DEEPEST: usize = 20;
+const MAX_SELECTION_DEPTH: usize = 20;
 
 /// The schema. What a document costs is found out before.
 pub static SCHEMA: LazyLock<Schema<Query, Mutation, EmptySubscription>> = LazyLock::new(|| {
     Schema::build(Query, Mutation, EmptySubscription)
-        .limit_depth(DEEPEST)
-        .extension(Charging)
+        .limit_depth(MAX_SELECTION_DEPTH)
+        .extension(BudgetExtension)
         .finish()
 });
 
@@ -66,9 +66,9 @@ impl Mutation {
                 .service
                 .rotate(call.clone(), TokenRef::Itself, Rotation::default())
                 .await;
-            Arc::new(rotated.map_err(Failure::from))
+            Arc::new(rotated.map_err(ApiError::from))
         };
-        let Rotated(once) = context.data::<Rotated>()?;
+        let RotationCell(once) = context.data::<RotationCell>()?;
         Ok(RotateApiTokenOutput(Arc::clone(once.get_or_init(rotate).await)))
     }
 }
@@ -76,9 +76,9 @@ impl Mutation {
 /// The one rotation of a request. A field that is asked for twice, by fragments or other names, would rotate twice otherwise, and the value in
 /// the first answer would not work any more.
 #[derive(Default)]
-pub struct Rotated(OnceCell<RotationResult>);
+pub struct RotationCell(OnceCell<RotationResult>);
 
-type RotationResult = Arc<Result<(Token, TokenValue), Failure>>;
+type RotationResult = Arc<Result<(Token, TokenValue), ApiError>>;
 
 /// What a rotation gives. Its failure is that of the field `token`, which can be null.
 struct RotateApiTokenOutput(RotationResult);
@@ -190,7 +190,7 @@ impl OutputType for PermissionName {
 fn enum_value(permission: Permission) -> MetaEnumValue {
     MetaEnumValue {
         name: permission.name().to_owned(),
-        description: Some(permission.shown_name().to_owned()),
+        description: Some(permission.display_name().to_owned()),
         deprecation: Deprecation::NoDeprecated,
         visible: None,
         inaccessible: false,
@@ -200,9 +200,9 @@ fn enum_value(permission: Permission) -> MetaEnumValue {
 }
 
 /// The failure of a field. What went wrong here goes to the log.
-fn field_error(failure: &Failure) -> async_graphql::Error {
+fn field_error(failure: &ApiError) -> async_graphql::Error {
     if let Some(cause) = failure.cause() {
-        log::error!("{}", with_sources(cause));
+        log::error!("{}", error_chain(cause));
     }
     let code = failure.code();
     async_graphql::Error::new(failure.message()).extend_with(|_, extensions| extensions.set("code", code))

@@ -10,17 +10,17 @@ use futures_util::{future::LocalBoxFuture, stream};
 use super::LegacyToken;
 use crate::{
     domain::{
-        caller::Call as ServiceCall,
+        caller::Call,
         page::{Cursor, PageSize, SummaryPage},
     },
     http::{
         State,
-        error::{Challenge, Failure},
+        error::{ApiError, Challenge},
         extract::{
             credentials::{self, Credentials::Password},
             origin, state,
         },
-        observe::CalledBy,
+        observe::CallerIdentity,
     },
     service::Refusal,
 };
@@ -37,7 +37,7 @@ const TYPICAL_LENGTH: usize = 128;
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
     security(("BasicAuth" = [])),
 )]
-pub async fn list(request: HttpRequest, Listing { call, first }: Listing) -> Result<HttpResponse, Failure> {
+pub async fn list(request: HttpRequest, Listing { call, first }: Listing) -> Result<HttpResponse, ApiError> {
     let state = state(&request)?.clone();
     let mut response = HttpResponse::Ok();
     response.content_type("application/json");
@@ -50,7 +50,7 @@ pub async fn list(request: HttpRequest, Listing { call, first }: Listing) -> Res
         async move {
             let Some(after) = next else { return Ok(None) };
             let page = page(&state, &call, after).await?;
-            Ok::<_, Failure>(Some((json(b",", &page)?, page.next)))
+            Ok::<_, ApiError>(Some((json(b",", &page)?, page.next)))
         }
     });
     let first = stream::once(async { Ok(text) });
@@ -59,36 +59,36 @@ pub async fn list(request: HttpRequest, Listing { call, first }: Listing) -> Res
 
 /// A call by an admin, and the first page: found in one turn, for that is the whole list of most.
 pub struct Listing {
-    call: ServiceCall,
+    call: Call,
     first: SummaryPage,
 }
 
 impl FromRequest for Listing {
-    type Error = Failure;
-    type Future = LocalBoxFuture<'static, Result<Self, Failure>>;
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
             let origin = origin(&request)?;
-            let Some(Password { name, password }) = credentials::of_admin(request.headers())? else {
-                return Err(Failure::unauthorized(Refusal::Missing, Challenge::Basic));
+            let Some(Password { name, password }) = credentials::parse_basic(request.headers())? else {
+                return Err(ApiError::unauthorized(Refusal::Missing, Challenge::Basic));
             };
             let service = &state(&request)?.service;
-            let listed = service.authenticate_and_list(&name, password, origin, PageSize::MOST);
+            let listed = service.authenticate_and_list(&name, password, origin, PageSize::MAX);
             let (call, first) = listed.await?;
-            request.extensions_mut().insert(CalledBy::of(&call.caller));
+            request.extensions_mut().insert(CallerIdentity::of(&call.caller));
             Ok(Self { call, first })
         })
     }
 }
 
-async fn page(state: &Data<State>, call: &ServiceCall, after: Cursor) -> Result<SummaryPage, Failure> {
-    Ok(state.service.list_summaries(call, after, PageSize::MOST).await?)
+async fn page(state: &Data<State>, call: &Call, after: Cursor) -> Result<SummaryPage, ApiError> {
+    Ok(state.service.list_summaries(call, after, PageSize::MAX).await?)
 }
 
 /// The tokens of a page with commas between them, behind `opening`, and the end of the array behind the last page.
-fn json(opening: &[u8], page: &SummaryPage) -> Result<Bytes, Failure> {
+fn json(opening: &[u8], page: &SummaryPage) -> Result<Bytes, ApiError> {
     let mut text = Vec::with_capacity(page.tokens.len() * TYPICAL_LENGTH + opening.len() + 1);
     if !(page.tokens.is_empty() && opening == b",") {
         text.extend_from_slice(opening);

@@ -1,4 +1,4 @@
-//! The callers of the legacy doors as CSV (RFC 4180), for a spreadsheet.
+//! The callers of the legacy endpoints as CSV (RFC 4180), for a spreadsheet.
 
 use crate::{
     domain::{
@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// A line for each caller, those seen last first.
-pub fn callers(report: &LegacyReport) -> String {
-    let header = csv::line([
+pub fn format_callers(report: &LegacyReport) -> String {
+    let header = csv::format_row([
         "actorType",
         "actorId",
         "prefix",
@@ -33,7 +33,7 @@ fn line(usage: &CallerUsage) -> String {
         user_agent,
     } = &usage.caller;
     let actor = actor.as_ref();
-    csv::line([
+    csv::format_row([
         actor.map_or("", |actor| actor.kind.name()),
         actor.map_or("", |actor| actor.id.as_str()),
         prefix,

@@ -1,4 +1,4 @@
-//! How the use of the legacy doors is shown.
+//! How the use of the legacy endpoints is shown.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ pub struct LegacyUsageReport<'a> {
     /// The calls within these days, by day (UTC)
     #[schema(value_type = BTreeMap<String, u64>)]
     calls: &'a BTreeMap<Day, u64>,
-    /// The tokens that have never had a value, and need one before they can be used without the legacy doors
+    /// The tokens that have never had a value, and need one before they can be used without the legacy endpoints
     tokens_without_value: TokensWithoutValue<'a>,
 }
 
@@ -100,7 +100,7 @@ struct CallerView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = actor, required = false)]
     actor: Option<&'a Actor>,
-    /// Through which door: the prefix of the path, or /verify where a uuid was shown at the gate
+    /// Through which endpoint: the prefix of the path, or /verify where a uuid was shown at the gate
     prefix: &'a str,
     /// With which method; other for an unusual one
     method: &'a str,
@@ -158,7 +158,7 @@ impl<'a> From<&'a LegacyUsage> for LegacyUsageReport<'a> {
             watched_days: report.watched_days,
             phase: report.state.map(PhaseView::from),
             message: &report.message,
-            talk_to: report.talk_to.iter().map(ContactView::from).collect(),
+            talk_to: report.contacts.iter().map(ContactView::from).collect(),
             callers: report.callers.iter().map(CallerView::from).collect(),
             more_callers: report.more_callers,
             calls: &report.calls,

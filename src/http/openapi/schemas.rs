@@ -12,7 +12,7 @@ use utoipa::{
 };
 
 use crate::domain::{
-    actor::{ActorKind, Door},
+    actor::{ActorKind, Channel},
     audit::Action,
     legacy_phase::LegacyMode,
     legacy_report::Verdict,
@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// No control character, and not only blanks.
-const NAME: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
+const NAME_PATTERN: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
 
 /// The schema of the name of a permission.
 pub struct PermissionName;
@@ -84,15 +84,15 @@ impl ToSchema for NewLegacyToken {}
 
 /// The schema of a name.
 pub fn name() -> Object {
-    a_name(Type::String.into())
+    name_schema(Type::String.into())
 }
 
 /// The schema of a name where null is as good as nothing.
 pub fn name_or_null() -> Object {
-    a_name(SchemaType::from_iter([Type::String, Type::Null]))
+    name_schema(SchemaType::from_iter([Type::String, Type::Null]))
 }
 
-fn a_name(schema_type: SchemaType) -> Object {
+fn name_schema(schema_type: SchemaType) -> Object {
     ObjectBuilder::new()
         .schema_type(schema_type)
         .description(Some(
@@ -100,7 +100,7 @@ fn a_name(schema_type: SchemaType) -> Object {
         ))
         .min_length(Some(1))
         .max_length(Some(255))
-        .pattern(Some(NAME))
+        .pattern(Some(NAME_PATTERN))
         .build()
 }
 
@@ -153,9 +153,9 @@ pub fn action() -> Object {
     string().enum_values(Some(names)).build()
 }
 
-/// The schema of a door.
-pub fn door() -> Object {
-    string().enum_values(Some(Door::ALL.map(Door::name))).build()
+/// The schema of a channel.
+pub fn channel() -> Object {
+    string().enum_values(Some(Channel::ALL.map(Channel::name))).build()
 }
 
 /// The schema of what changed.

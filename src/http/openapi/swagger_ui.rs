@@ -9,9 +9,9 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
 use utoipa_swagger_ui::Config;
 
 use crate::http::{
-    error::Failure,
+    error::ApiError,
     extract::state,
-    page::{Asset, fixed_html},
+    page::{Asset, static_html},
 };
 
 const PAGE: &str = include_str!("swagger_ui.html");
@@ -26,12 +26,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// `GET /docs`.
-pub async fn page(request: HttpRequest) -> Result<HttpResponse, Failure> {
-    Ok(fixed_html(PAGE, &state(&request)?.config.base_path, POLICY))
+pub async fn page(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Ok(static_html(PAGE, &state(&request)?.config.base_path, POLICY))
 }
 
 /// `GET /docs/{file}`.
-pub async fn file(request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let wanted = request.match_info().get("file");
     match LIBRARY.iter().find(|file| wanted == Some(file.name)) {
         Some(file) => {

@@ -13,28 +13,28 @@ use crate::{
         Invalid,
         encoding::to_utf_8,
         name::TokenName,
-        printable::printable,
+        printable::escape_unprintable,
         record::{AdminRecord, TokenRecord},
         token::TokenId,
         value::ValueHash,
     },
-    service::archive::{FORMAT, Line, VERSION},
+    service::archive::{ArchiveLine, FORMAT, VERSION},
 };
 
 /// A row, and what it holds or why it cannot be read.
 #[derive(Clone)]
-pub struct Row {
+pub struct ImportRow {
     /// Its number, from 1.
     pub number: usize,
     /// The uuid of the token, or the name of the admin, as far as it can be read.
     pub id: String,
     /// What it holds.
-    pub content: Result<Content, String>,
+    pub content: Result<RowContent, String>,
 }
 
 /// What a row holds.
 #[derive(Clone)]
-pub enum Content {
+pub enum RowContent {
     /// A token of a legacy server.
     Legacy(LegacyRow),
     /// A token of an export.
@@ -56,7 +56,7 @@ pub struct LegacyRow {
     pub change: bool,
 }
 
-impl Content {
+impl RowContent {
     /// The hashes of the values that it brings.
     pub fn values(&self) -> Vec<ValueHash> {
         match self {
@@ -66,20 +66,20 @@ impl Content {
     }
 }
 
-impl Row {
+impl ImportRow {
     /// The token that it is about.
     pub fn token_id(&self) -> Option<TokenId> {
         match self.content.as_ref().ok()? {
-            Content::Legacy(row) => Some(row.id),
-            Content::Token(record) => Some(record.token.id),
-            Content::Admin(_) => None,
+            RowContent::Legacy(row) => Some(row.id),
+            RowContent::Token(record) => Some(record.token.id),
+            RowContent::Admin(_) => None,
         }
     }
 }
 
 /// From where a text comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum SourceTrust {
     /// A legacy server, which has nothing to say but its list: an export could make admins here.
     LegacyServer,
     /// Whoever runs the import.
@@ -90,13 +90,13 @@ pub enum From {
 ///
 /// # Errors
 /// When it is neither, or breaks off. A row that is wrong is told of in its place.
-pub fn read(text: &[u8], from: From) -> Result<Vec<Row>, Invalid> {
+pub fn parse(text: &[u8], trust: SourceTrust) -> Result<Vec<ImportRow>, Invalid> {
     let text = to_utf_8(text).ok_or_else(|| source("it is in UTF-16 and broken"))?;
     let text = text.as_ref();
     match text.trim_ascii_start().first() {
         None => Err(source("it is empty")),
         Some(b'[') => read_list(text),
-        Some(_) if from == From::LegacyServer && !text.trim_ascii_start().starts_with(b"<") => {
+        Some(_) if trust == SourceTrust::LegacyServer && !text.trim_ascii_start().starts_with(b"<") => {
             Err(source("it is not the list of a legacy server"))
         }
         Some(b'{') if is_wrapped(text) => read_wrapped(text),
@@ -113,16 +113,16 @@ fn source(reason: impl Into<String>) -> Invalid {
 }
 
 /// Reads a bare array of `{uuid, name, read, change}`; other fields are ignored.
-fn read_list(text: &[u8]) -> Result<Vec<Row>, Invalid> {
+fn read_list(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     struct List;
     impl<'de> Visitor<'de> for List {
-        type Value = Vec<Row>;
+        type Value = Vec<ImportRow>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a list of tokens")
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Row>, A::Error> {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<ImportRow>, A::Error> {
             let mut rows = Vec::new();
             while let Some(value) = list.next_element::<Value>()? {
                 rows.push(legacy_row(rows.len() + 1, &value));
@@ -149,25 +149,25 @@ fn is_wrapped(text: &[u8]) -> bool {
     fields.starts_with(b"\"value\"") || fields.starts_with(b"\"Count\"")
 }
 
-fn read_wrapped(text: &[u8]) -> Result<Vec<Row>, Invalid> {
+fn read_wrapped(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     let Wrapped { value } =
         serde_json::from_slice(text).map_err(|error| source(format!("it is not a list in JSON: {error}")))?;
     let rows = value.iter().enumerate();
     Ok(rows.map(|(index, value)| legacy_row(index + 1, value)).collect())
 }
 
-fn legacy_row(number: usize, value: &Value) -> Row {
+fn legacy_row(number: usize, value: &Value) -> ImportRow {
     let id = value.get("uuid").map_or_else(String::new, |uuid| {
         let text = match uuid {
-            Value::String(text) => printable(text).into_owned(),
-            other => printable(&other.to_string()).into_owned(),
+            Value::String(text) => escape_unprintable(text).into_owned(),
+            other => escape_unprintable(&other.to_string()).into_owned(),
         };
         text.chars().take(64).collect()
     });
-    Row {
+    ImportRow {
         number,
         id,
-        content: legacy_content(value).map(Content::Legacy),
+        content: legacy_content(value).map(RowContent::Legacy),
     }
 }
 
@@ -194,11 +194,11 @@ fn legacy_content(value: &Value) -> Result<LegacyRow, String> {
 }
 
 /// Reads what an export wrote.
-fn read_export(text: &[u8]) -> Result<Vec<Row>, Invalid> {
-    let mut lines = serde_json::Deserializer::from_slice(text).into_iter::<Line>();
+fn read_export(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
+    let mut lines = serde_json::Deserializer::from_slice(text).into_iter::<ArchiveLine>();
     match lines.next() {
-        Some(Ok(Line::Format { name, version })) if name == FORMAT && version == VERSION => {}
-        Some(Ok(Line::Format { name, version })) if name == FORMAT => {
+        Some(Ok(ArchiveLine::Format { name, version })) if name == FORMAT && version == VERSION => {}
+        Some(Ok(ArchiveLine::Format { name, version })) if name == FORMAT => {
             return Err(source(format!(
                 "it is an export of version {version}, and this program reads {VERSION}"
             )));
@@ -210,24 +210,26 @@ fn read_export(text: &[u8]) -> Result<Vec<Row>, Invalid> {
         let number = rows.len() + 1;
         let line = line.map_err(|error| source(format!("row {number} of the export cannot be read: {error}")))?;
         let (id, content) = match line {
-            Line::Token(line) => {
-                let id = printable(line.id()).into_owned();
+            ArchiveLine::Token(line) => {
+                let id = escape_unprintable(line.id()).into_owned();
                 (
                     id,
-                    TokenRecord::try_from(*line).map(|record| Content::Token(Box::new(record))),
+                    TokenRecord::try_from(*line).map(|record| RowContent::Token(Box::new(record))),
                 )
             }
-            Line::Admin(line) => {
-                let id = printable(line.name()).into_owned();
+            ArchiveLine::Admin(line) => {
+                let id = escape_unprintable(line.name()).into_owned();
                 (
                     id,
-                    AdminRecord::try_from(line).map(|record| Content::Admin(Box::new(record))),
+                    AdminRecord::try_from(line).map(|record| RowContent::Admin(Box::new(record))),
                 )
             }
-            Line::End { tokens, admins } if tokens.checked_add(admins) == Some(rows.len() as u64) => return Ok(rows),
-            Line::End { .. } | Line::Format { .. } => break,
+            ArchiveLine::End { tokens, admins } if tokens.checked_add(admins) == Some(rows.len() as u64) => {
+                return Ok(rows);
+            }
+            ArchiveLine::End { .. } | ArchiveLine::Format { .. } => break,
         };
-        rows.push(Row {
+        rows.push(ImportRow {
             number,
             id,
             content: content.map_err(|invalid| invalid.to_string()),
@@ -241,27 +243,27 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn export(lines: &[Value]) -> Result<Vec<Row>, Invalid> {
+    fn export(lines: &[Value]) -> Result<Vec<ImportRow>, Invalid> {
         let format = json!({ "format": { "name": FORMAT, "version": VERSION } });
         let lines: Vec<String> = [&format].into_iter().chain(lines).map(Value::to_string).collect();
-        read(lines.join("\n").as_bytes(), From::Operator)
+        parse(lines.join("\n").as_bytes(), SourceTrust::Operator)
     }
 
     #[test]
-    fn counts_that_overflow_are_wrong_counts() {
+    fn overflowing_counts_are_rejected() {
         let end = json!({ "end": { "tokens": u64::MAX, "admins": 1 } });
         assert!(export(&[end]).is_err());
     }
 
     #[test]
-    fn text_of_a_file_cannot_drive_a_terminal() {
+    fn file_contents_cannot_inject_terminal_escapes() {
         let id = "\u{1b}]0;owned\u{7}\u{9b}2J\n\u{202e}";
         let admin = json!({ "admin": { "name": id, "passwordHash": id, "createdAt": id, "passwordChangedAt": null } });
         let rows = export(&[admin, json!({ "end": { "tokens": 0, "admins": 1 } })]).unwrap();
         let unknown = export(&[json!({ "admin": { id: 1 } })]).err().unwrap().to_string();
         let list = json!([{ "uuid": id, "name": id }, { "uuid": { id: id } }]).to_string();
-        let legacy = read(list.as_bytes(), From::LegacyServer).unwrap();
-        let broken = read(format!("[{{}}, {id}").as_bytes(), From::LegacyServer)
+        let legacy = parse(list.as_bytes(), SourceTrust::LegacyServer).unwrap();
+        let broken = parse(format!("[{{}}, {id}").as_bytes(), SourceTrust::LegacyServer)
             .err()
             .unwrap()
             .to_string();

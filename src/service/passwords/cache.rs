@@ -16,27 +16,27 @@ const LIFETIME: Duration = Duration::from_mins(1);
 /// Maximum number of cached wrong credentials.
 const MAX_WRONG: usize = 20_000;
 
-/// Caches right and wrong credentials as keyed hashes, never as passwords.
+/// Caches verified and wrong credentials as keyed hashes, never as passwords.
 ///
-/// A right credential is stored with the password hash that it matched. A wrong one includes the password hash that it did not match. So a
+/// A verified credential is stored with the password hash that it matched. A wrong one includes the password hash that it did not match. So a
 /// password change invalidates both immediately.
 pub struct Cache(Mutex<State>);
 
 struct State {
-    right: HashMap<AdminName, Right>,
+    verified: HashMap<AdminName, VerifiedPassword>,
     wrong: RecentHashes,
 }
 
-struct Right {
+struct VerifiedPassword {
     credential: KeyedHash,
     matched: PasswordHash,
-    shown_at: Instant,
+    verified_at: Instant,
 }
 
 impl Default for Cache {
     fn default() -> Self {
         Self(Mutex::new(State {
-            right: HashMap::new(),
+            verified: HashMap::new(),
             wrong: RecentHashes::new(MAX_WRONG, LIFETIME),
         }))
     }
@@ -44,40 +44,40 @@ impl Default for Cache {
 
 impl Cache {
     /// Returns `true` if this credential was verified for the admin within the last minute.
-    pub fn was_right(&self, name: &AdminName, credential: KeyedHash, now: Instant) -> bool {
+    pub fn was_correct(&self, name: &AdminName, credential: KeyedHash, now: Instant) -> bool {
         let state = self.state();
-        let right = state.right.get(name);
-        right.is_some_and(|right| right.credential == credential && right.is_recent(now))
+        let verified = state.verified.get(name);
+        verified.is_some_and(|verified| verified.credential == credential && verified.is_recent(now))
     }
 
-    /// Returns `true` if the credential is still right, because it matched the hash `stored`; otherwise removes it.
-    pub fn is_right(&self, name: &AdminName, credential: KeyedHash, stored: &PasswordHash, now: Instant) -> bool {
+    /// Returns `true` if the credential is still verified, because it matched the hash `stored`; otherwise removes it.
+    pub fn is_correct(&self, name: &AdminName, credential: KeyedHash, stored: &PasswordHash, now: Instant) -> bool {
         let mut state = self.state();
-        let Some(right) = state.right.get_mut(name) else {
+        let Some(verified) = state.verified.get_mut(name) else {
             return false;
         };
-        if right.matched != *stored {
-            state.right.remove(name);
+        if verified.matched != *stored {
+            state.verified.remove(name);
             return false;
         }
-        let is_right = right.credential == credential && right.is_recent(now);
-        if is_right {
-            right.shown_at = now;
+        let is_correct = verified.credential == credential && verified.is_recent(now);
+        if is_correct {
+            verified.verified_at = now;
         }
-        is_right
+        is_correct
     }
 
-    /// Caches a right credential.
-    pub fn remember_right(&self, name: AdminName, credential: KeyedHash, matched: PasswordHash, now: Instant) {
+    /// Caches a verified credential.
+    pub fn remember_correct(&self, name: AdminName, credential: KeyedHash, matched: PasswordHash, now: Instant) {
         let mut state = self.state();
         // This also removes the entries of deleted admins.
-        state.right.retain(|_, right| right.is_recent(now));
-        let right = Right {
+        state.verified.retain(|_, verified| verified.is_recent(now));
+        let verified = VerifiedPassword {
             credential,
             matched,
-            shown_at: now,
+            verified_at: now,
         };
-        state.right.insert(name, right);
+        state.verified.insert(name, verified);
     }
 
     /// Returns `true` if this login failed within the last minute.
@@ -98,8 +98,8 @@ impl Cache {
     }
 }
 
-impl Right {
+impl VerifiedPassword {
     fn is_recent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.shown_at) < LIFETIME
+        now.saturating_duration_since(self.verified_at) < LIFETIME
     }
 }

@@ -88,7 +88,7 @@ fn internal(error: impl std::fmt::Display) -> Error {
 /// [`StoreError::Corrupt`] if the hash is malformed.
 pub fn verify(memory: &mut Memory, password: &Password, hash: &PasswordHash) -> Result<bool, Error> {
     let parts = parse(hash).ok_or(StoreError::Corrupt("password hash"))?;
-    let is_right = |candidate: &str| {
+    let is_correct = |candidate: &str| {
         let mut output = [0; Output::MAX_LENGTH];
         let output = output.get_mut(..parts.expected.len()).unwrap_or_default();
         let hashed = memory.with_blocks(parts.argon2.params().block_count(), |blocks| {
@@ -100,7 +100,7 @@ pub fn verify(memory: &mut Memory, password: &Password, hash: &PasswordHash) -> 
         // `Output` is compared in constant time.
         hashed.is_ok() && Output::new(output).is_ok_and(|output| output == parts.expected)
     };
-    Ok(password.candidates().any(is_right))
+    Ok(password.candidates().any(is_correct))
 }
 
 /// Returns `true` if passwords can be verified against an imported hash: it is complete, uses argon2id, and stays within the cost limits.
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_those_of_the_library() {
+    fn hashes_match_those_of_the_argon2_crate() {
         use argon2::{PasswordHasher, PasswordVerifier};
         let (mut memory, salt) = (Memory::default(), [7; 16]);
         let ours = hash(&mut memory, &password("correct horse"), &salt).unwrap();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hash_is_corrupt() {
+    fn invalid_hashes_are_reported_as_corrupt() {
         for text in [
             "",
             "x",

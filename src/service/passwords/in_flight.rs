@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn equal_calls_work_once() {
+    async fn identical_calls_run_once() {
         let (in_flight, worked, end) = (InFlight::default(), Cell::new(0), Notify::new());
         let hasher = KeyedHasher::new(&OsRandom).unwrap();
         let work = async || {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_fails_or_is_dropped_hands_over() {
+    async fn a_failed_or_dropped_call_hands_over_to_a_waiter() {
         let in_flight = InFlight::default();
         let key = KeyedHasher::new(&OsRandom).unwrap().hash(&[b"same"]);
         {

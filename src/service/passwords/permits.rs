@@ -48,7 +48,7 @@ pub struct Permits {
 struct State {
     idle: Vec<Idle>,
     /// The number of permits, idle or in use. The memory of each is allocated on first use.
-    made: usize,
+    created: usize,
     waiting: [Queues; 3],
     granted: usize,
     last_id: u64,
@@ -95,13 +95,13 @@ impl Permits {
     /// [`Error::TooManyLogins`] if too many logins from this network are waiting; [`Error::Unavailable`] after ten seconds.
     pub async fn acquire(self: &Arc<Self>, network: Network, priority: Priority) -> Result<Permit, Error> {
         let (sender, receiver) = oneshot::channel();
-        let _place = {
+        let _slot = {
             let mut state = self.state();
             if let Some(memory) = state.take_memory(self.max) {
                 return Ok(self.permit(memory));
             }
             let (id, priority) = state.enqueue(network, priority, sender)?;
-            Place {
+            QueueSlot {
                 permits: self,
                 network,
                 priority,
@@ -111,7 +111,7 @@ impl Permits {
         match tokio::time::timeout(MAX_WAIT, receiver).await {
             Ok(Ok(permit)) => Ok(permit),
             // A login from another network replaced this one in the queue.
-            Ok(Err(_)) => Err(too_many()),
+            Ok(Err(_)) => Err(too_many_logins()),
             Err(_) => Err(Error::Unavailable(StoreError::Busy)),
         }
     }
@@ -166,7 +166,7 @@ impl Drop for Permit {
     }
 }
 
-fn too_many() -> Error {
+fn too_many_logins() -> Error {
     Error::TooManyLogins {
         retry_after: RETRY_AFTER,
     }
@@ -178,8 +178,8 @@ impl State {
         if let Some(idle) = self.idle.pop() {
             return Some(idle.memory);
         }
-        (self.made < max).then(|| {
-            self.made += 1;
+        (self.created < max).then(|| {
+            self.created += 1;
             Memory::default()
         })
     }
@@ -207,13 +207,13 @@ impl State {
             Priority::Clean if self.queues(Priority::Clean).waiting_from(network) > 0 => Priority::Suspect,
             other => other,
         };
-        let from_here = self.queues(priority).waiting_from(network);
-        if from_here >= MAX_WAITING_PER_NETWORK {
-            return Err(too_many());
+        let from_network = self.queues(priority).waiting_from(network);
+        if from_network >= MAX_WAITING_PER_NETWORK {
+            return Err(too_many_logins());
         }
         let total: usize = self.waiting.iter().map(|queues| queues.len).sum();
         if total >= MAX_WAITING {
-            self.make_room(priority, from_here)?;
+            self.evict(priority, from_network)?;
         }
         self.last_id += 1;
         let id = self.last_id;
@@ -222,16 +222,16 @@ impl State {
     }
 
     /// Evicts a waiting login of lower priority, or of a network that has more logins waiting.
-    fn make_room(&mut self, priority: Priority, from_here: usize) -> Result<(), Error> {
+    fn evict(&mut self, priority: Priority, from_network: usize) -> Result<(), Error> {
         let lowest = [Priority::Suspect, Priority::Clean, Priority::Known].into_iter();
         let lowest = lowest
             .filter(|lowest| *lowest >= priority)
             .find(|lowest| self.queues(*lowest).len > 0);
-        let fair_share = lowest.map(|lowest| if lowest > priority { 0 } else { from_here + 1 });
+        let fair_share = lowest.map(|lowest| if lowest > priority { 0 } else { from_network + 1 });
         let removed = lowest
             .zip(fair_share)
             .is_some_and(|(lowest, share)| self.queues(lowest).shorten(share));
-        if removed { Ok(()) } else { Err(too_many()) }
+        if removed { Ok(()) } else { Err(too_many_logins()) }
     }
 
     /// Removes and returns the next login.
@@ -311,14 +311,14 @@ impl Queues {
 }
 
 /// A login's place in a queue. Dropping it removes the login from the queue.
-struct Place<'p> {
+struct QueueSlot<'p> {
     permits: &'p Permits,
     network: Network,
     priority: Priority,
     id: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         let mut state = self.permits.state();
         let id = self.id;

@@ -26,10 +26,10 @@ use crate::{
     },
 };
 use flaws::Flaw;
-use world::{Kind, Poll, Read, Replica, World};
+use world::{ChangeKind, Poll, Read, Replica, World};
 
 /// Maximum time after its acknowledgment until a revocation takes effect on other servers.
-const PROMISE: Duration = Duration::from_secs(1);
+const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 /// The time step that is coarse enough for CI.
 const CI_TICK: Duration = Duration::from_millis(400);
 /// A time of the wall clock; no value of the model is in a grace period.
@@ -42,13 +42,13 @@ const X1: usize = 1;
 const Y: usize = 2;
 
 /// The cache entry for each credential.
-type Cached = Arc<[(Credential, VerifiedToken); 3]>;
+type CachedCredentials = Arc<[(Credential, VerifiedToken); 3]>;
 
 /// The bounds of the exploration.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     replicas: usize,
-    kinds: &'static [Kind],
+    kinds: &'static [ChangeKind],
     changes: usize,
     failovers: usize,
     /// The length of a step in time.
@@ -78,27 +78,27 @@ struct Protocol {
     bounds: Bounds,
     flaw: Option<Flaw>,
     start: Instant,
-    cached: Cached,
+    cached: CachedCredentials,
 }
 
 /// An event in the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Action {
     /// Time passes.
-    Pass,
+    AdvanceTime,
     /// A change is committed: by replica 0, which has yet to acknowledge it, or by another process.
-    Commit { kind: Kind, here: bool, step: i64 },
+    Commit { kind: ChangeKind, here: bool, step: i64 },
     /// Replica 0 applies the change that it committed, and responds to its client.
     Acknowledge,
     /// Another primary takes over that has only the earliest changes.
     FailOver { kept: usize },
     /// A replica acts.
-    Replica(usize, Do),
+    Replica(usize, ReplicaAction),
 }
 
 /// An action of a replica.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Do {
+enum ReplicaAction {
     SendPoll,
     /// The store answers the poll; the answer is still in transit.
     AnswerPoll,
@@ -111,7 +111,7 @@ enum Do {
     AnswerRead,
     EndRead,
     /// An announcement arrives.
-    Hear(usize),
+    ReceiveChange(usize),
     Restart,
 }
 
@@ -133,7 +133,7 @@ impl Protocol {
         }
     }
 
-    fn is(&self, flaw: Flaw) -> bool {
+    fn has_flaw(&self, flaw: Flaw) -> bool {
         self.flaw == Some(flaw)
     }
 
@@ -141,7 +141,7 @@ impl Protocol {
     /// never equal them: that is the purpose of random steps.
     fn steps(&self, world: &World) -> &'static [i64] {
         match world.failovers_left == self.bounds.failovers {
-            _ if self.is(Flaw::CountsByOne) => &[1],
+            _ if self.has_flaw(Flaw::CountsByOne) => &[1],
             true => &[1000],
             // A number between lost ones requires at least two lost changes.
             false if self.bounds.changes < 3 => &[10, 10_000],
@@ -149,14 +149,14 @@ impl Protocol {
         }
     }
 
-    fn commit(&self, world: &mut World, kind: Kind, here: bool, step: i64) {
+    fn commit(&self, world: &mut World, kind: ChangeKind, here: bool, step: i64) {
         world.history.push(world.store.clone());
         let before = world.store.valid;
         let Some(invalidation) = world.store.apply(kind, &self.cached) else {
             return;
         };
         world.store.number += step;
-        let change = Change::new(revision(world.store.number), Step::of(step), invalidation);
+        let change = Change::new(revision(world.store.number), Step::new(step), invalidation);
         let change = Arc::new(change);
         world.announced.push(Arc::clone(&change));
         let revoked = CREDENTIALS.map(|at| before[at] && !world.store.valid[at]);
@@ -171,52 +171,52 @@ impl Protocol {
         let Some((change, revoked)) = world.unacknowledged.take() else {
             return;
         };
-        if !self.is(Flaw::ForgetsLocalChanges) {
+        if !self.has_flaw(Flaw::ForgetsLocalChanges) {
             world.replicas[0].cache.apply_change(&change, world.at);
         }
         world.acknowledge(revoked, true);
     }
 
-    fn replica_does(&self, world: &mut World, index: usize, what: Do) {
+    fn step_replica(&self, world: &mut World, index: usize, what: ReplicaAction) {
         let (at, store) = (world.at, world.store.clone());
         let replica = &mut world.replicas[index];
         match what {
-            Do::SendPoll => {
+            ReplicaAction::SendPoll => {
                 replica.poll = Some(Poll {
                     asked_at: at,
                     answer: None,
                 });
             }
-            Do::AnswerPoll => {
+            ReplicaAction::AnswerPoll => {
                 let poll = replica.poll.as_mut();
                 poll.unwrap().answer = Some(store.number);
             }
-            Do::ReceivePoll => {
+            ReplicaAction::ReceivePoll => {
                 let poll = replica.poll.take().unwrap();
                 let (asked_at, number) = flaws::poll(self.flaw, replica, &poll, at);
                 replica.cache.observe_revision(revision(number), asked_at, at);
             }
-            Do::Reconnect => {
+            ReplicaAction::Reconnect => {
                 replica.poll = None;
                 replica.cache.reset(at);
             }
-            Do::BeginRead(credential) => {
+            ReplicaAction::BeginRead(credential) => {
                 replica.read = Some(Read {
                     credential,
                     generation: replica.cache.generation(),
                     is_answered: false,
                 });
             }
-            Do::AnswerRead => {
+            ReplicaAction::AnswerRead => {
                 let read = replica.read.as_mut().unwrap();
                 read.is_answered = true;
                 if !store.valid[read.credential] {
                     replica.read = None;
                 }
             }
-            Do::EndRead => {
+            ReplicaAction::EndRead => {
                 let read = replica.read.take().unwrap();
-                let generation = if self.is(Flaw::IgnoresGeneration) {
+                let generation = if self.has_flaw(Flaw::IgnoresGeneration) {
                     replica.cache.generation()
                 } else {
                     read.generation
@@ -224,11 +224,11 @@ impl Protocol {
                 let (credential, verified) = self.cached[read.credential].clone();
                 replica.cache.insert(generation, credential, verified, at);
             }
-            Do::Hear(change) => {
+            ReplicaAction::ReceiveChange(change) => {
                 let change = flaws::announcement(self.flaw, replica, &world.announced[change]);
                 replica.cache.apply_change(&change, at);
             }
-            Do::Restart => {
+            ReplicaAction::Restart => {
                 *replica = Replica::default();
                 if index == 0 {
                     world.unacknowledged = None;
@@ -239,7 +239,7 @@ impl Protocol {
 
     /// Returns `true` if a replica serves a credential from its cache.
     fn serves(&self, world: &World, replica: usize, credential: usize) -> bool {
-        let at = if self.is(Flaw::TrustsTooLong) {
+        let at = if self.has_flaw(Flaw::TrustsTooLong) {
             world.at.checked_sub(2 * world.tick).unwrap()
         } else {
             world.at
@@ -253,28 +253,28 @@ impl Protocol {
         let replica = &world.replicas[index];
         let mut can = |what| actions.push(Action::Replica(index, what));
         match &replica.poll {
-            None => can(Do::SendPoll),
-            Some(Poll { answer: None, .. }) => can(Do::AnswerPoll),
-            Some(_) => can(Do::ReceivePoll),
+            None => can(ReplicaAction::SendPoll),
+            Some(Poll { answer: None, .. }) => can(ReplicaAction::AnswerPoll),
+            Some(_) => can(ReplicaAction::ReceivePoll),
         }
         match &replica.read {
             None => {
                 for credential in CREDENTIALS {
                     if world.store.valid[credential] && !replica.has(&self.cached[credential].0) {
-                        can(Do::BeginRead(credential));
+                        can(ReplicaAction::BeginRead(credential));
                     }
                 }
             }
-            Some(read) if read.is_answered => can(Do::EndRead),
-            Some(_) => can(Do::AnswerRead),
+            Some(read) if read.is_answered => can(ReplicaAction::EndRead),
+            Some(_) => can(ReplicaAction::AnswerRead),
         }
         if replica.is_connected() {
-            can(Do::Reconnect);
-            (0..world.announced.len()).for_each(|change| can(Do::Hear(change)));
+            can(ReplicaAction::Reconnect);
+            (0..world.announced.len()).for_each(|change| can(ReplicaAction::ReceiveChange(change)));
         }
         // Without a pending read or acknowledgment, a restart equals a reconnection.
         if replica.read.is_some() || (index == 0 && world.unacknowledged.is_some()) {
-            can(Do::Restart);
+            can(ReplicaAction::Restart);
         }
     }
 }
@@ -288,7 +288,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        actions.push(Action::Pass);
+        actions.push(Action::AdvanceTime);
         if world.changes_left > 0 {
             for &kind in self.bounds.kinds {
                 if !world.allows(kind) {
@@ -322,14 +322,14 @@ impl Model for Protocol {
         // Events never happen at the same instant.
         world.at += Duration::from_nanos(1);
         match action {
-            Action::Pass => world.pass(),
+            Action::AdvanceTime => world.advance(),
             Action::Commit { kind, here, step } => {
                 world.changes_left -= 1;
                 self.commit(&mut world, kind, here, step);
             }
             Action::Acknowledge => self.acknowledge(&mut world),
             Action::FailOver { kept } => world.fail_over(kept),
-            Action::Replica(index, what) => self.replica_does(&mut world, index, what),
+            Action::Replica(index, what) => self.step_replica(&mut world, index, what),
         }
         Some(world)
     }
@@ -342,7 +342,8 @@ impl Model for Protocol {
                         let revocation = world.revocations[credential];
                         revocation.is_none_or(|revocation| {
                             let at_once = replica == 0 && revocation.here;
-                            let due = at_once || world.at.duration_since(revocation.acknowledged_at) >= PROMISE;
+                            let due =
+                                at_once || world.at.duration_since(revocation.acknowledged_at) >= MAX_REVOCATION_DELAY;
                             !(due && protocol.serves(world, replica, credential))
                         })
                     })
@@ -388,7 +389,7 @@ fn counterexample(bounds: Bounds, flaw: Option<Flaw>) -> Option<Vec<Action>> {
 fn revoked_tokens_are_refused_within_a_second() {
     let bounds = Bounds {
         replicas: 1,
-        kinds: Kind::ALL,
+        kinds: ChangeKind::ALL,
         changes: 2,
         failovers: 0,
         tick: CI_TICK,
@@ -400,7 +401,7 @@ fn revoked_tokens_are_refused_within_a_second() {
 fn after_a_failover_revoked_tokens_are_refused_within_a_second() {
     let bounds = Bounds {
         replicas: 1,
-        kinds: Kind::ALL,
+        kinds: ChangeKind::ALL,
         changes: 2,
         failovers: 1,
         tick: CI_TICK,

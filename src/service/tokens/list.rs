@@ -10,7 +10,7 @@ use crate::{
         page::{Cursor, Page, PageSize, SummaryPage, TokenFilter},
         sort::{SortedCursor, TokenOrder},
     },
-    service::{Error, Service, transaction::still_valid},
+    service::{Error, Service, transaction::revalidate_caller},
     store::{AnyConnection, StoreError, tokens},
 };
 
@@ -50,20 +50,20 @@ impl Service {
         filter: TokenFilter,
         page: impl FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<Page<C>, StoreError> + Send + 'static,
     ) -> Result<Page<C>, Error> {
-        let asked = filter.clone();
-        let may_read = self.may_read(call);
+        let store_filter = filter.clone();
+        let read_authorization = self.read_authorization(call);
         let mut page = self
             .store
             .read(move |conn| {
-                let now = may_read(conn)?;
-                Ok::<_, Error>(page(conn, &asked, now)?)
+                let now = read_authorization(conn)?;
+                Ok::<_, Error>(page(conn, &store_filter, now)?)
             })
             .await?;
         let now = self.clock.now();
         page.tokens
             .iter_mut()
-            .for_each(|token| self.unwritten.show_in(token, now));
-        page.tokens.retain(|token| filter.admits_use(token.last_used_at));
+            .for_each(|token| self.write_behind.apply_last_use(token, now));
+        page.tokens.retain(|token| filter.allows_last_use(token.last_used_at));
         Ok(page)
     }
 
@@ -72,23 +72,26 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] for a token that may not read tokens.
     pub async fn list_summaries(&self, call: &Call, after: Cursor, size: PageSize) -> Result<SummaryPage, Error> {
-        let may_read = self.may_read(call);
+        let read_authorization = self.read_authorization(call);
         self.store
-            .read_briefly(move |conn| {
-                may_read(conn)?;
+            .read_fast(move |conn| {
+                read_authorization(conn)?;
                 Ok(tokens::summaries(conn, after, size)?)
             })
             .await
     }
 
     /// What looks whether the caller may read tokens, when it is their turn, and gives the time of that.
-    fn may_read(&self, call: &Call) -> impl FnOnce(&mut AnyConnection) -> Result<Timestamp, Error> + Send + 'static {
+    fn read_authorization(
+        &self,
+        call: &Call,
+    ) -> impl FnOnce(&mut AnyConnection) -> Result<Timestamp, Error> + Send + 'static {
         let clock = Arc::clone(&self.clock);
         let Call { caller, origin } = call.clone();
         move |conn| {
             // The wait for the turn may have been long.
             let now = clock.now();
-            let caller = still_valid(conn, caller, origin, now)?;
+            let caller = revalidate_caller(conn, caller, origin, now)?;
             authorize(&caller, Operation::Read, None)?;
             Ok(now)
         }

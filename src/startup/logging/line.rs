@@ -20,14 +20,14 @@ pub struct LineFormat {
 
 /// A reusable buffer for a line, with a cached timestamp: most lines are in the same second as the line before.
 #[derive(Default)]
-pub struct Line {
+pub struct LineFormatter {
     text: String,
     /// The second in `time`.
     second: i64,
     time: String,
 }
 
-impl Line {
+impl LineFormatter {
     /// Formats a record as a line that ends with a line feed.
     pub fn format(&mut self, format: LineFormat, now: Timestamp, record: &Record<'_>) -> &str {
         let Self { text, second, time } = self;
@@ -169,13 +169,13 @@ mod tests {
     use super::*;
 
     fn formatted(format: LogFormat, is_colored: bool) -> String {
-        let mut line = Line::default();
+        let mut line = LineFormatter::default();
         let format = LineFormat { format, is_colored };
         let now = Timestamp::from_micros(1_800_000_000_007_999).unwrap();
         let record = Record::builder()
             .level(Level::Warn)
             .target("tokenbridge")
-            .key_values(&[("name", "a \"b\""), ("door", "cli")])
+            .key_values(&[("name", "a \"b\""), ("channel", "cli")])
             .args(format_args!("beware"))
             .build();
         // The second call uses the cached timestamp.
@@ -188,24 +188,24 @@ mod tests {
     fn lines_are_text_or_json() {
         assert_eq!(
             formatted(LogFormat::Text, false),
-            "2027-01-15T08:00:00.007Z WARN  tokenbridge [-] beware name=\"a \\\"b\\\"\" door=cli\n"
+            "2027-01-15T08:00:00.007Z WARN  tokenbridge [-] beware name=\"a \\\"b\\\"\" channel=cli\n"
         );
         assert!(formatted(LogFormat::Text, true).contains(" \x1b[33mWARN \x1b[0m tokenbridge "));
         assert_eq!(
             formatted(LogFormat::Json, true),
-            r#"{"time":"2027-01-15T08:00:00.007Z","level":"WARN","request_id":"-","target":"tokenbridge","message":"beware","name":"a \"b\"","door":"cli"}"#.to_owned() + "\n"
+            r#"{"time":"2027-01-15T08:00:00.007Z","level":"WARN","request_id":"-","target":"tokenbridge","message":"beware","name":"a \"b\"","channel":"cli"}"#.to_owned() + "\n"
         );
     }
 
     #[test]
-    fn a_value_that_cannot_be_displayed_ends_the_line() {
+    fn a_failing_display_truncates_the_line() {
         struct Refused;
         impl fmt::Display for Refused {
             fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Err(fmt::Error)
             }
         }
-        let mut line = Line::default();
+        let mut line = LineFormatter::default();
         let format = LineFormat {
             format: LogFormat::Text,
             is_colored: false,

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_written_are_counted_and_reported_later() {
+    fn lines_that_fail_to_write_are_counted_and_reported_later() {
         let queue = queue(100);
         let mut full: &mut [u8] = &mut [];
         queue.push("one\n", true);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standard_error_that_does_not_block_loses_nothing() {
+    fn a_non_blocking_stderr_loses_no_lines() {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let queue = Arc::new(queue(1 << 22));

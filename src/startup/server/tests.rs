@@ -76,7 +76,7 @@ fn connect<F: Future<Output = DuplexStream>>(client: impl FnOnce(DuplexStream) -
         let service = service.unwrap();
         let (ours, theirs) = duplex(NETWORK_BUFFER);
         let connection = Rc::new(Connection::new(TIMEOUT));
-        let stream = TimedStream::new(theirs, connection, Refusals::new(MAX_HEADER_BYTES));
+        let stream = TimedStream::new(theirs, connection, EarlyResponses::new(MAX_HEADER_BYTES));
         let server = actix_service::Service::call(&service, (stream, Protocol::Http1, None));
         let closed = async {
             let _ = server.await;
@@ -143,7 +143,7 @@ fn a_connection_without_a_request_is_closed() {
 }
 
 #[test]
-fn every_head_must_arrive_in_time() {
+fn request_heads_time_out() {
     for answered in 0..3 {
         let took = connect(|mut stream| async move {
             for _ in 0..answered {
@@ -164,7 +164,7 @@ fn every_head_must_arrive_in_time() {
 }
 
 #[test]
-fn a_head_that_arrives_byte_by_byte_has_no_more_time() {
+fn a_trickled_head_does_not_extend_its_deadline() {
     let took = connect(|mut stream| async {
         while timeout(Duration::from_millis(200), stream.read_u8()).await.is_err() {
             send(&mut stream, "G").await;
@@ -201,7 +201,7 @@ fn a_connection_in_use_stays_open() {
 }
 
 #[test]
-fn a_body_that_nothing_reads_ends_the_connection() {
+fn an_unread_body_closes_the_connection() {
     // An endless body, one that drips, and one that never arrives.
     for (headers, pause) in [
         ("transfer-encoding: chunked\r\n", Duration::ZERO),
@@ -229,7 +229,7 @@ fn a_body_that_nothing_reads_ends_the_connection() {
 }
 
 #[test]
-fn a_body_that_is_read_keeps_the_connection() {
+fn a_consumed_body_keeps_the_connection_open() {
     connect(|mut stream| async {
         for _ in 0..3 {
             send(&mut stream, &head("POST", "/read", "content-length: 3\r\n")).await;
@@ -244,7 +244,7 @@ fn a_body_that_is_read_keeps_the_connection() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_disconnected() {
+fn a_client_that_stops_reading_is_disconnected() {
     for (path, count) in [("/large", 1), ("/large", 16), ("/ignore", 1000)] {
         let took = connect(|mut stream| async move {
             send(&mut stream, &head("GET", path, "").repeat(count)).await;
@@ -273,7 +273,7 @@ fn a_slow_reader_gets_the_whole_response() {
 }
 
 #[test]
-fn a_handler_may_take_longer_than_a_request() {
+fn a_handler_may_outlast_the_request_timeout() {
     let took = connect(|mut stream| async {
         for _ in 0..2 {
             send(&mut stream, &head("GET", "/wait", "")).await;
@@ -288,7 +288,7 @@ fn a_handler_may_take_longer_than_a_request() {
 }
 
 #[test]
-fn nothing_is_read_ahead_of_a_handler() {
+fn no_input_is_read_while_a_handler_runs() {
     connect(|mut stream| async {
         send(&mut stream, &head("GET", "/wait", "")).await;
         let sent = timeout(TIMEOUT, async {
@@ -304,7 +304,7 @@ fn nothing_is_read_ahead_of_a_handler() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_turn() {
+fn pipelined_requests_are_answered_in_order() {
     connect(|mut stream| async {
         let requests = head("GET", "/ignore", "") + &head("POST", "/read", "content-length: 3\r\n") + "abc";
         send(&mut stream, &requests.repeat(20)).await;
@@ -317,19 +317,19 @@ fn pipelined_requests_are_answered_in_turn() {
 }
 
 #[tokio::test]
-async fn a_head_is_handed_on_alone() {
+async fn a_read_returns_one_request_head_at_a_time() {
     let (mut client, server) = duplex(NETWORK_BUFFER);
     let requests = head("GET", "/ignore", "");
     send(&mut client, &requests.repeat(3)).await;
     let connection = Rc::new(Connection::new(TIMEOUT));
-    let mut stream = TimedStream::new(server, connection, Refusals::new(MAX_HEADER_BYTES));
+    let mut stream = TimedStream::new(server, connection, EarlyResponses::new(MAX_HEADER_BYTES));
     let mut buffer = [0; NETWORK_BUFFER];
     let length = stream.read(&mut buffer).await.unwrap();
     assert_eq!(&buffer[..length], requests.as_bytes());
 }
 
 #[test]
-fn a_head_has_a_size_limit_and_its_body_another() {
+fn heads_and_bodies_have_separate_size_limits() {
     for headers in [format!("x-long: {}\r\n", "x".repeat(40_000)), "x: y\r\n".repeat(10_000)] {
         connect(|mut stream| async move {
             let request = head("GET", "/ignore", &headers);
@@ -356,7 +356,7 @@ fn a_head_has_a_size_limit_and_its_body_another() {
 }
 
 #[test]
-fn http_behaves() {
+fn expect_continue_head_and_http_1_0_are_supported() {
     connect(|mut stream| async {
         send(
             &mut stream,

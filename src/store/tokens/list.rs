@@ -5,7 +5,7 @@ use diesel::{
     sql_types::Text,
 };
 
-use super::{TokenRow, token_of};
+use super::{TokenRow, token_from_row};
 use crate::{
     domain::{
         clock::Timestamp,
@@ -39,16 +39,16 @@ pub fn page(
     size: PageSize,
     now: Timestamp,
 ) -> Result<Page, StoreError> {
-    let one_more = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
+    let page_limit = i64::try_from(size.get() + 1).unwrap_or(i64::MAX);
     let mut rows: Vec<TokenRow> = filtered(filter, now)
         .filter(tokens::seq.gt(after.row()))
         .order(tokens::seq.asc())
-        .limit(one_more)
+        .limit(page_limit)
         .load(conn)?;
     let more = rows.len() > size.get();
     rows.truncate(size.get());
-    let next = rows.last().filter(|_| more).map(|row| Cursor::behind(row.seq));
-    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
+    let next = rows.last().filter(|_| more).map(|row| Cursor::after(row.seq));
+    let tokens = rows.into_iter().map(token_from_row).collect::<Result<_, _>>()?;
     Ok(Page { tokens, next })
 }
 
@@ -65,7 +65,7 @@ pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Res
         .load(conn)?;
     // Whether there are more is seen at the next page: it is empty if there are none.
     let next = rows.last().filter(|_| rows.len() == size.get());
-    let next = next.map(|(seq, ..)| Cursor::behind(*seq));
+    let next = next.map(|(seq, ..)| Cursor::after(*seq));
     let tokens = rows.into_iter().map(|(_, id, name, permissions)| {
         let corrupt = |_| StoreError::Corrupt("token");
         Ok(TokenSummary {
@@ -93,7 +93,7 @@ pub fn count(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> 
 /// # Errors
 /// When the store fails.
 pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Result<Vec<TokenId>, StoreError> {
-    const AT_ONCE: i64 = 10_000;
+    const BATCH_SIZE: i64 = 10_000;
     let mut ids = Vec::new();
     let mut last = String::new();
     loop {
@@ -101,7 +101,7 @@ pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Re
             .filter(tokens::id.gt(&last))
             .order(tokens::id.asc())
             .select(tokens::id)
-            .limit(AT_ONCE)
+            .limit(BATCH_SIZE)
             .load(conn)?;
         for id in &found {
             ids.push(TokenId::parse(id).ok_or(StoreError::Corrupt("token id"))?);
@@ -132,16 +132,16 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
             query.filter(contains(composed).or(contains(decomposed)))
         };
     }
-    if let Some(part) = filter.name_in_any_case.as_deref() {
+    if let Some(part) = filter.name_ignoring_case.as_deref() {
         let contains = |part: &str| replace(lower(tokens::name), lower(part.to_owned()), "").ne(lower(tokens::name));
         query = if part.is_ascii() {
             query.filter(contains(part))
         } else {
             // Where the database knows the case of ASCII letters alone, the others are looked for in each.
-            let in_some_case =
+            let in_any_case =
                 |part: &str| contains(part).or(contains(&part.to_lowercase()).or(contains(&part.to_uppercase())));
             let [composed, decomposed] = forms(part);
-            query.filter(in_some_case(&composed).or(in_some_case(&decomposed)))
+            query.filter(in_any_case(&composed).or(in_any_case(&decomposed)))
         };
     }
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
@@ -163,7 +163,7 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     if let Some(before) = filter.expires_before {
         query = query.filter(tokens::expires_at.lt(before.micros()));
     }
-    if let Some(before) = filter.value_since_before.map(Timestamp::micros) {
+    if let Some(before) = filter.value_older_than.map(Timestamp::micros) {
         let never_rotated = tokens::rotated_at.is_null().and(tokens::created_at.lt(before));
         let rotated = tokens::rotated_at.lt(before);
         query = query.filter(tokens::value_hash.is_not_null().and(rotated.or(never_rotated)));

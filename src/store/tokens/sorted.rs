@@ -5,13 +5,13 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods
 use super::{
     TokenRow,
     list::{Filtered, filtered, lower},
-    token_of,
+    token_from_row,
 };
 use crate::{
     domain::{
         clock::Timestamp,
         page::{Page, PageSize, TokenFilter, TokenState},
-        sort::{KeyValue, SortKey, SortedCursor, TokenOrder},
+        sort::{SortKey, SortValue, SortedCursor, TokenOrder},
     },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
@@ -49,19 +49,19 @@ pub fn sorted_page(
     size: PageSize,
     now: Timestamp,
 ) -> Result<Page<SortedCursor>, StoreError> {
-    let one_more = size.get() + 1;
+    let page_limit = size.get() + 1;
     let mut rows: Vec<TokenRow> = Vec::new();
     for part in parts(filter, order, after, now) {
-        let missing = i64::try_from(one_more - rows.len()).unwrap_or(i64::MAX);
+        let missing = i64::try_from(page_limit - rows.len()).unwrap_or(i64::MAX);
         rows.extend(part.limit(missing).load::<TokenRow>(conn)?);
-        if rows.len() == one_more {
+        if rows.len() == page_limit {
             break;
         }
     }
     let more = rows.len() > size.get();
     rows.truncate(size.get());
-    let next = rows.last().filter(|_| more).map(|row| behind(row, order.by));
-    let tokens = rows.into_iter().map(token_of).collect::<Result<_, _>>()?;
+    let next = rows.last().filter(|_| more).map(|row| cursor_after(row, order.by));
+    let tokens = rows.into_iter().map(token_from_row).collect::<Result<_, _>>()?;
     Ok(Page { tokens, next })
 }
 
@@ -75,7 +75,7 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
     macro_rules! by_time {
         ($column:expr, $can_be_absent:expr, $can_be_there:expr) => {{
             let time = match (&key, row) {
-                (Some(KeyValue::Time(time)), Some(row)) => Some((*time, row)),
+                (Some(SortValue::Time(time)), Some(row)) => Some((*time, row)),
                 _ => None,
             };
             let never = sorted!(
@@ -91,7 +91,7 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
                 descending
             );
             // Those without a time are before every time; a part that can hold nothing would be looked through in vain.
-            let (in_absent, at_start) = (key == Some(KeyValue::Absent), key.is_none());
+            let (in_absent, at_start) = (key == Some(SortValue::Absent), key.is_none());
             let never = Some(never).filter(|_| $can_be_absent && (descending || in_absent || at_start));
             let at_some_time = Some(at_some_time).filter(|_| $can_be_there && !(descending && in_absent));
             let parts = if descending {
@@ -109,7 +109,7 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
         }
         SortKey::Name => {
             let behind = match (key, row) {
-                (Some(KeyValue::Name(name)), Some(row)) => Some((name, row)),
+                (Some(SortValue::Name(name)), Some(row)) => Some((name, row)),
                 _ => None,
             };
             let behind = behind.map(|(name, row)| (lower(name), row));
@@ -126,11 +126,11 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
     }
 }
 
-fn behind(row: &TokenRow, by: SortKey) -> SortedCursor {
-    let time = |time: Option<i64>| time.map_or(KeyValue::Absent, KeyValue::Time);
+fn cursor_after(row: &TokenRow, by: SortKey) -> SortedCursor {
+    let time = |time: Option<i64>| time.map_or(SortValue::Absent, SortValue::Time);
     let key = match by {
-        SortKey::Created => KeyValue::Absent,
-        SortKey::Name => KeyValue::Name(row.name.clone()),
+        SortKey::Created => SortValue::Absent,
+        SortKey::Name => SortValue::Name(row.name.clone()),
         SortKey::LastUsed => time(row.last_used_at),
         SortKey::Expires => time(row.expires_at),
     };

@@ -63,7 +63,7 @@ const KEYWORDS: &[&str] = &[
 ];
 
 /// Shorter values are kept in messages: they are numbers and switches, and any word could contain them.
-const MIN_REDACTED: usize = 4;
+const MIN_REDACTED_LEN: usize = 4;
 
 /// The parameters of a connection to PostgreSQL.
 ///
@@ -186,7 +186,7 @@ impl PostgresUrl {
     pub fn redact(&self, message: &str) -> String {
         let is_secret = |(keyword, value): &&(String, String)| {
             !matches!(keyword.as_str(), "user" | "dbname" | "host" | "hostaddr" | "port")
-                && value.len() >= MIN_REDACTED
+                && value.len() >= MIN_REDACTED_LEN
                 && !value.starts_with('/')
         };
         let mut secrets: Vec<_> = self.0.iter().filter(is_secret).collect();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_read_as_libpq_reads_it() {
+    fn urls_are_parsed_like_libpq() {
         for (text, connection_string) in [
             ("", ""),
             ("/", ""),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_works_as_it_is_written_or_percent_encoded() {
+    fn passwords_may_be_literal_or_percent_encoded() {
         for (written, password) in [
             ("a?b#c", "a?b#c"),
             ("a:b&c=d;e,f", "a:b&c=d;e,f"),
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_quoted_and_defaults_do_not_replace_what_is_given() {
+    fn values_are_quoted_and_defaults_do_not_override_parameters() {
         let url = parse("u:a'b\\c?connect_timeout=1@h?connect_timeout=9").unwrap();
         assert_eq!(
             url.connection_string(&[("connect_timeout", "3"), ("keepalives_idle", "10")]),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ambiguous_is_refused_without_repeating_it() {
+    fn ambiguous_urls_are_rejected_without_echoing_them() {
         use PostgresUrlError::{At, Blank, Host, Parameter, Percent, Port};
         for (text, error) in [
             ("u:S3cr@etPw@h/d", At),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_in_the_wrong_place_are_refused() {
+    fn misplaced_passwords_are_rejected() {
         for text in [
             "127.0.0.1:1/d;user=tb;password=S3cretPw",
             "127.0.0.1:1/d&user=tb&password=S3cretPw",
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_parameters_are_removed_from_messages() {
+    fn parameter_values_are_redacted_in_messages() {
         let url = parse("u:hunter2@h/d?sslmode=S3cretPw&connect_timeout=S3cretPw2&sslrootcert=/etc/ca.pem").unwrap();
         assert_eq!(
             url.redact("invalid sslmode value: \"S3cretPw\" \"S3cretPw2\" hunter2 h d \"/etc/ca.pem\""),

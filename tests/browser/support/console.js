@@ -16,7 +16,7 @@ const field = (page, name) => page.getByLabel(name, { exact: true });
 const title = (page, name) => loaded(page, page.getByRole("heading", { level: 1, name, exact: true }));
 
 /** Waits for a page that has a sentence. */
-const told = (page, text) => loaded(page, page.getByText(text).first());
+const waitForText = (page, text) => loaded(page, page.getByText(text).first());
 
 async function loaded(page, element) {
   await element.waitFor();
@@ -35,7 +35,7 @@ async function signIn(page, { username, password } = admin) {
 }
 
 /** A page on which somebody has signed in; it shows the tokens. `options` are those of `newPage`, and who it is. */
-async function signedIn(newPage, site, { who = admin, ...options } = {}) {
+async function openSignedIn(newPage, site, { who = admin, ...options } = {}) {
   const page = await newPage(options);
   await open(page, site);
   await signIn(page, who);
@@ -54,7 +54,7 @@ async function create(page, name) {
   await link(page, "Create an API token").click();
   await field(page, "Name").fill(name);
   await button(page, "Create").click();
-  return shownValue(page, "Token created");
+  return readShownValue(page, "Token created");
 }
 
 /** From the list: rotates a token, and gives the value that is shown. `grace` is how long the old one is said to work on. */
@@ -63,10 +63,10 @@ async function rotate(page, name, grace = "no time: it ends at once") {
   await title(page, `Rotate ${name}?`);
   await choice(page, "The old value works on for").selectOption(grace);
   await button(page, "Continue").click();
-  return shownValue(page, "Token rotated");
+  return readShownValue(page, "Token rotated");
 }
 
-async function shownValue(page, heading) {
+async function readShownValue(page, heading) {
   await title(page, heading);
   const value = await field(page, "Token value").inputValue();
   assert.match(value, /^tbk_/);
@@ -74,7 +74,7 @@ async function shownValue(page, heading) {
 }
 
 /** Fills in the two fields of a new password. */
-async function newPassword(page, password, again = password) {
+async function fillNewPassword(page, password, again = password) {
   await field(page, "New password").fill(password);
   await field(page, "The same again").fill(again);
 }
@@ -82,16 +82,16 @@ async function newPassword(page, password, again = password) {
 /** What a token says of itself, by its value. */
 const self = (site, key) => api(site, "GET", "/api-tokens/self", { key });
 
-async function refused(site, key) {
+async function assertRefused(site, key) {
   await assert.rejects(self(site, key), /: 401$/);
 }
 
 /** The tokens of that name. */
-async function named(site, name) {
+async function findByName(site, name) {
   const { results } = await api(site, "GET", "/api-tokens");
   return results.filter((token) => token.name === name);
 }
 
 module.exports = {
-  button, choice, choose, create, field, link, named, newPassword, open, refused, rotate, self, shownValue, signIn, signedIn, status, title, told,
+  button, choice, choose, create, field, link, findByName, fillNewPassword, open, assertRefused, rotate, self, readShownValue, signIn, openSignedIn, status, title, waitForText,
 };

@@ -17,7 +17,7 @@ use super::{ADMIN, client::basic};
 
 /// What it does.
 #[derive(Clone)]
-pub struct Manner {
+pub struct Behavior {
     /// The context path that it is mounted under.
     pub context: &'static str,
     /// The paths of its list below that; everything else is a 404.
@@ -25,23 +25,23 @@ pub struct Manner {
     /// The body of the list.
     pub body: String,
     /// What it does instead, for as many calls as there are of these.
-    pub first: Vec<Trouble>,
+    pub first: Vec<Fault>,
     /// What it does instead, always.
-    pub always: Option<Trouble>,
+    pub always: Option<Fault>,
 }
 
 /// What a server does instead of answering well.
 #[derive(Clone, Copy, Debug)]
-pub enum Trouble {
+pub enum Fault {
     /// It answers with this status line, header lines and body.
-    Answer(&'static str, &'static str, &'static str),
+    Response(&'static str, &'static str, &'static str),
     /// It cuts the connection in the middle of its answer.
     Reset,
     /// It takes longer than anybody waits.
     Sleep,
 }
 
-impl Default for Manner {
+impl Default for Behavior {
     fn default() -> Self {
         Self {
             context: "",
@@ -54,27 +54,27 @@ impl Default for Manner {
 }
 
 /// A server that runs until it is dropped.
-pub struct Bamboo {
+pub struct FakeBamboo {
     pub address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-    over: Arc<AtomicBool>,
+    requested_paths: Arc<Mutex<Vec<String>>>,
+    stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Bamboo {
-    pub fn start(manner: Manner) -> Self {
-        Self::listen(manner, None)
+impl FakeBamboo {
+    pub fn start(behavior: Behavior) -> Self {
+        Self::listen(behavior, None)
     }
 
-    pub fn start_with_tls(manner: Manner, acceptor: SslAcceptor) -> Self {
-        Self::listen(manner, Some(acceptor))
+    pub fn start_with_tls(behavior: Behavior, acceptor: SslAcceptor) -> Self {
+        Self::listen(behavior, Some(acceptor))
     }
 
-    fn listen(mut manner: Manner, acceptor: Option<SslAcceptor>) -> Self {
+    fn listen(mut behavior: Behavior, acceptor: Option<SslAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, over) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
-        let (seen, ended) = (Arc::clone(&asked), Arc::clone(&over));
+        let (requested_paths, stopping) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let (seen, ended) = (Arc::clone(&requested_paths), Arc::clone(&stopping));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if ended.load(Ordering::SeqCst) {
@@ -85,29 +85,29 @@ impl Bamboo {
                 let _ = match &acceptor {
                     Some(acceptor) => acceptor
                         .accept(stream)
-                        .map(|stream| manner.serve(stream, &seen))
+                        .map(|stream| behavior.serve(stream, &seen))
                         .is_ok(),
-                    None => manner.serve(stream, &seen),
+                    None => behavior.serve(stream, &seen),
                 };
             }
         });
         Self {
             address,
-            asked,
-            over,
+            requested_paths,
+            stopping,
             thread: Some(thread),
         }
     }
 
     /// The paths that were asked for, in their order.
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    pub fn requested_paths(&self) -> Vec<String> {
+        self.requested_paths.lock().unwrap().clone()
     }
 }
 
-impl Drop for Bamboo {
+impl Drop for FakeBamboo {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
+        self.stopping.store(true, Ordering::SeqCst);
         // It wakes up for this.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
@@ -116,7 +116,7 @@ impl Drop for Bamboo {
     }
 }
 
-impl Manner {
+impl Behavior {
     fn serve(&mut self, stream: impl Read + Write, seen: &Mutex<Vec<String>>) -> bool {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
@@ -140,7 +140,7 @@ impl Manner {
             return false;
         }
         seen.lock().unwrap().push(path.clone());
-        let trouble = if self.first.is_empty() {
+        let fault = if self.first.is_empty() {
             self.always
         } else {
             Some(self.first.remove(0))
@@ -149,13 +149,13 @@ impl Manner {
         let is_list = path
             .strip_prefix(self.context)
             .is_some_and(|path| self.lists.contains(&path));
-        let (status, headers, body) = match trouble {
-            Some(Trouble::Answer(status, headers, body)) => (status, headers, body),
-            Some(Trouble::Reset) => {
+        let (status, headers, body) = match fault {
+            Some(Fault::Response(status, headers, body)) => (status, headers, body),
+            Some(Fault::Reset) => {
                 let _ = write!(stream.get_mut(), "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n[{{");
                 return false;
             }
-            Some(Trouble::Sleep) => {
+            Some(Fault::Sleep) => {
                 std::thread::sleep(Duration::from_millis(1500));
                 return false;
             }
@@ -171,10 +171,10 @@ impl Manner {
             ),
             None => ("200 OK", json, self.body.as_str()),
         };
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
-        stream.get_mut().write_all(answer.as_bytes()).is_ok()
+        stream.get_mut().write_all(response.as_bytes()).is_ok()
     }
 }

@@ -18,8 +18,8 @@ pub const TOKENS: &str = "/api-tokens";
 
 /// As whom a call is made.
 #[derive(Clone, Copy, Debug)]
-pub enum As<'a> {
-    Nobody,
+pub enum Auth<'a> {
+    Anonymous,
     Admin,
     Basic(&'a str, &'a str),
     Key(&'a str),
@@ -28,13 +28,13 @@ pub enum As<'a> {
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub text: String,
     headers: Vec<(String, String)>,
 }
 
-impl Answer {
+impl Response {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
@@ -90,34 +90,34 @@ impl Client {
         }
     }
 
-    pub fn get(&self, path: &str, who: As<'_>) -> Answer {
-        self.send("GET", path, who, &[], "")
+    pub fn get(&self, path: &str, auth: Auth<'_>) -> Response {
+        self.send("GET", path, auth, &[], "")
     }
 
-    pub fn delete(&self, path: &str, who: As<'_>) -> Answer {
-        self.send("DELETE", path, who, &[], "")
+    pub fn delete(&self, path: &str, auth: Auth<'_>) -> Response {
+        self.send("DELETE", path, auth, &[], "")
     }
 
-    pub fn post(&self, path: &str, who: As<'_>, body: &Value) -> Answer {
-        self.json("POST", path, who, body)
+    pub fn post(&self, path: &str, auth: Auth<'_>, body: &Value) -> Response {
+        self.json("POST", path, auth, body)
     }
 
-    pub fn put(&self, path: &str, who: As<'_>, body: &Value) -> Answer {
-        self.json("PUT", path, who, body)
+    pub fn put(&self, path: &str, auth: Auth<'_>, body: &Value) -> Response {
+        self.json("PUT", path, auth, body)
     }
 
-    fn json(&self, method: &str, path: &str, who: As<'_>, body: &Value) -> Answer {
+    fn json(&self, method: &str, path: &str, auth: Auth<'_>, body: &Value) -> Response {
         self.send(
             method,
             path,
-            who,
+            auth,
             &[("content-type", "application/json")],
             &body.to_string(),
         )
     }
 
-    pub fn send(&self, method: &str, path: &str, who: As<'_>, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.try_send(method, path, who, headers, body)
+    pub fn send(&self, method: &str, path: &str, auth: Auth<'_>, headers: &[(&str, &str)], body: &str) -> Response {
+        self.try_send(method, path, auth, headers, body)
             .expect("the server answers")
     }
 
@@ -125,19 +125,19 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        who: As<'_>,
+        auth: Auth<'_>,
         headers: &[(&str, &str)],
         body: &str,
-    ) -> Result<Answer, ureq::Error> {
+    ) -> Result<Response, ureq::Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}{}{path}", self.address, self.base_path));
-        request = match who {
-            As::Nobody => request,
-            As::Admin => request.header("authorization", basic(ADMIN.0, ADMIN.1)),
-            As::Basic(name, password) => request.header("authorization", basic(name, password)),
-            As::Key(value) => request.header("x-api-key", value),
-            As::Bearer(value) => request.header("authorization", format!("Bearer {value}")),
+        request = match auth {
+            Auth::Anonymous => request,
+            Auth::Admin => request.header("authorization", basic(ADMIN.0, ADMIN.1)),
+            Auth::Basic(name, password) => request.header("authorization", basic(name, password)),
+            Auth::Key(value) => request.header("x-api-key", value),
+            Auth::Bearer(value) => request.header("authorization", format!("Bearer {value}")),
         };
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -147,7 +147,7 @@ impl Client {
             body => self.agent.run(request.body(body.to_owned()).unwrap())?,
         };
         let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-        Ok(Answer {
+        Ok(Response {
             status: response.status().as_u16(),
             headers: response
                 .headers()
@@ -161,24 +161,24 @@ impl Client {
     /// Makes a token with a value; gives its id and its value.
     #[track_caller]
     pub fn new_token(&self, body: &Value) -> (String, String) {
-        let made = self.post(TOKENS, As::Admin, body).expect(200).json();
+        let made = self.post(TOKENS, Auth::Admin, body).expect(200).json();
         (string(&made["id"]), string(&made["value"]))
     }
 
     /// Makes a token as the legacy API does; gives its uuid.
     #[track_caller]
     pub fn new_legacy_token(&self, body: &Value) -> String {
-        string(&self.post(LEGACY, As::Admin, body).expect(200).json()["uuid"])
+        string(&self.post(LEGACY, Auth::Admin, body).expect(200).json()["uuid"])
     }
 
     /// Sends bytes as they are, and reads until the server closes the connection.
     pub fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         // The server may close on what it has not read.
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        let _ = stream.read_to_end(&mut response);
+        String::from_utf8_lossy(&response).into_owned()
     }
 
     pub fn connect(&self) -> TcpStream {

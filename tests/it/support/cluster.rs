@@ -16,7 +16,7 @@ static SHARED: AtomicU16 = AtomicU16::new(0);
 
 pub struct Cluster {
     directory: TempDir,
-    programs: PathBuf,
+    bin_directory: PathBuf,
     pub port: u16,
 }
 
@@ -35,15 +35,15 @@ impl Cluster {
 
     /// A cluster for one test alone, which may stop it.
     pub fn private() -> Option<Self> {
-        let programs = programs()?;
+        let bin_directory = find_bin_directory()?;
         let directory = TempDir::new().unwrap();
         let cluster = Self {
             port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
-            programs,
+            bin_directory,
             directory,
         };
         Certificate::write(cluster.directory.path());
-        own(cluster.directory.path());
+        chown_to_postgres(cluster.directory.path());
         cluster.run(
             "initdb",
             &[
@@ -107,7 +107,7 @@ impl Cluster {
 
     fn run(&self, program: &str, arguments: &[&str]) {
         let data = self.directory.path().join("data");
-        let status = as_postgres(&self.programs.join(program))
+        let status = as_postgres(&self.bin_directory.join(program))
             .arg("--pgdata")
             .arg(data)
             .args(arguments)
@@ -125,7 +125,7 @@ impl Drop for Cluster {
         let data = self.directory.path().join("data");
         let stop = ["stop", "--silent", "--mode=immediate", "--pgdata"];
         // A test may have stopped it.
-        let _ = as_postgres(&self.programs.join("pg_ctl"))
+        let _ = as_postgres(&self.bin_directory.join("pg_ctl"))
             .args(stop)
             .arg(data)
             .stderr(Stdio::null())
@@ -138,7 +138,7 @@ fn url(port: u16, database: &str) -> String {
 }
 
 /// Where PostgreSQL's programs are: on the path, or where Debian puts them.
-fn programs() -> Option<PathBuf> {
+fn find_bin_directory() -> Option<PathBuf> {
     let on_path = std::env::split_paths(&std::env::var_os("PATH")?).collect::<Vec<_>>();
     let debian = std::fs::read_dir("/usr/lib/postgresql").ok().into_iter().flatten();
     let debian = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
@@ -158,7 +158,7 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
-fn own(place: &Path) {
+fn chown_to_postgres(place: &Path) {
     if is_root() {
         let status = Command::new("chown")
             .args(["-R", "postgres:"])

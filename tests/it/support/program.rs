@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{client::Client, eventually};
+use super::{client::Client, wait_until};
 
 pub struct Program {
     database_url: String,
@@ -20,10 +20,10 @@ pub struct Program {
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub struct CommandOutput {
+    pub exit_code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Program {
@@ -45,21 +45,21 @@ impl Program {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ended {
+    pub fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.run_with_input(arguments, "")
     }
 
-    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
-        end(self.command(arguments), input)
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> CommandOutput {
+        run_command(self.command(arguments), input)
     }
 
     /// Starts a server, and waits until it listens.
-    pub fn serve(&self, flags: &[&str]) -> Serving {
+    pub fn serve(&self, flags: &[&str]) -> ServerProcess {
         self.serve_with(flags, &[])
     }
 
     /// Starts a server with variables, and waits until it listens.
-    pub fn serve_with(&self, flags: &[&str], variables: &[(&str, &str)]) -> Serving {
+    pub fn serve_with(&self, flags: &[&str], variables: &[(&str, &str)]) -> ServerProcess {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         command
             .args(flags)
@@ -70,7 +70,7 @@ impl Program {
         let log = Arc::new(Mutex::new(String::new()));
         let paused = Arc::new(AtomicBool::new(false));
         let reader = read_lines(child.stderr.take().unwrap(), Arc::clone(&log), Arc::clone(&paused));
-        let address = eventually("the server listens", || {
+        let address = wait_until("the server listens", || {
             let log = log.lock().unwrap();
             let (_, rest) = log.split_once("listening on http")?;
             let (_, rest) = rest.split_once("://")?;
@@ -82,7 +82,7 @@ impl Program {
             .skip_while(|flag| **flag != "--base-path")
             .nth(1)
             .unwrap_or(&"");
-        Serving {
+        ServerProcess {
             client: Client::new(address, base_path),
             child,
             log,
@@ -92,20 +92,20 @@ impl Program {
     }
 }
 
-pub fn end(mut command: Command, input: &str) -> Ended {
+pub fn run_command(mut command: Command, input: &str) -> CommandOutput {
     let mut child = command.spawn().unwrap();
     // A program that reads nothing may be gone already.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+    CommandOutput {
+        exit_code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
 /// A server that runs as a process of its own.
-pub struct Serving {
+pub struct ServerProcess {
     pub client: Client,
     child: Child,
     log: Arc<Mutex<String>>,
@@ -113,7 +113,7 @@ pub struct Serving {
     reader: Option<JoinHandle<()>>,
 }
 
-impl Serving {
+impl ServerProcess {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
@@ -155,7 +155,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         // The reader exits with the process.
         self.resume_reading_log();

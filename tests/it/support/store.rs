@@ -17,12 +17,12 @@ use tempfile::TempDir;
 use super::{ADMIN, cluster::Cluster, program::Program};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StoreKind {
     Sqlite,
     Postgres,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sqlite => "sqlite",
@@ -34,7 +34,7 @@ impl fmt::Display for Kind {
 /// An empty store with one admin.
 pub struct TestStore {
     pub directory: TempDir,
-    kind: Kind,
+    kind: StoreKind,
     name: String,
 }
 
@@ -55,18 +55,18 @@ static POSTGRES_TEMPLATE: LazyLock<&str> = LazyLock::new(|| {
 
 fn prepare(url: &str) {
     let added = Program::new(url).run_with_input(&["admin", "add", ADMIN.0, "--password-stdin"], ADMIN.1);
-    assert_eq!(added.code, 0, "{added:?}");
+    assert_eq!(added.exit_code, 0, "{added:?}");
 }
 
 impl TestStore {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: StoreKind) -> Self {
         let store = Self {
             directory: TempDir::new().unwrap(),
             kind,
             name: format!("test_{}", NEXT.fetch_add(1, Ordering::SeqCst)),
         };
         match kind {
-            Kind::Sqlite => {
+            StoreKind::Sqlite => {
                 let file = store.directory.path().join("tokenbridge.db");
                 std::fs::copy(&SQLITE_TEMPLATE.1, &file).unwrap();
                 // The program may have exited before SQLite checkpointed its log.
@@ -75,10 +75,10 @@ impl TestStore {
                     std::fs::copy(log(&SQLITE_TEMPLATE.1), log(&file)).unwrap();
                 }
             }
-            Kind::Postgres => {
+            StoreKind::Postgres => {
                 let create = format!("CREATE DATABASE {} TEMPLATE {}", store.name, *POSTGRES_TEMPLATE);
                 // A template must be in use by nobody, not even by another test that copies it.
-                super::eventually("the database is made", || {
+                super::wait_until("the database is made", || {
                     postgres("postgres").batch_execute(&create).ok()
                 });
             }
@@ -89,8 +89,8 @@ impl TestStore {
     /// Where a store of this kind can be made that is not there yet, or for PostgreSQL is empty.
     pub fn fresh_url(&self) -> String {
         match self.kind {
-            Kind::Sqlite => format!("sqlite:{}", self.directory.path().join("fresh.db").display()),
-            Kind::Postgres => {
+            StoreKind::Sqlite => format!("sqlite:{}", self.directory.path().join("fresh.db").display()),
+            StoreKind::Postgres => {
                 let name = format!("fresh_{}", NEXT.fetch_add(1, Ordering::SeqCst));
                 postgres("postgres")
                     .batch_execute(&format!("CREATE DATABASE {name}"))
@@ -102,8 +102,8 @@ impl TestStore {
 
     pub fn url(&self) -> String {
         match self.kind {
-            Kind::Sqlite => format!("sqlite:{}", self.directory.path().join("tokenbridge.db").display()),
-            Kind::Postgres => Cluster::shared_url(&self.name),
+            StoreKind::Sqlite => format!("sqlite:{}", self.directory.path().join("tokenbridge.db").display()),
+            StoreKind::Postgres => Cluster::shared_url(&self.name),
         }
     }
 
@@ -119,7 +119,7 @@ impl TestStore {
 }
 
 #[derive(QueryableByName)]
-struct Found {
+struct TextRow {
     #[diesel(sql_type = diesel::sql_types::Text)]
     found: String,
 }
@@ -132,7 +132,7 @@ pub fn execute(url: &str, statements: &str) {
 }
 
 pub fn texts(url: &str, query: &str) -> Vec<String> {
-    let rows: Vec<Found> = match url.strip_prefix("sqlite:") {
+    let rows: Vec<TextRow> = match url.strip_prefix("sqlite:") {
         Some(path) => sql_query(query).load(&mut sqlite(path)).unwrap(),
         None => sql_query(query)
             .load(&mut PgConnection::establish(url).unwrap())

@@ -7,11 +7,11 @@ use super::token_id;
 use crate::{
     http::{
         console::{
-            frame::Frame,
-            page, page_with, see_other,
-            session::{Posted, SignedIn},
+            layout::Layout,
+            render_page, render_page_with_status, see_other,
+            session::{ConsoleSession, SubmittedForm},
         },
-        error::Failure,
+        error::ApiError,
         extract::state,
     },
     service::tokens::TokenRef,
@@ -20,18 +20,21 @@ use crate::{
 #[derive(Template)]
 #[template(path = "delete.html")]
 struct DeletePage {
-    frame: Frame,
+    layout: Layout,
     id: String,
     name: String,
     refusal: Option<&'static str>,
 }
 
 /// `GET /console/tokens/{id}/delete`: asks whether a token is to be deleted.
-pub async fn ask(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+pub async fn show_form(
+    request: HttpRequest,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
     let id = token_id(&request)?;
     let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
-    page(&DeletePage {
-        frame,
+    render_page(&DeletePage {
+        layout,
         id: id.to_string(),
         name: token.name.as_str().to_owned(),
         refusal: None,
@@ -39,22 +42,25 @@ pub async fn ask(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -
 }
 
 /// `POST /console/tokens/{id}/delete`: deletes a token whose name was typed.
-pub async fn delete(request: HttpRequest, Posted { who, fields }: Posted) -> Result<HttpResponse, Failure> {
-    let SignedIn { call, frame, .. } = who;
+pub async fn delete(
+    request: HttpRequest,
+    SubmittedForm { session, fields }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, layout, .. } = session;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
     let token = service.get(&call, TokenRef::Id(id)).await?;
     // Browsers show many blanks as one.
     let (typed, name) = (fields.text("confirm"), token.name.as_str());
     if !typed.split_whitespace().eq(name.split_whitespace()) {
-        let refusal = Some(frame.texts.delete_wrong);
+        let refusal = Some(layout.texts.delete_wrong);
         let template = DeletePage {
-            frame,
+            layout,
             id: id.to_string(),
             name: token.name.as_str().to_owned(),
             refusal,
         };
-        return page_with(StatusCode::BAD_REQUEST, &template);
+        return render_page_with_status(StatusCode::BAD_REQUEST, &template);
     }
     service.delete(call, TokenRef::Id(id)).await?;
-    Ok(see_other(&format!("{}/tokens?done=deleted", frame.base)))
+    Ok(see_other(&format!("{}/tokens?done=deleted", layout.base)))
 }

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;
 
-use super::{Badge, ValuePage, badges, by, token_id};
+use super::{Badge, ValuePage, badges, describe_actor, token_id};
 use crate::{
     domain::{
         Invalid,
@@ -12,19 +12,18 @@ use crate::{
         name::TokenName,
         permission::PermissionSet,
         session::SessionKey,
-        token::{Token, TokenId, future_expiry},
+        token::{Token, TokenId, validate_expiry},
     },
     http::{
         console::{
-            fields::Fields,
-            frame::Frame,
-            page, page_with,
-            permissions::{Choices, choices},
-            see_other,
-            session::{Posted, SignedIn},
-            when::When,
+            display_time::DisplayTime,
+            fields::FormFields,
+            layout::Layout,
+            permissions::{PermissionGroup, permission_groups},
+            render_page, render_page_with_status, see_other,
+            session::{ConsoleSession, SubmittedForm},
         },
-        error::Failure,
+        error::ApiError,
         extract::state,
     },
     service::{
@@ -36,74 +35,74 @@ use crate::{
 #[derive(Template)]
 #[template(path = "token_form.html")]
 struct FormPage {
-    frame: Frame,
+    layout: Layout,
     title: String,
     /// Where the form is sent.
     action: String,
     /// What identifies the form of a new token, or the token as it was seen.
     mark: String,
-    filled: Filled,
-    groups: Vec<Choices>,
+    values: FormValues,
+    groups: Vec<PermissionGroup>,
     /// What is known of the token, if there is one.
-    facts: Option<Facts>,
+    details: Option<TokenDetails>,
 }
 
 /// What stands in the form, and what is wrong with it.
 #[derive(Default)]
-struct Filled {
+struct FormValues {
     name: String,
     permissions: PermissionSet,
     blocks: String,
     expires: String,
-    wrong: Vec<Wrong>,
+    errors: Vec<FieldError>,
     /// What is wrong with the whole, not with a field.
     refusal: Option<&'static str>,
 }
 
 /// A field that cannot be taken as it is.
-struct Wrong {
+struct FieldError {
     field: &'static str,
     message: &'static str,
     /// What exactly, in English.
     detail: String,
 }
 
-impl Filled {
-    fn wrong_in(&self, field: &str) -> Option<&Wrong> {
-        self.wrong.iter().find(|wrong| wrong.field == field)
+impl FormValues {
+    fn error_in(&self, field: &str) -> Option<&FieldError> {
+        self.errors.iter().find(|error| error.field == field)
     }
 }
 
-struct Facts {
+struct TokenDetails {
     id: String,
     badges: Vec<Badge>,
-    created: When,
+    created: DisplayTime,
     by: String,
-    updated: Option<(When, String)>,
-    rotated: Option<When>,
-    last_used: Option<When>,
+    updated: Option<(DisplayTime, String)>,
+    rotated: Option<DisplayTime>,
+    last_used: Option<DisplayTime>,
 }
 
-impl Facts {
-    fn new(token: &Token, frame: &Frame) -> Self {
-        let by = |actor| by(actor, frame.texts);
+impl TokenDetails {
+    fn new(token: &Token, layout: &Layout) -> Self {
+        let by = |actor| describe_actor(actor, layout.texts);
         Self {
             id: token.id.to_string(),
-            badges: badges(token, frame),
-            created: frame.when(token.created.at),
+            badges: badges(token, layout),
+            created: layout.display_time(token.created.at),
             by: by(&token.created.by),
             updated: token
                 .updated
                 .as_ref()
-                .map(|change| (frame.when(change.at), by(&change.by))),
-            rotated: token.rotated_at.map(|time| frame.when(time)),
-            last_used: token.last_used_at.map(|time| frame.when(time)),
+                .map(|change| (layout.display_time(change.at), by(&change.by))),
+            rotated: token.rotated_at.map(|time| layout.display_time(time)),
+            last_used: token.last_used_at.map(|time| layout.display_time(time)),
         }
     }
 }
 
 /// What a form asks for, of which every field can be taken.
-struct Wanted {
+struct TokenInput {
     name: TokenName,
     permissions: PermissionSet,
     blocks: CidrBlocks,
@@ -111,11 +110,11 @@ struct Wanted {
 }
 
 /// Reads a form. An expiry that is the same to the second as `before` is that one.
-fn read(fields: &Fields, frame: &Frame, before: Option<Timestamp>) -> Result<Wanted, Filled> {
-    let texts = frame.texts;
-    let mut wrong = Vec::new();
+fn read_form(fields: &FormFields, layout: &Layout, before: Option<Timestamp>) -> Result<TokenInput, FormValues> {
+    let texts = layout.texts;
+    let mut errors = Vec::new();
     let mut refuse = |field, message, invalid: Invalid| {
-        wrong.push(Wrong {
+        errors.push(FieldError {
             field,
             message,
             detail: invalid.to_string(),
@@ -137,34 +136,34 @@ fn read(fields: &Fields, frame: &Frame, before: Option<Timestamp>) -> Result<Wan
         .map_err(|invalid| refuse("blocks", texts.bad_blocks, invalid))
         .ok();
     let expires = fields.text("expires").trim();
-    let expires_at = if before.is_some() && expires == to_field(before) {
+    let expires_at = if before.is_some() && expires == format_datetime_local(before) {
         Ok(before)
     } else {
-        from_field("expiresAt", expires).and_then(|time| future_expiry(time, frame.now))
+        parse_datetime_local("expiresAt", expires).and_then(|time| validate_expiry(time, layout.now))
     };
     let expires_at = expires_at
         .map_err(|invalid| refuse("expires", texts.bad_expiry, invalid))
         .ok();
     if let (Some(name), Some(permissions), Some(blocks), Some(expires_at)) = (name, permissions, blocks, expires_at) {
-        return Ok(Wanted {
+        return Ok(TokenInput {
             name,
             permissions,
             blocks,
             expires_at,
         });
     }
-    Err(Filled {
+    Err(FormValues {
         name: fields.text("name").to_owned(),
         permissions: permissions.unwrap_or_default(),
         blocks: fields.text("blocks").to_owned(),
         expires: expires.to_owned(),
-        wrong,
+        errors,
         refusal: None,
     })
 }
 
 /// A time as `<input type="datetime-local">` has it, to the second, in UTC.
-fn to_field(time: Option<Timestamp>) -> String {
+fn format_datetime_local(time: Option<Timestamp>) -> String {
     let text = time.map(|time| time.to_string()).unwrap_or_default();
     text.chars().take("2030-01-31T12:00:00".len()).collect()
 }
@@ -173,7 +172,7 @@ fn to_field(time: Option<Timestamp>) -> String {
 ///
 /// # Errors
 /// When it is none; the message names `field`.
-pub fn from_field(field: &'static str, text: &str) -> Result<Option<Timestamp>, Invalid> {
+pub fn parse_datetime_local(field: &'static str, text: &str) -> Result<Option<Timestamp>, Invalid> {
     let seconds = if text.len() == "2030-01-31T12:00".len() {
         ":00"
     } else {
@@ -184,77 +183,83 @@ pub fn from_field(field: &'static str, text: &str) -> Result<Option<Timestamp>, 
 }
 
 /// A form for a new token. Each has a mark of its own, from which the id of the token is made.
-fn new_form(frame: Frame, mark: String, filled: Filled) -> FormPage {
+fn new_form(layout: Layout, mark: String, values: FormValues) -> FormPage {
     FormPage {
-        title: frame.texts.new_token.to_owned(),
-        action: format!("{}/tokens", frame.base),
-        groups: choices(filled.permissions, frame.texts),
+        title: layout.texts.new_token.to_owned(),
+        action: format!("{}/tokens", layout.base),
+        groups: permission_groups(values.permissions, layout.texts),
         mark,
-        filled,
-        facts: None,
-        frame,
+        values,
+        details: None,
+        layout,
     }
 }
 
-fn new_mark(request: &HttpRequest) -> Result<String, Failure> {
+fn new_mark(request: &HttpRequest) -> Result<String, ApiError> {
     Ok(state(request)?.service.new_session_key()?.expose().to_owned())
 }
 
 /// `GET /console/tokens/new`: the form.
-pub async fn new(request: HttpRequest, SignedIn { frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
-    page(&new_form(frame, new_mark(&request)?, Filled::default()))
+pub async fn new(
+    request: HttpRequest,
+    ConsoleSession { layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
+    render_page(&new_form(layout, new_mark(&request)?, FormValues::default()))
 }
 
 /// `POST /console/tokens`: makes a token, and shows its value. The same form makes no second one.
-pub async fn create(request: HttpRequest, Posted { who, fields }: Posted) -> Result<HttpResponse, Failure> {
-    let SignedIn { call, key, frame } = who;
+pub async fn create(
+    request: HttpRequest,
+    SubmittedForm { session, fields }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, key, layout } = session;
     let mark = fields.text("mark").to_owned();
-    let wanted = match read(&fields, &frame, None) {
-        Ok(wanted) => wanted,
-        Err(filled) => return page_with(StatusCode::BAD_REQUEST, &new_form(frame, mark, filled)),
+    let input = match read_form(&fields, &layout, None) {
+        Ok(input) => input,
+        Err(values) => return render_page_with_status(StatusCode::BAD_REQUEST, &new_form(layout, mark, values)),
     };
-    let id = id_of(&key, &mark)?;
+    let id = derive_token_id(&key, &mark)?;
     let new = NewToken {
         id: Some(id),
-        name: wanted.name,
-        permissions: Some(wanted.permissions),
-        allowed_cidr_blocks: Some(wanted.blocks),
-        expires_at: Some(wanted.expires_at),
+        name: input.name,
+        permissions: Some(input.permissions),
+        allowed_cidr_blocks: Some(input.blocks),
+        expires_at: Some(input.expires_at),
     };
-    let texts = frame.texts;
+    let texts = layout.texts;
     match state(&request)?.service.create(call, new).await {
-        Ok((token, value)) => page(&ValuePage::new(frame, &request, texts.made_title, &token, &value)),
-        Err(Error::Conflict(_)) => Ok(see_other(&format!("{}/tokens/{id}?seen=made", frame.base))),
+        Ok((token, value)) => render_page(&ValuePage::new(layout, &request, texts.created_title, &token, &value)),
+        Err(Error::Conflict(_)) => Ok(see_other(&format!("{}/tokens/{id}?seen=made", layout.base))),
         Err(other) => Err(other.into()),
     }
 }
 
 /// The id of the token that a form makes.
-fn id_of(key: &SessionKey, mark: &str) -> Result<TokenId, Failure> {
-    SessionKey::parse(mark).ok_or_else(Fields::refusal)?;
+fn derive_token_id(key: &SessionKey, mark: &str) -> Result<TokenId, ApiError> {
+    SessionKey::parse(mark).ok_or_else(FormFields::refusal)?;
     Ok(key.token_id(mark))
 }
 
-fn edit_form(frame: Frame, token: &Token, filled: Filled) -> FormPage {
+fn edit_form(layout: Layout, token: &Token, values: FormValues) -> FormPage {
     FormPage {
-        title: frame.fill(frame.texts.edit_token, token.name.as_str()),
-        action: format!("{}/tokens/{}", frame.base, token.id),
+        title: layout.fill(layout.texts.edit_token, token.name.as_str()),
+        action: format!("{}/tokens/{}", layout.base, token.id),
         mark: seen(token.updated.as_ref().map(|change| change.at)),
-        groups: choices(filled.permissions, frame.texts),
-        facts: Some(Facts::new(token, &frame)),
-        filled,
-        frame,
+        groups: permission_groups(values.permissions, layout.texts),
+        details: Some(TokenDetails::new(token, &layout)),
+        values,
+        layout,
     }
 }
 
-fn as_it_is(token: &Token) -> Filled {
+fn current_values(token: &Token) -> FormValues {
     let blocks: Vec<_> = token.allowed_cidr_blocks.iter().map(ToString::to_string).collect();
-    Filled {
+    FormValues {
         name: token.name.as_str().to_owned(),
         permissions: token.permissions,
         blocks: blocks.join("\n"),
-        expires: to_field(token.expires_at),
-        ..Filled::default()
+        expires: format_datetime_local(token.expires_at),
+        ..FormValues::default()
     }
 }
 
@@ -267,60 +272,66 @@ pub fn seen(time: Option<Timestamp>) -> String {
 ///
 /// # Errors
 /// 403 when no form of ours has.
-pub fn read_seen(text: &str) -> Result<Option<Timestamp>, Failure> {
-    let time = || Timestamp::parse("mark", text).map_err(|_| Fields::refusal());
+pub fn parse_seen(text: &str) -> Result<Option<Timestamp>, ApiError> {
+    let time = || Timestamp::parse("mark", text).map_err(|_| FormFields::refusal());
     (!text.is_empty()).then(time).transpose()
 }
 
 /// `GET /console/tokens/{id}`: what is known of a token, in a form.
-pub async fn edit(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+pub async fn edit(
+    request: HttpRequest,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
     let id = token_id(&request)?;
     let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
     let refusal = match request.query_string() {
-        "seen=made" => Some(frame.texts.made_already),
-        "seen=rotated" => Some(frame.texts.rotated_already),
+        "seen=made" => Some(layout.texts.already_created),
+        "seen=rotated" => Some(layout.texts.already_rotated),
         _ => None,
     };
-    let filled = Filled {
+    let values = FormValues {
         refusal,
-        ..as_it_is(&token)
+        ..current_values(&token)
     };
-    page(&edit_form(frame, &token, filled))
+    render_page(&edit_form(layout, &token, values))
 }
 
 /// `POST /console/tokens/{id}`: changes a token, unless somebody else has since the form was shown.
-pub async fn update(request: HttpRequest, Posted { who, fields }: Posted) -> Result<HttpResponse, Failure> {
-    let SignedIn { call, frame, .. } = who;
+pub async fn update(
+    request: HttpRequest,
+    SubmittedForm { session, fields }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, layout, .. } = session;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
-    let seen = read_seen(fields.text("mark"))?;
+    let seen = parse_seen(fields.text("mark"))?;
     let token = service.get(&call, TokenRef::Id(id)).await?;
-    let wanted = match read(&fields, &frame, token.expires_at) {
-        Ok(wanted) => wanted,
-        Err(filled) => {
+    let input = match read_form(&fields, &layout, token.expires_at) {
+        Ok(input) => input,
+        Err(values) => {
             let form = FormPage {
                 // Still as it was first seen: what others have saved since is not overwritten once this is corrected.
                 mark: fields.text("mark").to_owned(),
-                ..edit_form(frame, &token, filled)
+                ..edit_form(layout, &token, values)
             };
-            return page_with(StatusCode::BAD_REQUEST, &form);
+            return render_page_with_status(StatusCode::BAD_REQUEST, &form);
         }
     };
     let changes = TokenChanges {
-        name: Some(wanted.name),
-        permissions: Some(PermissionChange::Replace(wanted.permissions)),
-        allowed_cidr_blocks: Some(wanted.blocks),
+        name: Some(input.name),
+        permissions: Some(PermissionChange::Replace(input.permissions)),
+        allowed_cidr_blocks: Some(input.blocks),
         // What has expired stays so, if that is not what was changed.
-        expires_at: (wanted.expires_at != token.expires_at).then_some(wanted.expires_at),
+        expires_at: (input.expires_at != token.expires_at).then_some(input.expires_at),
         seen: Some(seen),
     };
     match service.update(call, TokenRef::Id(id), changes).await {
-        Ok(_) => Ok(see_other(&format!("{}/tokens?done=changed", frame.base))),
-        Err(Error::Outdated) => {
-            let filled = Filled {
-                refusal: Some(frame.texts.changed_meanwhile),
-                ..as_it_is(&token)
+        Ok(_) => Ok(see_other(&format!("{}/tokens?done=changed", layout.base))),
+        Err(Error::PreconditionFailed) => {
+            let values = FormValues {
+                refusal: Some(layout.texts.edit_conflict),
+                ..current_values(&token)
             };
-            page_with(StatusCode::CONFLICT, &edit_form(frame, &token, filled))
+            render_page_with_status(StatusCode::CONFLICT, &edit_form(layout, &token, values))
         }
         Err(other) => Err(other.into()),
     }

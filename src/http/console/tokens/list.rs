@@ -4,10 +4,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde::Deserialize;
 
-use super::{Badge, badges, by};
+use super::{Badge, badges, describe_actor};
 use crate::{
     domain::{
-        attention::{LONG_AGO, SOON},
+        attention::{EXPIRING_WITHIN, STALE_AFTER},
         clock::Timestamp,
         page::{PageSize, TokenFilter, TokenState},
         permission::Permission,
@@ -16,24 +16,24 @@ use crate::{
     },
     http::{
         console::{
-            frame::{Frame, query_of},
-            page,
-            session::SignedIn,
+            display_time::DisplayTime,
+            layout::{Layout, build_query},
+            render_page,
+            session::ConsoleSession,
             text::{Texts, fill},
-            when::When,
         },
-        error::Failure,
+        error::ApiError,
         extract::{query::read_query, state},
     },
 };
 
 /// How many permissions and blocks a row shows; the rest is counted.
-const MOST_SHOWN: usize = 3;
+const MAX_SHOWN: usize = 3;
 
 /// Which tokens are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Show {
-    Every,
+enum StatusFilter {
+    All,
     Active,
     Expired,
     Expiring,
@@ -43,9 +43,9 @@ enum Show {
     Legacy,
 }
 
-impl Show {
+impl StatusFilter {
     const ALL: [Self; 8] = [
-        Self::Every,
+        Self::All,
         Self::Active,
         Self::Expired,
         Self::Expiring,
@@ -58,7 +58,7 @@ impl Show {
     /// The name in a query; none for all.
     const fn name(self) -> &'static str {
         match self {
-            Self::Every => "",
+            Self::All => "",
             Self::Active => "active",
             Self::Expired => "expired",
             Self::Expiring => "expiring",
@@ -71,7 +71,7 @@ impl Show {
 
     const fn title(self, texts: &Texts) -> &'static str {
         match self {
-            Self::Every => texts.show_every,
+            Self::All => texts.show_every,
             Self::Active => texts.show_active,
             Self::Expired => texts.show_expired,
             Self::Expiring => texts.show_expiring,
@@ -84,22 +84,22 @@ impl Show {
 
     fn filter(self, name: &str, now: Timestamp) -> TokenFilter {
         let all = TokenFilter {
-            name_in_any_case: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            name_ignoring_case: Some(name.to_owned()).filter(|name| !name.is_empty()),
             ..TokenFilter::default()
         };
         let in_state = |state| TokenFilter {
             state: Some(state),
             ..all.clone()
         };
-        let long_ago = now.saturating_sub(LONG_AGO);
+        let long_ago = now.saturating_sub(STALE_AFTER);
         match self {
-            Self::Every => all,
+            Self::All => all,
             Self::Active => in_state(TokenState::Active),
             Self::Expired => in_state(TokenState::Expired),
             Self::NeverUsed => in_state(TokenState::NeverUsed),
             Self::Legacy => in_state(TokenState::Legacy),
             Self::Expiring => TokenFilter {
-                expires_before: Some(now.saturating_add(SOON)),
+                expires_before: Some(now.saturating_add(EXPIRING_WITHIN)),
                 ..in_state(TokenState::Active)
             },
             Self::Unused => TokenFilter {
@@ -107,7 +107,7 @@ impl Show {
                 ..all
             },
             Self::RotationDue => TokenFilter {
-                value_since_before: Some(long_ago),
+                value_older_than: Some(long_ago),
                 ..all
             },
         }
@@ -130,7 +130,7 @@ fn orders(texts: &Texts) -> [(TokenOrder, &'static str); 8] {
 }
 
 #[derive(Deserialize)]
-struct ListQuery {
+struct TokenListQuery {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -143,24 +143,24 @@ struct ListQuery {
 }
 
 /// A choice of a list.
-struct Choice {
+struct SelectOption {
     value: String,
     title: &'static str,
-    chosen: bool,
+    is_selected: bool,
 }
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
-struct ListPage {
-    frame: Frame,
+struct TokenListPage {
+    layout: Layout,
     notice: Option<&'static str>,
     name: String,
-    shows: Vec<Choice>,
-    sorts: Vec<Choice>,
+    shows: Vec<SelectOption>,
+    sorts: Vec<SelectOption>,
     columns: Vec<Column>,
-    rows: Vec<Row>,
+    rows: Vec<TokenRow>,
     /// Whether it is all tokens that are shown, and so there are none if there is no row.
-    unfiltered: bool,
+    is_unfiltered: bool,
     first: Option<String>,
     next: Option<String>,
 }
@@ -175,7 +175,7 @@ struct Column {
 }
 
 /// A token, as a row shows it.
-struct Row {
+struct TokenRow {
     id: String,
     name: String,
     badges: Vec<Badge>,
@@ -183,30 +183,30 @@ struct Row {
     more_permissions: Option<String>,
     blocks: Vec<String>,
     more_blocks: Option<String>,
-    created: When,
+    created: DisplayTime,
     by: String,
-    last_used: Option<When>,
-    rotated: Option<When>,
-    expires: Option<When>,
+    last_used: Option<DisplayTime>,
+    rotated: Option<DisplayTime>,
+    expires: Option<DisplayTime>,
 }
 
-impl Row {
-    fn new(token: &Token, frame: &Frame) -> Self {
-        let texts = frame.texts;
-        let more = |all: usize| (all > MOST_SHOWN).then(|| fill(texts.and_more, [&(all - MOST_SHOWN)]));
-        let permissions: Vec<_> = token.permissions.iter().map(Permission::shown_name).collect();
+impl TokenRow {
+    fn new(token: &Token, layout: &Layout) -> Self {
+        let texts = layout.texts;
+        let more = |all: usize| (all > MAX_SHOWN).then(|| fill(texts.and_more, [&(all - MAX_SHOWN)]));
+        let permissions: Vec<_> = token.permissions.iter().map(Permission::display_name).collect();
         let blocks: Vec<_> = token.allowed_cidr_blocks.iter().map(ToString::to_string).collect();
-        let when = |time: Option<Timestamp>| time.map(|time| frame.when(time));
+        let when = |time: Option<Timestamp>| time.map(|time| layout.display_time(time));
         Self {
             id: token.id.to_string(),
             name: token.name.as_str().to_owned(),
-            badges: badges(token, frame),
+            badges: badges(token, layout),
             more_permissions: more(permissions.len()),
-            permissions: permissions.into_iter().take(MOST_SHOWN).collect(),
+            permissions: permissions.into_iter().take(MAX_SHOWN).collect(),
             more_blocks: more(blocks.len()),
-            blocks: blocks.into_iter().take(MOST_SHOWN).collect(),
-            created: frame.when(token.created.at),
-            by: by(&token.created.by, texts),
+            blocks: blocks.into_iter().take(MAX_SHOWN).collect(),
+            created: layout.display_time(token.created.at),
+            by: describe_actor(&token.created.by, texts),
             last_used: when(token.last_used_at),
             rotated: when(token.rotated_at),
             expires: when(token.expires_at),
@@ -215,20 +215,23 @@ impl Row {
 }
 
 /// `GET /console/tokens`: a page of the tokens.
-pub async fn list(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
-    let query: ListQuery = read_query(&request, &[&["name", "show", "sort", "after", "done"]])?;
+pub async fn list(
+    request: HttpRequest,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
+    let query: TokenListQuery = read_query(&request, &[&["name", "show", "sort", "after", "done"]])?;
     let name = query.name.trim();
     // A link of long ago, or one that somebody has typed, shows what it can.
-    let show = Show::ALL.into_iter().find(|show| show.name() == query.show);
-    let show = show.unwrap_or(Show::Every);
+    let show = StatusFilter::ALL.into_iter().find(|show| show.name() == query.show);
+    let show = show.unwrap_or(StatusFilter::All);
     let order = TokenOrder::parse(&query.sort).unwrap_or_default();
     let after = SortedCursor::parse(&query.after).ok();
-    let texts = frame.texts;
+    let texts = layout.texts;
     // No name contains a control character, and PostgreSQL takes no NUL.
     let searched: String = name.chars().filter(|letter| !letter.is_control()).collect();
-    let filter = show.filter(&searched, frame.now);
-    let unfiltered = filter.is_empty();
-    let further = after.is_some();
+    let filter = show.filter(&searched, layout.now);
+    let is_unfiltered = filter.is_empty();
+    let is_later_page = after.is_some();
     let service = &state(&request)?.service;
     let tokens = service
         .list_sorted(&call, filter, order, after, PageSize::default())
@@ -245,7 +248,7 @@ pub async fn list(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) 
             ("sort", &order),
             ("after", after),
         ];
-        format!("{}/tokens{}", frame.base, query_of(&pairs))
+        format!("{}/tokens{}", layout.base, build_query(&pairs))
     };
     let column = |title, by: Option<SortKey>, first_descending: bool| {
         let now_descending = by.filter(|by| *by == order.by).map(|_| order.descending);
@@ -258,25 +261,25 @@ pub async fn list(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) 
             }),
         }
     };
-    let template = ListPage {
+    let template = TokenListPage {
         notice: match query.done.as_deref() {
             Some("changed") => Some(texts.done_changed),
             Some("deleted") => Some(texts.done_deleted),
             _ => None,
         },
         name: name.to_owned(),
-        shows: Show::ALL
-            .map(|one| Choice {
+        shows: StatusFilter::ALL
+            .map(|one| SelectOption {
                 value: one.name().to_owned(),
                 title: one.title(texts),
-                chosen: one == show,
+                is_selected: one == show,
             })
             .into(),
         sorts: orders(texts)
-            .map(|(one, title)| Choice {
+            .map(|(one, title)| SelectOption {
                 value: one.to_string(),
                 title,
-                chosen: one == order,
+                is_selected: one == order,
             })
             .into(),
         columns: vec![
@@ -288,11 +291,15 @@ pub async fn list(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) 
             column(texts.rotated, None, false),
             column(texts.expires, Some(SortKey::Expires), false),
         ],
-        rows: tokens.tokens.iter().map(|token| Row::new(token, &frame)).collect(),
-        unfiltered: unfiltered && !further,
-        first: further.then(|| link(order, "")),
+        rows: tokens
+            .tokens
+            .iter()
+            .map(|token| TokenRow::new(token, &layout))
+            .collect(),
+        is_unfiltered: is_unfiltered && !is_later_page,
+        first: is_later_page.then(|| link(order, "")),
         next: tokens.next.map(|next| link(order, &next.to_string())),
-        frame,
+        layout,
     };
-    page(&template)
+    render_page(&template)
 }

@@ -7,21 +7,21 @@ use askama::Template;
 
 use super::{
     ValuePage,
-    form::{read_seen, seen},
+    form::{parse_seen, seen},
     token_id,
 };
 use crate::{
     domain::token::Token,
     http::{
         console::{
-            fields::Fields,
-            frame::Frame,
-            page, page_with, see_other,
-            session::{Posted, SignedIn},
+            display_time::exact,
+            fields::FormFields,
+            layout::Layout,
+            render_page, render_page_with_status, see_other,
+            session::{ConsoleSession, SubmittedForm},
             text::{Texts, fill},
-            when::exact,
         },
-        error::Failure,
+        error::ApiError,
         extract::state,
     },
     service::{
@@ -43,7 +43,7 @@ fn grace_periods(texts: &Texts) -> [(Duration, &'static str); 4] {
 #[derive(Template)]
 #[template(path = "rotate.html")]
 struct RotatePage {
-    frame: Frame,
+    layout: Layout,
     id: String,
     name: String,
     has_value: bool,
@@ -56,8 +56,8 @@ struct RotatePage {
 }
 
 impl RotatePage {
-    fn new(frame: Frame, token: &Token, refusal: Option<String>) -> Self {
-        let periods = grace_periods(frame.texts);
+    fn new(layout: Layout, token: &Token, refusal: Option<String>) -> Self {
+        let periods = grace_periods(layout.texts);
         Self {
             id: token.id.to_string(),
             name: token.name.as_str().to_owned(),
@@ -65,37 +65,43 @@ impl RotatePage {
             mark: seen(token.rotated_at),
             grace_periods: periods.map(|(period, title)| (period.as_secs(), title)).into(),
             refusal,
-            frame,
+            layout,
         }
     }
 }
 
 /// `GET /console/tokens/{id}/rotate`: asks whether a token is to be rotated.
-pub async fn ask(request: HttpRequest, SignedIn { call, frame, .. }: SignedIn) -> Result<HttpResponse, Failure> {
+pub async fn show_form(
+    request: HttpRequest,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
     let id = token_id(&request)?;
     let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
-    page(&RotatePage::new(frame, &token, None))
+    render_page(&RotatePage::new(layout, &token, None))
 }
 
 /// `POST /console/tokens/{id}/rotate`: gives a token a new value, and shows it. The same form does so once.
-pub async fn rotate(request: HttpRequest, Posted { who, fields }: Posted) -> Result<HttpResponse, Failure> {
-    let SignedIn { call, frame, .. } = who;
+pub async fn rotate(
+    request: HttpRequest,
+    SubmittedForm { session, fields }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, layout, .. } = session;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
-    let texts = frame.texts;
+    let texts = layout.texts;
     let seconds = fields.text("grace");
     let offered = grace_periods(texts).into_iter().map(|(period, _)| period);
     let mut chosen = offered.filter(|period| seconds.is_empty() || period.as_secs().to_string() == seconds);
     let rotation = Rotation {
-        grace_period: chosen.next().ok_or_else(Fields::refusal)?,
+        grace_period: chosen.next().ok_or_else(FormFields::refusal)?,
         expires_at: None,
-        seen: Some(read_seen(fields.text("mark"))?),
+        seen: Some(parse_seen(fields.text("mark"))?),
     };
     let token_before = service.get(&call, TokenRef::Id(id)).await?;
     match service.rotate(call, TokenRef::Id(id), rotation).await {
         Ok((token, value)) => {
             let works_until = token
                 .rotated_at
-                .unwrap_or(frame.now)
+                .unwrap_or(layout.now)
                 .saturating_add(rotation.grace_period);
             let before = if !token_before.has_value {
                 texts.first_value.to_owned()
@@ -104,15 +110,15 @@ pub async fn rotate(request: HttpRequest, Posted { who, fields }: Posted) -> Res
             } else {
                 fill(texts.old_value_works, [&exact(works_until)])
             };
-            page(&ValuePage {
+            render_page(&ValuePage {
                 before: Some(before),
-                ..ValuePage::new(frame, &request, texts.rotated_title, &token, &value)
+                ..ValuePage::new(layout, &request, texts.rotated_title, &token, &value)
             })
         }
-        Err(Error::Outdated) => Ok(see_other(&format!("{}/tokens/{id}?seen=rotated", frame.base))),
-        Err(Error::Conflict(refusal)) => page_with(
+        Err(Error::PreconditionFailed) => Ok(see_other(&format!("{}/tokens/{id}?seen=rotated", layout.base))),
+        Err(Error::Conflict(refusal)) => render_page_with_status(
             StatusCode::CONFLICT,
-            &RotatePage::new(frame, &token_before, Some(refusal)),
+            &RotatePage::new(layout, &token_before, Some(refusal)),
         ),
         Err(other) => Err(other.into()),
     }

@@ -56,7 +56,7 @@ fn order<T>(held: Permit, mut waiting: Vec<(T, Waiting)>) -> Vec<T> {
 }
 
 #[tokio::test]
-async fn networks_take_turns() {
+async fn networks_are_served_round_robin() {
     let permits = Arc::new(Permits::new(1));
     let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
     let mut waiting = Vec::new();
@@ -76,7 +76,7 @@ async fn networks_take_turns() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_that_of_one_network() {
+async fn queues_are_limited_per_network() {
     let permits = Arc::new(Permits::new(1));
     let _held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
     let crowd: Vec<_> = (0..MAX_WAITING_PER_NETWORK)
@@ -90,7 +90,7 @@ async fn a_full_queue_is_that_of_one_network() {
 }
 
 #[tokio::test]
-async fn known_names_and_clean_networks_go_first_and_the_rest_is_not_starved() {
+async fn known_names_and_clean_networks_have_priority_without_starving_others() {
     let permits = Arc::new(Permits::new(1));
     let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
     let mut waiting = Vec::new();
@@ -113,7 +113,7 @@ async fn known_names_and_clean_networks_go_first_and_the_rest_is_not_starved() {
 }
 
 #[tokio::test]
-async fn a_clean_network_has_one_login_before_the_others() {
+async fn one_login_of_a_clean_network_has_priority() {
     let permits = Arc::new(Permits::new(1));
     let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
     let waiting = vec![
@@ -125,7 +125,7 @@ async fn a_clean_network_has_one_login_before_the_others() {
 }
 
 #[tokio::test]
-async fn when_everything_is_full_the_longest_queue_gives_way() {
+async fn the_longest_queue_is_evicted_first() {
     let permits = Arc::new(Permits::new(1));
     let _held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
     let mut long: Vec<_> = (0..MAX_WAITING_PER_NETWORK)
@@ -150,7 +150,7 @@ async fn when_everything_is_full_the_longest_queue_gives_way() {
 }
 
 #[tokio::test]
-async fn a_permit_is_not_lost_with_those_who_do_not_wait_any_more() {
+async fn cancelled_waiters_do_not_leak_permits() {
     let permits = Arc::new(Permits::new(1));
     let held = permits.acquire(network(0), Priority::Suspect).await.unwrap();
     let left = wait(&permits, network(1), Priority::Suspect);
@@ -184,7 +184,7 @@ async fn memory_is_allocated_once_per_permit() {
         drop(waiting.await.unwrap());
     }
     let state = permits.state();
-    assert_eq!((addresses.len(), state.made, state.idle.len()), (2, 2, 2));
+    assert_eq!((addresses.len(), state.created, state.idle.len()), (2, 2, 2));
 }
 
 #[tokio::test]
@@ -216,5 +216,5 @@ async fn memory_is_freed_after_a_minute_without_a_login() {
 
     let (one, other) = (acquire().await, acquire().await);
     assert!(hash(one).is_some() && hash(other).is_some());
-    assert_eq!((allocated(), permits.state().made), (2, 2));
+    assert_eq!((allocated(), permits.state().created), (2, 2));
 }

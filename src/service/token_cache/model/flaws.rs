@@ -2,7 +2,7 @@
 
 use super::{
     Bounds, CI_TICK, Change, Instant,
-    world::{Kind, Poll, Replica},
+    world::{ChangeKind, Poll, Replica},
 };
 
 /// A broken variant.
@@ -13,7 +13,7 @@ pub enum Flaw {
     /// Lets an answer vouch two ticks longer than 0.8 s.
     TrustsTooLong,
     /// Lets an answer vouch from its arrival, not from when its poll was sent.
-    VouchesFromArrival,
+    CountsFromArrival,
     /// Does not clear the cache after a missed change.
     IgnoresGaps,
     /// The server that makes a change waits for the feed like the others.
@@ -21,7 +21,7 @@ pub enum Flaw {
     /// Ignores a poll whose answer has a smaller number than the known one.
     AcceptsSmallerNumbers,
     /// Also ignores a poll that was sent before the last change was announced: the rule before superseded numbers were kept.
-    AcceptsOvertakenNumbers,
+    AcceptsStaleNumbers,
     /// Advances the revision by one for each change: the rule before steps were random.
     CountsByOne,
 }
@@ -30,23 +30,23 @@ impl Flaw {
     pub const ALL: [Self; 8] = [
         Self::IgnoresGeneration,
         Self::TrustsTooLong,
-        Self::VouchesFromArrival,
+        Self::CountsFromArrival,
         Self::IgnoresGaps,
         Self::ForgetsLocalChanges,
         Self::AcceptsSmallerNumbers,
-        Self::AcceptsOvertakenNumbers,
+        Self::AcceptsStaleNumbers,
         Self::CountsByOne,
     ];
 
     /// Returns the narrowest bounds within which the flaw shows.
     pub fn bounds(self) -> Bounds {
-        let (kinds, changes, failovers): (&[Kind], _, _) = match self {
-            Self::IgnoresGeneration | Self::TrustsTooLong | Self::VouchesFromArrival | Self::ForgetsLocalChanges => {
-                (&[Kind::RevokeX], 1, 0)
+        let (kinds, changes, failovers): (&[ChangeKind], _, _) = match self {
+            Self::IgnoresGeneration | Self::TrustsTooLong | Self::CountsFromArrival | Self::ForgetsLocalChanges => {
+                (&[ChangeKind::RevokeX], 1, 0)
             }
-            Self::IgnoresGaps => (&[Kind::RevokeX, Kind::RevokeY], 2, 0),
-            Self::AcceptsSmallerNumbers | Self::CountsByOne => (&[Kind::RotateX, Kind::RevokeX], 2, 1),
-            Self::AcceptsOvertakenNumbers => (&[Kind::RevokeX, Kind::RevokeY], 2, 1),
+            Self::IgnoresGaps => (&[ChangeKind::RevokeX, ChangeKind::RevokeY], 2, 0),
+            Self::AcceptsSmallerNumbers | Self::CountsByOne => (&[ChangeKind::RotateX, ChangeKind::RevokeX], 2, 1),
+            Self::AcceptsStaleNumbers => (&[ChangeKind::RevokeX, ChangeKind::RevokeY], 2, 1),
         };
         Bounds {
             replicas: 1,
@@ -63,9 +63,9 @@ pub fn poll(flaw: Option<Flaw>, replica: &Replica, poll: &Poll, at: Instant) -> 
     let answer = poll.answer.expect("an answer");
     let known = replica.known().unwrap_or(answer);
     match flaw {
-        Some(Flaw::VouchesFromArrival) => (at, answer),
+        Some(Flaw::CountsFromArrival) => (at, answer),
         Some(Flaw::AcceptsSmallerNumbers) => (poll.asked_at, answer.max(known)),
-        Some(Flaw::AcceptsOvertakenNumbers) if Some(poll.asked_at) < replica.changed_at() => {
+        Some(Flaw::AcceptsStaleNumbers) if Some(poll.asked_at) < replica.changed_at() => {
             (poll.asked_at, answer.max(known))
         }
         _ => (poll.asked_at, answer),

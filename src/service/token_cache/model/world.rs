@@ -7,13 +7,14 @@ use std::{
 
 use super::{
     super::{SURE_FOR, State},
-    Bounds, CREDENTIALS, Cached, Change, Credential, Duration, Instant, PROMISE, TokenCache, X0, X1, Y,
+    Bounds, CREDENTIALS, CachedCredentials, Change, Credential, Duration, Instant, MAX_REVOCATION_DELAY, TokenCache,
+    X0, X1, Y,
 };
 use crate::{service::token_cache::Generation, store::revision::Invalidation};
 
 /// A kind of change.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub enum ChangeKind {
     CreateY,
     RotateX,
     RevokeX,
@@ -21,7 +22,7 @@ pub enum Kind {
     RevokeAll,
 }
 
-impl Kind {
+impl ChangeKind {
     pub const ALL: &'static [Self] = &[
         Self::CreateY,
         Self::RotateX,
@@ -41,26 +42,26 @@ pub struct Store {
 
 impl Store {
     /// Makes a change. Returns what it invalidates; a create invalidates nothing.
-    pub fn apply(&mut self, kind: Kind, cached: &Cached) -> Option<Invalidation> {
+    pub fn apply(&mut self, kind: ChangeKind, cached: &CachedCredentials) -> Option<Invalidation> {
         let token = |credential: usize| Invalidation::Token(cached[credential].1.token.id);
         match kind {
-            Kind::CreateY => {
+            ChangeKind::CreateY => {
                 self.valid[Y] = true;
                 None
             }
-            Kind::RotateX => {
+            ChangeKind::RotateX => {
                 (self.valid[X0], self.valid[X1]) = (false, true);
                 Some(token(X0))
             }
-            Kind::RevokeX => {
+            ChangeKind::RevokeX => {
                 (self.valid[X0], self.valid[X1]) = (false, false);
                 Some(token(X0))
             }
-            Kind::RevokeY => {
+            ChangeKind::RevokeY => {
                 self.valid[Y] = false;
                 Some(token(Y))
             }
-            Kind::RevokeAll => {
+            ChangeKind::RevokeAll => {
                 self.valid = [false; 3];
                 Some(Invalidation::More)
             }
@@ -133,7 +134,7 @@ pub struct World {
     pub at: Instant,
     /// The length of a step in time.
     pub tick: Duration,
-    pub cached: Cached,
+    pub cached: CachedCredentials,
     pub store: Store,
     /// The store before each of its changes.
     pub history: Vec<Store>,
@@ -148,7 +149,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(at: Instant, cached: Cached, bounds: Bounds) -> Self {
+    pub fn new(at: Instant, cached: CachedCredentials, bounds: Bounds) -> Self {
         Self {
             at,
             tick: bounds.tick,
@@ -156,7 +157,7 @@ impl World {
             store: Store {
                 number: 0,
                 // Y exists unless a change may create it.
-                valid: [true, false, !bounds.kinds.contains(&Kind::CreateY)],
+                valid: [true, false, !bounds.kinds.contains(&ChangeKind::CreateY)],
             },
             history: Vec::new(),
             announced: Vec::new(),
@@ -168,19 +169,19 @@ impl World {
         }
     }
 
-    pub fn allows(&self, kind: Kind) -> bool {
+    pub fn allows(&self, kind: ChangeKind) -> bool {
         let [x0, x1, y] = self.store.valid;
         match kind {
             // A deleted token never comes back.
-            Kind::CreateY => !y && !self.history.iter().any(|store| store.valid[Y]),
-            Kind::RotateX => x0,
-            Kind::RevokeX => x0 || x1,
-            Kind::RevokeY => y,
-            Kind::RevokeAll => (x0 || x1) && y,
+            ChangeKind::CreateY => !y && !self.history.iter().any(|store| store.valid[Y]),
+            ChangeKind::RotateX => x0,
+            ChangeKind::RevokeX => x0 || x1,
+            ChangeKind::RevokeY => y,
+            ChangeKind::RevokeAll => (x0 || x1) && y,
         }
     }
 
-    pub fn pass(&mut self) {
+    pub fn advance(&mut self) {
         self.at += self.tick;
         for replica in &self.replicas {
             // Entries do not expire by age here, so that the proof does not depend on it.
@@ -247,8 +248,12 @@ impl Hash for World {
             .map(|(change, revoked)| (change.revision.number, revoked))
             .hash(hasher);
         for revocation in self.revocations {
-            let view =
-                revocation.map(|revocation| (self.age(Some(revocation.acknowledged_at), PROMISE), revocation.here));
+            let view = revocation.map(|revocation| {
+                (
+                    self.age(Some(revocation.acknowledged_at), MAX_REVOCATION_DELAY),
+                    revocation.here,
+                )
+            });
             view.hash(hasher);
         }
         for replica in &self.replicas {

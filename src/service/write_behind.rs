@@ -1,4 +1,4 @@
-//! What is written behind, in batches: when tokens were last used, which logins were refused, and who came through the legacy doors.
+//! What is written behind, in batches: when tokens were last used, which logins were refused, and who came through the legacy endpoints.
 
 mod refusals;
 
@@ -12,7 +12,7 @@ use super::{Error, Refusal};
 use crate::domain::{
     actor::Origin,
     clock::Timestamp,
-    legacy_usage::{Bounds, Calls, LegacyCaller, LegacyCalls},
+    legacy_usage::{CallerLimits, Calls, LegacyCaller, LegacyCalls},
     page::TokenFilter,
     token::{Token, TokenId},
 };
@@ -21,7 +21,7 @@ pub use refusals::{Due, RefusedLogins, Subject};
 
 /// What has happened and is not written yet.
 #[derive(Default)]
-pub struct Unwritten {
+pub struct WriteBehind {
     state: Mutex<State>,
     flushing: tokio::sync::Mutex<()>,
 }
@@ -40,7 +40,7 @@ impl Default for State {
             uses: HashMap::new(),
             flushed: HashMap::new(),
             refusals: Refusals::default(),
-            legacy_calls: LegacyCalls::within(Bounds::UNWRITTEN),
+            legacy_calls: LegacyCalls::with_limits(CallerLimits::BUFFERED),
         }
     }
 }
@@ -52,7 +52,7 @@ pub struct Batch {
     pub uses: Vec<(TokenId, Timestamp)>,
     /// Which logins were refused.
     pub refusals: Vec<RefusedLogins>,
-    /// Who came through the legacy doors.
+    /// Who came through the legacy endpoints.
     pub legacy_calls: Vec<(LegacyCaller, Calls)>,
 }
 
@@ -62,40 +62,40 @@ impl State {
     }
 }
 
-impl Unwritten {
+impl WriteBehind {
     /// Remembers that a token has authenticated somebody.
-    pub fn used(&self, id: TokenId, at: Timestamp) {
+    pub fn record_use(&self, id: TokenId, at: Timestamp) {
         let mut state = self.state();
         let last = state.uses.entry(id).or_insert(at);
         *last = last.advanced_to(at);
     }
 
     /// Remembers that a login was refused.
-    pub fn refused(&self, origin: Origin, reason: Refusal, subject: Subject, now: Instant) {
+    pub fn record_refusal(&self, origin: Origin, reason: Refusal, subject: Subject, now: Instant) {
         self.state().refusals.record(origin, reason, subject, now);
     }
 
-    /// Remembers a call of a legacy door.
-    pub fn called(&self, caller: LegacyCaller, at: Timestamp) {
-        self.state().legacy_calls.add(caller, &Calls::one(at));
+    /// Remembers a call of a legacy endpoint.
+    pub fn record_legacy_call(&self, caller: LegacyCaller, at: Timestamp) {
+        self.state().legacy_calls.add(caller, &Calls::single(at));
     }
 
-    /// The calls of legacy doors that are not written yet; as long as the guard lives, they are not being written either.
+    /// The calls of legacy endpoints that are not written yet; as long as the guard lives, they are not being written either.
     pub async fn legacy_calls(&self) -> (LegacyCalls, tokio::sync::MutexGuard<'_, ()>) {
         let guard = self.flushing.lock().await;
         (self.state().legacy_calls.clone(), guard)
     }
 
-    /// Adds unwritten uses to `token`. A time that a clock running ahead wrote is shown as `now`.
-    pub fn show_in(&self, token: &mut Token, now: Timestamp) {
+    /// Adds uses that are not flushed yet to `token`. A time that a clock running ahead wrote is shown as `now`.
+    pub fn apply_last_use(&self, token: &mut Token, now: Timestamp) {
         let last = token.last_used_at.max(self.state().last_use(token.id));
         token.last_used_at = last.map(|last| last.bounded_by(now));
     }
 
     /// Keeps those of the tokens that pass `filter` still, with the uses that are not written yet.
-    pub fn retain_admitted(&self, ids: &mut Vec<TokenId>, filter: &TokenFilter) {
+    pub fn retain_matching(&self, ids: &mut Vec<TokenId>, filter: &TokenFilter) {
         let state = self.state();
-        ids.retain(|id| filter.admits_use(state.last_use(*id)));
+        ids.retain(|id| filter.allows_last_use(state.last_use(*id)));
     }
 
     /// Passes the records that are due to `write`, and keeps them for the next flush if it fails.
@@ -103,7 +103,7 @@ impl Unwritten {
     where
         W: Future<Output = Result<(), Error>>,
     {
-        let _alone = self.flushing.lock().await;
+        let _guard = self.flushing.lock().await;
         let Some(batch) = self.state().take(due) else {
             return Ok(());
         };
@@ -130,7 +130,7 @@ impl State {
         // In one order everywhere, so that two servers never wait for each other's rows.
         let mut uses: Vec<_> = self.flushed.iter().map(|(id, at)| (*id, *at)).collect();
         uses.sort_unstable();
-        let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::within(Bounds::UNWRITTEN));
+        let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED));
         Some(Batch {
             uses,
             refusals,
@@ -157,20 +157,20 @@ mod tests {
 
     /// Somebody reads the store, a flush begins and ends, and then the reader looks here.
     #[tokio::test]
-    async fn a_use_is_seen_by_those_who_read_the_store_before_it_was_written() {
-        let unwritten = Unwritten::default();
+    async fn a_flushed_use_still_excludes_tokens_that_were_read_before_it() {
+        let write_behind = WriteBehind::default();
         let id = TokenId::generate(&OsRandom).unwrap();
         let at = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
         let filter = TokenFilter {
             unused_since: Some(at),
             ..TokenFilter::default()
         };
-        unwritten.used(id, at);
-        unwritten.flush(Due::All, async |_| Ok(())).await.unwrap();
+        write_behind.record_use(id, at);
+        write_behind.flush(Due::All, async |_| Ok(())).await.unwrap();
         let mut read_before = vec![id];
-        unwritten.retain_admitted(&mut read_before, &filter);
+        write_behind.retain_matching(&mut read_before, &filter);
         assert!(read_before.is_empty());
-        unwritten
+        write_behind
             .flush(Due::All, async |_| panic!("it was written"))
             .await
             .unwrap();

@@ -4,13 +4,13 @@ use super::text::{Texts, fill};
 use crate::domain::clock::Timestamp;
 
 /// A time: how long ago or ahead it is, and exactly when.
-pub struct When {
+pub struct DisplayTime {
     /// How long ago, or how far ahead.
     pub relative: String,
     /// In UTC, to the second.
     pub exact: String,
     /// For programs (RFC 3339).
-    pub machine: String,
+    pub rfc3339: String,
 }
 
 const MINUTE: u64 = 60;
@@ -19,14 +19,14 @@ const DAY: u64 = 24 * HOUR;
 const MONTH: u64 = 30 * DAY;
 const YEAR: u64 = 365 * DAY;
 
-impl When {
+impl DisplayTime {
     /// A time, seen from `now`.
     pub fn new(time: Timestamp, now: Timestamp, texts: &Texts) -> Self {
-        let machine = time.to_string();
+        let rfc3339 = time.to_string();
         Self {
             relative: relative(time, now, texts),
             exact: exact(time),
-            machine,
+            rfc3339,
         }
     }
 }
@@ -74,10 +74,10 @@ mod tests {
     use crate::http::console::text::Language;
 
     #[test]
-    fn times_are_told_by_their_largest_unit() {
+    fn relative_times_use_the_largest_unit() {
         let now = Timestamp::parse("now", "2030-01-01T00:00:00Z").unwrap();
         let texts = Language::English.texts();
-        for (time, told) in [
+        for (time, expected) in [
             ("2030-01-01T00:00:00Z", "just now"),
             ("2029-12-31T23:59:01Z", "just now"),
             ("2029-12-31T23:59:00Z", "1 minute ago"),
@@ -89,13 +89,13 @@ mod tests {
             ("2030-01-02T00:00:00Z", "in 1 day"),
             ("2030-03-05T00:00:00Z", "in 2 months"),
         ] {
-            let when = When::new(Timestamp::parse("time", time).unwrap(), now, texts);
-            assert_eq!(when.relative, told, "{time}");
+            let when = DisplayTime::new(Timestamp::parse("time", time).unwrap(), now, texts);
+            assert_eq!(when.relative, expected, "{time}");
         }
         let time = Timestamp::parse("time", "2030-01-02T03:04:05.678901Z").unwrap();
-        let when = When::new(time, now, Language::Korean.texts());
+        let when = DisplayTime::new(time, now, Language::Korean.texts());
         assert_eq!(when.exact, "2030-01-02 03:04:05 UTC");
-        assert_eq!(when.machine, "2030-01-02T03:04:05.678901Z");
+        assert_eq!(when.rfc3339, "2030-01-02T03:04:05.678901Z");
         assert_eq!(when.relative, "1일 후");
     }
 }

@@ -8,24 +8,24 @@ use actix_web::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
+    display_time::DisplayTime,
     see_other,
     text::{COOKIE, Language, Texts, fill},
-    when::When,
 };
 use crate::{
     domain::{clock::Timestamp, session::SessionKey},
     http::{
-        error::Failure,
+        error::ApiError,
         extract::{query, site::is_secure, state},
     },
 };
 
 const LANGUAGE_PARAMETER: &str = "lang";
-const LANGUAGE_KEPT: Duration = Duration::days(365);
+const LANGUAGE_COOKIE_AGE: Duration = Duration::days(365);
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What every page has around it.
-pub struct Frame {
+pub struct Layout {
     /// The language of the page.
     pub language: Language,
     /// What is said in it.
@@ -46,16 +46,16 @@ pub struct Frame {
     pub now: Timestamp,
 }
 
-impl Frame {
+impl Layout {
     /// That of a page for an admin who has signed in with `key`.
     ///
     /// # Errors
     /// When the route lacks what it needs.
-    pub fn new(request: &HttpRequest, key: &SessionKey, admin: Option<String>) -> Result<Self, Failure> {
+    pub fn new(request: &HttpRequest, key: &SessionKey, admin: Option<String>) -> Result<Self, ApiError> {
         Ok(Self {
             admin,
-            form_key: key.form_key(),
-            ..Self::of_nobody(request)?
+            form_key: key.csrf_token(),
+            ..Self::anonymous(request)?
         })
     }
 
@@ -63,7 +63,7 @@ impl Frame {
     ///
     /// # Errors
     /// When the route lacks what it needs.
-    pub fn of_nobody(request: &HttpRequest) -> Result<Self, Failure> {
+    pub fn anonymous(request: &HttpRequest) -> Result<Self, ApiError> {
         let language = Language::of(request);
         let state = state(request)?;
         let root = state.config.base_path.clone();
@@ -71,13 +71,13 @@ impl Frame {
         let path = request.path();
         let languages = Language::ALL.into_iter().filter(|other| *other != language);
         let languages = languages.map(|other| (other, with_language(request, other)));
-        let can_be_asked_for = *request.method() == Method::GET;
+        let is_get = *request.method() == Method::GET;
         Ok(Self {
             language,
             texts: language.texts(),
             admin: None,
             form_key: String::new(),
-            languages: languages.filter(|_| can_be_asked_for).collect(),
+            languages: languages.filter(|_| is_get).collect(),
             path: path.strip_prefix(&base).unwrap_or(path).to_owned(),
             now: state.service.now(),
             root,
@@ -86,7 +86,7 @@ impl Frame {
     }
 
     /// Whether the page is in that part of the console.
-    pub fn is_in(&self, part: &str) -> bool {
+    pub fn is_section(&self, part: &str) -> bool {
         self.path.starts_with(part)
     }
 
@@ -97,13 +97,13 @@ impl Frame {
     }
 
     /// A time as people read it.
-    pub fn when(&self, time: Timestamp) -> When {
-        When::new(time, self.now, self.texts)
+    pub fn display_time(&self, time: Timestamp) -> DisplayTime {
+        DisplayTime::new(time, self.now, self.texts)
     }
 }
 
 /// A query of these parameters, those left out that are empty; with its question mark if there are any.
-pub fn query_of(parameters: &[(&str, &str)]) -> String {
+pub fn build_query(parameters: &[(&str, &str)]) -> String {
     let pairs = parameters.iter().filter(|(_, value)| !value.is_empty());
     let pairs = pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, QUERY)));
     let query = pairs.collect::<Vec<_>>().join("&");
@@ -122,7 +122,7 @@ fn with_language(request: &HttpRequest, language: Language) -> String {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
-    format!("{}{}", request.path(), query_of(&pairs))
+    format!("{}{}", request.path(), build_query(&pairs))
 }
 
 /// Keeps the language that a request asks for in its query, and leads to the page without it.
@@ -133,7 +133,7 @@ pub fn switch_language(request: &HttpRequest) -> Option<HttpResponse> {
     let cookie = Language::from_tag(tag).map(|language| {
         Cookie::build(COOKIE, language.tag())
             .path(format!("{base_path}/console"))
-            .max_age(LANGUAGE_KEPT)
+            .max_age(LANGUAGE_COOKIE_AGE)
             .same_site(SameSite::Strict)
             .http_only(true)
             .secure(is_secure(request))
@@ -141,7 +141,7 @@ pub fn switch_language(request: &HttpRequest) -> Option<HttpResponse> {
     });
     let others = pairs.iter().filter(|(name, _)| name != LANGUAGE_PARAMETER);
     let others: Vec<_> = others.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mut response = see_other(&format!("{}{}", request.path(), query_of(&others)));
+    let mut response = see_other(&format!("{}{}", request.path(), build_query(&others)));
     // A response takes every cookie whose text is one.
     let _ = cookie.map(|cookie| response.add_cookie(&cookie));
     Some(response)

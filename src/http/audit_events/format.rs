@@ -2,19 +2,19 @@
 
 use actix_web::HttpRequest;
 
-use super::view::{csv_header, csv_line, json_line};
+use super::view::{csv_header, push_csv_row, to_json_line};
 use crate::{
     domain::audit::EventPage,
-    http::{csv, error::Failure, extract::accept::preferred},
+    http::{csv, error::ApiError, extract::accept::negotiate_media_type},
 };
 
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
 const OFFERED: &[&str] = &[JSON, CSV, "application/x-ndjson", "application/jsonl"];
 
-/// A form that events are written in.
+/// A format that events are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum EventFormat {
     /// A page, as a JSON object.
     Json,
     /// RFC 4180.
@@ -25,13 +25,13 @@ pub enum Form {
     JsonArray,
 }
 
-impl Form {
-    /// The form that a request prefers.
+impl EventFormat {
+    /// The format that a request prefers.
     ///
     /// # Errors
     /// 406 when it takes none.
-    pub fn of(request: &HttpRequest) -> Result<Self, Failure> {
-        Ok(match preferred(request, OFFERED)? {
+    pub fn negotiate(request: &HttpRequest) -> Result<Self, ApiError> {
+        Ok(match negotiate_media_type(request, OFFERED)? {
             JSON => Self::Json,
             CSV => Self::Csv,
             lines => Self::JsonLines(lines),
@@ -47,8 +47,8 @@ impl Form {
         }
     }
 
-    /// The events of a page as they follow each other in a stream, behind a header line where the form has one and this is the `first`.
-    pub fn text(self, page: &EventPage, first: bool) -> Result<String, Failure> {
+    /// The events of a page as they follow each other in a stream, behind a header line where the format has one and this is the `first`.
+    pub fn render(self, page: &EventPage, first: bool) -> Result<String, ApiError> {
         let mut text = match self {
             Self::Csv if first => csv_header(),
             Self::JsonArray if first => "[\n".to_owned(),
@@ -59,8 +59,8 @@ impl Form {
                 text.push(',');
             }
             match self {
-                Self::Csv => csv_line(event, &mut text),
-                _ => text.push_str(&json_line(event)?),
+                Self::Csv => push_csv_row(event, &mut text),
+                _ => text.push_str(&to_json_line(event)?),
             }
         }
         if self == Self::JsonArray && page.next.is_none() {

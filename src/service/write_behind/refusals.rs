@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     domain::{
-        actor::{Actor, ActorKind, Door, Origin},
+        actor::{Actor, ActorKind, Channel, Origin},
         audit::{Action, AuditEvent},
         clock::Timestamp,
         name::AdminName,
@@ -21,20 +21,20 @@ use crate::{
 
 /// Maximum number of events per hour, in total and for unknown subjects. One more event counts the rest.
 const MAX_EVENTS: usize = 500;
-const MAX_EVENTS_ABOUT_STRANGERS: usize = 300;
+const MAX_ANONYMOUS_EVENTS: usize = 300;
 const BUDGET_PERIOD: Duration = Duration::from_hours(1);
 /// Minimum interval between two events for the same group. The first event of a group is written at the next flush.
 const INTERVAL: Duration = Duration::from_mins(10);
 
-/// The unwritten refused logins and the spent part of the hourly budget, which also bounds the memory.
+/// The pending refused logins and the spent part of the hourly budget, which also bounds the memory.
 #[derive(Default)]
 pub struct Refusals {
-    counts: HashMap<Alike, Count>,
+    counts: HashMap<RefusalKey, Count>,
     /// Number of counts for unknown subjects.
-    strangers: usize,
+    anonymous: usize,
     period_began: Option<Instant>,
     spent: usize,
-    spent_on_strangers: usize,
+    spent_on_anonymous: usize,
 }
 
 /// The owner of refused credentials. A name that belongs to no admin is not stored: it may be a password typed into the wrong field.
@@ -50,9 +50,9 @@ pub enum Subject {
 
 /// The key by which refused logins are grouped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Alike {
+enum RefusalKey {
     Origin {
-        door: Door,
+        channel: Channel,
         network: Option<IpAddr>,
         reason: Refusal,
         subject: Subject,
@@ -63,14 +63,14 @@ enum Alike {
 
 #[derive(Default)]
 struct Count {
-    unwritten: u64,
+    pending: u64,
     written_at: Option<Instant>,
 }
 
 /// A group of refused logins.
 #[derive(Clone, Debug)]
 pub struct RefusedLogins {
-    alike: Alike,
+    key: RefusalKey,
     count: u64,
 }
 
@@ -99,8 +99,8 @@ impl Due {
     }
 }
 
-impl Alike {
-    fn is_about_stranger(&self) -> bool {
+impl RefusalKey {
+    fn is_anonymous(&self) -> bool {
         matches!(
             self,
             Self::Origin {
@@ -119,73 +119,73 @@ impl Refusals {
             .is_none_or(|began| now.saturating_duration_since(began) >= BUDGET_PERIOD)
         {
             self.period_began = Some(now);
-            (self.spent, self.spent_on_strangers) = (0, 0);
-            self.counts.retain(|_, count| count.unwritten > 0);
-            self.strangers = self.counts.keys().filter(|known| known.is_about_stranger()).count();
+            (self.spent, self.spent_on_anonymous) = (0, 0);
+            self.counts.retain(|_, count| count.pending > 0);
+            self.anonymous = self.counts.keys().filter(|known| known.is_anonymous()).count();
         }
-        let mut alike = Alike::Origin {
-            door: origin.door,
+        let mut key = RefusalKey::Origin {
+            channel: origin.channel,
             network: origin.network(),
             reason,
             subject,
         };
-        if !self.counts.contains_key(&alike) {
-            let is_about_stranger = alike.is_about_stranger();
-            let is_full = is_about_stranger && self.strangers >= MAX_EVENTS_ABOUT_STRANGERS;
+        if !self.counts.contains_key(&key) {
+            let is_anonymous = key.is_anonymous();
+            let is_full = is_anonymous && self.anonymous >= MAX_ANONYMOUS_EVENTS;
             if is_full || self.counts.len() >= MAX_EVENTS {
-                alike = Alike::BeyondBudget;
+                key = RefusalKey::BeyondBudget;
             } else {
-                self.strangers += usize::from(is_about_stranger);
+                self.anonymous += usize::from(is_anonymous);
             }
         }
-        self.counts.entry(alike).or_default().unwritten += 1;
+        self.counts.entry(key).or_default().pending += 1;
     }
 
-    /// Takes the groups that are due and within the budget. The rest is added to `Alike::BeyondBudget`.
+    /// Takes the groups that are due and within the budget. The rest is added to `RefusalKey::BeyondBudget`.
     pub fn take(&mut self, due: Due) -> Vec<RefusedLogins> {
         let mut taken = Vec::new();
-        let mut beyond = self.counts.remove(&Alike::BeyondBudget).unwrap_or_default();
+        let mut beyond = self.counts.remove(&RefusalKey::BeyondBudget).unwrap_or_default();
         let counts = self
             .counts
             .iter_mut()
-            .filter(|(_, count)| count.unwritten > 0 && due.includes(count.written_at));
-        for (alike, count) in counts {
-            let is_about_stranger = alike.is_about_stranger();
-            let unwritten = std::mem::take(&mut count.unwritten);
-            if self.spent >= MAX_EVENTS || is_about_stranger && self.spent_on_strangers >= MAX_EVENTS_ABOUT_STRANGERS {
-                beyond.unwritten += unwritten;
+            .filter(|(_, count)| count.pending > 0 && due.includes(count.written_at));
+        for (key, count) in counts {
+            let is_anonymous = key.is_anonymous();
+            let pending = std::mem::take(&mut count.pending);
+            if self.spent >= MAX_EVENTS || is_anonymous && self.spent_on_anonymous >= MAX_ANONYMOUS_EVENTS {
+                beyond.pending += pending;
                 continue;
             }
             self.spent += 1;
-            self.spent_on_strangers += usize::from(is_about_stranger);
+            self.spent_on_anonymous += usize::from(is_anonymous);
             count.written_at = due.time();
             taken.push(RefusedLogins {
-                alike: alike.clone(),
-                count: unwritten,
+                key: key.clone(),
+                count: pending,
             });
         }
-        if beyond.unwritten > 0 && due.includes(beyond.written_at) {
+        if beyond.pending > 0 && due.includes(beyond.written_at) {
             taken.push(RefusedLogins {
-                alike: Alike::BeyondBudget,
-                count: std::mem::take(&mut beyond.unwritten),
+                key: RefusalKey::BeyondBudget,
+                count: std::mem::take(&mut beyond.pending),
             });
             beyond.written_at = due.time();
         }
-        if beyond.unwritten > 0 || beyond.written_at.is_some() {
-            self.counts.insert(Alike::BeyondBudget, beyond);
+        if beyond.pending > 0 || beyond.written_at.is_some() {
+            self.counts.insert(RefusalKey::BeyondBudget, beyond);
         }
         taken
     }
 
     /// Restores groups that could not be written, and returns their share of the budget.
     pub fn put_back(&mut self, refusals: Vec<RefusedLogins>) {
-        for RefusedLogins { alike, count } in refusals {
-            if !matches!(alike, Alike::BeyondBudget) {
+        for RefusedLogins { key, count } in refusals {
+            if !matches!(key, RefusalKey::BeyondBudget) {
                 self.spent = self.spent.saturating_sub(1);
-                self.spent_on_strangers = self.spent_on_strangers.saturating_sub(alike.is_about_stranger().into());
+                self.spent_on_anonymous = self.spent_on_anonymous.saturating_sub(key.is_anonymous().into());
             }
-            let counted = self.counts.entry(alike).or_default();
-            counted.unwritten += count;
+            let counted = self.counts.entry(key).or_default();
+            counted.pending += count;
             counted.written_at = None;
         }
     }
@@ -198,9 +198,9 @@ impl RefusedLogins {
             id: "server".to_owned(),
             kind: ActorKind::System,
         };
-        let (actor, origin, token_id, details) = match &self.alike {
-            Alike::Origin {
-                door,
+        let (actor, origin, token_id, details) = match &self.key {
+            RefusalKey::Origin {
+                channel,
                 network,
                 reason,
                 subject,
@@ -211,15 +211,15 @@ impl RefusedLogins {
                     Subject::Token(id) => (None, Some(*id)),
                 };
                 let origin = Origin {
-                    door: *door,
+                    channel: *channel,
                     client: *network,
                 };
                 let details = json!({ "reason": reason.to_string(), "admin": admin, "count": self.count });
                 (None, origin, token_id, details)
             }
-            Alike::BeyondBudget => {
+            RefusalKey::BeyondBudget => {
                 let origin = Origin {
-                    door: Door::Cli,
+                    channel: Channel::Cli,
                     client: None,
                 };
                 let reason = "more refused logins within an hour than the audit lists";
@@ -244,7 +244,7 @@ mod tests {
 
     fn origin(network: u32) -> Origin {
         Origin {
-            door: Door::ApiTokens,
+            channel: Channel::ApiTokens,
             client: Some(IpAddr::from(network.to_be_bytes())),
         }
     }
@@ -273,14 +273,14 @@ mod tests {
             count += total(&taken);
             overflows += taken
                 .iter()
-                .filter(|refused| matches!(refused.alike, Alike::BeyondBudget))
+                .filter(|refused| matches!(refused.key, RefusalKey::BeyondBudget))
                 .count();
             let of_admin = taken
                 .iter()
-                .any(|refused| matches!(&refused.alike, Alike::Origin { subject, .. } if *subject == admin()));
+                .any(|refused| matches!(&refused.key, RefusalKey::Origin { subject, .. } if *subject == admin()));
             assert_eq!(of_admin, round % 10 == 0, "{round}");
         }
-        assert!(events <= MAX_EVENTS_ABOUT_STRANGERS + 12, "{events}");
+        assert!(events <= MAX_ANONYMOUS_EVENTS + 12, "{events}");
         assert_eq!(overflows, 6);
         let rest = refusals.take(Due::All);
         assert_eq!(count + total(&rest), 60 * 1001);
@@ -291,11 +291,11 @@ mod tests {
     }
 
     #[test]
-    fn a_64_is_one_client() {
+    fn an_ipv6_64_prefix_counts_as_one_client() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         for client in ["2001:db8::1", "2001:db8::2:3:4:5", "2001:db8:0:1::1"] {
             let origin = Origin {
-                door: Door::Verify,
+                channel: Channel::Verify,
                 client: client.parse().ok(),
             };
             refusals.record(origin, Refusal::Value, Subject::Unknown, now);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_again() {
+    fn refusals_that_fail_to_write_are_counted_again() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         for network in 0..400 {
             refusals.record(origin(network), Refusal::Password, Subject::Unknown, now);
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(total(&taken), 400);
         refusals.put_back(taken);
         let again = refusals.take(Due::At(now));
-        assert_eq!((again.len(), total(&again)), (MAX_EVENTS_ABOUT_STRANGERS + 1, 400));
+        assert_eq!((again.len(), total(&again)), (MAX_ANONYMOUS_EVENTS + 1, 400));
         assert!(refusals.take(Due::All).is_empty());
     }
 }

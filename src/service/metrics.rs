@@ -20,28 +20,28 @@ use crate::{
 };
 
 /// The tokens are counted at most so often,
-const COUNT_EVERY: Duration = Duration::from_secs(15);
+const COUNT_INTERVAL: Duration = Duration::from_secs(15);
 /// and after a count that took long, not before so many times that long has passed.
-const COUNT_REST: u32 = 50;
-/// How long the figures wait for the store; a count that takes longer is shown the next time.
-const WAIT: Duration = Duration::from_secs(1);
+const COUNT_PAUSE_FACTOR: u32 = 50;
+/// How long a scrape waits for the store; a count that takes longer is shown the next time.
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is counted and measured.
-pub struct Figures {
+pub struct ServiceMetrics {
     registry: Registry,
     /// By kind, then by outcome.
     authentications: [[IntCounter; OUTCOMES.len()]; KINDS.len()],
     hits: IntCounter,
     misses: IntCounter,
     tokens: IntGaugeVec,
-    remembered: IntGauge,
+    cache_entries: IntGauge,
     revision: Gauge,
     revision_age: Gauge,
     store_up: IntGauge,
     connections: IntGaugeVec,
-    most_connections: IntGauge,
+    max_connections: IntGauge,
     waiting: IntGauge,
-    legacy_last: IntGaugeVec,
+    legacy_last_request: IntGaugeVec,
     legacy_watched_seconds: IntGauge,
     legacy_verdict: IntGaugeVec,
     last_count: Mutex<Option<LastCount>>,
@@ -53,14 +53,14 @@ struct LastCount {
     took: Option<Duration>,
 }
 
-/// The labels of [`Kind`], in its order.
+/// The labels of [`CredentialKind`], in its order.
 const KINDS: [&str; 3] = ["value", "legacy-uuid", "password"];
 /// The labels of the outcomes.
 const OUTCOMES: [&str; 5] = ["accepted", "wrong", "expired", "address", "throttled"];
 
 /// What somebody tried to authenticate with.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum CredentialKind {
     /// A token's value.
     Value,
     /// The uuid of a legacy token, at the gate.
@@ -71,7 +71,7 @@ pub enum Kind {
 
 /// How that ended.
 #[derive(Clone, Copy)]
-pub enum Outcome {
+pub enum AuthenticationOutcome {
     /// It was right.
     Accepted,
     /// It was refused.
@@ -80,8 +80,8 @@ pub enum Outcome {
     Throttled,
 }
 
-impl Figures {
-    /// Figures that begin at zero; `store` is what kind of store there is.
+impl ServiceMetrics {
+    /// Metrics that start at zero; `store` is what kind of store there is.
     ///
     /// # Errors
     /// When two of them have one name.
@@ -93,11 +93,11 @@ impl Figures {
         )
         .const_label("version", env!("CARGO_PKG_VERSION"))
         .const_label("store", store);
-        registered(&registry, IntGauge::with_opts(build_info)?)?.set(1);
+        register(&registry, IntGauge::with_opts(build_info)?)?.set(1);
         let counters =
-            |name, help, labels: &[&str]| registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
-        let gauge = |name, help| registered(&registry, IntGauge::new(name, help)?);
-        let gauges = |name, help| registered(&registry, IntGaugeVec::new(Opts::new(name, help), &["state"])?);
+            |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?);
+        let gauge = |name, help| register(&registry, IntGauge::new(name, help)?);
+        let gauges = |name, help| register(&registry, IntGaugeVec::new(Opts::new(name, help), &["state"])?);
         let authentications = counters(
             "tokenbridge_authentications_total",
             "Credentials that were looked at, by kind and outcome",
@@ -109,21 +109,21 @@ impl Figures {
             &["outcome"],
         )?;
         // What has not happened yet is there as zero, or the first time would not be seen as an increase.
-        let figures = Self {
+        let metrics = Self {
             authentications: KINDS
                 .map(|kind| OUTCOMES.map(|outcome| authentications.with_label_values(&[kind, outcome]))),
             hits: lookups.with_label_values(&["hit"]),
             misses: lookups.with_label_values(&["miss"]),
-            remembered: gauge("tokenbridge_cache_entries", "Credentials of tokens that are remembered")?,
+            cache_entries: gauge("tokenbridge_cache_entries", "Credentials of tokens that are remembered")?,
             tokens: gauges("tokenbridge_tokens", "Tokens by state; a token can be in more than one")?,
-            revision: registered(
+            revision: register(
                 &registry,
                 Gauge::new(
                     "tokenbridge_revision",
                     "The number of the last change that this server has heard of; not a number before the first",
                 )?,
             )?,
-            revision_age: registered(
+            revision_age: register(
                 &registry,
                 Gauge::new(
                     "tokenbridge_revision_age_seconds",
@@ -138,7 +138,7 @@ impl Figures {
                 "tokenbridge_store_connections",
                 "Connections to the store, busy or idle",
             )?,
-            most_connections: gauge(
+            max_connections: gauge(
                 "tokenbridge_store_connections_max",
                 "The most connections to the store there can be",
             )?,
@@ -146,12 +146,12 @@ impl Figures {
                 "tokenbridge_store_waiting",
                 "Calls that wait for a connection to the store, or for their turn to write",
             )?,
-            legacy_last: registered(
+            legacy_last_request: register(
                 &registry,
                 IntGaugeVec::new(
                     Opts::new(
                         "tokenbridge_legacy_last_request_timestamp_seconds",
-                        "When a legacy door was last used, by prefix; absent for one that is not known to have been used",
+                        "When a legacy endpoint was last used, by prefix; absent for one that is not known to have been used",
                     ),
                     &["prefix"],
                 )?,
@@ -160,7 +160,7 @@ impl Figures {
                 "tokenbridge_legacy_watched_seconds",
                 "Time in the last 30 days on which a server watched the legacy API, in whole days",
             )?,
-            legacy_verdict: registered(
+            legacy_verdict: register(
                 &registry,
                 IntGaugeVec::new(
                     Opts::new(
@@ -173,14 +173,14 @@ impl Figures {
             last_count: Mutex::new(None),
             registry,
         };
-        Ok(figures)
+        Ok(metrics)
     }
 
     /// Counts an attempt to authenticate.
-    pub fn authenticated(&self, kind: Kind, outcome: Outcome) {
+    pub fn count_authentication(&self, kind: CredentialKind, outcome: AuthenticationOutcome) {
         let outcome = match outcome {
-            Outcome::Accepted => 0,
-            Outcome::Refused(
+            AuthenticationOutcome::Accepted => 0,
+            AuthenticationOutcome::Refused(
                 Refusal::Missing
                 | Refusal::Malformed
                 | Refusal::DifferentKeys
@@ -188,9 +188,9 @@ impl Figures {
                 | Refusal::Password
                 | Refusal::Value,
             ) => 1,
-            Outcome::Refused(Refusal::Expired) => 2,
-            Outcome::Refused(Refusal::Address) => 3,
-            Outcome::Throttled => 4,
+            AuthenticationOutcome::Refused(Refusal::Expired) => 2,
+            AuthenticationOutcome::Refused(Refusal::Address) => 3,
+            AuthenticationOutcome::Throttled => 4,
         };
         let of_kind = self.authentications.get(kind as usize);
         if let Some(counter) = of_kind.and_then(|outcomes| outcomes.get(outcome)) {
@@ -198,29 +198,29 @@ impl Figures {
         }
     }
 
-    /// Remembers that a legacy door was used.
-    pub fn legacy_called(&self, prefix: &str, at: Timestamp) {
-        let last = self.legacy_last.with_label_values(&[prefix]);
+    /// Remembers that a legacy endpoint was used.
+    pub fn record_legacy_call(&self, prefix: &str, at: Timestamp) {
+        let last = self.legacy_last_request.with_label_values(&[prefix]);
         let known = Timestamp::from_micros(last.get().saturating_mul(1_000_000));
         last.set(known.map_or(at, |known| known.advanced_to(at)).seconds());
     }
 
     /// Records an earlier call of a legacy endpoint, possibly to another server.
-    fn legacy_called_before(&self, prefix: &str, at: Timestamp) {
-        let last = self.legacy_last.with_label_values(&[prefix]);
+    fn restore_last_legacy_call(&self, prefix: &str, at: Timestamp) {
+        let last = self.legacy_last_request.with_label_values(&[prefix]);
         last.set(last.get().max(at.seconds()));
     }
 
     /// Counts a credential that was remembered or not.
-    pub fn looked_up(&self, remembered: bool) {
-        if remembered { &self.hits } else { &self.misses }.inc();
+    pub fn count_lookup(&self, is_hit: bool) {
+        if is_hit { &self.hits } else { &self.misses }.inc();
     }
 
     /// Whether the tokens are to be counted again now; if so, the caller does it.
-    fn begins_to_count(&self) -> bool {
+    fn try_begin_count(&self) -> bool {
         let mut last = self.last_count();
         let due = last.as_ref().is_none_or(|last| {
-            let rest = last.took.map(|took| COUNT_EVERY.max(took * COUNT_REST));
+            let rest = last.took.map(|took| COUNT_INTERVAL.max(took * COUNT_PAUSE_FACTOR));
             rest.is_some_and(|rest| last.began.elapsed() >= rest)
         });
         if due {
@@ -232,7 +232,7 @@ impl Figures {
         due
     }
 
-    fn counted(&self, counts: Option<Vec<(TokenState, i64)>>) {
+    fn finish_count(&self, counts: Option<Vec<(TokenState, i64)>>) {
         if let Some(last) = self.last_count().as_mut() {
             // One that failed has not cost the store anything that it should rest from.
             last.took = Some(counts.as_ref().map_or(Duration::ZERO, |_| last.began.elapsed()));
@@ -251,56 +251,56 @@ impl Figures {
 
 impl Service {
     /// What the service counts and measures, as it is now; the tokens as they were counted last, which can be a while ago where there are many.
-    pub async fn figures(&self) -> Vec<MetricFamily> {
-        let figures = &self.figures;
-        if figures.begins_to_count() {
-            let counting = tokio::spawn(count(Arc::clone(figures), self.store.clone(), self.clock.now()));
-            // Whether it has ended or not is seen in the figures.
-            let _ = tokio::time::timeout(WAIT, counting).await;
+    pub async fn gather_metrics(&self) -> Vec<MetricFamily> {
+        let metrics = &self.metrics;
+        if metrics.try_begin_count() {
+            let counting = tokio::spawn(count(Arc::clone(metrics), self.store.clone(), self.clock.now()));
+            // Whether it has ended or not is seen in the metrics.
+            let _ = tokio::time::timeout(STORE_TIMEOUT, counting).await;
         }
         let stats = self.token_cache.stats(Instant::now());
-        figures
-            .remembered
+        metrics
+            .cache_entries
             .set(i64::try_from(stats.credentials).unwrap_or(i64::MAX));
         #[expect(clippy::cast_precision_loss, reason = "a metric is a float; it is exact up to 2^53")]
-        figures
+        metrics
             .revision
             .set(stats.revision.map_or(f64::NAN, |number| number as f64));
-        figures
+        metrics
             .revision_age
             .set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
-        let answered = tokio::time::timeout(WAIT, self.ready()).await;
-        figures.store_up.set(matches!(answered, Ok(Ok(()))).into());
+        let answered = tokio::time::timeout(STORE_TIMEOUT, self.ready()).await;
+        metrics.store_up.set(matches!(answered, Ok(Ok(()))).into());
         let store = self.store.state();
-        figures.most_connections.set(store.most.into());
-        figures.waiting.set(i64::try_from(store.waiting).unwrap_or(i64::MAX));
+        metrics.max_connections.set(store.max_connections.into());
+        metrics.waiting.set(i64::try_from(store.waiting).unwrap_or(i64::MAX));
         for (state, connections) in [("busy", store.busy), ("idle", store.idle)] {
-            figures.connections.with_label_values(&[state]).set(connections.into());
+            metrics.connections.with_label_values(&[state]).set(connections.into());
         }
-        figures.registry.gather()
+        metrics.registry.gather()
     }
 }
 
-/// Counts the tokens, and looks when the legacy doors were used last, perhaps through another server.
-async fn count(figures: Arc<Figures>, store: Store, now: Timestamp) {
+/// Counts the tokens, and looks when the legacy endpoints were used last, perhaps through another server.
+async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp) {
     let days = ReportDays::default();
     let known = store
         .read(move |conn| {
             let watched = watched_days(conn, days, now)?;
-            Ok::<_, Error>((legacy_usage::last_calls(conn)?, watched))
+            Ok::<_, Error>((legacy_usage::find_last_calls(conn)?, watched))
         })
         .await;
-    figures.legacy_verdict.reset();
+    metrics.legacy_verdict.reset();
     if let Ok((calls, watched)) = known {
         for (prefix, at) in &calls {
-            figures.legacy_called_before(prefix, at.bounded_by(now));
+            metrics.restore_last_legacy_call(prefix, at.bounded_by(now));
         }
         let last = calls.into_iter().map(|(_, at)| at.bounded_by(now)).max();
-        figures.legacy_watched_seconds.set(i64::from(watched) * DAY_SECONDS);
+        metrics.legacy_watched_seconds.set(i64::from(watched) * DAY_SECONDS);
         let verdict = Verdict::new(last, days.since(now.day()), days, watched);
-        for one in Verdict::ALL {
-            let gauge = figures.legacy_verdict.with_label_values(&[one.name()]);
-            gauge.set((one == verdict).into());
+        for candidate in Verdict::ALL {
+            let gauge = metrics.legacy_verdict.with_label_values(&[candidate.name()]);
+            gauge.set((candidate == verdict).into());
         }
     }
     let counts = store
@@ -315,11 +315,11 @@ async fn count(figures: Arc<Figures>, store: Store, now: Timestamp) {
                 .collect::<Result<Vec<_>, Error>>()
         })
         .await;
-    figures.counted(counts.ok());
+    metrics.finish_count(counts.ok());
 }
 
 /// `metric`, which the registry knows from now on.
-fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> Result<M, prometheus::Error> {
+fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> Result<M, prometheus::Error> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }

@@ -17,7 +17,7 @@ use crate::{
     domain::{clock::Timestamp, legacy_phase::LegacyMode},
     http::{
         Config, State,
-        error::{Failure, with_failures_as},
+        error::{ApiError, map_error_body},
     },
 };
 
@@ -25,7 +25,7 @@ const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
 /// Lets a request through if the legacy API still does such things, and makes the answer one of the legacy API.
-pub async fn answer(
+pub async fn enforce_phase(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -33,7 +33,7 @@ pub async fn answer(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let config = &state.config;
-    let response = match permit(config, request.method(), state.service.now()) {
+    let response = match check_phase(config, request.method(), state.service.now()) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(failure) => request.error_response(failure),
     };
@@ -42,9 +42,11 @@ pub async fn answer(
 
 /// Converts a response to the legacy API's format.
 pub fn finish_response(response: ServiceResponse<BoxBody>, state: &State) -> ServiceResponse<BoxBody> {
-    let mut response = with_failures_as(response, error_body);
-    let announcements = state.legacy_announcements.get_or_init(|| announcements(&state.config));
-    for (name, value) in announcements {
+    let mut response = map_error_body(response, error_body);
+    let deprecation_headers = state
+        .legacy_deprecation_headers
+        .get_or_init(|| deprecation_headers(&state.config));
+    for (name, value) in deprecation_headers {
         response.headers_mut().insert(name.clone(), value.clone());
     }
     // Scripts look for header names as the old server wrote them.
@@ -52,21 +54,21 @@ pub fn finish_response(response: ServiceResponse<BoxBody>, state: &State) -> Ser
     response
 }
 
-fn permit(config: &Config, method: &Method, now: Timestamp) -> Result<(), Failure> {
+fn check_phase(config: &Config, method: &Method, now: Timestamp) -> Result<(), ApiError> {
     if let Some(end) = config.legacy.brownout_end(now) {
         let message = format!(
             "this API is closed until {end} to show who still uses it, and will be closed for good; use {}/api-tokens",
             config.base_path
         );
-        return Err(Failure::unavailable(message, end.since(now)));
+        return Err(ApiError::unavailable(message, end.since(now)));
     }
     let writes = [Method::POST, Method::PUT, Method::DELETE].contains(method);
     match config.legacy.mode {
-        LegacyMode::Off => Err(Failure::gone(format!(
+        LegacyMode::Off => Err(ApiError::gone(format!(
             "this API is switched off; use {}/api-tokens",
             config.base_path
         ))),
-        LegacyMode::ReadOnly if writes => Err(Failure::forbidden(format!(
+        LegacyMode::ReadOnly if writes => Err(ApiError::forbidden(format!(
             "this API only reads any more; use {}/api-tokens",
             config.base_path
         ))),
@@ -75,7 +77,7 @@ fn permit(config: &Config, method: &Method, now: Timestamp) -> Result<(), Failur
 }
 
 /// `{"message": …, "status-code": …}`, the message on one line and without what a shell would act on: some scripts run what they get.
-fn error_body(failure: &Failure) -> String {
+fn error_body(failure: &ApiError) -> String {
     let message: String = failure
         .message()
         .chars()
@@ -91,15 +93,15 @@ fn error_body(failure: &Failure) -> String {
 }
 
 /// The headers that announce the end.
-fn announcements(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
+fn deprecation_headers(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
     let phase = &config.legacy;
     let link = format!("<{}/api-tokens>; rel=\"successor-version\"", config.base_path);
-    let announcements = [
+    let deprecation_headers = [
         (DEPRECATION, Some(format!("@{}", phase.deprecation.seconds()))),
         (SUNSET, phase.sunset.map(Timestamp::http_date)),
         (header::LINK, Some(link)),
     ];
-    let headers = announcements
+    let headers = deprecation_headers
         .into_iter()
         .filter_map(|(name, value)| Some((name, HeaderValue::from_str(&value?).ok()?)));
     headers.collect()
@@ -112,8 +114,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_message_is_dangerous_to_a_shell(message in "\\PC{0,80}|[\\x00-\\x7f]{0,80}") {
-            let body: serde_json::Value = serde_json::from_str(&error_body(&Failure::bad_request(message))).unwrap();
+        fn messages_are_safe_in_a_shell(message in "\\PC{0,80}|[\\x00-\\x7f]{0,80}") {
+            let body: serde_json::Value = serde_json::from_str(&error_body(&ApiError::bad_request(message))).unwrap();
             let shown = body["message"].as_str().unwrap();
             prop_assert!(!shown.contains(['$', '`', ';', '|', '&', '<', '>', '(', ')', '\\', '\n', '\r', '"']));
             prop_assert_eq!(&body["status-code"], 400);

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 use super::operations;
 
 /// A status, its name among the shared responses, when it is given, and a message of it.
-const FAILURES: [(u16, &str, &str, &str); 15] = [
+const ERROR_RESPONSES: [(u16, &str, &str, &str); 15] = [
     (
         400,
         "BadRequest",
@@ -100,7 +100,7 @@ const FAILURES: [(u16, &str, &str, &str); 15] = [
 
 /// How an answer that says no is written.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+enum ErrorFormat {
     Message,
     Legacy,
     Graphql,
@@ -116,14 +116,14 @@ pub fn add(paths: &mut Paths, components: &mut Components) {
     components.schemas.insert("Error".to_owned(), message().into());
     components.schemas.insert("LegacyError".to_owned(), legacy.into());
     for (path, item) in &mut paths.paths {
-        let form = form(path);
+        let format = error_format(path);
         for (_, operation) in operations(item) {
-            for status in statuses(path, form, operation) {
-                let Some((_, name, ..)) = FAILURES.iter().find(|failure| failure.0 == status) else {
+            for status in statuses(path, format, operation) {
+                let Some((_, name, ..)) = ERROR_RESPONSES.iter().find(|entry| entry.0 == status) else {
                     continue;
                 };
-                let name = match form {
-                    Form::Message => (*name).to_owned(),
+                let name = match format {
+                    ErrorFormat::Message => (*name).to_owned(),
                     other => format!("{other:?}{name}"),
                 };
                 operation
@@ -133,23 +133,23 @@ pub fn add(paths: &mut Paths, components: &mut Components) {
                 components
                     .responses
                     .entry(name)
-                    .or_insert_with(|| response(form, status).into());
+                    .or_insert_with(|| response(format, status).into());
             }
         }
     }
 }
 
-fn form(path: &str) -> Form {
+fn error_format(path: &str) -> ErrorFormat {
     match path {
-        "/public/graphql" => Form::Graphql,
-        "/verify" => Form::Empty,
-        _ if path.starts_with("/rest/") => Form::Legacy,
-        _ => Form::Message,
+        "/public/graphql" => ErrorFormat::Graphql,
+        "/verify" => ErrorFormat::Empty,
+        _ if path.starts_with("/rest/") => ErrorFormat::Legacy,
+        _ => ErrorFormat::Message,
     }
 }
 
 /// The failures that an operation can give.
-fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
+fn statuses(path: &str, format: ErrorFormat, operation: &Operation) -> Vec<u16> {
     let schemes = operation.security.as_deref();
     if schemes.is_some_and(|schemes| schemes.iter().all(|scheme| *scheme == SecurityRequirement::default())) {
         return match path {
@@ -169,7 +169,7 @@ fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
             })
     };
     let mut statuses = vec![401, 431, 500, 503];
-    if !matches!(form, Form::Graphql) {
+    if !matches!(format, ErrorFormat::Graphql) {
         statuses.push(403);
     }
     let by_password =
@@ -177,7 +177,7 @@ fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
     if schemes.is_none_or(|schemes| schemes.iter().any(by_password)) {
         statuses.push(429);
     }
-    if matches!(form, Form::Legacy) {
+    if matches!(format, ErrorFormat::Legacy) {
         statuses.push(410);
     }
     if operation.request_body.is_some() {
@@ -188,7 +188,7 @@ fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
             (ParameterIn::Path, "id") => statuses.extend([400, 404]),
             (ParameterIn::Path, _) => statuses.push(404),
             (ParameterIn::Query, "expected") => statuses.extend([400, 409]),
-            (ParameterIn::Query, _) if matches!(form, Form::Message) => statuses.push(400),
+            (ParameterIn::Query, _) if matches!(format, ErrorFormat::Message) => statuses.push(400),
             _ => {}
         }
     }
@@ -204,10 +204,10 @@ fn statuses(path: &str, form: Form, operation: &Operation) -> Vec<u16> {
     statuses
 }
 
-fn response(form: Form, status: u16) -> Response {
-    let (_, _, when, message) = FAILURES
+fn response(format: ErrorFormat, status: u16) -> Response {
+    let (_, _, when, message) = ERROR_RESPONSES
         .iter()
-        .find(|failure| failure.0 == status)
+        .find(|entry| entry.0 == status)
         .copied()
         .unwrap_or_default();
     let mut response = ResponseBuilder::new().description(when);
@@ -222,11 +222,11 @@ fn response(form: Form, status: u16) -> Response {
             response = response.header(name, header);
         }
     }
-    let (schema, example) = match form {
-        Form::Empty => return response.build(),
-        Form::Message => ("Error", json!({ "message": message })),
-        Form::Legacy => ("LegacyError", json!({ "message": message, "status-code": status })),
-        Form::Graphql => ("GraphqlResponse", graphql(message)),
+    let (schema, example) = match format {
+        ErrorFormat::Empty => return response.build(),
+        ErrorFormat::Message => ("Error", json!({ "message": message })),
+        ErrorFormat::Legacy => ("LegacyError", json!({ "message": message, "status-code": status })),
+        ErrorFormat::Graphql => ("GraphqlResponse", graphql(message)),
     };
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name(schema)))

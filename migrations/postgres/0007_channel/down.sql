@@ -1,0 +1,5 @@
+ALTER INDEX audit_events_by_token_and_channel RENAME TO audit_events_by_token_and_door;
+ALTER INDEX audit_events_by_action_and_channel RENAME TO audit_events_by_action_and_door;
+ALTER INDEX audit_events_by_actor_and_channel RENAME TO audit_events_by_actor_and_door;
+ALTER INDEX audit_events_by_channel RENAME TO audit_events_by_door;
+ALTER TABLE audit_events RENAME COLUMN channel TO door;
