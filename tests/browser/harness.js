@@ -101,7 +101,7 @@ async function axe(page) {
   assert.deepEqual(found, [], "axe");
 }
 
-/** The page has the colours of the scheme, is no wider than the window, and axe finds nothing; with a picture of it. */
+/** The page has the colors of the scheme, is no wider than the window, and axe finds nothing; with a picture of it. */
 async function assertAppearance(page, picture, colorScheme) {
   await screenshot(page, picture);
   const { text, wide, width } = await page.evaluate(() => ({

@@ -192,11 +192,11 @@ function setRunning(now) {
 
 function pretty(text) {
   const out = document.createDocumentFragment();
-  const coloured = text.length < 500_000;
+  const colored = text.length < 500_000;
   const tokens = text.match(/"(?:\\.|[^"\\])*"|[{}[\],:]|[^\s{}[\],:"]+/g) || [];
   let plain = "", indent = 0;
   const add = (className, token) => {
-    if (!coloured) return void (plain += token);
+    if (!colored) return void (plain += token);
     out.append(plain, el("span", className, token));
     plain = "";
   };

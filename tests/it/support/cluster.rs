@@ -90,8 +90,8 @@ impl Cluster {
     pub fn signal(&self, name: &str) {
         let pid_file = std::fs::read_to_string(self.directory.path().join("data/postmaster.pid")).unwrap();
         let server = pid_file.lines().next().unwrap();
-        let signalled = Command::new("kill").args(["-s", name, server]).status().unwrap();
-        assert!(signalled.success());
+        let signaled = Command::new("kill").args(["-s", name, server]).status().unwrap();
+        assert!(signaled.success());
         let children = Command::new("ps")
             .args(["-o", "pid=", "--ppid", server])
             .output()
