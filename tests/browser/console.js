@@ -1,4 +1,4 @@
-// The tokens in the console at /console.
+// Tests of the tokens in the console.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -13,7 +13,7 @@ const DAY = 24 * 60 * 60 * 1000;
 /** The row of a token in the list. */
 const row = (page, name) => page.getByRole("row").filter({ has: link(page, name) });
 
-/** The checkbox of a permission, by its shown name. */
+/** The checkbox of a permission, by its display name. */
 const permission = (page, shown) => page.getByRole("checkbox", { name: new RegExp(`^${shown}`) });
 
 const focused = (page) => page.evaluate(() => document.activeElement.getAttribute("aria-label") ?? document.activeElement.innerText);
@@ -22,7 +22,7 @@ for (const site of sites) {
   test(`${site.base}/console: a token from its making to its end, by clicks`, async (newPage) => {
     const name = "deployer <b>&amp;</b>";
     const page = await openSignedIn(newPage, site, { permissions: ["clipboard-read", "clipboard-write"], expected: [status(400)] });
-    // Half a day off, so that it is the same number of days all the time; with seconds, which the browser keeps as they are.
+    // With an offset of half a day, so that the number of days stays the same, and with seconds, which the browser preserves.
     const expires = `${new Date(Date.now() + 9.5 * DAY).toISOString().slice(0, 16)}:30`;
 
     await link(page, "Create an API token").click();
@@ -107,7 +107,7 @@ for (const script of [true, false]) {
       assert.ok(!(await page.content()).includes(value), "the value is still there");
       assert.equal((await self(root, value)).name, name);
     };
-    // Without script, a page that was the answer to a form is loaded again by sending that form again.
+    // Without JavaScript, reloading the response to a form submits the form again.
     const isShownOnce = async (value, again) => {
       await page.reload();
       await isGone(value, `Edit ${name}`);
@@ -131,7 +131,7 @@ for (const script of [true, false]) {
     if (script) {
       await page.goBack();
     } else {
-      // The browser asks whether to send the form again, and does so if the page is loaded again.
+      // The browser asks whether to submit the form again, and does so on a reload.
       await assert.rejects(page.goBack(), /ERR_CACHE_MISS/);
       await page.waitForURL("chrome-error://chromewebdata/");
       await page.reload();
@@ -157,7 +157,7 @@ test("/console copies a value where the browser has no clipboard for pages", asy
   assert.equal(await field(page, "Search by name").inputValue(), value);
 });
 
-// What is typed, and as what it is saved if that is something else.
+// The input, and the stored value if it differs.
 const GOOD = [
   ["10.0.0.0/8"], ["10.1.2.3/8", "10.0.0.0/8"], ["192.0.2.77/26", "192.0.2.64/26"], ["192.0.2.1/32"], ["1.2.3.4/0", "0.0.0.0/0"],
   ["2001:db8::/32"], ["2001:db8::1/64", "2001:db8::/64"], ["2001:db8:0:1:ffff::1/63", "2001:db8::/63"], ["::1/128"], ["fe80::1/1", "8000::/1"],
@@ -196,7 +196,7 @@ test("/console says of each block what the server makes of it, as it is typed", 
   }
 
   await field(page, "Name").fill("of blocks");
-  // As somebody copies them from a page.
+  // As copied from a page.
   await blocks.fill(GOOD.map(([typed]) => typed).join(",\u00a0"));
   assert.equal((await live.innerText()).split("\n").length, 5);
   await button(page, "Create").click();
@@ -234,7 +234,7 @@ test("/console by the keyboard alone", async (newPage) => {
     await link(page, "Edit").waitFor({ state: "hidden" });
     assert.equal(await focused(page), "Actions for by keys");
   }
-  // It closes when somebody goes on, or clicks elsewhere; and another one opens alone.
+  // It closes when the focus or a click moves elsewhere, and only one is open at a time.
   await page.keyboard.press("Enter");
   for (const item of ["Edit", "Rotate", "Delete"]) {
     await page.keyboard.press("Tab");
@@ -251,7 +251,7 @@ test("/console by the keyboard alone", async (newPage) => {
   await title(page, "Rotate by keys?");
 });
 
-test("/console: the list is searched, filtered and sorted as somebody chooses", async (newPage) => {
+test("/console: the list is searched, filtered, and sorted", async (newPage) => {
   for (const name of ["zeta list", "Alpha list"]) await newToken(root, name);
   const page = await openSignedIn(newPage, root);
   const names = async () => (await page.getByRole("rowheader").allInnerTexts()).map((text) => text.split("\n")[0]);

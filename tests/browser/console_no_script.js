@@ -1,4 +1,4 @@
-// The console at /console in a browser that runs no script.
+// Tests of the console without JavaScript.
 "use strict";
 
 const assert = require("node:assert/strict");

@@ -1,4 +1,4 @@
-// How the pages of the console at /console look.
+// Tests of the layout of the console.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -8,12 +8,12 @@ const { button, choose, create, field, link, fillNewPassword, open, signIn, open
 
 const [site] = sites;
 const DAY = 24 * 60 * 60 * 1000;
-// Names without a place where a line could end.
+// Names without a line-break opportunity.
 const LONG = "AnAgentWithAVeryLongName".repeat(10);
-const LONG_ADMIN = { username: "somebodyWithAVeryLongName".repeat(10), password: "a long phrase" };
+const LONG_ADMIN = { username: "anAdminWithAVeryLongName".repeat(10), password: "a long phrase" };
 const day = (days) => new Date(Date.now() + days * DAY).toISOString();
 
-/** A token as an export has it. */
+/** A token in the format of an export. */
 const past = (name, fields) => ({
   id: randomUUID(), name, permissions: ["AlertRead"], allowedCIDRBlocks: [], valueHash: createHash("sha256").update(name).digest("hex"), graceValues: [],
   createdAt: day(-200), createdBy: { id: "admin", type: "user" }, updatedAt: null, updatedBy: null, rotatedAt: null, lastUsedAt: null, expiresAt: null,
@@ -22,7 +22,7 @@ const past = (name, fields) => ({
 
 let filled;
 
-/** Sees to tokens in every state, and gives the ids of the one that is in most of them and of the one with a long name. */
+/** Creates tokens in every state, and returns the IDs of the one with the most states and of the one with a long name. */
 function fill() {
   filled ??= (async () => {
     const permissions = ["AlertModify", "AlertRead", "BulkUpload", "GeneralSettingsModify", "McpServerRead", "UserRead"];
@@ -44,7 +44,7 @@ function fill() {
   return filled;
 }
 
-/** Adds an admin of a long name, if there is none. */
+/** Adds an admin with a long name, if there is none. */
 async function addAdmin(page) {
   await open(page, site, "/admins");
   if (await page.getByText(LONG_ADMIN.username).count()) return;
@@ -149,7 +149,7 @@ for (const colorScheme of ["light", "dark"]) {
   }
 }
 
-test("/console in Korean, until somebody chooses English", async (newPage) => {
+test("/console in Korean, until English is chosen", async (newPage) => {
   const { id } = await fill();
   const page = await newPage({ locale: "ko-KR", viewport: { width: 375, height: 900 } });
   const language = () => page.locator("html").getAttribute("lang");

@@ -1,4 +1,4 @@
-// Who may use the console at /console: sessions, admins, and forms from elsewhere.
+// Tests of sessions, admins, and cross-site forms of the console.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -11,7 +11,7 @@ const FORGED = /^This form is out of date, or came from elsewhere\./;
 
 const sessionOf = async (page) => (await page.context().cookies()).find((cookie) => cookie.name === "tokenbridge_session");
 
-/** Presses the button of a form after its hidden key has become another, or is not there. */
+/** Submits a form after its hidden key was changed or removed. */
 async function forge(page, name, key) {
   const pressed = button(page, name);
   await pressed.evaluate((element, other) => {
@@ -33,7 +33,7 @@ for (const site of sites) {
     assert.equal(await field(page, "User name").inputValue(), admin.username);
     assert.equal(await field(page, "Password").inputValue(), "");
     await signIn(page);
-    // The page that was asked for.
+    // The requested page.
     await title(page, "Audit log");
     assert.equal(page.url(), `${site.url}/console/audit?channel=console`);
 
@@ -56,7 +56,7 @@ for (const site of sites) {
     await title(other, "Sign in");
     await page.goBack();
     await title(page, "Sign in");
-    // The cookie that it was opens nothing any more.
+    // The old cookie is no longer valid.
     await page.context().addCookies([{ ...cookie, value }]);
     await open(page, site);
     await waitForText(page, OVER);
@@ -115,7 +115,7 @@ test("/console: who changes their own password signs in again", async (newPage) 
   await waitForText(page, "The password has been changed. All sessions of that admin have ended.");
   await title(page, "Sign in");
   await signIn(page, { ...own, password: "the second phrase" });
-  // They may remove themselves, as they are not the last.
+  // Admins may remove themselves unless they are the last one.
   await link(page, "Admins").click();
   await link(page, "Remove own").click();
   await button(page, "Remove").click();
@@ -154,11 +154,11 @@ test("/console takes no form whose key is wrong", async (newPage) => {
   assert.equal(await page.getByRole("rowheader", { name: "forged" }).count(), 0);
 });
 
-// The pages of the others are made here, and no request leaves for them.
+// The pages of other sites are fulfilled here, without requests to them.
 for (const [origin, has, outcome] of [
-  // A page on another port is of the same site: the cookie comes with its forms, and the key does not.
+  // A page on another port is same-site: its forms send the cookie, but not the key.
   ["http://127.0.0.1:9999", "a cookie", (page) => waitForText(page, FORGED)],
-  // One of another site brings no cookie: the form is not taken, and the browser is led to the first page.
+  // A page of another site sends no cookie: the form is rejected, and the browser is redirected to the first page.
   ["http://elsewhere.test", "no cookie", (page) => title(page, "API tokens")],
 ]) {
   test(`/console takes no form from ${origin}, which sends ${has}`, async (newPage) => {

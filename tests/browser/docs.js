@@ -1,4 +1,4 @@
-// Swagger UI at /docs: what an admin and the owner of a key can do there.
+// Tests of Swagger UI at /docs, for admins and tokens.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -11,7 +11,7 @@ async function docs(page, site) {
   await page.locator(".opblock").first().waitFor();
 }
 
-/** Fills in the dialog of the button Authorize, for one of the schemes. */
+/** Fills in the dialog "Authorize" for one of the schemes. */
 async function authorize(page, scheme, values) {
   await page.locator(".auth-wrapper .authorize").click();
   const form = page.locator(".auth-container", { has: page.locator("code", { hasText: scheme }) });
@@ -21,7 +21,7 @@ async function authorize(page, scheme, values) {
   await page.locator(".close-modal").click();
 }
 
-/** Try it out, Execute: what was sent, and the status and the body that are shown, which are those that the server answered. */
+/** Clicks "Try it out" and "Execute", and returns the request, and the displayed status and body, which equal the response. */
 async function execute(page, site, method, where) {
   const ofPath = page.locator(".opblock", { has: page.locator(`[data-path="${where}"]`) });
   const block = ofPath.filter({ has: page.locator(".opblock-summary-method", { hasText: method }) });
@@ -39,7 +39,7 @@ async function execute(page, site, method, where) {
   return { status, body, sent: answer.request() };
 }
 
-/** Each executes a call, which must succeed, and returns the headers that were sent. */
+/** Executes an operation, which must succeed, and returns the headers of the request. */
 async function list(page, site) {
   const { id } = await newToken(site, "listed in /docs");
   const { status, body, sent } = await execute(page, site, "GET", "/api-tokens");
@@ -109,7 +109,7 @@ test("/docs: calls by ApiKeyAuth, and a refusal without it", async (newPage) => 
   }
 });
 
-// The answer asks for Basic credentials: the browser must leave that to the page, and not ask by itself.
+// The response has a Basic challenge: the browser must not prompt for credentials.
 test("/docs shows that a legacy call without credentials is refused", async (newPage) => {
   const page = await newPage({ expected: [/status of 401/] });
   await docs(page, root);

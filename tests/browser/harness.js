@@ -1,6 +1,6 @@
-// harness.js SUBJECT…: runs the tests of the files of these names beside this one, or of all, and ends with "N passed, M failed".
-// SITES are the URLs of the servers, ADMIN_PASSWORD is that of the user admin of each; pictures go to the directory SCREENSHOTS.
-// PROGRAM is the program, ROOT_STORE the file of the store of the first server.
+// harness.js NAME…: runs the tests of these files in this directory, by default of all, and prints "N passed, M failed".
+// SITES has the URLs of the servers, ADMIN_PASSWORD the password of their admin, and SCREENSHOTS the directory for pictures.
+// PROGRAM is the program, and ROOT_STORE the SQLite file of the first server.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -12,27 +12,27 @@ const { chromium } = require("playwright-core");
 const ARGUMENTS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
 // Generous, so that tests do not fail on a busy machine.
 const SECONDS_A_TEST = 120, SECONDS_A_STEP = 30;
-// The exit code for a crash of Chromium itself, which does not indicate a defect of the pages.
+// The exit code for a crash of Chromium itself, which is not a defect of the pages.
 const CRASHED = 3;
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const admin = { username: "admin", password: process.env.ADMIN_PASSWORD };
-// Where a server is (url), and its context path, which is "" at the root (base).
+// The URL and the context path (base, "" at the root) of each server.
 const servers = process.env.SITES.split(" ").map((url) => ({ url, base: new URL(url).pathname.replace(/\/$/, "") }));
 const origins = servers.map((site) => new URL(site.url).origin);
-// The last stays as a new server is: tests look at it, and change nothing.
+// Tests do not change the last server: it stays empty.
 const sites = servers.slice(0, -1), newSite = servers.at(-1);
 const tests = [];
 let browser;
 // True once Chromium has exited or a page has crashed unexpectedly.
 let crashed = false;
 
-/** A test, which fails by throwing, and if a page that it opened with `newPage` met a problem. */
+/** Adds a test, which fails if it throws, or if a page of `newPage` has a problem. */
 function test(name, run) {
   tests.push({ name, run });
 }
 
-/** A call past the browser, by the key or else as the admin; what the JSON of the answer says. */
+/** Sends a request without the browser, with the key or as the admin, and returns the JSON of the response. */
 async function api(site, method, where, { body, key } = {}) {
   const credentials = key ? { "X-API-Key": key } : { Authorization: `Basic ${btoa(`${admin.username}:${admin.password}`)}` };
   const answer = await fetch(site.url + where, {
@@ -43,10 +43,10 @@ async function api(site, method, where, { body, key } = {}) {
   return answer.json();
 }
 
-/** A token that may read and change tokens. */
+/** Creates a token with both token permissions. */
 const newToken = (site, name) => api(site, "POST", "/api-tokens", { body: { name } });
 
-/** Brings tokens with any past into the store of the first site; `tokens` are as an export has them. */
+/** Imports tokens with any history into the first server; `tokens` have the format of an export. */
 function importTokens(tokens) {
   const format = { name: "tokenbridge-export", version: 1 }, end = { tokens: tokens.length, admins: 0 };
   const lines = [{ format }, ...tokens.map((token) => ({ token })), { end }];
@@ -54,7 +54,7 @@ function importTokens(tokens) {
   execFileSync(process.env.PROGRAM, ["import", "-", "--database-url", `sqlite:${process.env.ROOT_STORE}`], { input, stdio: "pipe" });
 }
 
-// A page in a context of its own, with what went wrong in it. `options` are those of Playwright's newContext.
+// A page in a separate context, and its problems. `options` are those of Playwright's newContext.
 async function open(options) {
   const context = await browser.newContext(options);
   const problems = [], requests = [];
@@ -67,7 +67,7 @@ async function open(options) {
   context.on("request", (one) => request(one.url()));
   context.on("requestfailed", (one) => {
     const { errorText } = one.failure();
-    // Somebody has gone on before the page had all that it asked for.
+    // The page was left before all of its requests completed.
     if (errorText !== "net::ERR_ABORTED") problems.push(`request failed: ${one.method()} ${one.url()}: ${errorText}`);
   });
   context.on("console", (one) => one.type() === "error" && problems.push(`console: ${one.text()} (${one.location().url})`));
@@ -83,9 +83,9 @@ async function open(options) {
   return { context, page, problems, requests, script: options.javaScriptEnabled ?? true };
 }
 
-// What is wrong with a page at the end: every problem that none of the expected is, and every expected that was none.
+// The unexpected problems of a page, and the expected ones that did not occur.
 async function findUnexpected({ page, problems, script }, expected) {
-  // What the page has told before this has then arrived. Where no script runs, no timer does.
+  // Waits for pending events of the page. Without JavaScript, there are no timers.
   await page.evaluate((timers) => timers && new Promise((done) => setTimeout(done)), script);
   return [
     ...problems.filter((one) => !expected.some((pattern) => pattern.test(one))),
@@ -93,7 +93,7 @@ async function findUnexpected({ page, problems, script }, expected) {
   ];
 }
 
-/** What axe finds wrong with the page as it is. */
+/** The violations that axe finds in the page. */
 async function axe(page) {
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
@@ -101,20 +101,20 @@ async function axe(page) {
   assert.deepEqual(found, [], "axe");
 }
 
-/** The page has the colors of the scheme, is no wider than the window, and axe finds nothing; with a picture of it. */
+/** Takes a picture, and checks the color scheme, that the page fits the window, and that axe finds no violation. */
 async function assertAppearance(page, picture, colorScheme) {
   await screenshot(page, picture);
   const { text, wide, width } = await page.evaluate(() => ({
     text: getComputedStyle(document.body).color.match(/\d+/g).slice(0, 3).map(Number),
     wide: document.documentElement.scrollWidth, width: window.innerWidth,
   }));
-  // What is behind it, axe compares with it.
+  // axe compares it with its background.
   assert.equal(Math.max(...text) < 128 ? "light" : "dark", colorScheme, `the text is rgb(${text})`);
   assert.ok(wide <= width, `${picture}: the page is ${wide} px wide in a window of ${width} px`);
   await axe(page);
 }
 
-/** A picture of what the window shows. */
+/** Takes a picture of the window. */
 async function screenshot(page, name) {
   await page.screenshot({ path: path.join(process.env.SCREENSHOTS, `${name}.png`) });
 }
@@ -122,7 +122,7 @@ async function screenshot(page, name) {
 async function runOne({ name, run }, number) {
   const opened = [], began = performance.now(), wrong = [];
   let timer;
-  // `expected`: patterns of the problems that the page cannot but meet.
+  // `expected`: patterns of problems that the page must have.
   const newPage = async ({ expected = [], ...options } = {}) => {
     const one = await open(options);
     opened.push({ ...one, expected });

@@ -1,4 +1,4 @@
-// The playground at /public/graphql.
+// Tests of the playground at /public/graphql.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -15,7 +15,7 @@ const headers = (page) => page.getByRole("textbox", { name: "Request headers" })
 const query = (page) => page.getByRole("textbox", { name: "Query" });
 const explorer = (page) => page.getByRole("region", { name: "Schema" });
 
-/** Presses Run: the status and the body that are shown when the answer is there. */
+/** Clicks "Run", and returns the displayed status and body. */
 async function run(page) {
   await page.getByRole("button", { name: "Run" }).click();
   await page.locator('#run[aria-disabled="false"]').waitFor();
@@ -29,7 +29,7 @@ async function runWith(page, key) {
   return run(page);
 }
 
-/** The fields of a type, as the schema beside the query shows them. */
+/** The fields of a type in the displayed schema. */
 async function shownFields(page, type) {
   await explorer(page).getByRole("button", { name: type, exact: true }).last().click();
   await explorer(page).getByRole("heading", { name: type }).waitFor();
@@ -96,7 +96,7 @@ for (const colorScheme of ["light", "dark"]) {
       const { value } = await newToken(site, "for the picture");
       const page = await newPage({ expected: [REFUSED], colorScheme, viewport: { width, height: 800 } });
       await playground(page, site);
-      // The messages of a refusal; then an answer, with the schema.
+      // The messages of a refusal, then a response, with the schema.
       await run(page);
       await assertAppearance(page, `playground-${colorScheme}-${width}-refused`, colorScheme);
       await runWith(page, value);

@@ -1,4 +1,4 @@
-"""Starts tokenbridge, nginx and Caddy with the files of deploy/ before two backends that record what reaches them, and checks who passes.
+"""Starts tokenbridge, nginx, and Caddy with the files of deploy/ in front of two recording backends, and checks which requests pass.
 
 matrix.py PROGRAM DIRECTORY, in the repository. The last line is "N passed, M failed". Standard library only.
 """
@@ -33,7 +33,7 @@ passed = failed = 0
 
 
 def check(name, problems):
-    """One thing that passes or fails; `problems` are what is wrong, as text."""
+    """Records a check, which passes without `problems`."""
     global passed, failed
     problems = [str(problem) for problem in problems]
     if not problems:
@@ -65,7 +65,7 @@ def answers(port):
 
 
 class Backend(http.server.ThreadingHTTPServer):
-    """Records every request and answers with what it was."""
+    """Records every request, and returns it in the response."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -82,7 +82,7 @@ class Backend(http.server.ThreadingHTTPServer):
 
 class Echo(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Headers and body go out in two writes; without it the second waits for the first to be acknowledged.
+    # Headers and body are two writes; without this, the second waits until the first is acknowledged.
     disable_nagle_algorithm = True
 
     def answer(self):
@@ -114,7 +114,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 
 class Tap:
-    """Between a proxy and tokenbridge: keeps what the proxy sends, counts its connections, and can be shut or give answers of its own."""
+    """Between a proxy and tokenbridge: records requests, counts connections, and can refuse them or return fixed responses."""
 
     def __init__(self, target):
         self.target, self.sent, self.connections, self.reply = target, [], 0, None
@@ -130,7 +130,7 @@ class Tap:
         threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
 
     def drop(self):
-        """Ends the connections that there are."""
+        """Closes all connections."""
         for one in self.sockets:
             try:
                 one.shutdown(socket.SHUT_RDWR)
@@ -201,7 +201,7 @@ class Response:
 
 
 class Client:
-    """A client with one kept connection for each port and address that it comes from."""
+    """A client with one persistent connection per port and source address."""
 
     def __init__(self):
         self.kept = {}
@@ -235,7 +235,7 @@ class Client:
 
 
 def raw(port, data, silence=0.25):
-    """What comes back for these bytes: everything until the server closes, or is silent for a while."""
+    """Sends raw bytes, and returns everything until the server closes or pauses."""
     with socket.create_connection(("127.0.0.1", port), 10) as one:
         got = b""
         try:
@@ -291,7 +291,7 @@ class Tokenbridge:
         return made["id"], made["value"]
 
     def legacy(self, name, permissions, **fields):
-        """A legacy token: its uuid. `fields` are what only the new API can set."""
+        """Creates a legacy token, and returns its uuid. `fields` are set through /api-tokens."""
         rights = {"read": READ in permissions, "change": CHANGE in permissions}
         uuid = self.call("POST", "/rest/agent-config/1.0/tokens", {"name": name, **rights})["uuid"]
         if fields:
@@ -332,9 +332,9 @@ class Proxy:
                 f"events {{ worker_connections 512; }} http {{ {temporary} include {home}/gate.conf; }}")
             command = ["nginx", "-e", str(self.log), "-p", str(home), "-c", str(home / "nginx.conf")]
         else:
-            # Its settings have no second listener.
+            # Its configuration has no second listener.
             text = re.sub(r"(?m)^\{$", "{\n\tadmin off", self.configuration("deploy/caddy/Caddyfile"), count=1)
-            # The access log as well: it is off without "log".
+            # Enables the access log: it is off without "log".
             text = re.sub(r"(?m)^\tbind ", "\tlog\n\tbind ", text)
             (home / "Caddyfile").write_text(text)
             command = [os.environ.get("CADDY_BIN", "caddy"), "run", "--config", str(home / "Caddyfile"), "--adapter", "caddyfile"]
@@ -372,7 +372,7 @@ def header(seen, name):
 
 
 def of_tomcat(target):
-    """The path that Tomcat serves for a request target: without parameters, decoded, without empty and dotted segments."""
+    """The path that Tomcat serves for a request target: without path parameters, decoded, without empty and dot segments."""
     path = re.sub(r"^[a-z]+://[^/]*", "", target, flags=re.I)
     path = urllib.parse.unquote(re.sub(r";[^/]*", "", path.split("?")[0])).replace("\\", "/")
     return posixpath.normpath("/" + path.lstrip("/"))
@@ -384,11 +384,11 @@ def is_gated(target):
 
 
 class Credentials:
-    """Every kind of credential: name, headers, query, id of the token that it is right for, its permissions; None where it is never right."""
+    """All kinds of credentials: name, headers, query, ID of the token, and its permissions; None if it is never valid."""
 
     def __init__(self, tokenbridge):
         self.all, self.secrets = [], []
-        # The first login is slow; the others are remembered.
+        # The first login is slow; later ones are cached.
         tokenbridge.call("GET", "/api-tokens")
         soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=4)
         expires = {"expiresAt": soon.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
@@ -403,7 +403,7 @@ class Credentials:
         self.add("no uuid in uuid=", uuid="")
         self.by = {}
         for name, permissions in RIGHTS.items():
-            # Every token holds something; UserRead opens nothing here.
+            # A token needs a permission; UserRead is not required anywhere here.
             held = permissions or ["UserRead"]
             for alert in ([], [ALERT]):
                 label = f"{name}{' and AlertRead' if alert else ''}"
@@ -449,7 +449,7 @@ def expected(site, method, token):
 
 
 def refusal(answer, status):
-    """What is wrong with this refusal."""
+    """The problems of a refusal."""
     if answer.status != status:
         yield f"{answer.status} instead of {status}: {answer}"
     if answer.body:
@@ -459,7 +459,7 @@ def refusal(answer, status):
 
 
 def arrived(seen, method, path, token, body=b""):
-    """What is wrong with what the backend got."""
+    """The problems of the request that the backend received."""
     if (seen["method"], seen["path"]) != (method, path):
         yield f"{method} {path} arrives as {seen['method']} {seen['path']}"
     if header(seen, "x-token-id") != [token[0]]:
@@ -499,7 +499,7 @@ def check_matrix(proxy, credentials):
 
 
 def check_forgery(proxy, credentials):
-    """Headers that a client adds do not change what is decided, nor what the backend is told."""
+    """Headers of a client change neither the decision nor the headers of the backend."""
     reads, both = credentials.by["read"], credentials.by["both"]
     token = {"read": credentials.by["uuid read"], "both": credentials.by["uuid both"]}
     backend = proxy.bamboo_backend
@@ -581,7 +581,7 @@ def check_bodies(proxy, credentials):
 
 
 def check_attacks(proxy, credentials):
-    """Raw requests that a right credential does not come with. None may reach a gated path of a backend."""
+    """Raw requests without a valid credential. None may reach a protected path of a backend."""
     reads, uuid, reads_uuid = credentials.by["read"], credentials.by["uuid both"], credentials.by["uuid read"]
     only_alert = credentials.by["none and AlertRead"]
     paths = [
@@ -667,7 +667,7 @@ def check_attacks(proxy, credentials):
     backend = proxy.service_backend
     problems = []
     for name, data in everything:
-        # Values of this gate's own kind are let through by right.
+        # Valid values may pass.
         if "permission" in name or name.startswith("smuggled") or credentials.by["both"].encode() in data and b"Bearer" in data:
             continue
         before = len(backend.seen)
@@ -679,7 +679,7 @@ def check_attacks(proxy, credentials):
 
 
 def check_legacy_paths(proxy, tokenbridge, credentials):
-    """The tokens API on Bamboo's address is tokenbridge's."""
+    """tokenbridge serves the tokens API at Bamboo's address."""
     problems = []
     before = len(proxy.bamboo_backend.seen)
     for path in ("/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens/", "/rest/agent-config/latest/tokens"):
@@ -687,7 +687,7 @@ def check_legacy_paths(proxy, tokenbridge, credentials):
         problems += [f"{path}: {answer}"] if answer.status != 200 or b'"uuid"' not in answer.body else []
         answer = client(proxy.bamboo, "GET", path)
         problems += [f"{path}: {answer}"] if answer.status != 401 else []
-    # Its uuid is in the path here, and must not be in the log.
+    # The path contains the uuid, which must not appear in the log.
     answer = client(proxy.bamboo, "GET", f"/rest/agent-config/1.0/tokens/{credentials.by['uuid read']}", [tokenbridge.basic])
     problems += [answer] if answer.status != 200 else []
     problems += proxy.bamboo_backend.seen[before:]
@@ -695,7 +695,7 @@ def check_legacy_paths(proxy, tokenbridge, credentials):
 
 
 def check_sourcing(proxy, credentials, statuses, headers=(), method="GET"):
-    """A script runs what it gets."""
+    """Responses have no body, because scripts execute it."""
     target = DIRECTORY / "answer"
     for status in statuses:
         target.write_bytes(b"touch never")
@@ -709,7 +709,7 @@ def check_sourcing(proxy, credentials, statuses, headers=(), method="GET"):
 
 
 def check_closed(proxy, credentials, what, statuses=range(500, 600)):
-    """Nobody passes, with whatever credential."""
+    """No request passes, regardless of its credential."""
     problems = []
     for site, port, backend in (("bamboo", proxy.bamboo, proxy.bamboo_backend), ("service", proxy.service, proxy.service_backend)):
         for headers, query in (([], ""), ([("X-API-Key", credentials.by["both and AlertRead"])], ""), ([], f"?uuid={credentials.by['uuid both']}")):
@@ -735,7 +735,7 @@ def check_open(proxy, credentials, what):
 
 
 def check_keep_alive(proxy, credentials):
-    """Kept connections: requests by the hundred, connections to tokenbridge by the handful."""
+    """Persistent connections: hundreds of requests, and few connections to tokenbridge."""
     before, count = proxy.tap.connections, 400
     for _ in range(count):
         client(proxy.bamboo, "GET", PATH, [("X-API-Key", credentials.by["read"])])
@@ -744,7 +744,7 @@ def check_keep_alive(proxy, credentials):
 
 
 def check_gate_requests(proxy, credentials):
-    """What the gate was asked with."""
+    """The requests to the gate."""
     sent = b"".join(proxy.tap.sent)
     problems = []
     if BODY in sent or b"a body" in sent:
@@ -766,7 +766,7 @@ def secrets(name, text, credentials):
 
 
 def traefik():
-    """Traefik is not run here: its files are looked at."""
+    """Traefik is not run: only its files are checked."""
     problems = []
     for file, needed in (("traefik.yml", ["entryPoints:", "providers:", "accessLog:", "RequestPath: drop", "RequestLine: drop"]),
                          ("dynamic.yml", ["routers:", "middlewares:", "services:", "forwardAuth:", "authResponseHeaders:", "authRequestHeaders:",
@@ -863,7 +863,7 @@ def main():
 
 
 def check_closed_with_body(proxy, credentials, what):
-    """Shut, and what a broken tokenbridge says is not looked at: nginx drops it, Caddy hands it on."""
+    """No request passes, and the body of a broken tokenbridge is ignored: nginx drops it, Caddy passes it on."""
     problems = []
     before = len(proxy.bamboo_backend.seen)
     answer = client(proxy.bamboo, "GET", PATH, [("X-API-Key", credentials.by["both"])])

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes and verifies tokens while something is broken, and checks afterwards that every answer was kept.
+"""Writes and verifies tokens during a failure, and checks afterwards that every response holds.
 
-Only answers count: a write that was answered must be there, and a value whose end was answered must be refused. What was not answered
-(503, time-out, connection cut) may have happened or not. Prints figures, then a line "ok" or "FAILED" for each check.
+Only responses count: an acknowledged write must be there, and a value whose revocation was acknowledged must be refused. A
+request without an acknowledgment (503, timeout, connection closed) may or may not have been executed. Prints figures, then a
+line "ok" or "FAILED" for each check.
 """
 
 import argparse
@@ -18,11 +19,11 @@ import threading
 import time
 import urllib.parse
 
-# tokenbridge promises an answer within 25 seconds: 10 for its turn, 12 for the work, and then some.
+# Maximum response time: 10 seconds for a connection, 12 for the work, and a margin.
 MAX_RESPONSE_SECONDS = 25.0
-# How long after an answered revocation another replica may still accept the value.
+# How long after an acknowledged revocation another replica may accept the value.
 MAX_REVOCATION_DELAY = 1.0
-# How long to wait for a thread after a 503. Less than Retry-After, so that the end of the outage is seen when it happens.
+# Pause of a thread after a 503. It is shorter than Retry-After, to measure the end of the outage.
 PAUSE_AFTER_FAILURE = 0.2
 NOWHERE = "192.0.2.0/24"
 
@@ -31,7 +32,7 @@ NEW = "/api-tokens"
 
 
 class Response:
-    """What came back. `status` is a number, or "cut" or "timeout"."""
+    """A response. `status` is a number, or "cut" or "timeout"."""
 
     def __init__(self, status, began, ended, text=b"", headers=None):
         self.status, self.began, self.ended = status, began, ended
@@ -42,7 +43,7 @@ class Response:
 
 
 def call(base, method, path, body=None, headers=None, timeout=MAX_RESPONSE_SECONDS + 10):
-    """One request on a connection of its own: a kept one may be cut for reasons that say nothing about the answer."""
+    """Sends a request on a new connection: a persistent one may be closed for unrelated reasons."""
     url = urllib.parse.urlsplit(base)
     conn = http.client.HTTPConnection(url.hostname, url.port, timeout=timeout)
     headers = dict(headers or {})
@@ -64,7 +65,7 @@ def call(base, method, path, body=None, headers=None, timeout=MAX_RESPONSE_SECON
 
 
 class Value:
-    """A token's value, and when it began and ended to be good."""
+    """A token's value, and the time from which and until which it is valid."""
 
     def __init__(self, text):
         self.text = text
@@ -74,7 +75,7 @@ class Value:
 
 
 class Token:
-    """What is known of a token by the answers to its only writer."""
+    """The state of a token according to the responses to its only writer."""
 
     def __init__(self, id_, name):
         self.id, self.name = id_, name
@@ -83,7 +84,7 @@ class Token:
         self.rotations = 0
         self.limited = False
         self.deleted = False
-        # The operation whose outcome is not known; then nothing more is done to this token.
+        # An operation with an unknown outcome; this token is then not used any longer.
         self.unknown = None
 
 
@@ -93,14 +94,14 @@ class Run:
             password = file.read().strip()
         self.admin = {"Authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
         self.nginx, self.replicas = options.nginx, options.replica
-        # Half of all through nginx, as clients do, and the rest to either replica.
+        # Half of the requests through nginx, like clients, and the rest to either replica.
         self.base_urls = [options.nginx] * len(self.replicas) + self.replicas
         self.prefix = f"{options.prefix}-{time.time_ns():x}"
         self.random = random.Random()
         self.lock = threading.Lock()
         self.numbers = iter(range(10**9))
         self.stopping = threading.Event()
-        # No pauses while something is broken, so that many requests are on their way at that moment.
+        # No pauses during a failure, so that many requests are in flight.
         self.no_pauses = threading.Event()
         self.broken_at = None
         self.tokens = []
@@ -108,7 +109,7 @@ class Run:
         self.values = []
         self.ended_values = []
         self.unknown_creates = []
-        # (kind, base, answer, good)
+        # (kind, base, response, valid)
         self.answers = []
         self.odd = []
         self.late, self.within_grace, self.same_replica, self.wrongly_refused = [], [], [], []
@@ -136,7 +137,7 @@ class Run:
             return f"{self.prefix}-{next(self.numbers)}"
 
     def take(self, wanted=lambda token: True):
-        """A token that no other thread writes to."""
+        """A token that no other thread changes."""
         with self.lock:
             for _ in range(min(len(self.idle), 20)):
                 token = self.idle.popleft()
@@ -168,7 +169,7 @@ class Run:
             with self.lock:
                 self.ended_values.append(value)
 
-    # What the threads do. Each gives whether it was answered.
+    # The operations of the threads. Each returns whether it was acknowledged.
 
     def create(self):
         name, base = self.name(), self.pick_base_url()
@@ -226,7 +227,7 @@ class Run:
         return bool(answer)
 
     def update(self):
-        """A new name on the legacy API, or a network on the new one that shuts the token out, which ends its value too."""
+        """A new name through the legacy API, or CIDR blocks through the other one that exclude the client, which invalidates the value."""
         token = self.take(lambda token: token.value)
         if not token:
             return True
@@ -253,7 +254,7 @@ class Run:
         with self.lock:
             kind = self.random.random()
             if kind < 0.3 and self.ended_values:
-                # What was ended last is what a replica is most likely to remember wrongly.
+                # A replica is most likely to have cached the value that was revoked last.
                 value = self.random.choice(self.ended_values[-40:])
             elif kind < 0.6 and self.ended_values:
                 value = self.random.choice(self.ended_values)
@@ -263,12 +264,12 @@ class Run:
                     return True
                 value = good[0]
         base = self.pick_base_url()
-        # Taken before the request: what is answered while it is on its way binds nobody.
+        # Taken before the request: responses that arrive while it is in flight do not count.
         end_answered, ended_at = value.end_answered, value.ended_at
         answer = self.request("verify", base, "GET", NEW + "/self", None, {"X-API-Key": value.text})
         if not answer:
             return False
-        # A revocation that had begun by now may have been the reason.
+        # A revocation that started in the meantime may be the reason.
         end_began = value.end_began
         with self.lock:
             if answer.status == 401 and end_began is None:
@@ -295,12 +296,12 @@ class Run:
     # After the load
 
     def read(self, base, path, value=None):
-        """A read that must be answered: nothing is broken any more."""
+        """A read that must succeed: the failure is over."""
         headers = {"X-API-Key": value.text} if value else self.admin
         return call(base, "GET", path, None, headers)
 
     def inspect(self, token):
-        """What is wrong with a token, as (check, text)."""
+        """The problems of a token, as (check, text)."""
         wrong = []
         first, second = self.random.sample(self.replicas, 2)
         new, legacy = self.read(first, f"{NEW}/{token.id}"), self.read(second, f"{LEGACY[0]}/{token.id}")
@@ -347,7 +348,7 @@ class Run:
         return wrong, happened
 
     def names(self):
-        """How often each name is there, by either API, and whether both list the same tokens."""
+        """The count of each name in either API, and whether both list the same tokens."""
         new, cursor = {}, ""
         while cursor is not None:
             query = urllib.parse.urlencode({"limit": 1000, "name": self.prefix} | ({"cursor": cursor} if cursor else {}))
@@ -360,7 +361,7 @@ class Run:
 
 
 def longest_outage(answers, broken_at):
-    """When the first request failed, and when the first one after that which was begun later was answered."""
+    """The time of the first failed request, and of the first successful response to a later one."""
     failures = [answer.ended for _, _, answer, good in answers if not good and answer.ended > broken_at]
     if not failures:
         return None, None
@@ -394,7 +395,7 @@ def main():
     began = time.monotonic()
     subprocess.run(options.break_command, check=True)
     run.no_pauses.clear()
-    # Between these two it happened. What was answered before the first must be flawless, what failed after it may be due to it.
+    # The failure happened between these two times. Requests before the first must succeed; later ones may fail.
     run.broken_at = began
 
     def writes():
@@ -450,7 +451,7 @@ def report(run, options, recovered):
           f"{max(answer.ended - answer.began for _, _, answer, _ in calm):.2f} s")
 
     if recovered is None:
-        check(False, "writes are answered again")
+        check(False, "writes succeed again")
         return sys.exit(1)
 
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
@@ -476,13 +477,13 @@ def report(run, options, recovered):
     print("oldest revoked token accepted: " + (f"{max(run.late):.1f} s after the answer" if run.late else "none"))
 
     bad = [entry for entry in calm if not entry[3]]
-    check(not bad, "before: every request was answered, none with 5xx", [f"{e[0]} {e[1]} {e[2].status}" for e in bad])
-    check(any(not entry[3] for entry in later), "the failure was felt")
-    check(True, "writes are answered again, without a restart")
+    check(not bad, "before: every request got a response, none a 5xx", [f"{e[0]} {e[1]} {e[2].status}" for e in bad])
+    check(any(not entry[3] for entry in later), "the failure was noticeable")
+    check(True, "writes succeed again, without a restart")
     check(not run.odd, "every failure was a 503 with Retry-After", run.odd)
     cut = [entry for entry in run.answers if isinstance(entry[2].status, str)]
-    check(not cut, "no request was cut off or left without an answer", [f"{e[0]} {e[1]} {e[2].status}" for e in cut])
-    check(seconds <= MAX_RESPONSE_SECONDS, f"every answer came within {MAX_RESPONSE_SECONDS:.0f} seconds", [f"{longest[0]} {longest[1]}: {seconds:.1f} s"])
+    check(not cut, "every request got a complete response", [f"{e[0]} {e[1]} {e[2].status}" for e in cut])
+    check(seconds <= MAX_RESPONSE_SECONDS, f"every response came within {MAX_RESPONSE_SECONDS:.0f} seconds", [f"{longest[0]} {longest[1]}: {seconds:.1f} s"])
     for kind, text in (
         ("creates", f"all {answered('create')} answered creates are there, by both APIs"),
         ("rotates", f"all {answered('rotate')} answered rotations: the new value works, the old one is refused"),
@@ -492,10 +493,10 @@ def report(run, options, recovered):
     ):
         check(not wrong[kind], text, wrong[kind])
     check(alike, "both APIs list the same tokens")
-    check(not twice, "no create was done twice", twice)
+    check(not twice, "no create was executed twice", twice)
     check(not run.late, "no revoked value was accepted more than a second later", [f"after {age:.2f} s" for age in run.late])
     check(not run.same_replica, "no replica accepted a value that it had itself revoked", [f"after {age * 1000:.0f} ms" for age in run.same_replica])
-    check(not run.wrongly_refused, "no good value was refused")
+    check(not run.wrongly_refused, "no valid value was refused")
     sys.exit(1 if failed else 0)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What tests/watch/run asks of the servers, of Prometheus and of the dashboard: one command a check, exit code 0 when it holds."""
+"""The checks of tests/watch/run on the servers, Prometheus, and the dashboard: one command per check, with exit code 0 if it holds."""
 
 import base64
 import http.client
@@ -16,10 +16,10 @@ import uuid
 
 LEGACY = [f"/rest/{name}/{version}" for name in ("agent-config", "agent") for version in ("1.0", "latest")]
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-# What Prometheus adds, and has itself.
+# Labels and metrics that Prometheus adds.
 ADDED_LABELS = {"job", "instance"}
 BUILT_IN_METRICS = {"up"}
-# What Grafana fills in. Thirty days and hours are made minutes and seconds here, for no data is older.
+# Values for Grafana's variables. Days and hours become minutes and seconds, because there is no older data.
 VARIABLES = {
     "$job": "tokenbridge",
     "$instance": ".*",
@@ -28,14 +28,14 @@ VARIABLES = {
     "$__interval": "20s",
     "30d:1h": "1m:1s",
 }
-# More series than this one server never has, however many calls it gets.
+# Maximum number of series of one server, regardless of the number of requests.
 MAX_SERIES = 600
-# Random calls after one of each kind find few combinations of channel, method and status that have not been there.
+# After one request of each kind, random requests add few combinations of channel, method, and status.
 MAX_NEW_SERIES = 40
 
 
 class CheckFailed(Exception):
-    """The check does not hold."""
+    """The check failed."""
 
 
 def expect(holds, message):
@@ -47,7 +47,7 @@ def expect(holds, message):
 
 
 def call(address, method, path, headers=None, body=None):
-    """Status, headers and body of one request."""
+    """The status, headers, and body of a response."""
     connection = http.client.HTTPConnection(address, timeout=20)
     try:
         connection.request(method, path, body=body, headers=headers or {})
@@ -66,7 +66,7 @@ def admin():
 
 
 def ask(prometheus, path, **parameters):
-    """The data of an answer of Prometheus' API."""
+    """The data of a response of Prometheus' API."""
     url = f"http://{prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
     try:
         with urllib.request.urlopen(url, timeout=20) as answer:
@@ -76,7 +76,7 @@ def ask(prometheus, path, **parameters):
 
 
 def traffic(*servers):
-    """Calls through every channel."""
+    """Sends requests through every channel."""
 
     def expect_status(expected, method, path, headers=None, body=None):
         status, _, text = call(server, method, path, headers, json.dumps(body) if body else None)
@@ -110,7 +110,7 @@ def traffic(*servers):
 
 
 def series_of(text):
-    """Name and labels of each series."""
+    """The name and labels of each series."""
     found = []
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -131,7 +131,7 @@ KEYWORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
 
 
 def parts(expression):
-    """The selectors of an expression, as name and matchers, and the labels that it groups by."""
+    """The selectors of an expression, as name and matchers, and its grouping labels."""
     labels = set()
 
     def grouped(match):
@@ -163,7 +163,7 @@ def matches(labels, matcher):
         return labels.get(label, "") == value
     if operator == "=~":
         return re.fullmatch(value, labels.get(label, "")) is not None
-    # What is left out needs not be there; the label does.
+    # A negative matcher needs no series with that value, but the label must exist.
     return label in labels
 
 
@@ -255,7 +255,7 @@ def dashboard(prometheus, board_path):
 
 
 def layout(board_path):
-    """Each panel has what a reader needs, and lies on no other."""
+    """Each panel has a title, a description, and a unit, and overlaps no other."""
     board, shown = panels(board_path)
     identities = [panel["id"] for panel in board["panels"]]
     expect(len(set(identities)) == len(identities), "two panels have one id")
@@ -288,7 +288,7 @@ def up(prometheus, *servers):
     targets = ask(prometheus, "targets", state="active")["activeTargets"]
     states = {target["labels"]["instance"]: (target["health"], target["lastError"]) for target in targets}
     expect(states == {server: ("up", "") for server in servers}, f"{states}")
-    # Rates need two.
+    # Rates need two scrapes.
     result = ask(prometheus, "query", query="min(count_over_time(up[1m]))")["result"]
     expect(result and float(result[0]["value"][1]) >= 2, "not scraped twice yet")
 
@@ -323,7 +323,7 @@ def check_annotations(prometheus):
 
 
 def random_calls(server):
-    """One call of each kind, and then 300 whose every part is made up."""
+    """Sends one request of each kind, and then 300 random ones."""
     chance = random.Random()
     words = set()
 
@@ -371,7 +371,7 @@ def random_calls(server):
     before = len(series_of(scrape(server)))
     for _ in range(300):
         method = chance.choice([*METHODS, word().upper(), word().upper()])
-        # One name logs in once only: many failures of one would all be one answer.
+        # Each name is used once: repeated failures of one name would all be throttled.
         headers = chance.choice([*callers(), basic(word(), word())])
         one(method, chance.choice(paths()), headers, word())
     text = scrape(server)

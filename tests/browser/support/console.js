@@ -1,10 +1,10 @@
-// What the tests of the console share: how somebody finds their way there.
+// Helpers of the console tests.
 "use strict";
 
 const assert = require("node:assert/strict");
 const { admin, api } = require("../harness.js");
 
-/** What the browser says of a page of that status. */
+/** The console message of the browser for a page with that status. */
 const status = (number) => new RegExp(`status of ${number}`);
 
 const button = (page, name) => page.getByRole("button", { name, exact: true });
@@ -12,10 +12,10 @@ const link = (page, name) => page.getByRole("link", { name, exact: true });
 const choice = (page, name) => page.getByRole("combobox", { name, exact: true });
 const field = (page, name) => page.getByLabel(name, { exact: true });
 
-/** Waits for the page of that title. */
+/** Waits for the page with that title. */
 const title = (page, name) => loaded(page, page.getByRole("heading", { level: 1, name, exact: true }));
 
-/** Waits for a page that has a sentence. */
+/** Waits for a page that contains a sentence. */
 const waitForText = (page, text) => loaded(page, page.getByText(text).first());
 
 async function loaded(page, element) {
@@ -27,14 +27,14 @@ async function open(page, site, path = "") {
   await page.goto(`${site.url}/console${path}`);
 }
 
-/** Fills in the form of the sign-in, where it is. */
+/** Fills in the sign-in form. */
 async function signIn(page, { username, password } = admin) {
   await field(page, "User name").fill(username);
   await field(page, "Password").fill(password);
   await button(page, "Sign in").click();
 }
 
-/** A page on which somebody has signed in; it shows the tokens. `options` are those of `newPage`, and who it is. */
+/** Signs in, and returns the page of tokens. `options` are those of `newPage`, and the admin. */
 async function openSignedIn(newPage, site, { who = admin, ...options } = {}) {
   const page = await newPage(options);
   await open(page, site);
@@ -43,13 +43,13 @@ async function openSignedIn(newPage, site, { who = admin, ...options } = {}) {
   return page;
 }
 
-/** Chooses Edit, Rotate or Delete in the menu of a token in the list. */
+/** Chooses "Edit", "Rotate", or "Delete" in the menu of a token in the list. */
 async function choose(page, name, item) {
   await field(page, `Actions for ${name}`).click();
   await link(page, item).click();
 }
 
-/** From the list: makes a token of that name, and gives the value that is shown. */
+/** Creates a token from the list, and returns the displayed value. */
 async function create(page, name) {
   await link(page, "Create an API token").click();
   await field(page, "Name").fill(name);
@@ -57,7 +57,7 @@ async function create(page, name) {
   return readShownValue(page, "Token created");
 }
 
-/** From the list: rotates a token, and gives the value that is shown. `grace` is how long the old one is said to work on. */
+/** Rotates a token from the list, and returns the displayed value. `grace` is the grace period to select. */
 async function rotate(page, name, grace = "no time: it ends at once") {
   await choose(page, name, "Rotate");
   await title(page, `Rotate ${name}?`);
@@ -79,14 +79,14 @@ async function fillNewPassword(page, password, again = password) {
   await field(page, "The same again").fill(again);
 }
 
-/** What a token says of itself, by its value. */
+/** Gets the token with this value. */
 const self = (site, key) => api(site, "GET", "/api-tokens/self", { key });
 
 async function assertRefused(site, key) {
   await assert.rejects(self(site, key), /: 401$/);
 }
 
-/** The tokens of that name. */
+/** The tokens with that name. */
 async function findByName(site, name) {
   const { results } = await api(site, "GET", "/api-tokens");
   return results.filter((token) => token.name === name);
