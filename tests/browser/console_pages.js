@@ -64,7 +64,7 @@ for (const colorScheme of ["light", "dark"]) {
       const looks = (name) => assertAppearance(page, `console-${name}-${variant}`, colorScheme);
       await open(page, newSite);
       await looks("sign-in");
-      await signIn(page, { username: "somebody", password: "wrong" });
+      await signIn(page, { username: "unknown", password: "wrong" });
       await waitForText(page, "The user name or the password is wrong.");
       await looks("sign-in-refused");
       await signIn(page);

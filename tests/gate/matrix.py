@@ -530,7 +530,7 @@ def check_forgery(proxy, credentials):
         problems += [f"{name}: {problem}" for problem in refusal(answer, 401)] + (["reached"] if seen else [])
     answer, seen = post([("X-Original-URI", f"/?uuid={token['both']}"), ("X-Forwarded-Uri", f"/?uuid={token['both']}")], f"?uuid={token['read']}")
     problems += [*refusal(answer, 403), *(["reached"] if seen else [])]
-    check(f"{proxy.name}: a uuid in the client's own headers is worth nothing", problems)
+    check(f"{proxy.name}: uuids in headers of the client are ignored", problems)
     problems = []
     claims = [(name, "forged") for name in ("X-Token-Id", "X-Token-Name", "X-Token-Permissions", "X_Token_Id", "X-Token_Id", "X_Token-Name",
                                             "x-token-permissions", "X-Token-Id")]
@@ -543,7 +543,7 @@ def check_forgery(proxy, credentials):
         problems += [f"{one}" for one in seen[0]["headers"] if one[1] == "forged"]
         problems += [f"{name}: {header(seen[0], name)}" for name in ("x-token-id", "x-token-permissions", "x-token-name", "x-forwarded-for")
                      if len(header(seen[0], name)) != 1]
-    check(f"{proxy.name}: the backend is told of the token by the gate alone", problems)
+    check(f"{proxy.name}: only the gate sets the token headers of the backend", problems)
     for path in ("/", "/login", "/rest/api/latest/plan"):
         before = len(backend.seen)
         answer = client(proxy.bamboo, "GET", path, claims)
@@ -757,7 +757,7 @@ def check_gate_requests(proxy, credentials):
     if lines != {b"GET /verify HTTP/1.1", b"GET /verify?require=AlertRead HTTP/1.1"} and lines != {
             b"GET /verify? HTTP/1.1", b"GET /verify?require=AlertRead HTTP/1.1"}:
         problems.append(lines)
-    check(f"{proxy.name}: the gate is told method and URI, and never a body", problems)
+    check(f"{proxy.name}: the gate gets the method and the URI, and never a body", problems)
 
 
 def secrets(name, text, credentials):

@@ -100,9 +100,9 @@ def traffic(*servers):
         expect_status(401, "GET", "/verify")
         # The same wrong password counts once.
         for attempt in range(11):
-            status, _, _ = call(server, "GET", "/api-tokens", basic("nobody", f"wrong {attempt}"))
+            status, _, _ = call(server, "GET", "/api-tokens", basic("unknown", f"wrong {attempt}"))
             expect(status in (401, 429), f"a wrong login: {status}")
-        expect_status(429, "GET", "/api-tokens", basic("nobody", "wrong again"))
+        expect_status(429, "GET", "/api-tokens", basic("unknown", "wrong again"))
         expect_status(404, "GET", "/nothing/here")
 
 
