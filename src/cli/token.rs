@@ -164,7 +164,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             let rotation = Rotation {
                 grace_period: Duration::from_secs(grace_period_seconds),
                 expires_at: None,
-                seen: None,
+                expected_version: None,
             };
             let service = open_service(&common.store, false)?;
             let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation).await?;

@@ -61,6 +61,43 @@ impl Serialize for TokenId {
     }
 }
 
+/// The version of a token: 1 when it is created, and one more with each change. A use is not a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenVersion(i64);
+
+impl TokenVersion {
+    /// The version of a token that was never changed.
+    pub const FIRST: Self = Self(1);
+
+    /// Returns the version with this number; `None` if the number is not positive.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Option<Self> {
+        if number >= Self::FIRST.0 {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the version after one more change.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl std::fmt::Display for TokenVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A token. Its value is not here: only a hash of it is kept, in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -84,6 +121,8 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
     /// When it stops working; never, if absent.
     pub expires_at: Option<Timestamp>,
+    /// The version, which grows with every change.
+    pub version: TokenVersion,
 }
 
 #[cfg(test)]
@@ -105,6 +144,7 @@ impl Token {
             rotated_at: None,
             last_used_at: None,
             expires_at: None,
+            version: TokenVersion::FIRST,
         }
     }
 }

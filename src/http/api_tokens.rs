@@ -286,7 +286,7 @@ pub async fn rotate(
     let rotation = Rotation {
         grace_period: Duration::from_secs_f64(seconds),
         expires_at: parse_expiry(body.expires_at)?,
-        seen: None,
+        expected_version: None,
     };
     let (token, value) = state(&request)?
         .service
@@ -347,7 +347,7 @@ impl ModifyApiToken {
             permissions: self.permissions()?.map(PermissionChange::Replace),
             allowed_cidr_blocks: self.blocks()?,
             expires_at: parse_expiry(self.expires_at)?,
-            seen: None,
+            expected_version: None,
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::{
     name::{AdminName, TokenName},
     permission::PermissionSet,
     record::{AdminRecord, GraceValue, TokenRecord},
-    token::{Attribution, Token, TokenId},
+    token::{Attribution, Token, TokenId, TokenVersion},
     value::ValueHash,
 };
 
@@ -117,17 +117,31 @@ impl From<&TokenRecord> for TokenLine {
             grace_values,
         }: &TokenRecord,
     ) -> Self {
+        // Exhaustive, so that a new field does not compile until it is exported, or left out on purpose.
+        let Token {
+            id,
+            name,
+            permissions,
+            allowed_cidr_blocks,
+            has_value: _, // The hash tells.
+            created,
+            updated,
+            rotated_at,
+            last_used_at,
+            expires_at,
+            version: _, // Counts the changes in this store.
+        } = token;
         let time = |time: Timestamp| time.to_string();
         let actor = |actor: &Actor| ActorLine {
             id: actor.id.clone(),
             kind: actor.kind.name().to_owned(),
         };
-        let updated = token.updated.as_ref();
+        let updated = updated.as_ref();
         Self {
-            id: token.id.to_string(),
-            name: token.name.as_str().to_owned(),
-            permissions: token.permissions.iter().map(|held| held.name().to_owned()).collect(),
-            allowed_cidr_blocks: token.allowed_cidr_blocks.iter().map(ToString::to_string).collect(),
+            id: id.to_string(),
+            name: name.as_str().to_owned(),
+            permissions: permissions.iter().map(|held| held.name().to_owned()).collect(),
+            allowed_cidr_blocks: allowed_cidr_blocks.iter().map(ToString::to_string).collect(),
             value_hash: value.as_ref().map(to_hex),
             grace_values: grace_values
                 .iter()
@@ -136,13 +150,13 @@ impl From<&TokenRecord> for TokenLine {
                     valid_until: time(grace.valid_until),
                 })
                 .collect(),
-            created_at: time(token.created.at),
-            created_by: actor(&token.created.by),
+            created_at: time(created.at),
+            created_by: actor(&created.by),
             updated_at: updated.map(|change| time(change.at)),
             updated_by: updated.map(|change| actor(&change.by)),
-            rotated_at: token.rotated_at.map(time),
-            last_used_at: token.last_used_at.map(time),
-            expires_at: token.expires_at.map(time),
+            rotated_at: rotated_at.map(time),
+            last_used_at: last_used_at.map(time),
+            expires_at: expires_at.map(time),
         }
     }
 }
@@ -181,6 +195,7 @@ impl TryFrom<TokenLine> for TokenRecord {
                 rotated_at: time("rotatedAt", &line.rotated_at)?,
                 last_used_at: time("lastUsedAt", &line.last_used_at)?,
                 expires_at: time("expiresAt", &line.expires_at)?,
+                version: TokenVersion::FIRST,
             },
         })
     }

@@ -22,7 +22,7 @@ use crate::{
         cidr::CidrBlocks,
         permission::{Permission, PermissionSet},
         record::{AdminRecord, TokenRecord},
-        token::{Attribution, Token, TokenId},
+        token::{Attribution, Token, TokenId, TokenVersion},
         value::ValueHash,
     },
     store::{AnyConnection, audit, feed::Listener, records, revision},
@@ -226,7 +226,8 @@ struct ExistingRecords {
 #[derive(Default)]
 struct PendingWrites {
     new: Vec<TokenRecord>,
-    changed: Vec<TokenRecord>,
+    /// Tokens to overwrite, each with the version that was read.
+    changed: Vec<(TokenRecord, TokenVersion)>,
     admins: Vec<AdminRecord>,
     events: Vec<AuditEvent>,
 }
@@ -249,8 +250,13 @@ impl ImportBatch {
             });
         }
         records::insert_all(conn, &writes.new)?;
-        for record in &writes.changed {
-            records::replace(conn, record)?;
+        for (record, previous) in &writes.changed {
+            if !records::replace(conn, record, *previous)? {
+                let id = record.token.id;
+                return Err(Error::Conflict(format!(
+                    "token {id} changed during the import; import again"
+                )));
+            }
         }
         for admin in &writes.admins {
             records::upsert_admin(conn, admin)?;
@@ -281,6 +287,7 @@ impl ImportBatch {
                 rotated_at: None,
                 last_used_at: None,
                 expires_at: None,
+                version: TokenVersion::FIRST,
             };
             let record = TokenRecord {
                 token,
@@ -314,7 +321,8 @@ impl ImportBatch {
         let Some(before) = existing.tokens.get(&id) else {
             return self.create(record, existing, writes);
         };
-        // A use here is no difference, and does not go backwards.
+        // Neither the version nor a use is a difference, and the last use never moves backwards.
+        record.token.version = before.token.version;
         record.token.last_used_at = record.token.last_used_at.max(before.token.last_used_at);
         let mut same = before.clone();
         same.token.last_used_at = record.token.last_used_at;
@@ -377,7 +385,7 @@ impl ImportBatch {
         RowOutcome::Created
     }
 
-    fn change(&mut self, before: &TokenRecord, after: TokenRecord, writes: &mut PendingWrites) -> RowOutcome {
+    fn change(&mut self, before: &TokenRecord, mut after: TokenRecord, writes: &mut PendingWrites) -> RowOutcome {
         let mut details = diff(&before.token, &after.token);
         let fields: Vec<&str> = details
             .as_object()
@@ -397,7 +405,9 @@ impl ImportBatch {
         writes
             .events
             .push(self.event(Action::TokenImported, Some(after.token.id), details));
-        writes.changed.push(after);
+        let previous = before.token.version;
+        after.token.version = previous.next();
+        writes.changed.push((after, previous));
         self.invalidates = true;
         RowOutcome::Changed(what)
     }

@@ -20,7 +20,7 @@ use crate::{
         clock::Timestamp,
         name::TokenName,
         permission::{Permission, PermissionSet},
-        token::{Attribution, Token, TokenId, validate_expiry},
+        token::{Attribution, Token, TokenId, TokenVersion, validate_expiry},
         value::TokenValue,
     },
     store::{AnyConnection, StoreError, tokens},
@@ -64,8 +64,8 @@ pub struct TokenChanges {
     pub allowed_cidr_blocks: Option<CidrBlocks>,
     /// The new expiry; `Some(None)` for never.
     pub expires_at: Option<Option<Timestamp>>,
-    /// When it last changed, as the caller has seen it: if that is not so any more, nothing is done.
-    pub seen: Option<Option<Timestamp>>,
+    /// Precondition: the version that the token must have, if any.
+    pub expected_version: Option<TokenVersion>,
 }
 
 /// What a token's permissions become.
@@ -105,8 +105,8 @@ pub struct Rotation {
     pub grace_period: Duration,
     /// The new expiry, if it is to change; `Some(None)` for never.
     pub expires_at: Option<Option<Timestamp>>,
-    /// When it was last rotated, as the caller has seen it: if that is not so any more, nothing is done.
-    pub seen: Option<Option<Timestamp>>,
+    /// Precondition: the version that the token must have, if any.
+    pub expected_version: Option<TokenVersion>,
 }
 
 impl Service {
@@ -175,6 +175,7 @@ impl Service {
                 rotated_at: None,
                 last_used_at: None,
                 expires_at: validate_expiry(new.expires_at.unwrap_or(own_expiry), tx.now)?,
+                version: TokenVersion::FIRST,
             };
             let grant = Grant {
                 permissions: Some(token.permissions),
@@ -197,7 +198,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so; [`Error::PreconditionFailed`] when it has
-    /// changed since it was seen.
+    /// another version than `changes` expects.
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = resolve_id(&call.caller, which)?;
         let update = move |tx: &mut Transaction<'_>, found: Option<Token>| {
@@ -210,7 +211,7 @@ impl Service {
             };
             authorize(&tx.caller, Operation::Update(grant), found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            check_precondition(changes.seen, before.updated.as_ref().map(|change| change.at))?;
+            check_precondition(changes.expected_version, before.version)?;
             if changes == TokenChanges::default() {
                 return Ok(before);
             }
@@ -226,9 +227,10 @@ impl Service {
                     at: tx.now,
                     by: tx.caller.actor(),
                 }),
+                version: before.version.next(),
                 ..before.clone()
             };
-            require_found(tokens::update(tx.conn, &after)?)?;
+            require_found(tokens::update(tx.conn, &after, before.version)?)?;
             tx.record(Action::TokenUpdated, Some(id), diff(&before, &after))?;
             Ok(after)
         };
@@ -240,7 +242,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] for a token that may not rotate that one; [`Error::Conflict`] when too many earlier
-    /// values are still in their grace period; [`Error::PreconditionFailed`] when it has been rotated since it was seen.
+    /// values are still in their grace period; [`Error::PreconditionFailed`] when it has another version than `rotation` expects.
     pub async fn rotate(&self, call: Call, which: TokenRef, rotation: Rotation) -> Result<(Token, TokenValue), Error> {
         let id = resolve_id(&call.caller, which)?;
         let value = TokenValue::generate(self.random.as_ref())?;
@@ -249,12 +251,13 @@ impl Service {
             let expires_at = rotation.expires_at;
             authorize(&tx.caller, Operation::Rotate { expires_at }, found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            check_precondition(rotation.seen, before.rotated_at)?;
+            check_precondition(rotation.expected_version, before.version)?;
             let expires_at = rotation.expires_at.map(|end| validate_expiry(end, tx.now));
             let after = Token {
                 has_value: true,
                 rotated_at: Some(tx.now),
                 expires_at: expires_at.transpose()?.unwrap_or(before.expires_at),
+                version: before.version.next(),
                 ..before.clone()
             };
             let grace = rotation.grace_period;
@@ -262,7 +265,13 @@ impl Service {
             if old_valid_until.is_some() {
                 check_grace_limit(tx.conn, id, tx.now)?;
             }
-            require_found(tokens::replace_value(tx.conn, &after, &hash, old_valid_until)?)?;
+            require_found(tokens::replace_value(
+                tx.conn,
+                &after,
+                before.version,
+                &hash,
+                old_valid_until,
+            )?)?;
             let mut details = diff(&before, &after);
             if let Some(details) = details.as_object_mut() {
                 details.insert("gracePeriodSeconds".to_owned(), json!(grace.as_secs()));
@@ -316,10 +325,9 @@ fn require_found(is_found: bool) -> Result<(), Error> {
     }
 }
 
-/// Whether a token was last changed, or rotated, at the time that its caller has seen, if they say so.
-fn check_precondition(seen: Option<Option<Timestamp>>, current: Option<Timestamp>) -> Result<(), Error> {
-    match seen {
-        Some(seen) if seen != current => Err(Error::PreconditionFailed),
+fn check_precondition(expected: Option<TokenVersion>, current: TokenVersion) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != current => Err(Error::PreconditionFailed),
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
+use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
 
 use super::{
     connection::{AnyConnection, with_conn},
@@ -16,7 +16,7 @@ use crate::domain::{
     name::AdminName,
     page::Cursor,
     record::{AdminRecord, GraceValue, TokenRecord},
-    token::TokenId,
+    token::{TokenId, TokenVersion},
     value::ValueHash,
 };
 
@@ -98,21 +98,22 @@ pub fn insert_all(conn: &mut AnyConnection, records: &[TokenRecord]) -> Result<(
     Ok(())
 }
 
-/// Writes everything of a token over what there is; answers whether there was such a token.
+/// Overwrites a token. Returns `false` if no token has this ID and the version `previous`; then the transaction must be rolled back.
 ///
 /// # Errors
-/// When the store fails.
-pub fn replace(conn: &mut AnyConnection, record: &TokenRecord) -> Result<bool, StoreError> {
+/// If the store fails.
+pub fn replace(conn: &mut AnyConnection, record: &TokenRecord, previous: TokenVersion) -> Result<bool, StoreError> {
     let this = tokens::table.filter(tokens::id.eq(record.token.id.to_string()));
     let Some(seq) = this.select(tokens::seq).first::<i64>(conn).optional()? else {
         return Ok(false);
     };
     diesel::delete(grace_values::table.filter(grace_values::token_seq.eq(seq))).execute(conn)?;
-    diesel::update(tokens::table.filter(tokens::seq.eq(seq)))
+    let is_current = tokens::version.eq(previous.number());
+    let changed = diesel::update(tokens::table.filter(tokens::seq.eq(seq).and(is_current)))
         .set(NewTokenRow::new(&record.token, record.value.as_ref()))
         .execute(conn)?;
     insert_grace_values(conn, record)?;
-    Ok(true)
+    Ok(changed == 1)
 }
 
 fn insert_grace_values(conn: &mut AnyConnection, record: &TokenRecord) -> Result<(), StoreError> {

@@ -95,6 +95,7 @@ diesel::table! {
         rotated_at -> Nullable<BigInt>,
         last_used_at -> Nullable<BigInt>,
         expires_at -> Nullable<BigInt>,
+        version -> BigInt,
     }
 }
 

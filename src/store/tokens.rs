@@ -23,7 +23,7 @@ use crate::domain::{
     clock::{MAX_CLOCK_SKEW, Timestamp},
     name::TokenName,
     permission::PermissionSet,
-    token::{Attribution, MAX_GRACE_PERIOD, Token, TokenId},
+    token::{Attribution, MAX_GRACE_PERIOD, Token, TokenId, TokenVersion},
     value::ValueHash,
 };
 pub use list::{count, ids, page, summaries};
@@ -48,6 +48,7 @@ pub(super) struct TokenRow {
     rotated_at: Option<i64>,
     last_used_at: Option<i64>,
     expires_at: Option<i64>,
+    version: i64,
 }
 
 /// A token to be stored.
@@ -68,27 +69,43 @@ pub(super) struct NewTokenRow<'a> {
     rotated_at: Option<i64>,
     last_used_at: Option<i64>,
     expires_at: Option<i64>,
+    version: i64,
 }
 
 impl<'a> NewTokenRow<'a> {
     /// A token, with the hash of its value if it has one.
     pub(super) fn new(token: &'a Token, value: Option<&'a ValueHash>) -> Self {
-        let updated = token.updated.as_ref();
+        // Exhaustive, so that a new field does not compile until it is stored.
+        let Token {
+            id,
+            name,
+            permissions,
+            allowed_cidr_blocks,
+            has_value: _, // The hash tells.
+            created,
+            updated,
+            rotated_at,
+            last_used_at,
+            expires_at,
+            version,
+        } = token;
+        let updated = updated.as_ref();
         Self {
-            id: token.id.to_string(),
-            name: token.name.as_str(),
-            permissions: token.permissions.to_string(),
-            allowed_cidr_blocks: token.allowed_cidr_blocks.to_string(),
+            id: id.to_string(),
+            name: name.as_str(),
+            permissions: permissions.to_string(),
+            allowed_cidr_blocks: allowed_cidr_blocks.to_string(),
             value_hash: value.map(|hash| hash.as_bytes().as_slice()),
-            created_at: token.created.at.micros(),
-            created_by_type: token.created.by.kind.name(),
-            created_by_id: &token.created.by.id,
+            created_at: created.at.micros(),
+            created_by_type: created.by.kind.name(),
+            created_by_id: &created.by.id,
             updated_at: updated.map(|change| change.at.micros()),
             updated_by_type: updated.map(|change| change.by.kind.name()),
             updated_by_id: updated.map(|change| change.by.id.as_str()),
-            rotated_at: token.rotated_at.map(Timestamp::micros),
-            last_used_at: token.last_used_at.map(Timestamp::micros),
-            expires_at: token.expires_at.map(Timestamp::micros),
+            rotated_at: rotated_at.map(Timestamp::micros),
+            last_used_at: last_used_at.map(Timestamp::micros),
+            expires_at: expires_at.map(Timestamp::micros),
+            version: version.number(),
         }
     }
 }
@@ -195,14 +212,18 @@ fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue,
     Ok((token_from_row(row)?, until.transpose()?))
 }
 
-/// Writes the name, permissions, blocks, expiry and last change of `token`; answers whether there was such a token.
+/// Writes the name, permissions, blocks, expiry, last change and version of `token`. Returns `false` if no token has this ID and the
+/// version `previous`.
 ///
 /// # Errors
-/// When the store fails.
-pub fn update(conn: &mut AnyConnection, token: &Token) -> Result<bool, StoreError> {
+/// If the store fails.
+pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -> Result<bool, StoreError> {
     let updated = token.updated.as_ref();
-    let changed = diesel::update(tokens::table.filter(tokens::id.eq(token.id.to_string())))
+    let is_current = tokens::version.eq(previous.number());
+    let this = tokens::id.eq(token.id.to_string()).and(is_current);
+    let changed = diesel::update(tokens::table.filter(this))
         .set((
+            tokens::version.eq(token.version.number()),
             tokens::name.eq(token.name.as_str()),
             tokens::permissions.eq(token.permissions.to_string()),
             tokens::allowed_cidr_blocks.eq(token.allowed_cidr_blocks.to_string()),
@@ -215,15 +236,17 @@ pub fn update(conn: &mut AnyConnection, token: &Token) -> Result<bool, StoreErro
     Ok(changed == 1)
 }
 
-/// Gives the token a new value, and writes its time of rotation and expiry; answers whether there was such a token.
+/// Gives the token a new value, and writes its time of rotation, expiry and version. Returns `false` if no token has this ID and the
+/// version `previous`; then the transaction must be rolled back.
 ///
-/// The value until now works until `old_valid_until`. If that is nothing, neither it nor any earlier one works any more.
+/// The previous value stays valid until `old_valid_until`. If that is `None`, all earlier values are revoked.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn replace_value(
     conn: &mut AnyConnection,
     token: &Token,
+    previous: TokenVersion,
     value: &ValueHash,
     old_valid_until: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
@@ -251,8 +274,10 @@ pub fn replace_value(
             }
         }
     }
-    let changed = diesel::update(tokens::table.filter(tokens::seq.eq(seq)))
+    let is_current = tokens::version.eq(previous.number());
+    let changed = diesel::update(tokens::table.filter(tokens::seq.eq(seq).and(is_current)))
         .set((
+            tokens::version.eq(token.version.number()),
             tokens::value_hash.eq(value.as_bytes().as_slice()),
             tokens::rotated_at.eq(token.rotated_at.map(Timestamp::micros)),
             tokens::expires_at.eq(token.expires_at.map(Timestamp::micros)),
@@ -395,6 +420,7 @@ pub(super) fn token_from_row(row: TokenRow) -> Result<Token, StoreError> {
         rotated_at: row.rotated_at.map(time).transpose()?,
         last_used_at: row.last_used_at.map(time).transpose()?,
         expires_at: row.expires_at.map(time).transpose()?,
+        version: TokenVersion::from_number(row.version).ok_or(StoreError::Corrupt("token version"))?,
     })
 }
 

@@ -152,7 +152,7 @@ mod tests {
         let insert = |conn: &mut _| {
             tokens::insert(conn, &one, Some(&first))?;
             tokens::insert(conn, &other, Some(&rotated))?;
-            tokens::replace_value(conn, &other, &latest, Some(until))
+            tokens::replace_value(conn, &other, other.version, &latest, Some(until))
         };
         assert!(store.pool.with(insert).unwrap());
         let answers = ask(&store, &[latest, value(), first, rotated, first]);

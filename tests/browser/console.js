@@ -121,7 +121,7 @@ for (const script of [true, false]) {
     };
     const made = await create(page, name);
     await isShownOnce(made, "This token has been made already.");
-    const rotated = "This token has been rotated since you looked at it.";
+    const rotated = "This token has changed since you opened the page, so it was not rotated.";
     await isShownOnce(await rotate(page, name), rotated);
     await assertRefused(root, made);
 

@@ -28,6 +28,7 @@ tests![
     filters_select_tokens,
     invalid_queries_are_reported,
     the_last_use_is_visible_immediately_and_stored,
+    changes_increment_the_version_and_uses_do_not,
     invalid_input_is_reported,
     names_need_not_be_unique,
     unknown_methods_and_paths_are_rejected,
@@ -467,6 +468,27 @@ fn the_last_use_is_visible_immediately_and_stored(env: &TestEnv) {
     app.get(&path("self"), Auth::Key(&value)).expect(200);
     app.stop();
     assert_eq!(env.store.texts(stored), [micros]);
+}
+
+fn changes_increment_the_version_and_uses_do_not(env: &TestEnv) {
+    let app = env.app();
+    let (id, value) = app.new_token(&json!({ "name": "n" }));
+    let version = || env.store.texts("SELECT version || '' AS found FROM tokens");
+    assert_eq!(version(), ["1"]);
+    app.post(&path(&id), Auth::Admin, &json!({ "name": "m" })).expect(200);
+    assert_eq!(version(), ["2"]);
+    app.send("PUT", &format!("{LEGACY}/{id}"), Auth::Admin, &[], r#"{"read":true}"#)
+        .expect(200);
+    assert_eq!(version(), ["3"]);
+    rotate(&app, &id, Auth::Admin, &json!({ "gracePeriodSeconds": 60 }));
+    assert_eq!(version(), ["4"]);
+    app.get(&path("self"), Auth::Key(&value)).expect(200);
+    app.stop();
+    let used = env
+        .store
+        .texts("SELECT name AS found FROM tokens WHERE last_used_at IS NOT NULL");
+    assert_eq!(used, ["m"]);
+    assert_eq!(version(), ["4"]);
 }
 
 #[expect(clippy::too_many_lines, reason = "it is a table")]

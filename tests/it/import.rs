@@ -194,6 +194,12 @@ fn differences_conflict_unless_updates_are_allowed(env: &TestEnv) {
             "1 unchanged, 1 changed",
         ],
     );
+    let version = format!("SELECT version || '' AS found FROM tokens WHERE id = '{ONE}'");
+    assert_eq!(
+        env.store.texts(&version),
+        ["4"],
+        "created, rotated, updated and imported"
+    );
     // What the legacy list does not show stays.
     let token = app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200).json();
     assert_eq!(token["name"], "agent 1");

@@ -224,7 +224,7 @@ texts! {
     first_value: "This is its first value. The legacy API goes on as before.", "이 토큰의 첫 번째 값입니다. 레거시 API는 그대로 동작합니다.";
     use_it: "Use it in the header X-API-Key:", "X-API-Key 헤더에 넣어 사용하세요:";
     already_created: "This token has been made already. Its value was shown once, and cannot be shown again; rotate it if you did not store it.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 교체하세요.";
-    already_rotated: "This token has been rotated since you looked at it. Its value cannot be shown again; rotate it once more if nobody stored it.", "이 페이지를 연 뒤에 토큰이 교체되었습니다. 새 값은 다시 볼 수 없습니다. 아무도 저장하지 않았다면 한 번 더 교체하세요.";
+    already_rotated: "This token has changed since you opened the page, so it was not rotated. If it was rotated here, its value was shown once; rotate it again if nobody stored the value.", "이 페이지를 연 뒤에 토큰이 변경되어 교체하지 않았습니다. 이미 교체했다면 새 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 다시 교체하세요.";
     edit_conflict: "Somebody has changed this token since you opened it. Nothing has been saved; look at it again.", "이 페이지를 연 뒤에 다른 사람이 토큰을 변경했습니다. 저장하지 않았으니 내용을 다시 확인하세요.";
 
     rotate_token: "Rotate {}?", "{}을(를) 교체할까요?";

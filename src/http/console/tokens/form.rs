@@ -12,7 +12,7 @@ use crate::{
         name::TokenName,
         permission::PermissionSet,
         session::SessionKey,
-        token::{Token, TokenId, validate_expiry},
+        token::{Token, TokenId, TokenVersion, validate_expiry},
     },
     http::{
         console::{
@@ -39,8 +39,8 @@ struct FormPage {
     title: String,
     /// Where the form is sent.
     action: String,
-    /// What identifies the form of a new token, or the token as it was seen.
-    mark: String,
+    /// Name and value of a hidden field: the mark of a form for a new token, or the version of the token that the form edits.
+    identity: (&'static str, String),
     values: FormValues,
     groups: Vec<PermissionGroup>,
     /// What is known of the token, if there is one.
@@ -188,7 +188,7 @@ fn new_form(layout: Layout, mark: String, values: FormValues) -> FormPage {
         title: layout.texts.new_token.to_owned(),
         action: format!("{}/tokens", layout.base),
         groups: permission_groups(values.permissions, layout.texts),
-        mark,
+        identity: ("mark", mark),
         values,
         details: None,
         layout,
@@ -244,7 +244,7 @@ fn edit_form(layout: Layout, token: &Token, values: FormValues) -> FormPage {
     FormPage {
         title: layout.fill(layout.texts.edit_token, token.name.as_str()),
         action: format!("{}/tokens/{}", layout.base, token.id),
-        mark: seen(token.updated.as_ref().map(|change| change.at)),
+        identity: ("version", token.version.to_string()),
         groups: permission_groups(values.permissions, layout.texts),
         details: Some(TokenDetails::new(token, &layout)),
         values,
@@ -263,18 +263,13 @@ fn current_values(token: &Token) -> FormValues {
     }
 }
 
-/// How a form keeps when something was last changed.
-pub fn seen(time: Option<Timestamp>) -> String {
-    time.map(|time| time.to_string()).unwrap_or_default()
-}
-
-/// What such a form has kept.
+/// Parses the hidden version of a form.
 ///
 /// # Errors
-/// 403 when no form of ours has.
-pub fn parse_seen(text: &str) -> Result<Option<Timestamp>, ApiError> {
-    let time = || Timestamp::parse("mark", text).map_err(|_| FormFields::refusal());
-    (!text.is_empty()).then(time).transpose()
+/// 403 for a form that the console did not render.
+pub fn parse_version(text: &str) -> Result<TokenVersion, ApiError> {
+    let version = text.parse().ok().and_then(TokenVersion::from_number);
+    version.ok_or_else(FormFields::refusal)
 }
 
 /// `GET /console/tokens/{id}`: what is known of a token, in a form.
@@ -303,14 +298,14 @@ pub async fn update(
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
-    let seen = parse_seen(fields.text("mark"))?;
+    let version = parse_version(fields.text("version"))?;
     let token = service.get(&call, TokenRef::Id(id)).await?;
     let input = match read_form(&fields, &layout, token.expires_at) {
         Ok(input) => input,
         Err(values) => {
             let form = FormPage {
-                // Still as it was first seen: what others have saved since is not overwritten once this is corrected.
-                mark: fields.text("mark").to_owned(),
+                // Still the version that the admin saw, so that the corrected form does not overwrite what others saved since.
+                identity: ("version", version.to_string()),
                 ..edit_form(layout, &token, values)
             };
             return render_page_with_status(StatusCode::BAD_REQUEST, &form);
@@ -322,7 +317,7 @@ pub async fn update(
         allowed_cidr_blocks: Some(input.blocks),
         // What has expired stays so, if that is not what was changed.
         expires_at: (input.expires_at != token.expires_at).then_some(input.expires_at),
-        seen: Some(seen),
+        expected_version: Some(version),
     };
     match service.update(call, TokenRef::Id(id), changes).await {
         Ok(_) => Ok(see_other(&format!("{}/tokens?done=changed", layout.base))),

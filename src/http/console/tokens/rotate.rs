@@ -5,13 +5,9 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;
 
-use super::{
-    ValuePage,
-    form::{parse_seen, seen},
-    token_id,
-};
+use super::{ValuePage, form::parse_version, token_id};
 use crate::{
-    domain::token::Token,
+    domain::token::{Token, TokenVersion},
     http::{
         console::{
             display_time::exact,
@@ -47,8 +43,8 @@ struct RotatePage {
     id: String,
     name: String,
     has_value: bool,
-    /// When it was last rotated, as this page has seen it.
-    mark: String,
+    /// The version of the token on this page.
+    version: TokenVersion,
     /// Seconds, and what they are called.
     grace_periods: Vec<(u64, &'static str)>,
     /// Why it cannot be rotated so, in English.
@@ -62,7 +58,7 @@ impl RotatePage {
             id: token.id.to_string(),
             name: token.name.as_str().to_owned(),
             has_value: token.has_value,
-            mark: seen(token.rotated_at),
+            version: token.version,
             grace_periods: periods.map(|(period, title)| (period.as_secs(), title)).into(),
             refusal,
             layout,
@@ -94,7 +90,7 @@ pub async fn rotate(
     let rotation = Rotation {
         grace_period: chosen.next().ok_or_else(FormFields::refusal)?,
         expires_at: None,
-        seen: Some(parse_seen(fields.text("mark"))?),
+        expected_version: Some(parse_version(fields.text("version"))?),
     };
     let token_before = service.get(&call, TokenRef::Id(id)).await?;
     match service.rotate(call, TokenRef::Id(id), rotation).await {
