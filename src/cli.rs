@@ -1,4 +1,4 @@
-//! The command line: one file a command, each a thin caller of the service.
+//! The command line: one file per command, each a thin layer over the service.
 
 mod admin;
 mod audit;
@@ -42,7 +42,7 @@ use crate::{
 /// Maximum wait for the reader of standard error when the program fails.
 const PRINT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A token server: the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one store
+/// Token server with the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one store
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = serve::FIRST_ADMIN_HELP)]
 struct Cli {
@@ -54,57 +54,58 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve both APIs: what happens without a command, too
+    /// Run the server (the default command)
     #[command(after_help = serve::FIRST_ADMIN_HELP)]
     Serve(ServeSettings),
-    /// Add, change, remove and list the admins, who sign in with HTTP Basic
+    /// Add, change, remove, and list admins, who sign in with a name and a password
     Admin {
         #[command(subcommand)]
         command: admin::AdminCommand,
     },
-    /// Make, show, rotate, delete and list tokens
+    /// Create, show, rotate, delete, and list tokens
     Token {
         #[command(subcommand)]
         command: token::TokenCommand,
     },
-    /// Bring in the tokens of a legacy server, with their uuids, or those of an export
+    /// Import the tokens of a legacy server, with their uuids, or those of an export
     ///
-    /// All of them or none, unless --keep-going says otherwise. It can be repeated: what is there already, the same, stays as it is.
+    /// Imports all rows or none, unless --keep-going is set. An import can be repeated: tokens that already exist
+    /// unchanged are left alone.
     Import(import::Import),
-    /// Write everything that is needed to start elsewhere: hashes, and never a value
+    /// Export all tokens, with value hashes but never values
     Export(export::Export),
-    /// Print what has been done: the last audit events, oldest first, and with --follow the next ones as they come
+    /// Print the latest audit events, oldest first; with --follow, also new ones as they are written
     Audit(audit::Audit),
-    /// Bring the database's schema up to date, or move everything from one database to another
+    /// Apply schema migrations, or copy all data from one database to another
     ///
-    /// A missing SQLite file is made. `serve` brings its database up to date itself.
+    /// Creates a SQLite file that does not exist. `serve` applies migrations itself.
     Migrate(migrate::Migration),
-    /// Copy the SQLite store to a new file, readable by its owner alone, while servers use it
+    /// Copy the SQLite store to a new file that only its owner can read; servers may keep running
     Backup(backup::Backup),
-    /// Replace the SQLite store by a copy of a backup; refused while a server or another command uses the store
+    /// Replace the SQLite store with a copy of a backup; fails while a server or another command uses the store
     Restore(restore::Restore),
-    /// Check the store for damage, and fail if there is any
+    /// Check the store for damage; fails if there is any
     Check(store_file::StoreFile),
     /// Show who still uses the legacy API, and whether it can be switched off
     LegacyUsage(legacy_usage::LegacyUsageArgs),
-    /// Ask the server that these settings describe whether it and its store answer; for container health checks
+    /// Check that the server with these settings is ready, for container health checks
     Healthcheck(ServeSettings),
-    /// Print the OpenAPI document of the server
+    /// Print the OpenAPI document
     Openapi,
-    /// Print a script that completes this program's commands in a shell
+    /// Print a completion script for a shell
     Completions {
-        /// The shell
+        /// Shell to print the script for
         shell: Shell,
     },
 }
 
-/// Why a command failed.
+/// An error of a command.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-    /// It was not called right.
+    /// An argument is invalid.
     #[error(transparent)]
     Usage(#[from] Invalid),
-    /// The server or the store could not be started.
+    /// The server could not start, or the store could not be opened.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The use case failed.
@@ -113,16 +114,16 @@ enum CliError {
     /// A file, the terminal or a pipe failed.
     #[error("{0}")]
     Io(String, #[source] io::Error),
-    /// Nothing was moved.
+    /// A transfer between databases failed.
     #[error(transparent)]
     Transfer(#[from] TransferError),
     /// A backup or restore failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// It did not succeed, for a reason that is no defect.
+    /// The command ran, and its result is negative.
     #[error("{0}")]
     Failed(String),
-    /// The server is not well.
+    /// The server is not ready.
     #[error("{0}")]
     Unhealthy(String),
 }
@@ -136,7 +137,7 @@ impl From<service::Error> for CliError {
     }
 }
 
-/// Does what the command line says. Exit codes: 0 done, 1 failed, 2 not called right.
+/// Runs the command. Exit codes: 0 for success, 1 for a failure, 2 for invalid usage.
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = build_command()
@@ -144,10 +145,9 @@ pub fn run() -> ExitCode {
         .and_then(|matches| Cli::from_arg_matches(&matches))
         .unwrap_or_else(|error| redact::redact(add_variable_names(error)).exit());
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
-    let done = actix_web::rt::System::new().block_on(execute(command));
-    match done {
+    match actix_web::rt::System::new().block_on(execute(command)) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of our output has gone; there is nobody to tell.
+        // The reader of standard output has exited, for example `head`.
         Err(CliError::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(CliError::Usage(invalid) | CliError::Start(StartError::Setting(invalid))) => {
             build_command().error(ErrorKind::ValueValidation, invalid).exit()
@@ -175,7 +175,7 @@ fn print_error(message: String) {
     }
 }
 
-/// The commands, with a variable `TOKENBRIDGE_NAME_OF_THE_FLAG` for every flag.
+/// Builds the parser, with a variable `TOKENBRIDGE_NAME_OF_THE_FLAG` for every flag.
 fn build_command() -> clap::Command {
     with_variables(Cli::command())
 }
@@ -201,7 +201,8 @@ fn variable_name(long: &str) -> String {
     format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"))
 }
 
-/// Adds the environment variable of each flag to a usage error, because the value may come from it: `--workers <N> (TOKENBRIDGE_WORKERS)`.
+/// Adds the environment variable of each flag to a usage error, because the value may come from it: `--workers <N>
+/// (TOKENBRIDGE_WORKERS)`.
 fn add_variable_names(mut error: clap::Error) -> clap::Error {
     if error.kind() == ErrorKind::UnknownArgument {
         return error;
@@ -248,7 +249,7 @@ async fn execute(command: Command) -> Result<(), CliError> {
     }
 }
 
-/// A call from the command line: whoever can reach the store may do everything.
+/// Returns a call from the command line, which may do everything: access to the store's file or URL implies it.
 fn call() -> Call {
     Call {
         caller: Caller::CommandLine,

@@ -1,4 +1,4 @@
-//! Flags, parsed and checked once. Each has a `TOKENBRIDGE_*` variable of its name, which `cli` gives it.
+//! Flags, parsed and validated once. `cli` adds a `TOKENBRIDGE_*` variable of the same name to each.
 
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
@@ -22,15 +22,15 @@ use crate::{
     store::{ConnectionOptions, url::DatabaseUrl},
 };
 
-/// The day of the first release: since then there is something better than the legacy API.
+/// The day of the first release, which deprecated the legacy API.
 const FIRST_RELEASE: &str = "2026-11-21";
 
-/// Where the store is.
+/// Settings of the store, shared by all commands.
 #[derive(Args, Clone, Debug)]
 pub struct StoreSettings {
-    /// The database: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
+    /// Database URL: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
     ///
-    /// A URL with a password is better given by the variable: a command line can be seen by others on the same machine.
+    /// Pass a URL with a password in the environment variable: other users of the machine can see command lines.
     #[arg(
         long,
         value_name = "URL",
@@ -39,17 +39,18 @@ pub struct StoreSettings {
     )]
     pub database_url: DatabaseUrl,
 
-    /// How long a call waits for the database: so long at most for a connection, and then so long for the answer
+    /// Timeout in seconds, applied first to acquiring a connection and then to the query
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=300))]
     pub database_timeout_seconds: u16,
 
-    /// PostgreSQL itself, if the database URL leads through a pooler that keeps no sessions: changes are announced there
+    /// URL of PostgreSQL itself for change notifications, required if the database URL goes through a pooler without
+    /// sessions
     #[arg(long, value_name = "URL", hide_env_values = true)]
     pub notify_database_url: Option<DatabaseUrl>,
 }
 
 impl StoreSettings {
-    /// How connections to the database are used.
+    /// Returns the options of connections to the database.
     #[must_use]
     pub fn connection_options(&self) -> ConnectionOptions {
         ConnectionOptions {
@@ -59,102 +60,104 @@ impl StoreSettings {
     }
 }
 
-/// What `serve` takes.
+/// Settings of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeSettings {
-    /// Where the tokens are.
+    /// Settings of the store.
     #[command(flatten)]
     pub store: StoreSettings,
 
-    /// The address and port to listen on
+    /// Address and port to listen on
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = parse_socket_address)]
     pub listen: SocketAddr,
 
-    /// A context path that all routes are under, like /bamboo
+    /// Context path of all routes, such as /bamboo
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = parse_base_path)]
     pub base_path: String,
 
-    /// How many threads handle requests [default: the number of cores]
+    /// Number of threads that handle requests [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
 
-    /// Addresses or CIDR blocks of proxies that are believed when they tell the client's address; repeatable, or with commas
+    /// Addresses or CIDR blocks of proxies whose header names the client's address; repeat the flag or separate items
+    /// by commas
     #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = list_item(parse_block))]
     pub trusted_proxy: Vec<IpNet>,
 
-    /// The header in which they tell it
+    /// Header in which the trusted proxies name the client's address
     #[arg(long, value_name = "HEADER", default_value = "x-forwarded-for")]
     pub trusted_proxy_header: ProxyHeader,
 
-    /// A file of PEM certificates to serve HTTPS with, the server's own first
+    /// PEM file with the certificate chain for HTTPS, starting with the server's own certificate
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
-    /// The PEM file of its private key
+    /// PEM file with the private key of the certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// How log lines are written
+    /// Format of log lines
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// What the legacy API still does
+    /// Mode of the legacy API
     #[arg(long, value_name = "MODE", default_value = "on")]
     pub legacy: LegacyMode,
 
-    /// Since when the legacy API is deprecated, as 2030-01-31 or 2030-01-31T12:00:00Z
+    /// Date since when the legacy API is deprecated, such as 2030-01-31 or 2030-01-31T12:00:00Z
     #[arg(long, value_name = "DATE", default_value = FIRST_RELEASE, value_parser = parse_date)]
     pub legacy_deprecation: Timestamp,
 
-    /// When the legacy API is to be switched off, not before its deprecation
+    /// Date when the legacy API will be switched off; must not be earlier than its deprecation
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub legacy_sunset: Option<Timestamp>,
 
-    /// When the legacy API answers 503 for a while, so that forgotten scripts show themselves, as 2030-01-31T09:00Z/PT15M or
-    /// 2030-01-31T09:00Z/2030-01-31T09:15Z, 7 days at most; repeatable, or with commas
+    /// Period of at most 7 days in which the legacy API responds with 503, to find forgotten scripts, such as
+    /// 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z; repeat the flag or separate items by commas
     #[arg(long, value_name = "INTERVAL", value_delimiter = ',', value_parser = list_item(Brownout::parse))]
     pub legacy_brownout: Vec<Brownout>,
 
-    /// Let the gate at /verify take the uuid of a legacy token that has never had a value
+    /// Accept the uuid of a legacy token that has never had a value as a credential at /verify
     #[arg(long)]
     pub legacy_uuid_auth: bool,
 
-    /// Another address and port to listen on, for /metrics alone, which is then not at --listen any more
+    /// Separate address and port for /metrics, which --listen then no longer serves
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_socket_address)]
     pub metrics_listen: Option<SocketAddr>,
 
-    /// How many days audit events are kept [default: for ever]
+    /// Days to keep audit events [default: forever]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub audit_retention_days: Option<u32>,
 
-    /// Days to keep audit events of refused logins, of which a stranger can cause many
+    /// Days to keep audit events of refused logins, which anyone can cause in large numbers
     #[arg(long, value_name = "N", default_value = "90", value_parser = clap::value_parser!(u32).range(1..))]
     pub refused_login_retention_days: u32,
 
-    /// The most bytes of a request's body
+    /// Maximum size of a request body in bytes
     #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
     pub max_body_bytes: u32,
 
-    /// The most bytes of a request's line and headers
+    /// Maximum size of a request line and headers in bytes
     #[arg(long, value_name = "N", default_value = "16384", value_parser = clap::value_parser!(u32).range(256..=131_072))]
     pub max_header_bytes: u32,
 
-    /// Timeout in seconds for a request's headers, then for its body, and for a response of which the client takes nothing
+    /// Timeout in seconds for the headers of a request, then for its body, and for a client that reads nothing of the
+    /// response
     #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub request_timeout_seconds: u16,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 impl ServeSettings {
-    /// How long audit events are kept, if not for ever.
+    /// Returns the retention of audit events; `None` if they are kept forever.
     #[must_use]
     pub fn audit_retention(&self) -> Option<Duration> {
         self.audit_retention_days.map(days)
@@ -166,13 +169,17 @@ impl ServeSettings {
         days(self.refused_login_retention_days)
     }
 
-    /// How requests are to be read and answered.
+    /// Returns the configuration of the HTTP layer.
     ///
     /// # Errors
-    /// When the legacy API would be switched off before it is deprecated (RFC 9745, section 4).
+    /// If the sunset of the legacy API is earlier than its deprecation (RFC 9745, section 4).
     pub fn http_config(&self) -> Result<Config, Invalid> {
         if let Some(sunset) = self.legacy_sunset.filter(|sunset| *sunset < self.legacy_deprecation) {
-            let message = format!("{sunset} is earlier than the deprecation, {}", self.legacy_deprecation);
+            let message = format!(
+                "{sunset} is earlier than the deprecation, {}; change one of them \
+                 (--legacy-deprecation, TOKENBRIDGE_LEGACY_DEPRECATION)",
+                self.legacy_deprecation
+            );
             return Err(Invalid::new("--legacy-sunset (TOKENBRIDGE_LEGACY_SUNSET)", message));
         }
         Ok(Config {
@@ -225,34 +232,34 @@ fn parse_socket_address(text: &str) -> Result<SocketAddr, String> {
     text.to_socket_addrs()
         .ok()
         .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| "it must be an address and a port, like 127.0.0.1:8086 or [::]:8086".to_owned())
+        .ok_or_else(|| "must be an address and a port, such as 127.0.0.1:8086 or [::]:8086".to_owned())
 }
 
 fn parse_base_path(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
-    let plain = |segment: &str| {
+    let is_plain = |segment: &str| {
         !segment.is_empty()
             && segment
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
-    let right = path.is_empty() || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain));
-    right
+    let is_valid = path.is_empty() || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_plain));
+    is_valid
         .then(|| path.to_owned())
-        .ok_or_else(|| "it must be a path of letters and digits, like /bamboo".to_owned())
+        .ok_or_else(|| "must be a path of letters, digits, and \"-._~\", such as /bamboo".to_owned())
 }
 
 fn parse_block(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map(canonical)
-        .map_err(|_| "it must be an address or a CIDR block, like 10.0.0.1 or 10.0.0.0/8".to_owned())
+        .map_err(|_| "must be an address or a CIDR block, such as 10.0.0.1 or 10.0.0.0/8".to_owned())
 }
 
 fn parse_date(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse("date", text)
         .or_else(|_| Timestamp::parse("date", &format!("{text}T00:00:00Z")))
-        .map_err(|_| "it must be a date like 2030-01-31, or a time like 2030-01-31T12:00:00Z".to_owned())
+        .map_err(|_| "must be a date such as 2030-01-31 or a time such as 2030-01-31T12:00:00Z".to_owned())
 }
 
 #[cfg(test)]
@@ -261,7 +268,7 @@ mod tests {
 
     #[test]
     fn base_paths_are_normalized() {
-        for (given, taken) in [
+        for (given, expected) in [
             ("", Some("")),
             ("/", Some("")),
             ("/bamboo", Some("/bamboo")),
@@ -272,7 +279,7 @@ mod tests {
             ("/{x}", None),
             ("/a//b", None),
         ] {
-            assert_eq!(parse_base_path(given).ok().as_deref(), taken, "{given:?}");
+            assert_eq!(parse_base_path(given).ok().as_deref(), expected, "{given:?}");
         }
     }
 

@@ -83,7 +83,8 @@ pub struct RunningServer {
     pub metrics_address: Option<SocketAddr>,
 }
 
-/// The use cases over the store of `settings`, which is made if `create` says so, with the system's clock and randomness.
+/// The use cases over the store of `settings`, which is made if `create` says so, with the system's clock and
+/// randomness.
 ///
 /// # Errors
 /// When the store cannot be opened.

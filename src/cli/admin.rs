@@ -18,7 +18,7 @@ use crate::{
 pub enum AdminCommand {
     /// Add an admin
     Add {
-        /// The new admin's name
+        /// Name of the new admin
         #[arg(value_parser = parse_name)]
         name: AdminName,
         #[command(flatten)]
@@ -26,9 +26,9 @@ pub enum AdminCommand {
         #[command(flatten)]
         store: StoreSettings,
     },
-    /// Change an admin's password; the old one is refused at once
+    /// Change an admin's password, effective immediately
     Passwd {
-        /// The admin's name
+        /// Name of the admin
         #[arg(value_parser = parse_existing_name)]
         name: AdminName,
         #[command(flatten)]
@@ -36,9 +36,9 @@ pub enum AdminCommand {
         #[command(flatten)]
         store: StoreSettings,
     },
-    /// Remove an admin, but not the last one
+    /// Remove an admin; the last one cannot be removed
     Remove {
-        /// The admin's name
+        /// Name of the admin
         #[arg(value_parser = parse_existing_name)]
         name: AdminName,
         #[command(flatten)]
@@ -46,7 +46,7 @@ pub enum AdminCommand {
     },
     /// List the admins
     List {
-        /// How to print them
+        /// Output format
         #[arg(long, default_value = "table")]
         output: Format,
         #[command(flatten)]
@@ -114,5 +114,6 @@ fn parse_name(text: &str) -> Result<AdminName, String> {
 }
 
 fn parse_existing_name(text: &str) -> Result<AdminName, String> {
-    AdminName::parse_existing(text).ok_or_else(|| "no admin has such a name".to_owned())
+    AdminName::parse_existing(text)
+        .ok_or_else(|| "is not a valid admin name; list the admins with `tokenbridge admin list`".to_owned())
 }

@@ -22,36 +22,36 @@ use crate::{
     startup::open_service,
 };
 
-/// How often the store is asked for new events.
+/// Interval between polls of the store for new events.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(clap::Args)]
 pub struct Audit {
-    /// Only events of this time and later, like 2030-01-31T12:00:00Z
+    /// Only events at or after this time, such as 2030-01-31T12:00:00Z
     #[arg(long, value_name = "T", value_parser = parse_time)]
     since: Option<Timestamp>,
     /// Only events before this time
     #[arg(long, value_name = "T", value_parser = parse_time, conflicts_with = "follow")]
     until: Option<Timestamp>,
-    /// Only events of this actor: an admin's name, a token's id, or cli
+    /// Only events of this actor: an admin's name, a token's ID, or cli
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
-    /// Only events of the token of this id
+    /// Only events about the token with this ID
     #[arg(long, value_name = "ID", value_parser = parse_token_id)]
     token: Option<TokenId>,
-    /// Only events that tell of this, like token.deleted
+    /// Only events with this action, such as token.deleted
     #[arg(long, value_name = "ACTION", value_parser = parse_action)]
     action: Option<Action>,
-    /// Only events that came through this channel, like api-tokens
+    /// Only events through this channel, such as api-tokens
     #[arg(long, value_name = "CHANNEL", value_parser = parse_channel)]
     channel: Option<Channel>,
-    /// How many of the last events to print: a number, or all
+    /// Number of latest events to print, or all
     #[arg(long, value_name = "N", default_value = "100", value_parser = parse_limit)]
     limit: Limit,
-    /// Go on with new events as they come, until interrupted
+    /// Print new events as they are written, until interrupted
     #[arg(long)]
     follow: bool,
-    /// How to print them
+    /// Output format
     #[arg(long, default_value = "table")]
     output: AuditFormat,
     #[command(flatten)]
@@ -100,7 +100,7 @@ pub async fn run(audit: Audit) -> Result<(), CliError> {
     follow(&service, &filter, &mut tail, audit.output).await
 }
 
-/// Prints the last events, as far as their numbers go up to `up_to`.
+/// Prints the latest events with IDs of at most `up_to`.
 async fn print_last(
     service: &Service,
     filter: &EventFilter,
@@ -128,28 +128,28 @@ async fn print_last(
     }
 }
 
-/// Prints new events for ever. A store that is away is waited for.
+/// Prints new events until interrupted. Retries while the store is unavailable.
 async fn follow(
     service: &Service,
     filter: &EventFilter,
     tail: &mut EventTail,
     format: AuditFormat,
 ) -> Result<(), CliError> {
-    let mut away = false;
+    let mut is_waiting = false;
     loop {
         match service.poll_tail(&call(), filter.clone(), tail).await {
             Ok(events) => {
-                away = false;
+                is_waiting = false;
                 format.print(&events)?;
                 if events.len() == PageSize::MAX.get() {
                     continue;
                 }
             }
             Err(error @ Error::Unavailable(_)) => {
-                if !away {
-                    eprintln!("tokenbridge: waiting: {}", error_chain(&error));
+                if !is_waiting {
+                    eprintln!("tokenbridge: retrying: {}", error_chain(&error));
                 }
-                away = true;
+                is_waiting = true;
             }
             Err(other) => return Err(other.into()),
         }
@@ -193,7 +193,8 @@ fn row(recorded: &RecordedEvent) -> String {
     )
 }
 
-/// A line of the table. Its columns are as wide as what mostly stands in them: what comes next is not known when a line is printed.
+/// Formats a line of the table. The columns have fixed widths that fit most values, because later lines are not known
+/// yet.
 fn columns(time: &str, actor: &str, channel: &str, client: &str, action: &str, token: &str, details: &str) -> String {
     format!("{time:27}  {actor:12}  {channel:14}  {client:15}  {action:22}  {token:36}  {details}\n")
 }
@@ -203,7 +204,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 }
 
 fn parse_token_id(text: &str) -> Result<TokenId, String> {
-    TokenId::parse(text).ok_or_else(|| "it must be a UUID, like d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
+    TokenId::parse(text).ok_or_else(|| "must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
 }
 
 fn parse_action(text: &str) -> Result<Action, String> {
@@ -219,5 +220,5 @@ fn parse_limit(text: &str) -> Result<Limit, String> {
         return Ok(Limit::All);
     }
     let count = text.parse().map(Limit::Last);
-    count.map_err(|_| format!("{text:?} is neither a number from 1 on nor all"))
+    count.map_err(|_| "must be a number of at least 1, or all".to_owned())
 }

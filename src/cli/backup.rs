@@ -10,7 +10,7 @@ use crate::store::backup;
 /// Arguments of `backup`.
 #[derive(Args)]
 pub struct Backup {
-    /// The file to write, which must not exist
+    /// File to write; must not exist
     file: PathBuf,
     #[command(flatten)]
     store: StoreFile,

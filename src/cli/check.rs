@@ -22,7 +22,7 @@ pub fn run(store: &StoreFile) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::Failed(format!(
-        "{url} failed the check, findings: {}",
+        "{url} is damaged (findings: {}); restore a backup with `tokenbridge restore`",
         findings.len()
     )))
 }

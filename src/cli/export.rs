@@ -12,27 +12,27 @@ use clap::Args;
 use super::CliError;
 use crate::{service::export::ExportError, settings::StoreSettings, startup::open_service};
 
-/// What `export` takes.
+/// Arguments of `export`.
 #[derive(Args)]
 pub struct Export {
-    /// The file to write, which must not be there yet [default: standard output]
+    /// File to write; must not exist [default: standard output]
     file: Option<PathBuf>,
-    /// Export the admins, too, with the hashes of their passwords
+    /// Also export the admins, with password hashes
     #[arg(long)]
     with_admins: bool,
     #[command(flatten)]
     store: StoreSettings,
 }
 
-/// Writes everything that is needed to start elsewhere.
+/// Exports all tokens, and the admins on request.
 pub async fn run(export: Export) -> Result<(), CliError> {
     let service = open_service(&export.store, false)?;
     let out: Box<dyn Write + Send> = match &export.file {
         None => Box::new(io::stdout()),
         Some(path) => {
-            // Nobody else may read it: hashes of weak passwords can be guessed.
+            // Only the owner may read it: weak passwords can be guessed from their hashes.
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Box::new(file.map_err(|error| CliError::Io(format!("cannot make {}", path.display()), error))?)
+            Box::new(file.map_err(|error| CliError::Io(format!("cannot create {}", path.display()), error))?)
         }
     };
     let exported = service.export(BufWriter::new(out), export.with_admins).await;

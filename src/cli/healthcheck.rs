@@ -11,21 +11,22 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use super::CliError;
 use crate::settings::ServeSettings;
 
+/// Timeout of the connection, and of each read and write.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Succeeds when the server answers `GET /readyz` with 200.
+/// Succeeds if the server responds to `GET /readyz` with 200.
 pub fn run(settings: &ServeSettings) -> Result<(), CliError> {
     let address = connect_address(settings.listen);
     let unhealthy = |what: &str| CliError::Unhealthy(format!("the server at {address} {what}"));
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|_| unhealthy("does not listen"))?;
-    let set = stream
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|_| unhealthy("does not accept connections"))?;
+    stream
         .set_read_timeout(Some(TIMEOUT))
-        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
-    set.map_err(|error| CliError::Io("cannot set a time-out".to_owned(), error))?;
+        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
+        .map_err(|error| CliError::Io("cannot set a timeout".to_owned(), error))?;
     let status_line = if settings.tls_cert.is_some() {
         let tls = || {
             let mut connector = SslConnector::builder(SslMethod::tls()).ok()?;
-            // This asks whether our own server answers, on an address that its certificate need not name, and sends no secret.
+            // The certificate need not name this address, and the request contains no secret.
             connector.set_verify(SslVerifyMode::NONE);
             let config = connector.build().configure().ok()?.verify_hostname(false);
             config.connect("localhost", stream).ok()
@@ -39,8 +40,8 @@ pub fn run(settings: &ServeSettings) -> Result<(), CliError> {
     };
     match status_line {
         Ok(line) if line.starts_with("HTTP/1.1 200 ") => Ok(()),
-        Ok(line) => Err(unhealthy(&format!("answers {:?}", line.trim()))),
-        Err(_) => Err(unhealthy("does not answer")),
+        Ok(line) => Err(unhealthy(&format!("responded with {:?}", line.trim()))),
+        Err(_) => Err(unhealthy("did not respond in time")),
     }
 }
 
@@ -54,7 +55,7 @@ fn request_readiness(mut stream: impl Read + Write, base_path: &str) -> std::io:
     Ok(line)
 }
 
-/// The loopback address in place of "every address of this machine".
+/// Returns the address to connect to: the loopback address if the server listens on all addresses.
 fn connect_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -24,43 +24,45 @@ use crate::{
 };
 use source::Source;
 
-/// What `import` takes.
+/// Arguments of `import`.
 #[derive(Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent flag")]
 pub struct Import {
-    /// The address of a legacy server like `http://bamboo:8085/builds`, or a file of its list or of an export, or - for standard input
+    /// URL of a legacy server such as `http://bamboo:8085/builds`, or a file with its list or an export, or - for
+    /// standard input
     #[arg(value_name = "SOURCE")]
     source: String,
-    /// The admin of the legacy server as whom its list is asked for
+    /// Admin of the legacy server, whose password is read from a prompt, --password-stdin, or --password-file
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     #[command(flatten)]
     password: PasswordSource,
-    /// A PEM file of the certificate authorities that the legacy server is trusted by, in place of the system's
+    /// PEM file with the certificate authorities to trust for the legacy server, instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Believe whatever certificate the legacy server shows: anybody in between can read the password and change the list
+    /// Accept any certificate of the legacy server; an attacker on the network can then read the password and change
+    /// the list
     #[arg(long, conflicts_with = "ca_file")]
     insecure: bool,
-    /// How long each try to read the list may take
+    /// Timeout in seconds for each attempt to read the list
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u16).range(1..=3600))]
     source_timeout_seconds: u16,
-    /// Change tokens that are there already and differ, where they are refused otherwise
+    /// Update tokens that already exist and differ; without it, such rows are refused
     #[arg(long)]
     update: bool,
-    /// Import the rows that can be, even if others are refused; otherwise it is all of them or none
+    /// Import the valid rows even if others are refused; without it, all rows are imported or none
     #[arg(long)]
     keep_going: bool,
-    /// Import the admins of an export, too, with the passwords that they have there
+    /// Also import the admins of an export, with their passwords
     #[arg(long)]
     with_admins: bool,
-    /// Import this token alone; repeatable, or with commas
+    /// Import only this token; repeat the flag or separate items by commas
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = list_item(parse_token_id))]
     only: Vec<TokenId>,
-    /// Write nothing, and say what would become of each row
+    /// Report the result for each row without writing anything
     #[arg(long)]
     dry_run: bool,
-    /// How to print what became of the rows
+    /// Output format
     #[arg(long, default_value = "table")]
     output: Format,
     #[command(flatten)]
@@ -72,7 +74,7 @@ pub async fn run(import: Import) -> Result<(), CliError> {
     let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     let source = Source::parse(&import.source)?;
     let rows = rows::parse(&source.read(&import)?, source.trust())
-        // What was read cannot be imported; nobody has called the program wrong.
+        // The input is invalid, not the usage.
         .map_err(|invalid| CliError::Failed(invalid.to_string()))?;
     let is_selected =
         |row: &ImportRow| import.only.is_empty() || row.token_id().is_some_and(|id| import.only.contains(&id));
@@ -80,7 +82,7 @@ pub async fn run(import: Import) -> Result<(), CliError> {
     let service = open_service(&import.store, true)?;
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go")
         .unwrap_or(ProgressStyle::default_bar());
-    // It is drawn on a terminal alone.
+    // Drawn only on a terminal.
     let bar = ProgressBar::new(rows.len() as u64).with_style(style);
     let options = ImportOptions {
         source: source.to_string(),
@@ -114,7 +116,7 @@ pub async fn run(import: Import) -> Result<(), CliError> {
 }
 
 fn parse_token_id(text: &str) -> Result<TokenId, String> {
-    TokenId::parse(text).ok_or_else(|| "it is not a UUID".to_owned())
+    TokenId::parse(text).ok_or_else(|| "must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
 }
 
 fn print(import: &Import, report: &ImportReport) -> Result<(), CliError> {

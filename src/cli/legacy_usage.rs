@@ -11,13 +11,13 @@ use crate::{
     startup::open_service,
 };
 
-/// What `legacy-usage` takes.
+/// Arguments of `legacy-usage`.
 #[derive(Args)]
 pub struct LegacyUsageArgs {
-    /// How many days to look back, today included: 1 to 400
+    /// Number of days to report, including today: 1 to 400
     #[arg(long, value_name = "N", default_value = "30", value_parser = parse_days)]
     days: ReportDays,
-    /// How to print it
+    /// Output format
     #[arg(long, default_value = "table")]
     output: UsageFormat,
     #[command(flatten)]
@@ -35,7 +35,8 @@ enum UsageFormat {
     Csv,
 }
 
-/// Prints the callers of the legacy API. Calls of up to the last two seconds, which a running server has not written yet, are missing.
+/// Prints the callers of the legacy API. Calls that a running server has not flushed yet, of the last two seconds, are
+/// missing.
 pub async fn run(usage: LegacyUsageArgs) -> Result<(), CliError> {
     let max_callers = if usage.output == UsageFormat::Csv {
         usize::MAX
@@ -54,7 +55,16 @@ pub async fn run(usage: LegacyUsageArgs) -> Result<(), CliError> {
 fn print(usage: &LegacyUsage) -> Result<(), CliError> {
     let report = &usage.report;
     if !report.callers.is_empty() {
-        let header = ["LAST SEEN", "COUNT", "WHO", "CLIENT", "METHOD", "PREFIX", "USER AGENT"].map(str::to_owned);
+        let header = [
+            "LAST SEEN",
+            "COUNT",
+            "ACTOR",
+            "CLIENT",
+            "METHOD",
+            "PREFIX",
+            "USER AGENT",
+        ]
+        .map(str::to_owned);
         let rows = [header].into_iter().chain(report.callers.iter().map(row));
         output::print_table(&rows.collect::<Vec<_>>())?;
     }
@@ -71,11 +81,11 @@ fn print(usage: &LegacyUsage) -> Result<(), CliError> {
 
 fn row(usage: &CallerUsage) -> [String; 7] {
     let caller = &usage.caller;
-    let who = caller.actor.as_ref();
+    let actor = caller.actor.as_ref();
     [
         usage.last_seen.to_string(),
         usage.total.to_string(),
-        who.map_or_else(|| "-".to_owned(), |actor| format!("{} {}", actor.kind.name(), actor.id)),
+        actor.map_or_else(|| "-".to_owned(), |actor| format!("{} {}", actor.kind.name(), actor.id)),
         caller.client.to_string(),
         caller.method.clone(),
         caller.prefix.clone(),

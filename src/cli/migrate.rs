@@ -17,23 +17,23 @@ use crate::{
     },
 };
 
-/// What `migrate` takes.
+/// Arguments of `migrate`.
 #[derive(Args)]
 pub struct Migration {
     #[command(flatten)]
     store: StoreSettings,
-    /// Move everything from this database; stop the servers that use it first
+    /// Copy all data from this database; stop the servers that use it first
     #[arg(long, value_name = "URL", requires = "to", hide_env_values = true)]
     from: Option<DatabaseUrl>,
-    /// Move everything to this database, which must be empty or an earlier copy
+    /// Copy all data to this database, which must be empty or an earlier copy
     #[arg(long, value_name = "URL", requires = "from", hide_env_values = true)]
     to: Option<DatabaseUrl>,
-    /// How to print what was moved
+    /// Output format
     #[arg(long, default_value = "table")]
     output: Format,
 }
 
-/// Brings a schema up to date; with `--from` and `--to`, moves everything from one store to another.
+/// Applies migrations; with `--from` and `--to`, copies all data from one store to another.
 pub fn run(migration: &Migration) -> Result<(), CliError> {
     let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     if let (Some(from), Some(to)) = (&migration.from, &migration.to) {
@@ -60,7 +60,7 @@ fn transfer_all(settings: &StoreSettings, from: &DatabaseUrl, to: &DatabaseUrl) 
     };
     let (mut source, mut destination) = (connect(from)?, connect(to)?);
     let total = count(&mut source).map_err(crate::service::Error::from)?;
-    // It is drawn on a terminal alone.
+    // Drawn only on a terminal.
     let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go")
         .unwrap_or(ProgressStyle::default_bar());
     let bar = ProgressBar::new(total).with_style(style);
@@ -74,12 +74,18 @@ fn print(format: Format, contents: &Contents) -> Result<(), CliError> {
         Format::Json => output::print_json(contents),
         Format::Table => output::print_table(&[
             ["tokens".to_owned(), contents.tokens.to_string()],
-            ["values in grace".to_owned(), contents.grace_values.to_string()],
+            [
+                "values in their grace period".to_owned(),
+                contents.grace_values.to_string(),
+            ],
             ["admins".to_owned(), contents.admins.to_string()],
             ["audit events".to_owned(), contents.audit_events.to_string()],
             ["legacy callers".to_owned(), contents.legacy_callers.to_string()],
-            ["days they called".to_owned(), contents.legacy_calls.to_string()],
-            ["digest of both".to_owned(), contents.digest.clone()],
+            [
+                "daily counts of legacy calls".to_owned(),
+                contents.legacy_calls.to_string(),
+            ],
+            ["digest of both stores".to_owned(), contents.digest.clone()],
         ]),
     }
 }

@@ -1,4 +1,4 @@
-//! What commands print.
+//! Output of commands.
 
 use std::io::{self, Write};
 
@@ -8,16 +8,16 @@ use serde::Serialize;
 use super::CliError;
 use crate::domain::printable::escape_unprintable;
 
-/// The form in which a command prints what it found.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// A table.
     Table,
-    /// For programs.
+    /// JSON.
     Json,
 }
 
-/// Prints bytes as they are.
+/// Prints bytes without escaping.
 pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)
@@ -30,9 +30,9 @@ pub fn print_line(text: &str) -> Result<(), CliError> {
     print_bytes(format!("{}\n", escape_unprintable(text)).as_bytes())
 }
 
-/// Prints something as indented JSON.
-pub fn print_json(thing: &impl Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(thing)
+/// Prints a value as indented JSON.
+pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value)
         .map_err(|error| CliError::Io("cannot write JSON".to_owned(), error.into()))?;
     print_bytes(format!("{text}\n").as_bytes())
 }

@@ -1,4 +1,5 @@
-//! Passwords for admins: from a terminal, from standard input or from a file; never from an argument, which others can see.
+//! Passwords of admins, from a terminal, standard input, or a file. Never from an argument: other users can see command
+//! lines.
 
 use std::{io, path::PathBuf};
 
@@ -8,11 +9,11 @@ use secrecy::SecretString;
 use super::CliError;
 use crate::domain::{Invalid, admin::Password};
 
-/// Where a password comes from.
+/// The source of a password.
 #[derive(Args)]
 #[group(multiple = false)]
 pub struct PasswordSource {
-    /// Read the password from standard input, up to the first line end
+    /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
     /// Read the password from the first line of a file
@@ -21,16 +22,16 @@ pub struct PasswordSource {
 }
 
 impl PasswordSource {
-    /// Asks for a new password, twice on a terminal.
+    /// Reads a new password; a terminal asks for it twice.
     pub fn read(&self) -> Result<Password, CliError> {
         self.read_with(|| {
             let first = rpassword::prompt_password("Password: ")?;
-            let same = rpassword::prompt_password("Once more: ")? == first;
+            let same = rpassword::prompt_password("Confirm password: ")? == first;
             Ok(same.then_some(first))
         })
     }
 
-    /// Asks for a password that is known elsewhere.
+    /// Reads an existing password of another server; a terminal asks for it once.
     pub fn read_once(&self, prompt: &str) -> Result<Password, CliError> {
         self.read_with(|| rpassword::prompt_password(prompt).map(Some))
     }
@@ -53,13 +54,15 @@ impl PasswordSource {
         } else {
             let no_terminal = |error| {
                 CliError::Io(
-                    "no terminal to ask for the password on; use --password-stdin or --password-file".to_owned(),
+                    "cannot prompt for the password without a terminal; use --password-stdin or --password-file \
+                     (TOKENBRIDGE_PASSWORD_STDIN or TOKENBRIDGE_PASSWORD_FILE)"
+                        .to_owned(),
                     error,
                 )
             };
             ask()
                 .map_err(no_terminal)?
-                .ok_or_else(|| Invalid::new("password", "the two differ"))?
+                .ok_or_else(|| Invalid::new("password", "the two passwords differ; try again"))?
         };
         Ok(Password::parse(SecretString::from(
             text.trim_end_matches(['\r', '\n']),

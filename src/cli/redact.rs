@@ -1,4 +1,4 @@
-//! Keeps passwords out of the messages about a malformed command line.
+//! Keeps passwords out of usage errors.
 
 use clap::error::{ContextKind, ContextValue};
 

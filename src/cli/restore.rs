@@ -10,7 +10,7 @@ use crate::store::backup;
 /// Arguments of `restore`.
 #[derive(Args)]
 pub struct Restore {
-    /// The backup to restore
+    /// Backup to restore
     file: PathBuf,
     #[command(flatten)]
     store: StoreFile,

@@ -16,8 +16,9 @@ const PASSWORD: &str = "TOKENBRIDGE_ADMIN_PASSWORD";
 const PASSWORD_FILE: &str = "TOKENBRIDGE_ADMIN_PASSWORD_FILE";
 
 pub const FIRST_ADMIN_HELP: &str = "\
-First start: when there is no admin, TOKENBRIDGE_ADMIN_USERNAME (default: admin) and TOKENBRIDGE_ADMIN_PASSWORD, or
-TOKENBRIDGE_ADMIN_PASSWORD_FILE, make one. Without a password a random one is made up and printed once to standard error.";
+First start: if there is no admin, the server creates one from TOKENBRIDGE_ADMIN_USERNAME (default: admin) and
+TOKENBRIDGE_ADMIN_PASSWORD or TOKENBRIDGE_ADMIN_PASSWORD_FILE. Without a password, it generates one and prints it
+once to standard error.";
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
@@ -34,11 +35,12 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     log::info!("listening on {scheme}://{}{}", running.address, settings.base_path);
     if let Some(metrics) = running.metrics_address {
-        log::info!("metrics alone on http://{metrics}/metrics");
+        log::info!("serving metrics on http://{metrics}/metrics");
     }
     if scheme == "http" && !running.address.ip().is_loopback() {
         log::warn!(
-            "this is plain HTTP beyond this machine: passwords and tokens can be read on the way; set --tls-cert and --tls-key, or put a proxy with TLS in front"
+            "--listen (TOKENBRIDGE_LISTEN) accepts plain HTTP from other machines: passwords and tokens can be read on \
+             the network; set --tls-cert and --tls-key (TOKENBRIDGE_TLS_CERT and TOKENBRIDGE_TLS_KEY), or use a TLS proxy"
         );
     }
     running.handle_signals(hangups)?;
@@ -53,28 +55,30 @@ async fn create_first_admin(service: &Service) -> Result<(), StartError> {
         let name = first.name.as_str();
         match first.generated_password {
             Some(password) => eprintln!(
-                "\nThere was no admin. Made {name:?} with this password, which is not shown again:\n\n    {}\n",
+                "\nCreated the first admin, {name:?}, with this password. It is not shown again:\n\n    {}\n",
                 password.expose()
             ),
-            None => log::info!("there was no admin; made {name:?} with the password from the environment"),
+            None => log::info!("created the first admin, {name:?}, with the password from the environment"),
         }
     }
     Ok(())
 }
 
-/// Logs that the password for the first admin is ignored. Otherwise an operator who changes the variable would expect a new password.
+/// Logs that the password for the first admin is ignored. Otherwise an operator who changes the variable would expect a
+/// new password.
 fn report_ignored_password() -> Result<(), Invalid> {
     for name in [PASSWORD, PASSWORD_FILE] {
         if env_variable(name)?.is_some() {
             log::info!(
-                "{name} is ignored: there is an admin already; change a password with `tokenbridge admin passwd NAME`"
+                "{name} is ignored because an admin already exists; \
+                 change a password with `tokenbridge admin passwd NAME`"
             );
         }
     }
     Ok(())
 }
 
-/// The admin that the environment names for a first start.
+/// Reads the name and password of the first admin from the environment.
 fn read_first_admin() -> Result<(AdminName, Option<Password>), StartError> {
     let name = AdminName::parse(env_variable(USERNAME)?.unwrap_or_else(|| "admin".to_owned()))?;
     let from_file = |path: String| {
@@ -91,7 +95,8 @@ fn read_first_admin() -> Result<(AdminName, Option<Password>), StartError> {
         .transpose()?;
     if password.as_ref().is_some_and(Password::is_short) {
         log::warn!(
-            "the first admin's password has fewer than 8 characters: fit for a trial on this machine, and for nothing else"
+            "the password of the first admin has fewer than 8 characters; \
+             use a longer one, except for a trial on this machine"
         );
     }
     Ok((name, password))

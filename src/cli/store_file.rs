@@ -14,7 +14,7 @@ use crate::{domain::Invalid, settings::StoreSettings, store::url::DatabaseUrl};
 /// The store's URL and the output format.
 #[derive(Args)]
 pub struct StoreFile {
-    /// How to print the result
+    /// Output format
     #[arg(long, default_value = "table")]
     pub output: Format,
     #[command(flatten)]

@@ -29,18 +29,24 @@ use crate::{
 
 #[derive(Subcommand)]
 pub enum TokenCommand {
-    /// Make a token, and print its value, which is not shown again
+    /// Create a token and print its value, which is not shown again
     Create {
-        /// The token's name
+        /// Name of the token
         #[arg(value_parser = parse_name)]
         name: TokenName,
-        /// A permission that it holds; repeatable, or with commas [default: the two token permissions]
-        #[arg(long = "permission", value_name = "P", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
+        /// Permission of the token; repeat the flag or separate items by commas [default: the two token permissions]
+        #[arg(
+            long = "permission",
+            value_name = "P",
+            value_delimiter = ',',
+            value_parser = list_item(str::parse::<String>)
+        )]
         permissions: Vec<String>,
-        /// A CIDR block that it may be used from; repeatable, or with commas [default: from everywhere]
+        /// CIDR block from which the token may be used; repeat the flag or separate items by commas [default: any
+        /// address]
         #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
         cidr_blocks: Vec<String>,
-        /// When it stops working, like 2030-01-31T12:00:00Z [default: never]
+        /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]
         #[arg(long, value_name = "T", value_parser = parse_time)]
         expires_at: Option<Timestamp>,
         #[command(flatten)]
@@ -55,31 +61,33 @@ pub enum TokenCommand {
     },
     /// Show a token
     Show {
-        /// Its id
+        /// ID of the token
         #[arg(value_parser = parse_id)]
         id: TokenId,
         #[command(flatten)]
         common: Common,
     },
-    /// Give a token a new value, and print it; a legacy token becomes one with a value
+    /// Replace the value of a token and print the new one; a legacy token gets its first value
     Rotate {
-        /// Its id
+        /// ID of the token
         #[arg(value_parser = parse_id)]
         id: TokenId,
-        /// How long the old value works on
+        /// Seconds for which the previous value stays valid
         #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=604_800))]
         grace_period_seconds: u64,
         #[command(flatten)]
         common: Common,
     },
-    /// Delete a token, or those that filters match if they are as many as expected; nothing authenticates with them any more
+    /// Delete one token, or all tokens that match the filters, if there are as many as --expected; they stop working
+    /// immediately
     Delete {
-        /// The id of the one token
+        /// ID of the token
         #[arg(value_parser = parse_id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
         id: Option<TokenId>,
         #[command(flatten)]
         filters: Filters,
-        /// How many tokens the filters match; if it is another number, or without it, that is told and nothing is deleted
+        /// Number of tokens that the filters match; without it, or if it is wrong, the command fails and reports the
+        /// number
         #[arg(long, value_name = "N")]
         expected: Option<u64>,
         #[command(flatten)]
@@ -91,16 +99,16 @@ const DELETE_FLAGS: [&str; 5] = ["name", "state", "unused_since", "expires_befor
 
 #[derive(Args)]
 pub struct Filters {
-    /// Only those whose name contains this, in the same case
+    /// Only tokens whose name contains this text (case-sensitive)
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Only those in this state: active, expired, never-used or legacy
+    /// Only tokens in this state: active, expired, never-used, or legacy
     #[arg(long, value_name = "S", value_parser = parse_state)]
     state: Option<TokenState>,
-    /// Only those last used before this time, or never and made before it
+    /// Only tokens last used before this time, or created before it and never used
     #[arg(long, value_name = "T", value_parser = parse_time)]
     unused_since: Option<Timestamp>,
-    /// Only those that expire before this time
+    /// Only tokens that expire before this time
     #[arg(long, value_name = "T", value_parser = parse_time)]
     expires_before: Option<Timestamp>,
 }
@@ -119,7 +127,7 @@ impl From<Filters> for TokenFilter {
 
 #[derive(Args)]
 pub struct Common {
-    /// How to print it
+    /// Output format
     #[arg(long, default_value = "table")]
     output: Format,
     #[command(flatten)]
@@ -269,7 +277,7 @@ fn parse_name(text: &str) -> Result<TokenName, String> {
 }
 
 fn parse_id(text: &str) -> Result<TokenId, String> {
-    TokenId::parse(text).ok_or_else(|| "it must be a UUID, like d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
+    TokenId::parse(text).ok_or_else(|| "must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {

@@ -59,7 +59,8 @@ pub fn init(format: LogFormat) -> io::Result<Guard> {
         is_terminal,
         queue: Queue::new(MAX_QUEUED_BYTES, dropped),
     });
-    // A separate handle: a writer that holds the lock of `io::stderr` while a pipe is full would block all other users of it.
+    // A separate handle: a writer that holds the lock of `io::stderr` while a pipe is full would block all other users
+    // of it.
     let mut out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let writer = Arc::clone(&logger);
     std::thread::Builder::new().name("log".to_owned()).spawn(move || {

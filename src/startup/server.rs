@@ -36,7 +36,8 @@ use crate::http::{
 /// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Size of the kernel's send buffer per connection. Without a limit, the kernel buffers megabytes for a client that does not read.
+/// Size of the kernel's send buffer per connection. Without a limit, the kernel buffers megabytes for a client that
+/// does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Maximum number of workers that actix-server supports.

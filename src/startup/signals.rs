@@ -7,7 +7,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{RunningServer, SHUTDOWN_SECONDS, StartError};
 use crate::http::observe;
 
-/// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it would kill the process during startup.
+/// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it would kill the process
+/// during startup.
 ///
 /// # Errors
 /// If the handler cannot be registered.
@@ -16,8 +17,8 @@ pub fn hangups() -> Result<Signal, StartError> {
 }
 
 impl RunningServer {
-    /// Shuts down gracefully on SIGTERM or SIGINT, and immediately on the second one. On each of `hangups`, flushes write-behind records
-    /// and reloads the certificate.
+    /// Shuts down gracefully on SIGTERM or SIGINT, and immediately on the second one. On each of `hangups`, flushes
+    /// write-behind records and reloads the certificate.
     ///
     /// # Errors
     /// If the handlers cannot be registered.
@@ -32,10 +33,12 @@ impl RunningServer {
                 }
             };
             signaled().await;
-            log::info!("stopping: no new connections, and {SHUTDOWN_SECONDS} s for the requests in flight");
+            log::info!(
+                "shutting down: refusing new connections; requests in flight have {SHUTDOWN_SECONDS} s to finish"
+            );
             actix_web::rt::spawn(handle.stop(true));
             signaled().await;
-            log::warn!("stopping at once: requests in flight are cut off");
+            log::warn!("shutting down immediately: aborting requests in flight");
             force_stop.notify_one();
         });
         let (service, tls) = (Arc::clone(&self.service), self.tls.clone());
@@ -45,8 +48,8 @@ impl RunningServer {
                     tls.reload();
                 }
                 match service.flush().await {
-                    Ok(()) => log::info!("flushed at SIGHUP"),
-                    Err(error) => log::error!("cannot flush at SIGHUP: {}", observe::error_chain(&error)),
+                    Ok(()) => log::info!("flushed on SIGHUP"),
+                    Err(error) => log::error!("cannot flush on SIGHUP: {}", observe::error_chain(&error)),
                 }
             }
         });

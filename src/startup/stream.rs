@@ -1,8 +1,8 @@
 //! The stream of a connection, with timeouts for every request on it.
 //!
-//! actix-http limits only the time until the first request head. After the first byte of a later head it waits forever, it reads
-//! an unwanted body to its end, and it waits forever for a client that does not read. This stream sits below actix-http and
-//! closes all three gaps: a timeout looks like a client that closes the connection.
+//! actix-http limits only the time until the first request head. After the first byte of a later head it waits forever,
+//! it reads an unwanted body to its end, and it waits forever for a client that does not read. This stream sits below
+//! actix-http and closes all three gaps: a timeout looks like a client that closes the connection.
 
 use std::{
     io,
@@ -22,8 +22,8 @@ use tokio_openssl::SslStream;
 
 use crate::http::connection::{Connection, ConnectionPhase};
 
-/// Number of bytes over the header limit that still reach the application, which responds in the route's own format. Beyond that, the
-/// stream refuses the head itself.
+/// Number of bytes over the header limit that still reach the application, which responds in the route's own format.
+/// Beyond that, the stream refuses the head itself.
 const HEAD_SLACK: usize = 8 * 1024;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -74,8 +74,8 @@ pub struct TimedStream<S> {
     /// The write deadline, while the client does not read.
     blocked_until: Option<Instant>,
     head: Head,
-    /// Bytes that arrived together with the preceding head. actix-http would parse all requests in its buffer at once, at several kilobytes
-    /// each, so it gets one head at a time.
+    /// Bytes that arrived together with the preceding head. actix-http would parse all requests in its buffer at once,
+    /// at several kilobytes each, so it gets one head at a time.
     rest: BytesMut,
     has_skipped_read: bool,
     has_woken: bool,
@@ -105,7 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         &self.connection
     }
 
-    /// Waits until `deadline`. Resets the timer only if it would fire too late or has fired: a reset per request costs more.
+    /// Waits until `deadline`. Resets the timer only if it would fire too late or has fired: a reset per request costs
+    /// more.
     fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);

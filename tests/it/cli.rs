@@ -135,7 +135,7 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
     let program = Program::new(&env.store.url());
     for (arguments, told) in [
         (&["frob"][..], "unrecognized subcommand"),
-        (&["token", "show", "x"], "it must be a UUID"),
+        (&["token", "show", "x"], "must be a UUID"),
         (&["token", "create", ""], "must have a visible character"),
         (
             &["token", "create", "n", "--permission", "AlertRed"],
@@ -179,7 +179,7 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
             "did you mean \"token.deleted\"?",
         ),
         (&["audit", "--channel", "api-token"], "did you mean \"api-tokens\"?"),
-        (&["audit", "--limit", "0"], "a number from 1 on nor all"),
+        (&["audit", "--limit", "0"], "a number of at least 1, or all"),
         (&["audit", "--since", "today"], "RFC 3339"),
         (
             &["audit", "--follow", "--until", "2030-01-01T00:00:00Z"],
@@ -190,7 +190,7 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
             &["serve", "--legacy-sunset", "2026-01-01"],
             "earlier than the deprecation",
         ),
-        (&["serve", "--base-path", "bamboo"], "like /bamboo"),
+        (&["serve", "--base-path", "bamboo"], "such as /bamboo"),
         (&["serve", "--listen", "nowhere"], "127.0.0.1:8086"),
         (&["serve", "--trusted-proxy", "10.0.0.0/99"], "CIDR block"),
         (&["serve", "--tls-cert", "x"], "--tls-key"),
@@ -244,7 +244,10 @@ fn the_health_command_checks_the_server(env: &TestEnv) {
     let gone = program.run(&["healthcheck", "--listen", &address]);
     assert_eq!(
         (gone.exit_code, gone.stderr),
-        (1, format!("tokenbridge: the server at {address} does not listen\n"))
+        (
+            1,
+            format!("tokenbridge: the server at {address} does not accept connections\n")
+        )
     );
 }
 
@@ -363,7 +366,10 @@ fn empty_variables_count_as_unset(env: &TestEnv) {
     // The same applies to a first start, where the admin has the default name.
     let server = program.serve_with(&["--database-url", &env.store.fresh_url()], &empty);
     wait_until("the password is printed", || {
-        server.log().contains("Made \"admin\" with this password").then_some(())
+        server
+            .log()
+            .contains("Created the first admin, \"admin\", with this password")
+            .then_some(())
     });
     let address = server.client.address.to_string();
     let mut command = program.command(&["healthcheck", "--listen", &address]);
@@ -380,7 +386,7 @@ fn an_ignored_admin_password_is_logged(env: &TestEnv) {
         assert!(!log.contains("secret"), "{log}");
         let ignored = log
             .lines()
-            .filter_map(|line| line.split_once(" is ignored: there is an admin already"));
+            .filter_map(|line| line.split_once(" is ignored because an admin already exists"));
         ignored
             .map(|(before, _)| before.rsplit(' ').next().unwrap().to_owned())
             .collect::<Vec<_>>()

@@ -250,7 +250,7 @@ fn sighup_reloads_the_certificate_and_flushes(env: &TestEnv) {
     assert_eq!(shown(), first);
     server.signal("HUP");
     logs("reloaded the certificate");
-    logs("flushed at SIGHUP");
+    logs("flushed on SIGHUP");
     assert!(shown() != first && shown() == second);
     std::fs::write(&certificate.chain, "no certificate").unwrap();
     server.signal("HUP");

@@ -135,10 +135,10 @@ fn a_second_signal_stops_immediately(env: &TestEnv) {
     let began = std::time::Instant::now();
     server.signal("INT");
     wait_until("the first signal is taken", || {
-        server.log().contains("stopping: ").then_some(())
+        server.log().contains("shutting down: ").then_some(())
     });
     server.signal("INT");
     let (code, log) = server.wait();
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("stopping at once") && began.elapsed() < std::time::Duration::from_secs(10));
+    assert!(log.contains("shutting down immediately") && began.elapsed() < std::time::Duration::from_secs(10));
 }

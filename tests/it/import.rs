@@ -136,7 +136,7 @@ fn the_older_prefix_is_found(env: &TestEnv) {
     assert_output(
         &import(env, &[&elsewhere]),
         1,
-        &["there is no list of tokens below", "context path"],
+        &["no token list found below", "context path"],
     );
 }
 
@@ -339,7 +339,7 @@ fn an_export_round_trips(env: &TestEnv) {
         0,
         &["2 tokens and 1 admins exported"],
     );
-    assert_output(&here.run(&["export", file]), 1, &["cannot make"]);
+    assert_output(&here.run(&["export", file]), 1, &["cannot create"]);
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     let url = env.store.fresh_url();
@@ -536,7 +536,11 @@ fn transient_errors_are_retried(env: &TestEnv) {
         ..Behavior::default()
     });
     let output = import(env, &[&format!("http://{}", bamboo.address)]);
-    assert_output(&output, 0, &["2 created", "answers 503", "breaks off", "trying again"]);
+    assert_output(
+        &output,
+        0,
+        &["2 created", "responded with 503", "is incomplete", "retrying"],
+    );
     assert_eq!(bamboo.requested_paths().len(), 4);
 }
 
@@ -545,7 +549,7 @@ fn server_errors_are_reported(env: &TestEnv) {
         (
             Fault::Response("500 Internal Server Error", "Retry-After: 0\r\n", ""),
             4,
-            "answers 500",
+            "responded with 500",
         ),
         (
             Fault::Response("200 OK", "Content-Type: text/html\r\n", "<html>Log in</html>"),
@@ -565,9 +569,9 @@ fn server_errors_are_reported(env: &TestEnv) {
         (
             Fault::Response("302 Found", "Location: https://bamboo/login\r\n", ""),
             1,
-            "sends on to https://bamboo/login",
+            "redirects to https://bamboo/login",
         ),
-        (Fault::Response("418 I'm a teapot", "", ""), 1, "answers 418"),
+        (Fault::Response("418 I'm a teapot", "", ""), 1, "responded with 418"),
     ] {
         let bamboo = FakeBamboo::start(Behavior {
             always: Some(fault),
@@ -585,25 +589,25 @@ fn server_errors_are_reported(env: &TestEnv) {
         env,
         &["--source-timeout-seconds", "1", &format!("http://{}", slow.address)],
     );
-    assert_output(&output, 0, &["does not answer: timeout", "2 created"]);
+    assert_output(&output, 0, &["does not respond: timeout", "2 created"]);
     let bamboo = FakeBamboo::start(Behavior::default());
     let address = format!("http://{}", bamboo.address);
     let program = Program::new(&env.store.url());
     assert_output(
         &program.run(&["import", &address]),
         1,
-        &["asks for a user name and a password; give --user"],
+        &["requires a user name and a password; use --user"],
     );
     let wrong = program.run_with_input(&["import", "--user", "admin", "--password-stdin", &address], "wrong");
     assert_output(&wrong, 1, &["refuses the user or the password: 401"]);
     assert_output(
         &program.run(&["import", "--user", "admin", &address]),
         1,
-        &["no terminal to ask for the password on"],
+        &["cannot prompt for the password without a terminal"],
     );
     let gone = format!("http://{}", bamboo.address);
     drop(bamboo);
-    assert_output(&import(env, &[&gone]), 1, &["does not answer"]);
+    assert_output(&import(env, &[&gone]), 1, &["does not respond"]);
 }
 
 fn certificates_are_checked(env: &TestEnv) {
@@ -617,12 +621,12 @@ fn certificates_are_checked(env: &TestEnv) {
         acceptor,
     );
     let address = format!("https://localhost:{}", bamboo.address.port());
-    assert_output(&import(env, &[&address]), 1, &["--ca-file names whom to trust"]);
+    assert_output(&import(env, &[&address]), 1, &["use --ca-file"]);
     assert!(bamboo.requested_paths().is_empty(), "no password was sent");
     let certificate = certificate.chain.to_str().unwrap();
     assert_output(&import(env, &["--ca-file", certificate, &address]), 0, &["2 created"]);
     let output = import(env, &["--insecure", &address]);
-    assert_output(&output, 0, &["2 unchanged", "--insecure: whoever is between"]);
+    assert_output(&output, 0, &["2 unchanged", "--insecure (TOKENBRIDGE_INSECURE) is set"]);
     assert_output(
         &import(env, &["--ca-file", "/nowhere.pem", &address]),
         1,

@@ -1,4 +1,4 @@
-//! Where an import comes from: a legacy server, a file, or standard input.
+//! Sources of an import: a legacy server, a file, or standard input.
 
 use std::{
     fmt, fs,
@@ -22,26 +22,27 @@ use crate::{
     service::import::rows::SourceTrust,
 };
 
-/// The paths of the list, the newer one first.
+/// Paths of the token list, the newer one first.
 const LIST_PATHS: [&str; 2] = ["/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens"];
-/// The most bytes of a list or an export.
+/// Maximum size of a list or an export.
 const MAX_BYTES: u64 = 1 << 30;
-/// How long to wait before each further try.
+/// Delay before each retry.
 const RETRY_DELAYS: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
+/// Maximum delay before a retry, regardless of the server's `Retry-After`.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// Where an import comes from.
+/// The source of an import.
 pub enum Source {
-    /// A legacy server: its address without a slash at its end, and the address of the list where that was given whole.
+    /// A legacy server.
     Server {
-        /// Up to the context path.
+        /// The URL up to the context path, without a trailing slash.
         base: String,
-        /// The list's own path, if it was given.
-        list: Option<String>,
+        /// The path of the list, if the URL included it.
+        list: Option<&'static str>,
     },
     /// A file.
     File(PathBuf),
@@ -60,12 +61,13 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// Understands an address, a path, or `-`.
+    /// Parses a URL, a path, or `-`.
     ///
     /// # Errors
-    /// When an address is none, or has a password or a query in it.
+    /// If a URL is malformed, or contains credentials, a query, or a fragment.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let wrong = |reason: &str| Invalid::new("SOURCE", reason);
+        let invalid = |reason: &str| Invalid::new("SOURCE", reason);
+        let malformed = || invalid("must be a URL such as http://bamboo:8085/builds");
         if text == "-" {
             return Ok(Self::StandardInput);
         }
@@ -74,36 +76,35 @@ impl Source {
         };
         // After a "/" in a password, the "@" is no longer part of the authority.
         if text.contains('@') {
-            return Err(wrong(
-                "a name and a password do not belong in an address, which others can see; use --user",
+            return Err(invalid(
+                "must not contain a name and a password, which other users of the machine can see; \
+                 use --user (TOKENBRIDGE_USER)",
             ));
         }
         if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-            return Err(wrong(
-                "an address must begin with \"http://\" or \"https://\"; anything else is the path of a file",
+            return Err(invalid(
+                "a URL must begin with \"http://\" or \"https://\"; anything else is the path of a file",
             ));
         }
-        let uri: Uri = text
-            .parse()
-            .map_err(|_| wrong("it is not an address like http://bamboo:8085/builds"))?;
+        let uri: Uri = text.parse().map_err(|_| malformed())?;
         if uri.authority().is_none() {
-            return Err(wrong("it is not an address like http://bamboo:8085/builds"));
+            return Err(malformed());
         }
         if uri.query().is_some() || text.contains('#') {
-            return Err(wrong("the address of a server has no query and no fragment"));
+            return Err(invalid("a URL must have no query and no fragment"));
         }
-        let address = text.trim_end_matches('/');
-        let whole = LIST_PATHS
-            .iter()
-            .find_map(|list| Some((address.strip_suffix(list)?, *list)));
-        let (base, list) = whole.map_or((address, None), |(base, list)| (base, Some(list.to_owned())));
+        let url = text.trim_end_matches('/');
+        let split = LIST_PATHS
+            .into_iter()
+            .find_map(|list| Some((url.strip_suffix(list)?, list)));
+        let (base, list) = split.map_or((url, None), |(base, list)| (base, Some(list)));
         Ok(Self::Server {
             base: base.to_owned(),
             list,
         })
     }
 
-    /// Who is to answer for what is read.
+    /// Returns the trust in what is read.
     pub fn trust(&self) -> SourceTrust {
         match self {
             Self::Server { .. } => SourceTrust::LegacyServer,
@@ -111,10 +112,10 @@ impl Source {
         }
     }
 
-    /// Reads it.
+    /// Reads the source.
     ///
     /// # Errors
-    /// Says what is wrong with it, or with who asks for it.
+    /// If it cannot be read, is too large, or the legacy server refuses the request.
     pub fn read(&self, import: &Import) -> Result<Vec<u8>, CliError> {
         match self {
             Self::StandardInput => read_limited(io::stdin().lock(), MAX_BYTES, "standard input"),
@@ -123,7 +124,7 @@ impl Source {
                     .map_err(|error| CliError::Io(format!("cannot read {}", redact::file_name(path)), error))?;
                 read_limited(file, MAX_BYTES, &path.display().to_string())
             }
-            Self::Server { base, list } => Server::new(import)?.read(base, list.as_deref()),
+            Self::Server { base, list } => Server::new(import)?.read(base, *list),
         }
     }
 }
@@ -139,7 +140,7 @@ fn read_limited(from: impl Read, max: u64, what: &str) -> Result<Vec<u8>, CliErr
     Ok(bytes)
 }
 
-/// A legacy server.
+/// A client of a legacy server.
 struct Server {
     agent: Agent,
     authorization: Option<String>,
@@ -154,7 +155,10 @@ impl Server {
             tls = tls.root_certs(RootCerts::Specific(Arc::new(certificates(path)?)));
         }
         if import.insecure {
-            log::warn!("--insecure: whoever is between here and the server can read the password and change the list");
+            log::warn!(
+                "--insecure (TOKENBRIDGE_INSECURE) is set: \
+                 an attacker on the network can read the password and change the list"
+            );
             tls = tls.disable_verification(true);
         }
         let config = Agent::config_builder()
@@ -175,75 +179,82 @@ impl Server {
         })
     }
 
-    /// The list: by the path that was given, or the newer one, or the older one where that is not there; each without and with a slash.
-    fn read(&self, base: &str, list: Option<&str>) -> Result<Vec<u8>, CliError> {
+    /// Reads the list from the given path, or from the first of [`LIST_PATHS`] that exists; each without and with a
+    /// trailing slash.
+    fn read(&self, base: &str, list: Option<&'static str>) -> Result<Vec<u8>, CliError> {
         let lists = list.map_or_else(|| LIST_PATHS.to_vec(), |list| vec![list]);
         for list in &lists {
             for slash in ["", "/"] {
-                let address = format!("{base}{list}{slash}");
-                if let Some(body) = self.fetch_list(&address)? {
+                let url = format!("{base}{list}{slash}");
+                if let Some(body) = self.fetch_list(&url)? {
                     return Ok(body);
                 }
             }
         }
         Err(CliError::Failed(format!(
-            "there is no list of tokens below {base} (tried {}); is the context path part of the address, like http://bamboo:8085/builds?",
+            "no token list found below {base} (tried {}); \
+             include the context path in the URL, such as http://bamboo:8085/builds",
             lists.join(" and ")
         )))
     }
 
-    /// What is at one address; nothing if nothing is there. What may pass is tried again.
-    fn fetch_list(&self, address: &str) -> Result<Option<Vec<u8>>, CliError> {
+    /// Reads the list from a URL; `None` if it does not exist. Retries after temporary errors.
+    fn fetch_list(&self, url: &str) -> Result<Option<Vec<u8>>, CliError> {
         let mut delays = RETRY_DELAYS.into_iter();
         loop {
-            let delay = delays.next();
-            let (reason, retry_after) = match self.send_request(address) {
-                Ok(response) if response.status() == StatusCode::NOT_FOUND => return Ok(None),
-                Ok(mut response) if response.status().is_success() => {
-                    match response.body_mut().with_config().limit(MAX_BYTES).read_to_vec() {
-                        Ok(body) => return Ok(Some(body)),
-                        Err(Error::BodyExceedsLimit(max)) => {
-                            return Err(CliError::Failed(format!(
-                                "{address} answers with more than {max} bytes"
-                            )));
-                        }
-                        Err(error) => (format!("{address} breaks off: {error}"), None),
-                    }
-                }
-                Ok(response)
-                    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS =>
-                {
-                    let after = response.headers().get(header::RETRY_AFTER);
-                    let seconds = after.and_then(|value| value.to_str().ok()?.parse().ok());
-                    (
-                        format!("{address} answers {}", response.status()),
-                        seconds.map(Duration::from_secs),
-                    )
-                }
-                Ok(response) => {
-                    return Err(CliError::Failed(describe_rejection(
-                        address,
-                        &response,
-                        self.authorization.is_some(),
-                    )));
-                }
-                Err(Error::HostNotFound) => return Err(CliError::Failed(format!("{address}: there is no such host"))),
-                Err(error @ (Error::Tls(_) | Error::NativeTls(_) | Error::Pem(_))) => {
-                    let message = format!("{address}: {error}; --ca-file names whom to trust");
-                    return Err(CliError::Failed(message));
-                }
-                Err(error) => (format!("{address} does not answer: {error}"), None),
+            let (reason, retry_after) = match self.try_fetch(url)? {
+                Attempt::Found(body) => return Ok(Some(body)),
+                Attempt::NotFound => return Ok(None),
+                Attempt::Retry(reason, retry_after) => (reason, retry_after),
             };
-            let Some(delay) = delay else {
+            let Some(delay) = delays.next() else {
                 return Err(CliError::Failed(reason));
             };
-            log::warn!("{reason}; trying again");
+            log::warn!("{reason}; retrying");
             std::thread::sleep(retry_after.unwrap_or(delay).min(MAX_RETRY_DELAY));
         }
     }
 
-    fn send_request(&self, address: &str) -> Result<Response<Body>, Error> {
-        let mut request = self.agent.get(address).header(header::ACCEPT, "application/json");
+    fn try_fetch(&self, url: &str) -> Result<Attempt, CliError> {
+        let mut response = match self.send_request(url) {
+            Ok(response) => response,
+            Err(Error::HostNotFound) => return Err(CliError::Failed(format!("{url}: host not found"))),
+            Err(error @ (Error::Tls(_) | Error::NativeTls(_) | Error::Pem(_))) => {
+                let message = format!("{url}: {error}; use --ca-file (TOKENBRIDGE_CA_FILE) to trust another authority");
+                return Err(CliError::Failed(message));
+            }
+            Err(error) => return Ok(Attempt::Retry(format!("{url} does not respond: {error}"), None)),
+        };
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(Attempt::NotFound),
+            status if status.is_success() => match response.body_mut().with_config().limit(MAX_BYTES).read_to_vec() {
+                Ok(body) => Ok(Attempt::Found(body)),
+                Err(Error::BodyExceedsLimit(max)) => Err(CliError::Failed(format!(
+                    "the response of {url} has more than {max} bytes"
+                ))),
+                Err(error) => Ok(Attempt::Retry(
+                    format!("the response of {url} is incomplete: {error}"),
+                    None,
+                )),
+            },
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                let after = response.headers().get(header::RETRY_AFTER);
+                let seconds = after.and_then(|value| value.to_str().ok()?.parse().ok());
+                Ok(Attempt::Retry(
+                    format!("{url} responded with {status}"),
+                    seconds.map(Duration::from_secs),
+                ))
+            }
+            _ => Err(CliError::Failed(describe_rejection(
+                url,
+                &response,
+                self.authorization.is_some(),
+            ))),
+        }
+    }
+
+    fn send_request(&self, url: &str) -> Result<Response<Body>, Error> {
+        let mut request = self.agent.get(url).header(header::ACCEPT, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -251,30 +262,37 @@ impl Server {
     }
 }
 
-/// Why an answer that is not a list is none.
-fn describe_rejection(address: &str, response: &Response<Body>, with_password: bool) -> String {
+/// The outcome of one request for a list.
+enum Attempt {
+    Found(Vec<u8>),
+    NotFound,
+    /// A temporary error, with the delay that the server asked for.
+    Retry(String, Option<Duration>),
+}
+
+/// Returns an error message for a response that retries do not change.
+fn describe_rejection(url: &str, response: &Response<Body>, with_password: bool) -> String {
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     match response.status() {
         StatusCode::UNAUTHORIZED if !with_password => {
-            format!("{address} asks for a user name and a password; give --user")
+            format!("{url} requires a user name and a password; use --user (TOKENBRIDGE_USER)")
         }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            // Atlassian's servers want a CAPTCHA solved in a browser after some failures.
-            let denied = text("x-authentication-denied-reason").map(|reason| format!(" ({reason})"));
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            // Atlassian's servers require a CAPTCHA in a browser after several failures.
+            let reason = text("x-authentication-denied-reason").map(|reason| format!(" ({reason})"));
             format!(
-                "{address} refuses the user or the password{}: {}",
-                denied.unwrap_or_default(),
-                response.status()
+                "{url} refuses the user or the password{}: {status}",
+                reason.unwrap_or_default()
             )
         }
         status if status.is_redirection() => format!(
-            "{address} sends on to {}; if the server lives there, import from there",
-            // It may hold a password.
+            "{url} redirects to {}; if the server has moved there, import from that URL",
+            // The URL may contain a password.
             text("location")
                 .filter(|location| !location.contains('@'))
-                .unwrap_or("elsewhere")
+                .unwrap_or("another URL")
         ),
-        status => format!("{address} answers {status}"),
+        status => format!("{url} responded with {status}"),
     }
 }
 
@@ -288,7 +306,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
         .collect();
     if found.is_empty() {
         return Err(CliError::Failed(format!(
-            "{} has no certificate in PEM",
+            "{} contains no PEM certificate",
             path.display()
         )));
     }
