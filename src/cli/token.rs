@@ -150,7 +150,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
                     .then(|| PermissionSet::parse(permissions))
                     .transpose()?,
                 allowed_cidr_blocks: Some(CidrBlocks::parse(cidr_blocks)?),
-                expires_at: Some(expires_at),
+                expires_at: Some(expires_at.into()),
             };
             let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
             print(common.output, &token, Some(&value))
@@ -240,7 +240,7 @@ fn row(token: &Token) -> [String; 5] {
         token.name.as_str().to_owned(),
         token.permissions.to_string(),
         or(token.last_used_at),
-        or(token.expires_at),
+        or(token.expires_at.time()),
     ]
 }
 

@@ -36,10 +36,7 @@ impl Attention {
         let value_created_at = token.rotated_at.unwrap_or(token.created.at);
         let all = [
             (Self::Expired, token.is_expired(now)),
-            (
-                Self::Expiring,
-                !token.is_expired(now) && token.expires_at.is_some_and(|end| end <= soon),
-            ),
+            (Self::Expiring, !token.is_expired(now) && token.expires_at.is_past(soon)),
             (Self::Legacy, !token.has_value),
             (Self::NeverUsed, token.last_used_at.is_none()),
             (Self::Unused, token.last_used_at.is_some_and(|used| used < stale_before)),
@@ -52,6 +49,7 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::expiry::Expiry;
 
     const DAY: i64 = 86_400_000_000;
 
@@ -93,7 +91,7 @@ mod tests {
             [Attention::Legacy, Attention::Unused]
         );
         let ending = Token {
-            expires_at: Some(day(1040)),
+            expires_at: Expiry::At(day(1040)),
             ..token()
         };
         assert_eq!(Attention::for_token(&ending, day(1009)), []);

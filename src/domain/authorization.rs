@@ -4,6 +4,7 @@ use super::{
     caller::Caller,
     cidr::CidrBlocks,
     clock::Timestamp,
+    expiry::Expiry,
     permission::{Permission, PermissionSet},
     token::Token,
 };
@@ -19,8 +20,8 @@ pub enum Operation<'a> {
     Update(Grant<'a>),
     /// Rotate a token, and optionally change its expiry.
     Rotate {
-        /// The new expiry, if it changes; `Some(None)` for never.
-        expires_at: Option<Option<Timestamp>>,
+        /// The new expiry, if it changes.
+        expires_at: Option<Expiry>,
     },
     /// Remove a token.
     Delete,
@@ -35,8 +36,8 @@ pub struct Grant<'a> {
     pub permissions: Option<PermissionSet>,
     /// The blocks it would be limited to.
     pub allowed_cidr_blocks: Option<&'a CidrBlocks>,
-    /// The expiry; `Some(None)` for never.
-    pub expires_at: Option<Option<Timestamp>>,
+    /// The expiry.
+    pub expires_at: Option<Expiry>,
 }
 
 /// Why a caller may not.
@@ -128,21 +129,16 @@ fn check_target(caller: &Token, target: Option<&Token>) -> Result<(), Denied> {
 }
 
 /// Returns `true` if this expiry is later than the token's current one. A token that does not exist yet is always prolonged.
-fn prolongs(expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> bool {
-    match (expires_at, target.map(|target| target.expires_at)) {
-        (None, _) | (Some(_), Some(None)) => false,
-        (Some(None), _) | (Some(Some(_)), None) => true,
-        (Some(Some(new)), Some(Some(current))) => new > current,
-    }
+fn prolongs(expires_at: Option<Expiry>, target: Option<&Token>) -> bool {
+    expires_at.is_some_and(|new| target.is_none_or(|target| new > target.expires_at))
 }
 
-fn check_expiry(caller: &Token, expires_at: Option<Option<Timestamp>>, target: Option<&Token>) -> Result<(), Denied> {
-    let Some(own) = caller.expires_at else { return Ok(()) };
-    let is_within = expires_at.flatten().is_some_and(|end| end <= own);
-    if is_within || !prolongs(expires_at, target) {
-        Ok(())
-    } else {
-        Err(Denied::ExcessLifetime(own))
+fn check_expiry(caller: &Token, expires_at: Option<Expiry>, target: Option<&Token>) -> Result<(), Denied> {
+    match caller.expires_at {
+        Expiry::At(own) if expires_at > Some(Expiry::At(own)) && prolongs(expires_at, target) => {
+            Err(Denied::ExcessLifetime(own))
+        }
+        Expiry::At(_) | Expiry::Never => Ok(()),
     }
 }
 
@@ -170,7 +166,7 @@ mod tests {
         Timestamp::from_micros(1_800_000_000_000_000 + hour * 3_600_000_000).unwrap()
     }
 
-    fn token(expires_at: Option<Timestamp>) -> Token {
+    fn token(expires_at: Expiry) -> Token {
         Token {
             permissions: PermissionSet::token_management(),
             expires_at,
@@ -180,31 +176,32 @@ mod tests {
 
     #[test]
     fn a_token_cannot_grant_an_expiry_beyond_its_own() {
-        let own = Some(at(5));
+        let until = |hour| Expiry::At(at(hour));
+        let own = until(5);
         let caller = token(own);
         let by_caller = Caller::Token(Arc::new(caller.clone()), ValueHash::from_bytes(&[1; 32]).unwrap());
         let grant = |expires_at| Grant {
             expires_at,
             ..Grant::default()
         };
-        let (ends_before, ends_after, endless) = (token(Some(at(4))), token(Some(at(9))), token(None));
+        let (ends_before, ends_after, endless) = (token(until(4)), token(until(9)), token(Expiry::Never));
         // The requested expiry, the target, and the expected permission.
         for (expires_at, target, allowed) in [
             (Some(own), None, true),
-            (Some(Some(at(4))), None, true),
-            (Some(Some(at(6))), None, false),
-            (Some(None), None, false),
+            (Some(until(4)), None, true),
+            (Some(until(6)), None, false),
+            (Some(Expiry::Never), None, false),
             (None, Some(&endless), true),
             (None, Some(&ends_after), true),
             (Some(own), Some(&ends_before), true),
-            (Some(Some(at(6))), Some(&ends_before), false),
-            (Some(None), Some(&ends_before), false),
-            (Some(Some(at(10))), Some(&ends_after), false),
+            (Some(until(6)), Some(&ends_before), false),
+            (Some(Expiry::Never), Some(&ends_before), false),
+            (Some(until(10)), Some(&ends_after), false),
             // These do not extend the lifetime.
-            (Some(Some(at(8))), Some(&ends_after), true),
-            (Some(Some(at(9))), Some(&ends_after), true),
-            (Some(None), Some(&endless), true),
-            (Some(Some(at(6))), Some(&caller), false),
+            (Some(until(8)), Some(&ends_after), true),
+            (Some(until(9)), Some(&ends_after), true),
+            (Some(Expiry::Never), Some(&endless), true),
+            (Some(until(6)), Some(&caller), false),
         ] {
             let update = target.map_or_else(
                 || Operation::Create(grant(expires_at)),

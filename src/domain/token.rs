@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{
-    Invalid,
     actor::Actor,
     cidr::CidrBlocks,
     clock::Timestamp,
+    expiry::Expiry,
     name::TokenName,
     permission::PermissionSet,
     random::{Random, RandomError},
@@ -119,8 +119,8 @@ pub struct Token {
     pub rotated_at: Option<Timestamp>,
     /// When it last authenticated somebody.
     pub last_used_at: Option<Timestamp>,
-    /// When it stops working; never, if absent.
-    pub expires_at: Option<Timestamp>,
+    /// When it stops working.
+    pub expires_at: Expiry,
     /// The version, which grows with every change.
     pub version: TokenVersion,
 }
@@ -143,7 +143,7 @@ impl Token {
             updated: None,
             rotated_at: None,
             last_used_at: None,
-            expires_at: None,
+            expires_at: Expiry::Never,
             version: TokenVersion::FIRST,
         }
     }
@@ -168,10 +168,10 @@ impl Token {
         until.min(now.saturating_add(granted))
     }
 
-    /// Whether it has stopped working by `now`.
+    /// Returns `true` if it has expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
+        self.expires_at.is_past(now)
     }
 }
 
@@ -184,20 +184,6 @@ pub struct TokenSummary {
     pub name: TokenName,
     /// What it may do.
     pub permissions: PermissionSet,
-}
-
-/// When a new or changed token is to stop working.
-///
-/// # Errors
-/// When `expires_at` has passed already.
-pub fn validate_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
-    match expires_at {
-        Some(end) if end <= now => Err(Invalid::new(
-            "expiresAt",
-            format!("{end} has passed; give a time after {now}, or null for a token that does not expire"),
-        )),
-        other => Ok(other),
-    }
 }
 
 #[cfg(test)]

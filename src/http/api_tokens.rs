@@ -12,7 +12,7 @@ use super::{
     error::ApiError,
     extract::{
         Authenticated, TokenOrAdmin,
-        json::{Json, JsonBody, UnknownFields, not_null, nullable},
+        json::{Json, JsonBody, UnknownFields, not_null},
         query::{read_query, read_time},
         state,
     },
@@ -23,8 +23,10 @@ use crate::{
         Invalid,
         cidr::CidrBlocks,
         clock::Timestamp,
+        expiry::Expiry,
         name::TokenName,
         page::{Cursor, PageSize, TokenFilter, TokenState},
+        patch::Patch,
         permission::PermissionSet,
         token::TokenId,
     },
@@ -103,9 +105,9 @@ pub struct ModifyApiToken {
     #[schema(required = false, schema_with = schemas::cidr_blocks)]
     allowed_cidr_blocks: Option<Vec<String>>,
     /// When the token stops working, in the future and not after the token of the call; null for never
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Option<String>>,
+    expires_at: Patch<String>,
 }
 
 impl JsonBody for ModifyApiToken {
@@ -125,9 +127,9 @@ pub struct RotateApiToken {
     #[schema(required = false, value_type = u32, minimum = 0, maximum = 604_800)]
     grace_period_seconds: Option<f64>,
     /// When the token stops working, in the future; null for never
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Option<String>>,
+    expires_at: Patch<String>,
 }
 
 impl JsonBody for RotateApiToken {
@@ -360,9 +362,12 @@ fn check_name_filter(part: String) -> Result<String, Invalid> {
     Ok(part)
 }
 
-fn parse_expiry(field: Option<Option<String>>) -> Result<Option<Option<Timestamp>>, Invalid> {
-    let time = |text: String| Timestamp::parse("expiresAt", &text);
-    field.map(|text| text.map(time).transpose()).transpose()
+fn parse_expiry(field: Patch<String>) -> Result<Option<Expiry>, Invalid> {
+    Ok(match field {
+        Patch::Keep => None,
+        Patch::Clear => Some(Expiry::Never),
+        Patch::Set(text) => Some(Expiry::At(Timestamp::parse("expiresAt", &text)?)),
+    })
 }
 
 fn token_ref(request: &HttpRequest) -> Result<TokenRef, Error> {

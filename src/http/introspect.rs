@@ -75,6 +75,7 @@ impl From<VerifiedToken> for Introspection {
             iat: issued_at.map(Timestamp::seconds),
             exp: token
                 .expires_at
+                .time()
                 .into_iter()
                 .chain(valid_until)
                 .min()

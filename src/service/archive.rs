@@ -156,7 +156,7 @@ impl From<&TokenRecord> for TokenLine {
             updated_by: updated.map(|change| actor(&change.by)),
             rotated_at: rotated_at.map(time),
             last_used_at: last_used_at.map(time),
-            expires_at: expires_at.map(time),
+            expires_at: expires_at.time().map(time),
         }
     }
 }
@@ -194,7 +194,7 @@ impl TryFrom<TokenLine> for TokenRecord {
                 updated,
                 rotated_at: time("rotatedAt", &line.rotated_at)?,
                 last_used_at: time("lastUsedAt", &line.last_used_at)?,
-                expires_at: time("expiresAt", &line.expires_at)?,
+                expires_at: time("expiresAt", &line.expires_at)?.into(),
                 version: TokenVersion::FIRST,
             },
         })

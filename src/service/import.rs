@@ -20,6 +20,7 @@ use crate::{
         audit::{Action, AuditEvent},
         caller::Call,
         cidr::CidrBlocks,
+        expiry::Expiry,
         permission::{Permission, PermissionSet},
         record::{AdminRecord, TokenRecord},
         token::{Attribution, Token, TokenId, TokenVersion},
@@ -286,7 +287,7 @@ impl ImportBatch {
                 updated: None,
                 rotated_at: None,
                 last_used_at: None,
-                expires_at: None,
+                expires_at: Expiry::Never,
                 version: TokenVersion::FIRST,
             };
             let record = TokenRecord {

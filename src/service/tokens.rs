@@ -18,9 +18,10 @@ use crate::{
         caller::{Call, Caller},
         cidr::CidrBlocks,
         clock::Timestamp,
+        expiry::Expiry,
         name::TokenName,
         permission::{Permission, PermissionSet},
-        token::{Attribution, Token, TokenId, TokenVersion, validate_expiry},
+        token::{Attribution, Token, TokenId, TokenVersion},
         value::TokenValue,
     },
     store::{AnyConnection, StoreError, tokens},
@@ -49,8 +50,8 @@ pub struct NewToken {
     pub permissions: Option<PermissionSet>,
     /// Its blocks; the caller's own if absent.
     pub allowed_cidr_blocks: Option<CidrBlocks>,
-    /// The expiry; `Some(None)` for never, and `None` for the caller's own expiry.
-    pub expires_at: Option<Option<Timestamp>>,
+    /// The expiry; `None` for the caller's own.
+    pub expires_at: Option<Expiry>,
 }
 
 /// What is to change of a token; the rest stays as it is.
@@ -62,8 +63,8 @@ pub struct TokenChanges {
     pub permissions: Option<PermissionChange>,
     /// The new blocks.
     pub allowed_cidr_blocks: Option<CidrBlocks>,
-    /// The new expiry; `Some(None)` for never.
-    pub expires_at: Option<Option<Timestamp>>,
+    /// The new expiry.
+    pub expires_at: Option<Expiry>,
     /// Precondition: the version that the token must have, if any.
     pub expected_version: Option<TokenVersion>,
 }
@@ -103,8 +104,8 @@ impl PermissionChange {
 pub struct Rotation {
     /// How long the value until now works on.
     pub grace_period: Duration,
-    /// The new expiry, if it is to change; `Some(None)` for never.
-    pub expires_at: Option<Option<Timestamp>>,
+    /// The new expiry, if it changes.
+    pub expires_at: Option<Expiry>,
     /// Precondition: the version that the token must have, if any.
     pub expected_version: Option<TokenVersion>,
 }
@@ -159,7 +160,7 @@ impl Service {
         self.transact(call, None, move |tx, _| {
             let (own_permissions, own_blocks, own_expiry) = match &tx.caller {
                 Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
-                _ => (PermissionSet::token_management(), CidrBlocks::default(), None),
+                _ => (PermissionSet::token_management(), CidrBlocks::default(), Expiry::Never),
             };
             let token = Token {
                 id,
@@ -174,7 +175,7 @@ impl Service {
                 updated: None,
                 rotated_at: None,
                 last_used_at: None,
-                expires_at: validate_expiry(new.expires_at.unwrap_or(own_expiry), tx.now)?,
+                expires_at: new.expires_at.unwrap_or(own_expiry).require_future(tx.now)?,
                 version: TokenVersion::FIRST,
             };
             let grant = Grant {
@@ -215,7 +216,7 @@ impl Service {
             if changes == TokenChanges::default() {
                 return Ok(before);
             }
-            let expires_at = changes.expires_at.map(|end| validate_expiry(end, tx.now));
+            let expires_at = changes.expires_at.map(|expiry| expiry.require_future(tx.now));
             let after = Token {
                 name: changes.name.unwrap_or_else(|| before.name.clone()),
                 permissions: permissions.unwrap_or(before.permissions),
@@ -252,7 +253,7 @@ impl Service {
             authorize(&tx.caller, Operation::Rotate { expires_at }, found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
             check_precondition(rotation.expected_version, before.version)?;
-            let expires_at = rotation.expires_at.map(|end| validate_expiry(end, tx.now));
+            let expires_at = rotation.expires_at.map(|expiry| expiry.require_future(tx.now));
             let after = Token {
                 has_value: true,
                 rotated_at: Some(tx.now),

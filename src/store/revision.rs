@@ -111,17 +111,15 @@ impl Change {
         };
         Some(Self {
             revision,
-            predecessor: optional(predecessor, |number| number.parse().ok())?,
-            token: optional(token, TokenId::parse)?,
+            predecessor: match predecessor {
+                "" => None,
+                number => Some(number.parse().ok()?),
+            },
+            token: match token {
+                "" => None,
+                id => Some(TokenId::parse(id)?),
+            },
         })
-    }
-}
-
-/// Parses a field that may be empty.
-fn optional<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
-    match text {
-        "" => Some(None),
-        text => parse(text).map(Some),
     }
 }
 

@@ -104,7 +104,7 @@ impl<'a> NewTokenRow<'a> {
             updated_by_id: updated.map(|change| change.by.id.as_str()),
             rotated_at: rotated_at.map(Timestamp::micros),
             last_used_at: last_used_at.map(Timestamp::micros),
-            expires_at: expires_at.map(Timestamp::micros),
+            expires_at: expires_at.time().map(Timestamp::micros),
             version: version.number(),
         }
     }
@@ -227,7 +227,7 @@ pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -
             tokens::name.eq(token.name.as_str()),
             tokens::permissions.eq(token.permissions.to_string()),
             tokens::allowed_cidr_blocks.eq(token.allowed_cidr_blocks.to_string()),
-            tokens::expires_at.eq(token.expires_at.map(Timestamp::micros)),
+            tokens::expires_at.eq(token.expires_at.time().map(Timestamp::micros)),
             tokens::updated_at.eq(updated.map(|change| change.at.micros())),
             tokens::updated_by_type.eq(updated.map(|change| change.by.kind.name())),
             tokens::updated_by_id.eq(updated.map(|change| change.by.id.as_str())),
@@ -280,7 +280,7 @@ pub fn replace_value(
             tokens::version.eq(token.version.number()),
             tokens::value_hash.eq(value.as_bytes().as_slice()),
             tokens::rotated_at.eq(token.rotated_at.map(Timestamp::micros)),
-            tokens::expires_at.eq(token.expires_at.map(Timestamp::micros)),
+            tokens::expires_at.eq(token.expires_at.time().map(Timestamp::micros)),
         ))
         .execute(conn)?;
     Ok(changed == 1)
@@ -419,7 +419,7 @@ pub(super) fn token_from_row(row: TokenRow) -> Result<Token, StoreError> {
         updated,
         rotated_at: row.rotated_at.map(time).transpose()?,
         last_used_at: row.last_used_at.map(time).transpose()?,
-        expires_at: row.expires_at.map(time).transpose()?,
+        expires_at: row.expires_at.map(time).transpose()?.into(),
         version: TokenVersion::from_number(row.version).ok_or(StoreError::Corrupt("token version"))?,
     })
 }

@@ -7,6 +7,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use serde_json::{Value, json};
+use tokenbridge::domain::patch::Patch;
 
 use crate::{
     support::{
@@ -36,7 +37,7 @@ enum Step {
     Update {
         which: usize,
         permissions: Option<u8>,
-        expires_in: Option<Option<u16>>,
+        expires_in: Patch<u16>,
     },
     UpdateLegacy {
         which: usize,
@@ -69,7 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0u8..8, proptest::option::weighted(0.3, seconds.clone())).prop_map(|(permissions, expires_in)| Step::Create { permissions, expires_in }),
         2 => any::<(bool, bool)>().prop_map(|(read, change)| Step::CreateLegacy { read, change }),
-        2 => (any::<usize>(), proptest::option::of(0u8..8), proptest::option::of(proptest::option::of(seconds.clone())))
+        2 => (any::<usize>(), proptest::option::of(0u8..8), prop_oneof![Just(Patch::Keep), Just(Patch::Clear), seconds.clone().prop_map(Patch::Set)])
             .prop_map(|(which, permissions, expires_in)| Step::Update { which, permissions, expires_in }),
         2 => any::<(usize, Option<bool>, Option<bool>)>().prop_map(|(which, read, change)| Step::UpdateLegacy { which, read, change }),
         3 => (any::<usize>(), 0u16..100).prop_map(|(which, grace)| Step::Rotate { which, grace: grace.saturating_sub(40) }),
@@ -222,16 +223,22 @@ fn apply(env: &TestEnv, app: &TestApp, model: &mut Model, step: &Step) {
             if let Some(permissions) = permissions {
                 body.insert("permissions".to_owned(), json!(names(*permissions)));
             }
-            if let Some(expires_in) = expires_in {
-                body.insert("expiresAt".to_owned(), json!(expires_in.map(at)));
+            match expires_in {
+                Patch::Keep => {}
+                Patch::Clear => drop(body.insert("expiresAt".to_owned(), Value::Null)),
+                Patch::Set(seconds) => drop(body.insert("expiresAt".to_owned(), json!(at(*seconds)))),
             }
             let place = format!("{TOKENS}/{}", model.tokens[token].id);
             app.post(&place, Auth::Admin, &Value::Object(body))
                 .expect(status(model, token, 200));
-            let expires = expires_in.map(|expires_in| expires_in.map(|seconds| then(model, seconds)));
+            let expires = match expires_in {
+                Patch::Keep => model.tokens[token].expires,
+                Patch::Clear => None,
+                Patch::Set(seconds) => Some(then(model, *seconds)),
+            };
             let token = &mut model.tokens[token];
             token.permissions = permissions.unwrap_or(token.permissions);
-            token.expires = expires.unwrap_or(token.expires);
+            token.expires = expires;
         }
         Step::UpdateLegacy { which, read, change } => {
             let Some(token) = model.pick(*which) else { return };

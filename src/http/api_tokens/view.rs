@@ -97,7 +97,7 @@ impl<'a> From<&'a Token> for ApiToken<'a> {
             updated_by: updated.map(|change| &change.by),
             rotated_at: token.rotated_at,
             last_used_at: token.last_used_at,
-            expires_at: token.expires_at,
+            expires_at: token.expires_at.time(),
             value: None,
         }
     }

@@ -122,13 +122,3 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
 pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
-
-/// Reads a field that can be absent, null, or there: `None`, `Some(None)`, `Some(Some(…))`.
-///
-/// # Errors
-/// When it is there and of another type.
-pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}

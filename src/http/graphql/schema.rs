@@ -127,7 +127,7 @@ impl ApiToken {
         Self {
             allowed_cidr_blocks: token.allowed_cidr_blocks.iter().map(ToString::to_string).collect(),
             created_at: DateTime(token.created.at),
-            expires_at: token.expires_at.map(DateTime),
+            expires_at: token.expires_at.time().map(DateTime),
             id: token.id.to_string().into(),
             last_used_at: token.last_used_at.map(DateTime),
             name: token.name.as_str().to_owned(),

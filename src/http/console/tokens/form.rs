@@ -9,10 +9,11 @@ use crate::{
         Invalid,
         cidr::CidrBlocks,
         clock::Timestamp,
+        expiry::Expiry,
         name::TokenName,
         permission::PermissionSet,
         session::SessionKey,
-        token::{Token, TokenId, TokenVersion, validate_expiry},
+        token::{Token, TokenId, TokenVersion},
     },
     http::{
         console::{
@@ -106,11 +107,11 @@ struct TokenInput {
     name: TokenName,
     permissions: PermissionSet,
     blocks: CidrBlocks,
-    expires_at: Option<Timestamp>,
+    expires_at: Expiry,
 }
 
 /// Reads a form. An expiry that is the same to the second as `before` is that one.
-fn read_form(fields: &FormFields, layout: &Layout, before: Option<Timestamp>) -> Result<TokenInput, FormValues> {
+fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<TokenInput, FormValues> {
     let texts = layout.texts;
     let mut errors = Vec::new();
     let mut refuse = |field, message, invalid: Invalid| {
@@ -136,10 +137,10 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Option<Timestamp>) ->
         .map_err(|invalid| refuse("blocks", texts.bad_blocks, invalid))
         .ok();
     let expires = fields.text("expires").trim();
-    let expires_at = if before.is_some() && expires == format_datetime_local(before) {
+    let expires_at = if before != Expiry::Never && expires == format_datetime_local(before) {
         Ok(before)
     } else {
-        parse_datetime_local("expiresAt", expires).and_then(|time| validate_expiry(time, layout.now))
+        parse_datetime_local("expiresAt", expires).and_then(|time| Expiry::from(time).require_future(layout.now))
     };
     let expires_at = expires_at
         .map_err(|invalid| refuse("expires", texts.bad_expiry, invalid))
@@ -163,8 +164,8 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Option<Timestamp>) ->
 }
 
 /// A time as `<input type="datetime-local">` has it, to the second, in UTC.
-fn format_datetime_local(time: Option<Timestamp>) -> String {
-    let text = time.map(|time| time.to_string()).unwrap_or_default();
+fn format_datetime_local(expiry: Expiry) -> String {
+    let text = expiry.time().map(|time| time.to_string()).unwrap_or_default();
     text.chars().take("2030-01-31T12:00:00".len()).collect()
 }
 
@@ -214,7 +215,7 @@ pub async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, key, layout } = session;
     let mark = fields.text("mark").to_owned();
-    let input = match read_form(&fields, &layout, None) {
+    let input = match read_form(&fields, &layout, Expiry::Never) {
         Ok(input) => input,
         Err(values) => return render_page_with_status(StatusCode::BAD_REQUEST, &new_form(layout, mark, values)),
     };

@@ -209,7 +209,7 @@ impl TokenRow {
             by: describe_actor(&token.created.by, texts),
             last_used: when(token.last_used_at),
             rotated: when(token.rotated_at),
-            expires: when(token.expires_at),
+            expires: when(token.expires_at.time()),
         }
     }
 }

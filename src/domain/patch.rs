@@ -1,0 +1,42 @@
+//! Changes of one field.
+
+use serde::{Deserialize, Deserializer};
+
+/// The change of a field that may have no value. In JSON: absent, `null`, or the new value. Use it with `#[serde(default)]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Patch<T> {
+    /// The field keeps its value.
+    #[default]
+    Keep,
+    /// The value is removed.
+    Clear,
+    /// This is the new value.
+    Set(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| value.map_or(Self::Clear, Self::Set))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_null_and_present_fields_differ() {
+        #[derive(Deserialize)]
+        struct Body {
+            #[serde(default)]
+            field: Patch<u8>,
+        }
+        for (json, expected) in [
+            ("{}", Patch::Keep),
+            (r#"{"field":null}"#, Patch::Clear),
+            (r#"{"field":1}"#, Patch::Set(1)),
+        ] {
+            assert_eq!(serde_json::from_str::<Body>(json).unwrap().field, expected, "{json}");
+        }
+    }
+}
