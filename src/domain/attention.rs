@@ -1,34 +1,34 @@
-//! What somebody who looks after tokens should see of one at once.
+//! Conditions of a token that its owner should notice.
 
 use std::time::Duration;
 
 use super::{clock::Timestamp, token::Token};
 
-/// After so long, a token that nobody has used is called unused, and a value is due to be replaced (CIS AWS Foundations Benchmark 1.12
-/// and 1.14: 90 days).
+/// The age after which an idle token counts as unused, and a value as due for rotation: 90 days
+/// (CIS AWS Foundations Benchmark 1.12 and 1.14).
 pub const STALE_AFTER: Duration = Duration::from_hours(90 * 24);
-/// A token that ends within this time is called expiring.
+/// The time before its expiry from which a token counts as expiring.
 pub const EXPIRING_WITHIN: Duration = Duration::from_hours(30 * 24);
 
-/// What is to be seen of a token at once. A token can have more than one.
+/// A condition that needs attention. A token can have more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attention {
-    /// It has expired.
+    /// The token has expired.
     Expired,
-    /// It expires within 30 days.
+    /// The token expires within 30 days.
     Expiring,
-    /// It has never had a value, and so is known only to the legacy API.
+    /// The token has never had a value, so only the legacy API knows it.
     Legacy,
-    /// It has never authenticated anybody.
+    /// The token has never been used to authenticate.
     NeverUsed,
-    /// It has authenticated nobody for 90 days.
+    /// The token has not been used to authenticate for more than 90 days.
     Unused,
-    /// Its value is 90 days old.
+    /// The token's value is more than 90 days old.
     RotationDue,
 }
 
 impl Attention {
-    /// What is to be seen of `token` at `now`, the gravest first.
+    /// Returns the conditions of `token` at `now`, the most serious first.
     #[must_use]
     pub fn for_token(token: &Token, now: Timestamp) -> Vec<Self> {
         let stale_before = now.saturating_sub(STALE_AFTER);

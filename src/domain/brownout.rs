@@ -1,39 +1,42 @@
-//! Times at which the legacy API is closed for a while, so that forgotten scripts show themselves.
+//! Brownouts: scheduled intervals in which the legacy API is closed, so that forgotten clients are
+//! noticed before it is switched off.
 
 use std::time::Duration;
 
 use super::clock::Timestamp;
 
-/// The longest that one lasts.
+/// Maximum length of a brownout.
 const MAX_DURATION: Duration = Duration::from_hours(7 * 24);
 
-/// A time with a beginning and an end, which does not belong to it any more.
+/// A half-open interval: it includes its start and excludes its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brownout {
     start: Timestamp,
     end: Timestamp,
 }
 
-/// Why a text is no brown-out.
+/// An invalid brownout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrownoutError {
-    /// It cannot be read.
-    #[error("it must be an ISO 8601 interval, like 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z")]
+    /// The text is not an ISO 8601 interval.
+    #[error("must be an ISO 8601 interval, such as 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z")]
     Malformed,
-    /// It does not last.
-    #[error("it must end after it starts")]
+    /// The interval is empty or ends before it starts.
+    #[error("must end after it starts")]
     Empty,
-    /// It lasts too long.
-    #[error("it is longer than 7 days; --legacy off closes the legacy API for good")]
+    /// The interval is longer than 7 days.
+    #[error("must be at most 7 days long; use --legacy off to close the legacy API permanently")]
     TooLong,
 }
 
 impl Brownout {
-    /// Reads an ISO 8601 interval: a start, a slash, and an end or a duration of weeks, days, hours, minutes and seconds. Times are
-    /// those of RFC 3339, or such without seconds.
+    /// Parses an ISO 8601 interval: a start, a slash, and an end or a duration in weeks, days,
+    /// hours, minutes and seconds. Times are in RFC 3339 format; the seconds are optional.
     ///
     /// # Errors
-    /// When it is none, has no length, or is longer than 7 days.
+    /// Returns [`BrownoutError::Malformed`] if `text` is not such an interval,
+    /// [`BrownoutError::Empty`] if it does not end after its start, and [`BrownoutError::TooLong`]
+    /// if it is longer than 7 days.
     pub fn parse(text: &str) -> Result<Self, BrownoutError> {
         let (start, rest) = text.split_once('/').ok_or(BrownoutError::Malformed)?;
         let start = parse_time(start).ok_or(BrownoutError::Malformed)?;
@@ -48,7 +51,8 @@ impl Brownout {
         }
     }
 
-    /// When the time ends that lies in one of `brownouts` without a gap from `now` on; nothing if `now` is in none.
+    /// Returns the end of the closed period at `now`, where overlapping and adjacent brownouts form
+    /// one period. Returns `None` if `now` is in no brownout.
     #[must_use]
     pub fn find_end(brownouts: &[Self], now: Timestamp) -> Option<Timestamp> {
         let mut end = now;
@@ -63,13 +67,13 @@ impl Brownout {
 }
 
 impl std::fmt::Display for Brownout {
-    /// The start and the end, with a slash between them.
+    /// Writes the start and the end, separated by a slash.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.start, self.end)
     }
 }
 
-/// A time of RFC 3339, or one without seconds.
+/// Parses an RFC 3339 time with optional seconds.
 fn parse_time(text: &str) -> Option<Timestamp> {
     const MINUTES: usize = "2030-01-31T09:00".len();
     let with_seconds = match (text.get(..MINUTES), text.get(MINUTES..)) {
@@ -79,7 +83,8 @@ fn parse_time(text: &str) -> Option<Timestamp> {
     Timestamp::parse("time", &with_seconds).ok()
 }
 
-/// What follows the `P` of an ISO 8601 duration. A year and a month have no length that is always the same.
+/// Parses the part of an ISO 8601 duration after the `P`. Years and months are refused because
+/// their length varies.
 fn parse_duration(text: &str) -> Option<Duration> {
     const DATE_UNITS: &[(char, u64)] = &[('W', 604_800), ('D', 86_400)];
     const TIME_UNITS: &[(char, u64)] = &[('H', 3600), ('M', 60), ('S', 1)];
@@ -93,7 +98,8 @@ fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// The seconds of numbers that each have a unit behind them, each unit once at most and in this order.
+/// Parses numbers that are each followed by a unit, and returns their sum in seconds. Each unit
+/// occurs at most once, in the order of `units`.
 fn parse_seconds(mut text: &str, units: &[(char, u64)]) -> Option<u64> {
     let mut seconds: u64 = 0;
     for (unit, length) in units {

@@ -1,4 +1,4 @@
-//! From where a token may be used: CIDR blocks of RFC 4632 and RFC 4291.
+//! CIDR blocks (RFC 4632 and RFC 4291) that limit the addresses a token may be used from.
 
 use std::net::IpAddr;
 
@@ -10,15 +10,18 @@ use super::Invalid;
 const FIELD: &str = "allowedCIDRBlocks";
 const MAX_BLOCKS: usize = 100;
 
-/// The blocks that a token may be used from, in the order they were given; none at all means from everywhere.
+/// The blocks that a token may be used from, in the order given. An empty list allows every
+/// address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CidrBlocks(Vec<IpNet>);
 
 impl CidrBlocks {
-    /// Reads blocks: host bits are cleared, IPv4-mapped IPv6 blocks become IPv4 blocks, and repeated ones are dropped.
+    /// Parses blocks. Clears host bits, converts IPv4-mapped IPv6 blocks to IPv4 blocks, and drops
+    /// duplicates.
     ///
     /// # Errors
-    /// Names the first text that is no block, with what would be right, or says that there are more than 100.
+    /// Returns [`Invalid`] for the first text that is not a block, with a correction, or if there
+    /// are more than 100 blocks.
     pub fn parse<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, Invalid> {
         let mut blocks = Vec::new();
         for text in texts {
@@ -36,20 +39,22 @@ impl CidrBlocks {
         Ok(Self(blocks))
     }
 
-    /// Whether a client at `address` may use the token. An IPv4-mapped IPv6 address is an IPv4 address.
+    /// Returns `true` if a client at `address` may use the token. An IPv4-mapped IPv6 address
+    /// counts as the IPv4 address.
     #[must_use]
     pub fn allows(&self, address: IpAddr) -> bool {
         self.0.is_empty() || self.contains(address)
     }
 
-    /// Whether `address` lies in one of the blocks: no blocks contain nothing.
+    /// Returns `true` if one of the blocks contains `address`. Unlike [`Self::allows`], an empty
+    /// list contains no address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|block| block.contains(&address))
     }
 
-    /// Whether every address that these blocks admit is admitted by `outer` too.
+    /// Returns `true` if `outer` allows every address that these blocks allow.
     #[must_use]
     pub fn is_subset_of(&self, outer: &Self) -> bool {
         if outer.0.is_empty() {
@@ -59,12 +64,12 @@ impl CidrBlocks {
         !self.0.is_empty() && self.0.iter().all(|block| outer.iter().any(|wide| wide.contains(block)))
     }
 
-    /// The blocks, in the order in which they were given.
+    /// Returns the blocks in the order given.
     pub fn iter(&self) -> impl Iterator<Item = &IpNet> {
         self.0.iter()
     }
 
-    /// Whether there is no block, and so no limit.
+    /// Returns `true` if there are no blocks, so every address is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -72,7 +77,7 @@ impl CidrBlocks {
 }
 
 impl std::fmt::Display for CidrBlocks {
-    /// The blocks with a space between them.
+    /// Writes the blocks, separated by spaces.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, block) in self.0.iter().enumerate() {
             let gap = if index == 0 { "" } else { " " };
@@ -97,7 +102,8 @@ impl Serialize for DisplayedBlock {
 }
 
 fn parse_block(text: &str) -> Result<IpNet, Invalid> {
-    // `IpNet` takes leading zeros, which others read as octal; the standard library refuses them.
+    // `IpNet` accepts leading zeros, which other programs read as octal; the standard library
+    // refuses them.
     let plain = text
         .split('/')
         .next()
@@ -119,7 +125,7 @@ pub fn canonical(block: IpNet) -> IpNet {
     unmapped(block).unwrap_or(block).trunc()
 }
 
-/// The IPv4 block that an IPv4-mapped IPv6 block stands for.
+/// Converts an IPv4-mapped IPv6 block to the IPv4 block. Returns `None` for all other blocks.
 fn unmapped(block: IpNet) -> Option<IpNet> {
     let IpNet::V6(block) = block else { return None };
     let prefix = block.prefix_len().checked_sub(96)?;

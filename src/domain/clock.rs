@@ -1,4 +1,4 @@
-//! The time, and where it comes from.
+//! Timestamps, days and clocks.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,8 +13,8 @@ const SECOND_MICROS: i64 = 1_000_000;
 /// Maximum difference between the wall clocks of servers that work correctly.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
-/// A point in time in UTC, in whole microseconds since the Unix epoch: the finest step that both stores keep. It is in the years 0 to 9999,
-/// for RFC 3339 writes no other.
+/// A point in time in UTC, in whole microseconds since the Unix epoch: the finest resolution that
+/// both stores keep. It lies in the years 0 to 9999, the range of RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -22,34 +22,35 @@ impl Timestamp {
     const FIRST: i64 = -62_167_219_200_000_000;
     const LAST: i64 = 253_402_300_799_999_999;
 
-    /// The time that many microseconds after the Unix epoch; `None` outside the years 0 to 9999.
+    /// Creates a timestamp from microseconds since the Unix epoch. Returns `None` outside the years
+    /// 0 to 9999.
     #[must_use]
     pub fn from_micros(micros: i64) -> Option<Self> {
         (Self::FIRST..=Self::LAST).contains(&micros).then_some(Self(micros))
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     #[must_use]
     pub const fn micros(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch.
+    /// Returns the whole seconds since the Unix epoch.
     #[must_use]
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(SECOND_MICROS)
     }
 
-    /// The day it is in UTC.
+    /// Returns the day in UTC.
     #[must_use]
     pub fn day(self) -> Day {
         Day(self.seconds().div_euclid(DAY_SECONDS))
     }
 
-    /// Reads an RFC 3339 time with any offset; finer digits than microseconds are cut off.
+    /// Parses an RFC 3339 time with any offset. Truncates to microseconds.
     ///
     /// # Errors
-    /// When `text` is not such a time; the message names `field`.
+    /// Returns [`Invalid`] for `field` if `text` is not such a time.
     pub fn parse(field: &'static str, text: &str) -> Result<Self, Invalid> {
         DateTime::parse_from_rfc3339(text)
             .ok()
@@ -62,45 +63,47 @@ impl Timestamp {
             })
     }
 
-    /// This time and `duration` more, or the last time that can be written.
+    /// Adds `duration`, saturating at the end of the year 9999.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros).min(Self::LAST))
     }
 
-    /// This time and `duration` less, or the beginning of 1970 when that is before the year 0.
+    /// Subtracts `duration`. Returns the Unix epoch if the result would be before the year 0.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self::from_micros(self.0.saturating_sub(micros)).unwrap_or(Self(0))
     }
 
-    /// How long this is after `earlier`; zero when it is not.
+    /// Returns the duration since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or_default())
     }
 
-    /// Returns `true` if a clock running ahead wrote this time: it is in the future.
+    /// Returns `true` if this time is more than [`MAX_CLOCK_SKEW`] in the future, so a clock that
+    /// ran ahead wrote it.
     #[must_use]
     pub fn is_in_future(self, now: Self) -> bool {
         self.since(now) > MAX_CLOCK_SKEW
     }
 
-    /// Returns this time, or `now` if a clock running ahead wrote this time.
+    /// Returns this time, or `now` if a clock that ran ahead wrote this time.
     #[must_use]
     pub fn bounded_by(self, now: Self) -> Self {
         if self.is_in_future(now) { now } else { self }
     }
 
-    /// Returns the later time of the two, or `now` if a clock running ahead wrote this one.
+    /// Returns the later of the two times, or `now` if a clock that ran ahead wrote this one.
     #[must_use]
     pub fn advanced_to(self, now: Self) -> Self {
         self.bounded_by(now).max(now)
     }
 
-    /// The date of RFC 9110, as `Sunset` (RFC 8594) wants it: `Sat, 31 Dec 2033 00:00:00 GMT`.
+    /// Formats an HTTP date (RFC 9110), as `Sunset` (RFC 8594) requires: `Sat, 31 Dec 2033 00:00:00
+    /// GMT`.
     #[must_use]
     pub fn http_date(self) -> String {
         self.calendar().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
@@ -112,11 +115,12 @@ impl Timestamp {
 }
 
 impl std::fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with `Z`, with as many groups of three digits of a second as are needed.
+    /// Writes RFC 3339 in UTC with `Z`, and with no, three or six fractional digits as needed.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let time = self.calendar();
         let micros = time.timestamp_subsec_micros();
-        // An answer about tokens shows several of each: the digits are put into their places, without a text in between.
+        // Responses contain several timestamps per token, so this writes the digits in place,
+        // without intermediate strings.
         let mut text = *b"0000-00-00T00:00:00.000000";
         let numbers = [
             (0..4, time.year().unsigned_abs()),
@@ -155,25 +159,25 @@ impl Serialize for Timestamp {
 pub struct Day(i64);
 
 impl Day {
-    /// The day that many days after that of the Unix epoch.
+    /// Creates a day from the number of days since the Unix epoch.
     #[must_use]
     pub const fn from_number(number: i64) -> Self {
         Self(number)
     }
 
-    /// How many days it is after that of the Unix epoch.
+    /// Returns the number of days since the Unix epoch.
     #[must_use]
     pub const fn number(self) -> i64 {
         self.0
     }
 
-    /// The day so many days before.
+    /// Returns the day `days` days earlier.
     #[must_use]
     pub fn before(self, days: u16) -> Self {
         Self(self.0.saturating_sub(days.into()))
     }
 
-    /// Its first moment, in microseconds since the Unix epoch.
+    /// Returns the start of the day, in microseconds since the Unix epoch.
     #[must_use]
     pub const fn micros(self) -> i64 {
         self.0.saturating_mul(DAY_SECONDS * SECOND_MICROS)
@@ -181,7 +185,7 @@ impl Day {
 }
 
 impl std::fmt::Display for Day {
-    /// The date of RFC 3339: `2030-01-31`.
+    /// Writes an RFC 3339 date: `2030-01-31`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let start = DateTime::from_timestamp_micros(self.micros()).ok_or(std::fmt::Error)?;
         write!(f, "{}", start.format("%Y-%m-%d"))
@@ -196,8 +200,9 @@ impl Serialize for Day {
 
 /// The source of the time; tests inject their own.
 ///
-/// Timestamps that people and other programs see come from the wall clock, [`Clock::now`], which an administrator or NTP may set at any
-/// moment. Durations are measured on [`Clock::monotonic`], which cannot be set.
+/// Timestamps that people and other programs see come from the wall clock, [`Clock::now`], which an
+/// administrator or NTP may set at any moment. Durations are measured on [`Clock::monotonic`],
+/// which cannot be set.
 pub trait Clock: Send + Sync {
     /// Returns the current time of the wall clock.
     fn now(&self) -> Timestamp;

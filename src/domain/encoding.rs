@@ -11,8 +11,8 @@ pub fn strip_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(UTF_8_BOM).unwrap_or(text)
 }
 
-/// Returns `true` for UTF-16 text. It starts with a byte order mark or has a zero byte in its first character, which is ASCII in every
-/// format that this program reads.
+/// Returns `true` for UTF-16 text: it starts with a byte order mark, or its first character, which
+/// is ASCII in every format that this program reads, contains a zero byte.
 #[must_use]
 pub fn is_utf_16(text: &[u8]) -> bool {
     matches!(text, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..])

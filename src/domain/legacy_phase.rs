@@ -56,7 +56,7 @@ pub enum LegacyMode {
     /// Serves all requests.
     #[default]
     On,
-    /// Serves reads, and refuses changes with 403.
+    /// Serves reads and refuses changes with 403.
     ReadOnly,
     /// Refuses all requests with 410, which names the successor.
     Off,
@@ -79,9 +79,9 @@ impl LegacyMode {
 /// The behavior of the legacy API at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegacyState {
-    /// It behaves as its mode says.
+    /// The configured mode is in effect.
     Mode(LegacyMode),
-    /// A brownout closes it until this time.
+    /// A brownout closes the legacy API until this time.
     Brownout(Timestamp),
 }
 
@@ -111,7 +111,7 @@ impl LegacyState {
         }
     }
 
-    /// Returns the end of the brownout.
+    /// Returns the end of the brownout, if one is in effect.
     #[must_use]
     pub const fn until(self) -> Option<Timestamp> {
         match self {

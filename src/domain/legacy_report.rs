@@ -12,18 +12,18 @@ use super::{
     legacy_usage::{CallerAddress, Calls, LegacyCaller, RETENTION_DAYS},
 };
 
-/// How many are named to be talked to.
+/// Maximum number of contacts in a report.
 const MAX_CONTACTS: usize = 10;
 
-/// How many days a report looks back, today included: 1 to 400.
+/// The length of a report's window in days, including today: 1 to 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportDays(u16);
 
 impl ReportDays {
-    /// Reads a number.
+    /// Parses a decimal number.
     ///
     /// # Errors
-    /// When it is none, or out of bounds.
+    /// Returns [`Invalid`] if `text` is not a whole number from 1 to 400.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         text.parse()
             .ok()
@@ -38,13 +38,13 @@ impl ReportDays {
             })
     }
 
-    /// The number.
+    /// Returns the number of days.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// The first of the days that end with `today`.
+    /// Returns the first day of the window that ends with `today`.
     #[must_use]
     pub fn since(self, today: Day) -> Day {
         today.before(self.0.saturating_sub(1))
@@ -72,10 +72,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// All of them.
+    /// All verdicts.
     pub const ALL: [Self; 4] = [Self::NotObservedYet, Self::InUse, Self::Quiet, Self::NeverUsed];
 
-    /// Returns the verdict from the last known call, for a window of `days` that starts at `since` with `watched_days` watched days.
+    /// Returns the verdict for a window of `days` that starts at `since`, of which `watched_days`
+    /// were watched. `last_call` is the last known call, in the window or before it.
     #[must_use]
     pub fn new(last_call: Option<Timestamp>, since: Day, days: ReportDays, watched_days: u16) -> Self {
         match last_call {
@@ -86,7 +87,7 @@ impl Verdict {
         }
     }
 
-    /// The name in a report.
+    /// Returns the name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -98,25 +99,25 @@ impl Verdict {
     }
 }
 
-/// What is known of one caller.
+/// The recorded use by one caller.
 #[derive(Clone, Debug)]
 pub struct CallerUsage {
-    /// Who.
+    /// The caller.
     pub caller: LegacyCaller,
-    /// When they called first.
+    /// The time of the first call.
     pub first_seen: Timestamp,
-    /// When they called last.
+    /// The time of the last call.
     pub last_seen: Timestamp,
-    /// How often in all.
+    /// Number of calls in total.
     pub total: u64,
-    /// How often within the days that are looked at.
+    /// Number of calls in the window.
     pub recent: u64,
-    /// How often on which of these days.
+    /// Number of calls on each day of the window that had any.
     pub days: BTreeMap<Day, u64>,
 }
 
 impl CallerUsage {
-    /// Somebody whose calls are to be added.
+    /// Creates a record without calls in the window.
     #[must_use]
     pub const fn new(caller: LegacyCaller, first_seen: Timestamp, last_seen: Timestamp, total: u64) -> Self {
         Self {
@@ -129,7 +130,7 @@ impl CallerUsage {
         }
     }
 
-    /// Adds calls of which those from `since` on are looked at.
+    /// Adds calls. Those from `since` on count as calls in the window.
     pub fn add(&mut self, calls: &Calls, since: Day) {
         self.first_seen = self.first_seen.min(calls.first_seen);
         self.last_seen = self.last_seen.max(calls.last_seen);
@@ -141,16 +142,16 @@ impl CallerUsage {
     }
 }
 
-/// Somebody to contact before a legacy endpoint is turned off.
+/// A caller to contact before a legacy endpoint is turned off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
-    /// Who, if that is known.
+    /// The authenticated actor, if any.
     pub actor: Option<Actor>,
-    /// From which address; absent for all who are too many to be told apart.
+    /// The address of the client.
     pub client: CallerAddress,
-    /// How often within the days that were looked at.
+    /// Number of calls in the window.
     pub count: u64,
-    /// When last.
+    /// The time of the last call.
     pub last_seen: Timestamp,
 }
 
@@ -182,18 +183,19 @@ pub struct LegacyReport {
     pub state: Option<LegacyState>,
     /// The verdict in sentences.
     pub message: String,
-    /// Who has called within these days, the busiest first.
+    /// The callers within the window, the busiest first.
     pub contacts: Vec<Contact>,
-    /// The callers, those seen last first.
+    /// The callers, the most recently seen first.
     pub callers: Vec<CallerUsage>,
-    /// How many callers there are beside those.
+    /// Number of further callers that `callers` leaves out.
     pub more_callers: usize,
-    /// How many calls there were on each of these days that had any.
+    /// Number of calls on each day of the window that had any.
     pub calls: BTreeMap<Day, u64>,
 }
 
 impl LegacyReport {
-    /// The report on `callers`, which are sorted, those seen last first; it shows `max_callers` of them.
+    /// Creates the report on `callers`, which are sorted with the most recently seen first. The
+    /// report lists at most `max_callers` of them.
     #[must_use]
     pub fn new(
         days: ReportDays,
@@ -299,7 +301,8 @@ fn pluralize(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Those who have called lately, the busiest first.
+/// Returns the callers within the window, the busiest first. Callers that differ only in endpoint
+/// or program are one contact.
 fn find_contacts(callers: &[CallerUsage]) -> Vec<Contact> {
     let mut contacts: HashMap<_, Contact> = HashMap::new();
     for usage in callers.iter().filter(|usage| usage.recent > 0) {
@@ -322,7 +325,7 @@ fn find_contacts(callers: &[CallerUsage]) -> Vec<Contact> {
     contacts
 }
 
-/// Describes a caller.
+/// Describes a caller within a sentence.
 fn describe_caller(actor: Option<&Actor>, client: CallerAddress) -> String {
     let name = match actor {
         None => "an unauthenticated caller".to_owned(),

@@ -1,4 +1,4 @@
-//! Who still comes through the legacy endpoints, and how often.
+//! Callers of the legacy endpoints, and the number of their calls.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,24 +10,24 @@ use super::{
     clock::{Day, Timestamp},
 };
 
-/// How long calls are remembered, in days.
+/// Retention of recorded calls, in days.
 pub const RETENTION_DAYS: u16 = 400;
 
-/// How many characters of a user agent are remembered.
+/// Maximum length of a recorded user agent, in characters.
 const MAX_USER_AGENT_CHARS: usize = 200;
 
-/// Somebody who uses a legacy endpoint, as far as calls are told apart.
+/// A caller of a legacy endpoint. Calls that agree in all these fields are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LegacyCaller {
-    /// The endpoint: the prefix of the path, or `/verify` where a uuid was shown at the gate.
+    /// The endpoint: the prefix of the path, or `/verify` if the gate received a UUID.
     pub prefix: String,
-    /// The method; `other` for one that is not among the usual.
+    /// The HTTP method, or `other` for an uncommon one.
     pub method: String,
-    /// Who it was; nobody where the call came with no good credentials.
+    /// The authenticated actor; `None` if the call had no valid credentials.
     pub actor: Option<Actor>,
     /// The client's address.
     pub client: CallerAddress,
-    /// With which program, as [`normalize_user_agent`] gives it; empty if it did not say.
+    /// The user agent as returned by [`normalize_user_agent`]; empty if the client sent none.
     pub user_agent: String,
 }
 
@@ -71,7 +71,8 @@ impl std::fmt::Display for CallerAddress {
 }
 
 impl LegacyCaller {
-    /// The caller that stands for this one and all others of the same prefix and method, when there are too many.
+    /// Returns the caller that represents all callers beyond the limit with the same prefix and
+    /// method.
     #[must_use]
     pub fn aggregate(&self) -> Self {
         Self {
@@ -84,7 +85,7 @@ impl LegacyCaller {
     }
 }
 
-/// What is remembered of a `User-Agent` header: its beginning, without control characters.
+/// Returns the first 200 characters of a `User-Agent` header, without control characters.
 #[must_use]
 pub fn normalize_user_agent(header: &[u8]) -> String {
     let text = String::from_utf8_lossy(header);
@@ -92,19 +93,19 @@ pub fn normalize_user_agent(header: &[u8]) -> String {
     plain.take(MAX_USER_AGENT_CHARS).collect::<String>().trim().to_owned()
 }
 
-/// When and how often somebody called.
+/// The number and the times of one caller's calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calls {
-    /// The first time.
+    /// The time of the first call.
     pub first_seen: Timestamp,
-    /// The last time.
+    /// The time of the last call.
     pub last_seen: Timestamp,
-    /// How often on which day.
+    /// Number of calls on each day that had any.
     pub days: BTreeMap<Day, u64>,
 }
 
 impl Calls {
-    /// One call.
+    /// Creates a record of one call.
     #[must_use]
     pub fn single(at: Timestamp) -> Self {
         Self {
@@ -114,7 +115,7 @@ impl Calls {
         }
     }
 
-    /// Adds others.
+    /// Adds the calls of another record.
     pub fn add(&mut self, others: &Self) {
         self.first_seen = self.first_seen.min(others.first_seen);
         self.last_seen = self.last_seen.max(others.last_seen);
@@ -123,36 +124,37 @@ impl Calls {
         }
     }
 
-    /// How many there were.
+    /// Returns the number of calls.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.days.values().sum()
     }
 }
 
-/// How many callers are told apart.
+/// Maximum numbers of distinct callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerLimits {
-    /// All of them.
+    /// Maximum number of callers.
     pub callers: usize,
-    /// Those among them that showed no good credentials: strangers must not take the place of all others.
+    /// Maximum number of callers without valid credentials. Strangers must not use up the places of
+    /// all others.
     pub unauthenticated: usize,
 }
 
 impl CallerLimits {
-    /// In memory, until they are written.
+    /// The limits in memory, until the calls are written.
     pub const BUFFERED: Self = Self {
         callers: 1000,
         unauthenticated: 500,
     };
-    /// In the store.
+    /// The limits in the store.
     pub const STORED: Self = Self {
         callers: 10_000,
         unauthenticated: 2000,
     };
 }
 
-/// The callers that there is still room for.
+/// The remaining capacity for distinct callers.
 #[derive(Clone, Debug)]
 pub struct CallerCapacity {
     limits: CallerLimits,
@@ -161,7 +163,8 @@ pub struct CallerCapacity {
 }
 
 impl CallerCapacity {
-    /// What `limits` leave beside so many callers, of whom so many are unauthenticated.
+    /// Creates the capacity that `limits` leave after `callers` callers, `unauthenticated` of which
+    /// are unauthenticated.
     #[must_use]
     pub const fn new(limits: CallerLimits, callers: usize, unauthenticated: usize) -> Self {
         Self {
@@ -171,7 +174,8 @@ impl CallerCapacity {
         }
     }
 
-    /// The caller, who takes a place; or where there is none left, the one that stands for all.
+    /// Takes a place for a new caller and returns the caller. If no place is left, returns the
+    /// caller that represents all beyond the limit.
     pub fn allocate(&mut self, caller: LegacyCaller) -> LegacyCaller {
         let is_unauthenticated = caller.actor.is_none();
         if caller.client == CallerAddress::Other {
@@ -196,7 +200,7 @@ pub struct LegacyCalls {
 }
 
 impl LegacyCalls {
-    /// None yet.
+    /// Creates an empty record.
     #[must_use]
     pub fn with_limits(limits: CallerLimits) -> Self {
         Self {
@@ -205,12 +209,12 @@ impl LegacyCalls {
         }
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no calls.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Adds calls of somebody.
+    /// Adds calls of a caller.
     pub fn add(&mut self, caller: LegacyCaller, calls: &Calls) {
         if let Some(known) = self.calls.get_mut(&caller) {
             return known.add(calls);
@@ -222,7 +226,8 @@ impl LegacyCalls {
             .or_insert_with(|| calls.clone());
     }
 
-    /// Each caller with their calls, in an order that is the same everywhere.
+    /// Returns each caller with their calls. The order is the same on every server, so that
+    /// concurrent writers lock rows in the same order.
     #[must_use]
     pub fn into_sorted(self) -> Vec<(LegacyCaller, Calls)> {
         let mut calls: Vec<_> = self.calls.into_iter().collect();
@@ -267,7 +272,7 @@ mod tests {
         for number in 0..10 {
             calls.add(caller(Some("admin"), number), &at(2));
         }
-        // Those who are known stay known.
+        // Callers that already have a place keep it.
         calls.add(caller(None, 0), &at(3));
         let mut other_method = caller(None, 11);
         other_method.method = "PUT".to_owned();

@@ -1,4 +1,4 @@
-//! Names.
+//! Names of tokens and admins.
 
 use super::{
     Invalid,
@@ -7,16 +7,16 @@ use super::{
 
 const MAX_CHARS: usize = 255;
 
-/// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without control or format characters. Names need
-/// not be unique.
+/// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without
+/// control or format characters. Names need not be unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenName(String);
 
 impl TokenName {
-    /// Takes `text` as a name.
+    /// Normalizes `text` to NFC and validates it.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Returns [`Invalid`] if `text` is not such a name.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         normalize("name", &text.into()).map(Self)
     }
@@ -27,29 +27,30 @@ impl TokenName {
         Self(text)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// An admin's name: what a token's name may be, and no colon, which RFC 7617 uses to end it.
+/// The name of an admin. The rules for token names apply; a colon is refused because it ends the
+/// user name in HTTP Basic (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AdminName(String);
 
 impl AdminName {
-    /// Takes `text` as a name.
+    /// Normalizes `text` to NFC and validates it.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// Returns [`Invalid`] if `text` is not such a name.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         const FIELD: &str = "admin name";
         let text = normalize(FIELD, &text.into())?;
         if text.contains(':') {
             return Err(Invalid::new(
                 FIELD,
-                "a colon cannot be part of it: HTTP Basic ends the name there",
+                "must not contain a colon: HTTP Basic ends the name there",
             ));
         }
         Ok(Self(text))
@@ -61,28 +62,29 @@ impl AdminName {
         Self(text)
     }
 
-    /// Parses a name that refers to an existing admin: any name that could have been stored.
+    /// Parses a name that refers to an existing admin. Accepts every name that could have been
+    /// stored.
     #[must_use]
     pub fn parse_existing(text: &str) -> Option<Self> {
         let possible = text.chars().count() <= MAX_CHARS && !text.chars().any(char::is_control);
         possible.then(|| Self(text.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Normalizes a name.
+/// Normalizes and validates a name.
 fn normalize(field: &'static str, text: &str) -> Result<String, Invalid> {
     let text = to_nfc(text).into_owned();
     let length = text.chars().count();
     if length > MAX_CHARS {
         return Err(Invalid::new(
             field,
-            format!("it has {length} characters; {MAX_CHARS} are the most"),
+            format!("has {length} characters; the maximum is {MAX_CHARS}"),
         ));
     }
     if let Some(letter) = find_invisible(&text) {
@@ -108,7 +110,7 @@ mod tests {
         assert!(TokenName::parse("é".repeat(255)).is_ok());
         assert_eq!(
             TokenName::parse("é".repeat(256)).unwrap_err().to_string(),
-            "name: it has 256 characters; 255 are the most"
+            "name: has 256 characters; the maximum is 255"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Lists of tokens, page by page.
+//! Pages of token lists: cursors, page sizes and filters.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
@@ -8,29 +8,30 @@ use super::{
     token::{Token, TokenSummary},
 };
 
-/// A place in the list of all tokens, oldest first: behind the row of that number.
+/// A position in the list of all tokens, oldest first, just after a given row.
 ///
-/// It stays right while rows come and go, because row numbers only grow and are never used again.
+/// It remains valid while rows are inserted and deleted, because row numbers only grow and are
+/// never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(i64);
 
 impl Cursor {
-    /// Behind the row of that number.
+    /// Creates a cursor just after the row with this number.
     #[must_use]
     pub const fn after(row: i64) -> Self {
         Self(row)
     }
 
-    /// The row that it stands behind; 0 at the start.
+    /// Returns the number of the row before the cursor; 0 at the start of the list.
     #[must_use]
     pub const fn row(self) -> i64 {
         self.0
     }
 
-    /// Reads what [`Cursor`]'s `Display` wrote.
+    /// Parses the output of `Display`.
     ///
     /// # Errors
-    /// When it was not written by this program.
+    /// Returns [`Invalid`] if `text` is not such a cursor.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let mut bytes = [0; size_of::<i64>()];
         BASE64_URL_SAFE_NO_PAD
@@ -39,7 +40,7 @@ impl Cursor {
             .filter(|length| *length == bytes.len())
             .map(|_| Self(i64::from_be_bytes(bytes)))
             .filter(|cursor| cursor.0 > 0)
-            .ok_or_else(|| Invalid::new("cursor", "it must be the \"next\" of an earlier page, unchanged"))
+            .ok_or_else(|| Invalid::new("cursor", "must be the unchanged \"next\" of an earlier page"))
     }
 }
 
@@ -49,18 +50,18 @@ impl std::fmt::Display for Cursor {
     }
 }
 
-/// How many tokens a page has: 1 to 1,000.
+/// Maximum number of tokens on a page: 1 to 1,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize(u16);
 
 impl PageSize {
-    /// The most that a page can have.
+    /// The largest page size.
     pub const MAX: Self = Self(1000);
 
-    /// Reads a number.
+    /// Parses a decimal number.
     ///
     /// # Errors
-    /// When it is none, or out of bounds.
+    /// Returns [`Invalid`] if `text` is not a whole number from 1 to 1,000.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         text.parse()
             .ok()
@@ -75,7 +76,7 @@ impl PageSize {
             })
     }
 
-    /// The number.
+    /// Returns the number of tokens.
     #[must_use]
     pub fn get(self) -> usize {
         self.0.into()
@@ -88,37 +89,38 @@ impl Default for PageSize {
     }
 }
 
-/// Which tokens a list shows; all of them where nothing is set.
+/// A filter on a token list. Fields that are `None` exclude nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenFilter {
-    /// Those whose name contains this, in the same case.
+    /// Tokens whose name contains this text, in the same case.
     pub name: Option<String>,
-    /// Those whose name contains this, in whatever case.
+    /// Tokens whose name contains this text, ignoring case.
     pub name_ignoring_case: Option<String>,
-    /// Those in this state.
+    /// Tokens in this state.
     pub state: Option<TokenState>,
-    /// Those last used before this, or never and made before it.
+    /// Tokens last used before this time, or never used and created before it.
     pub unused_since: Option<Timestamp>,
-    /// Those that expire before this.
+    /// Tokens that expire before this time.
     pub expires_before: Option<Timestamp>,
-    /// Those that have had their value since before this.
+    /// Tokens whose current value was created before this time.
     pub value_older_than: Option<Timestamp>,
 }
 
 impl TokenFilter {
-    /// Whether it says nothing, and every token passes.
+    /// Returns `true` if the filter excludes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether it depends on when a token was last used.
+    /// Returns `true` if the filter depends on the last use of a token.
     #[must_use]
     pub fn depends_on_use(&self) -> bool {
         self.unused_since.is_some() || self.state == Some(TokenState::NeverUsed)
     }
 
-    /// Whether a token that passes still does so with this last use: one that the store does not know yet can only rule it out.
+    /// Returns `true` if a token that matches in the store still matches with this last use. A use
+    /// that has not been written yet can only exclude a token.
     #[must_use]
     pub fn allows_last_use(&self, last_used_at: Option<Timestamp>) -> bool {
         let Some(used) = last_used_at else { return true };
@@ -126,24 +128,24 @@ impl TokenFilter {
     }
 }
 
-/// A state that a list can be limited to.
+/// A token state to filter by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
     /// Not expired.
     Active,
-    /// Expired, and so refused.
+    /// Expired, so refused.
     Expired,
     /// Never used to authenticate.
     NeverUsed,
-    /// Without a value, and so known only to the legacy API.
+    /// Without a value, so known only to the legacy API.
     Legacy,
 }
 
 impl TokenState {
-    /// All of them. A token can be in more than one.
+    /// All states. A token can be in more than one.
     pub const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::NeverUsed, Self::Legacy];
 
-    /// The name in a query.
+    /// Returns the name in query strings.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -154,10 +156,10 @@ impl TokenState {
         }
     }
 
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
-    /// When there is no such state.
+    /// Returns [`Invalid`] if there is no such state.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
@@ -166,21 +168,21 @@ impl TokenState {
     }
 }
 
-/// Some tokens of a list, and where the next ones begin.
+/// A page of tokens.
 #[derive(Clone, Debug)]
 pub struct Page<C = Cursor> {
     /// The tokens.
     pub tokens: Vec<Token>,
-    /// Where the next page begins; nothing on the last.
+    /// The cursor to the next page; `None` on the last page.
     pub next: Option<C>,
 }
 
-/// A page of what the legacy view shows of tokens. The last one can be empty.
+/// A page of token summaries for the legacy API. The last page can be empty.
 #[derive(Clone, Debug)]
 pub struct SummaryPage {
     /// The tokens, oldest first.
     pub tokens: Vec<TokenSummary>,
-    /// Where the next page begins, if there may be one.
+    /// The cursor to the next page, if there may be one.
     pub next: Option<Cursor>,
 }
 

@@ -2,8 +2,9 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-/// Escapes characters that could drive a terminal, forge a line, or reorder text: control characters, line and paragraph separators, and
-/// bidirectional controls. All other characters stay unchanged.
+/// Escapes characters that could control a terminal, forge a log line, or reorder text: control
+/// characters, line and paragraph separators, and bidirectional controls. All other characters stay
+/// unchanged.
 #[must_use]
 pub fn escape_unprintable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {

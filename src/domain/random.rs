@@ -1,16 +1,16 @@
-//! Randomness, and where it comes from.
+//! Random sources.
 
-/// The operating system gave no random bytes.
+/// The operating system's random source failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system's random source failed")]
 pub struct RandomError(#[from] getrandom::Error);
 
-/// Where random bytes come from; a test brings its own.
+/// A cryptographically secure random source; tests inject their own.
 pub trait Random: Send + Sync {
-    /// Fills `bytes` with bytes that nobody can foretell.
+    /// Fills `bytes` with unpredictable bytes.
     ///
     /// # Errors
-    /// When there are none to be had.
+    /// Returns [`RandomError`] if the source fails.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError>;
 }
 

@@ -1,4 +1,4 @@
-//! A token with everything that is kept of it: what an export writes, and an import takes back.
+//! Complete records of tokens and admins, as exports and imports need them.
 
 use super::{admin::Admin, clock::Timestamp, token::Token, value::ValueHash};
 
@@ -9,12 +9,12 @@ pub struct TokenRecord {
     pub token: Token,
     /// The hash of its value, if it has one.
     pub value: Option<ValueHash>,
-    /// The earlier values that still work, in the order of their hashes.
+    /// The previous values in their grace period, in the order of their hashes.
     pub grace_values: Vec<GraceValue>,
 }
 
 impl TokenRecord {
-    /// The hashes of every value that works.
+    /// Returns the hashes of all stored values: the current one and those in their grace period.
     pub fn values(&self) -> impl Iterator<Item = ValueHash> {
         self.value
             .into_iter()
@@ -22,22 +22,22 @@ impl TokenRecord {
     }
 }
 
-/// A value that was rotated away and still works.
+/// A previous value in its grace period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GraceValue {
-    /// Its hash.
+    /// The hash of the value.
     pub value: ValueHash,
-    /// Until when it works.
+    /// The end of the grace period.
     pub valid_until: Timestamp,
 }
 
-/// An admin with everything that is kept of them.
+/// An admin with all stored fields.
 #[derive(Clone, Debug)]
 pub struct AdminRecord {
-    /// Their name, and the hash of their password.
+    /// The name and the password hash.
     pub admin: Admin,
-    /// When they were added.
+    /// The time at which the admin was added.
     pub created_at: Timestamp,
-    /// When their password last changed, after the first.
+    /// The time of the last password change; `None` if the first password is still in use.
     pub password_changed_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Sessions: that an admin has signed in with a browser.
+//! Console sessions of admins.
 
 use std::time::{Duration, Instant};
 
@@ -13,29 +13,30 @@ use super::{
 };
 
 const KEY_BYTES: usize = 32;
-/// How long a session lasts without a call (OWASP's Session Management Cheat Sheet: 15 to 30 minutes).
+/// Idle timeout of a session (OWASP's Session Management Cheat Sheet: 15 to 30 minutes).
 const MAX_IDLE_TIME: Duration = Duration::from_mins(30);
-/// How long a session lasts at most: a working day.
+/// Absolute timeout of a session: a working day.
 const MAX_LIFETIME: Duration = Duration::from_hours(12);
-/// A call is written down if the last one that was is so long ago.
+/// Minimum interval between writes of a session's last use.
 const TOUCH_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What a browser shows with each call: 32 random bytes as 43 characters of base64url. `Debug` does not show it.
+/// The secret in a session's cookie: 32 random bytes as 43 characters of base64url. `Debug` does
+/// not show it.
 #[derive(Clone, Debug)]
 pub struct SessionKey(SecretString);
 
 impl SessionKey {
-    /// A new key that nobody can guess.
+    /// Generates a key.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// Returns [`RandomError`] if the random source fails.
     pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         let mut bytes = [0; KEY_BYTES];
         random.fill(&mut bytes)?;
         Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into()))
     }
 
-    /// Reads a key; `None` for what cannot be one.
+    /// Parses a key. Returns `None` unless `text` is 32 bytes in base64url.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; KEY_BYTES];
@@ -43,25 +44,27 @@ impl SessionKey {
         (length == KEY_BYTES).then(|| Self(text.to_owned().into()))
     }
 
-    /// The secret itself, for the cookie.
+    /// Returns the secret itself, for the cookie.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is kept of it.
+    /// Returns the hash, which is all that the store keeps.
     #[must_use]
     pub fn hash(&self) -> SessionHash {
         SessionHash(Sha256::digest(self.expose()).into())
     }
 
-    /// What the forms of this browser carry, so that no other site can send one in its name: nobody who does not know the key can make it.
+    /// Returns the anti-CSRF token that the console's forms carry. It cannot be computed without
+    /// the key, so another site cannot submit a form on the admin's behalf.
     #[must_use]
     pub fn csrf_token(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.derive("form", ""))
     }
 
-    /// The id of the token that one form makes, however often it is sent.
+    /// Returns the ID of the token that a form creates. Submitting the same form again yields the
+    /// same ID, so it creates no second token.
     #[must_use]
     pub fn token_id(&self, form: &str) -> TokenId {
         let mut bytes = [0; 16];
@@ -82,24 +85,25 @@ impl SessionKey {
     }
 }
 
-/// The SHA-256 of a session's key, which has 256 random bits.
+/// The SHA-256 of a session key. A key has 256 random bits, so it needs neither salt nor
+/// stretching.
 #[derive(Clone, Copy)]
 pub struct SessionHash([u8; 32]);
 
 impl SessionHash {
-    /// The hash as it is stored.
+    /// Returns the stored form of the hash.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// When a session began and was last seen.
+/// The stored timestamps of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionTimes {
-    /// When its admin signed in.
+    /// The time of the sign-in.
     pub begun_at: Timestamp,
-    /// When it was last written down that it was used.
+    /// The last use that was stored.
     pub seen_at: Timestamp,
 }
 
@@ -113,7 +117,8 @@ impl SessionTimes {
         }
     }
 
-    /// The latest times that a session can have which has ended by `now`: it began so long ago, or was last seen so long ago.
+    /// Returns the cutoffs at `now`: a session has expired if it began at or before `begun_at`, or
+    /// was last seen at or before `seen_at`.
     #[must_use]
     pub fn expiry_cutoffs(now: Timestamp) -> Self {
         Self {
@@ -122,7 +127,8 @@ impl SessionTimes {
         }
     }
 
-    /// Returns `true` if `now` must be written as the last use: the stored one is at least a minute away, in either direction.
+    /// Returns `true` if `now` must be written as the last use: the stored one is at least a minute
+    /// away, in either direction, because the wall clock may have been set back.
     #[must_use]
     pub fn should_touch(self, now: Timestamp) -> bool {
         now.since(self.seen_at).max(self.seen_at.since(now)) >= TOUCH_INTERVAL
@@ -131,8 +137,8 @@ impl SessionTimes {
 
 /// The duration and idle time of a session, by the monotonic clock of a server that has seen it.
 ///
-/// A server compares the stored timestamps with the wall clock once, when it first sees the session. After that, setting the wall clock
-/// neither ends nor prolongs a session.
+/// A server compares the stored timestamps with the wall clock once, when it first sees the
+/// session. After that, setting the wall clock neither ends nor prolongs the session.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionAge {
     elapsed: Duration,
@@ -144,7 +150,8 @@ pub struct SessionAge {
 }
 
 impl SessionAge {
-    /// Returns the age of a session that this server sees for the first time; `None` if a clock running ahead wrote its start.
+    /// Returns the age of a session that this server sees for the first time. Returns `None` if a
+    /// clock that ran ahead wrote its start.
     #[must_use]
     pub fn new(times: SessionTimes, now: Timestamp, instant: Instant) -> Option<Self> {
         (!times.begun_at.is_in_future(now)).then(|| Self {
@@ -155,8 +162,8 @@ impl SessionAge {
         })
     }
 
-    /// Returns the age at a later instant, where `seen_at` is the stored last use. If that changed, another server recorded a use since
-    /// the measurement.
+    /// Returns the age at a later instant, where `seen_at` is the stored last use. If that has
+    /// changed, another server has recorded a use since the measurement.
     #[must_use]
     pub fn at(self, seen_at: Timestamp, now: Timestamp, instant: Instant) -> Self {
         let passed = instant.saturating_duration_since(self.measured_at);
@@ -173,7 +180,7 @@ impl SessionAge {
         }
     }
 
-    /// Returns the age at a later instant, without uses through other servers.
+    /// Returns the age at a later instant, assuming no use through other servers.
     #[must_use]
     pub fn aged_to(self, instant: Instant) -> Self {
         self.at(self.seen_at, self.seen_at, instant)
@@ -263,7 +270,7 @@ mod tests {
             let used = age.at(at(0), at(wall), later(1799)).after_use(at(wall));
             assert!(!used.at(at(wall), at(wall + 1700), later(3500)).is_expired());
             assert!(used.at(at(wall), at(wall), later(43_200)).is_expired());
-            // Another server has used the session meanwhile.
+            // Another server has recorded a use meanwhile.
             assert!(!age.at(at(wall + 1), at(wall + 2), later(5000)).is_expired());
         }
     }

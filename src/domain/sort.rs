@@ -1,27 +1,27 @@
-//! The orders in which people want to see tokens.
+//! Sort orders of token lists, and cursors into sorted lists.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{Invalid, invalid::parse_name};
 
-/// What a sorted list of tokens is sorted by; tokens that are alike in it are in the order in which they were made.
+/// The key of a sorted token list. Tokens with equal keys are in order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {
-    /// When they were made.
+    /// The creation time.
     Created,
-    /// Their name, in whatever case.
+    /// The name, ignoring case.
     Name,
-    /// When they were last used; never is before every time.
+    /// The last use. "Never" sorts before every time.
     LastUsed,
-    /// When they stop working; never is before every time.
+    /// The expiry. "Never" sorts before every time.
     Expires,
 }
 
 impl SortKey {
-    /// All of them.
+    /// All keys.
     pub const ALL: [Self; 4] = [Self::Created, Self::Name, Self::LastUsed, Self::Expires];
 
-    /// The name in a query.
+    /// Returns the name in query strings.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,17 +33,17 @@ impl SortKey {
     }
 }
 
-/// The order of a sorted list of tokens.
+/// The order of a sorted token list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenOrder {
-    /// What it is sorted by.
+    /// The key.
     pub by: SortKey,
-    /// Whether the last comes first.
+    /// `true` to sort from last to first.
     pub descending: bool,
 }
 
 impl Default for TokenOrder {
-    /// The newest first.
+    /// Returns the order by creation time, newest first.
     fn default() -> Self {
         Self {
             by: SortKey::Created,
@@ -53,10 +53,10 @@ impl Default for TokenOrder {
 }
 
 impl TokenOrder {
-    /// Reads what its `Display` wrote.
+    /// Parses the output of `Display`.
     ///
     /// # Errors
-    /// When there is no such order.
+    /// Returns [`Invalid`] if there is no such order.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
         let by = parse_name("sort", name, &SortKey::ALL, SortKey::name)?;
@@ -64,7 +64,7 @@ impl TokenOrder {
     }
 }
 
-/// The name of the key, behind a hyphen if the last comes first: `-created`.
+/// Writes the name of the key, with a leading hyphen if descending: `-created`.
 impl std::fmt::Display for TokenOrder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sign = if self.descending { "-" } else { "" };
@@ -72,19 +72,20 @@ impl std::fmt::Display for TokenOrder {
     }
 }
 
-/// A place in a sorted list of tokens: behind the one of that row, which had that key. It stays right while rows come and go, too.
+/// A position in a sorted token list, just after the token of a given row with a given key. It
+/// remains valid while rows are inserted and deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortedCursor {
-    /// The number of the row.
+    /// The row number.
     pub row: i64,
-    /// What the list is sorted by, of that row.
+    /// The sort key of that row.
     pub key: SortValue,
 }
 
-/// What a list is sorted by, of one token.
+/// The sort key of one token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortValue {
-    /// The order of the rows themselves, or a time that is absent.
+    /// No value: the list is in row order, or the token has no such time.
     Absent,
     /// A time, in microseconds since the Unix epoch.
     Time(i64),
@@ -93,10 +94,10 @@ pub enum SortValue {
 }
 
 impl SortedCursor {
-    /// Reads what its `Display` wrote.
+    /// Parses the output of `Display`.
     ///
     /// # Errors
-    /// When it was not written by this program.
+    /// Returns [`Invalid`] if `text` is not such a cursor.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let read = || {
             let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
@@ -110,7 +111,7 @@ impl SortedCursor {
             let row = row.parse().ok().filter(|row| *row > 0)?;
             Some(Self { row, key })
         };
-        read().ok_or_else(|| Invalid::new("cursor", "it must be the one of a link to the next page, unchanged"))
+        read().ok_or_else(|| Invalid::new("cursor", "must be the unchanged cursor of a link to the next page"))
     }
 }
 

@@ -23,7 +23,8 @@ pub fn to_nfd(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
-/// Prepares a password with the `OpaqueString` profile (RFC 8265, section 4.2): maps non-ASCII spaces to U+0020 and normalizes to NFC.
+/// Prepares a password with the `OpaqueString` profile (RFC 8265, section 4.2): maps non-ASCII
+/// spaces to U+0020 and normalizes to NFC.
 #[must_use]
 pub fn prepare_password(text: &str) -> String {
     let is_space = |letter| category(letter) == GeneralCategory::SpaceSeparator;
@@ -46,8 +47,8 @@ pub fn is_visible(text: &str) -> bool {
         .any(|letter| shown.contains(category(letter)) && !is_ignorable(letter) && letter != BRAILLE_BLANK)
 }
 
-/// Returns the first control character, line or paragraph separator, or format character, including bidirectional overrides. Joiners are
-/// allowed between letters, where scripts need them.
+/// Returns the first control character, line or paragraph separator, or format character, including
+/// bidirectional overrides. Joiners are allowed between letters, where scripts need them.
 #[must_use]
 pub fn find_invisible(text: &str) -> Option<char> {
     let mut before = None;

@@ -1,4 +1,4 @@
-//! Token values: the secrets, and the hashes that are kept of them.
+//! Token values (the secrets), and the hashes that are stored in their place.
 
 use std::hash::{Hash, Hasher};
 
@@ -15,15 +15,16 @@ const CHECKSUM_CHARS: usize = 6;
 
 /// A token value: `tbk_`, 32 random bytes as 43 characters of base64url, and the CRC-32 of those 43 characters as six more.
 ///
-/// It is handed out once, by create and rotate. `Debug` does not show it, and it is wiped from memory when dropped.
+/// Only the responses of create and rotate contain it. `Debug` does not show it, and it is wiped
+/// from memory when dropped.
 #[derive(Clone, Debug)]
 pub struct TokenValue(SecretString);
 
 impl TokenValue {
-    /// A new value that nobody can guess.
+    /// Generates a value.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// Returns [`RandomError`] if the random source fails.
     pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         let mut bytes = [0; RANDOM_BYTES];
         random.fill(&mut bytes)?;
@@ -35,13 +36,13 @@ impl TokenValue {
         Ok(Self(text.into()))
     }
 
-    /// The secret itself, for the one answer that shows it.
+    /// Returns the secret itself, for the one response that contains it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is kept of it.
+    /// Returns the hash, which is all that the store keeps.
     #[must_use]
     pub fn hash(&self) -> ValueHash {
         ValueHash(Sha256::digest(self.expose()).into())
@@ -52,8 +53,9 @@ impl TokenValue {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueHash([u8; 32]);
 
-/// A map of values looks at eight of their bytes, which are as good as random. Those who search for values that agree in them gain nothing:
-/// only values of tokens are put into a map, and the map's own hash is keyed.
+/// Feeds the first eight bytes, which are uniformly distributed, to the hasher. Searching for
+/// values whose hashes agree in these bytes gains an attacker nothing: maps contain only values of
+/// existing tokens, and their hasher is keyed.
 impl Hash for ValueHash {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let [first, ..] = self.0.as_chunks::<8>().0 else { return };
@@ -62,7 +64,8 @@ impl Hash for ValueHash {
 }
 
 impl ValueHash {
-    /// The hash of what a client presented; `None` for what cannot be a value, by its form or its checksum.
+    /// Hashes a presented value. Returns `None` if its format or its checksum is wrong, so most
+    /// garbage needs no lookup.
     #[must_use]
     pub fn from_presented(text: &str) -> Option<Self> {
         let (random, given) = text.strip_prefix(PREFIX)?.split_at_checked(RANDOM_CHARS)?;
@@ -74,13 +77,13 @@ impl ValueHash {
         (canonical && complete && given_checksum == checksum(random)).then(|| Self(Sha256::digest(text).into()))
     }
 
-    /// The hash that is stored as these bytes; nothing if there are not 32.
+    /// Reads a stored hash. Returns `None` unless there are exactly 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// The hash as it is stored.
+    /// Returns the stored form of the hash.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -501,7 +501,7 @@ fn invalid_input_is_reported(env: &TestEnv) {
         (
             TOKENS,
             json!({ "name": "x".repeat(256) }),
-            "name: it has 256 characters; 255 are the most",
+            "name: has 256 characters; the maximum is 255",
         ),
         (
             TOKENS,

@@ -226,7 +226,7 @@ fn wrong_rows() -> (String, Vec<(usize, &'static str)>) {
     ]);
     let reasons = vec![
         (2, "uuid: it is not a UUID"),
-        (3, "255 are the most"),
+        (3, "the maximum is 255"),
         (4, "must have a visible character"),
         (5, "has come before"),
         (6, "name: it is missing"),

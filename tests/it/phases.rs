@@ -89,7 +89,7 @@ fn brownouts_may_overlap_and_be_in_the_past(env: &TestEnv) {
     let program = Program::new(&env.store.url());
     for (wrong, told) in [
         ("tomorrow", "2030-01-31T09:00Z/PT15M"),
-        ("2030-01-01T00:00Z/P8D", "longer than 7 days"),
+        ("2030-01-01T00:00Z/P8D", "at most 7 days long"),
         ("2030-01-01T00:00Z/PT0S", "end after it starts"),
     ] {
         let output = program.run(&["serve", BROWNOUT, wrong]);
