@@ -226,8 +226,7 @@ impl LegacyCalls {
             .or_insert_with(|| calls.clone());
     }
 
-    /// Returns each caller with their calls. The order is the same on every server, so that
-    /// concurrent writers lock rows in the same order.
+    /// Returns each caller with their calls, in an order that is the same on every server.
     #[must_use]
     pub fn into_sorted(self) -> Vec<(LegacyCaller, Calls)> {
         let mut calls: Vec<_> = self.calls.into_iter().collect();

@@ -1,5 +1,5 @@
-//! The form of an export: one JSON object a line. The first says what it is, the last how much it was, so that a file that breaks off
-//! is seen.
+//! The export format: one JSON object per line. The first line names the format, and the last one
+//! contains the number of records, so that an import detects a truncated file.
 
 use std::fmt::Write;
 
@@ -19,18 +19,18 @@ use crate::domain::{
     value::ValueHash,
 };
 
-/// What the first line says that the lines are.
+/// The name of the format, in the first line.
 pub const FORMAT: &str = "tokenbridge-export";
-/// The most characters of an actor's id: those of an admin's name.
+/// Maximum length of an actor's ID, in characters: that of an admin's name.
 const MAX_ACTOR_CHARS: usize = 255;
-/// The only version of it.
+/// The version of the format. There is only one so far.
 pub const VERSION: u32 = 1;
 
 /// A line of an export.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ArchiveLine {
-    /// The first.
+    /// The first line.
     Format {
         /// [`FORMAT`].
         name: String,
@@ -41,16 +41,16 @@ pub enum ArchiveLine {
     Token(Box<TokenLine>),
     /// An admin.
     Admin(AdminLine),
-    /// The last.
+    /// The last line.
     End {
-        /// How many tokens there were.
+        /// Number of exported tokens.
         tokens: u64,
-        /// How many admins there were.
+        /// Number of exported admins.
         admins: u64,
     },
 }
 
-/// A token, with the hashes of its values in hexadecimal digits and never a value.
+/// A token with the hashes of its values in hexadecimal, never with the values themselves.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenLine {
@@ -85,7 +85,7 @@ struct ActorLine {
     kind: String,
 }
 
-/// An admin, with the hash of their password.
+/// An admin with the password hash.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AdminLine {
@@ -96,14 +96,14 @@ pub struct AdminLine {
 }
 
 impl TokenLine {
-    /// The id of the token, as it was written.
+    /// Returns the token's ID as written in the line, not validated.
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl AdminLine {
-    /// The name of the admin, as it was written.
+    /// Returns the admin's name as written in the line, not validated.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,4 +1,4 @@
-//! Reads and follows audit events.
+//! Reads audit events and follows new ones.
 
 use std::sync::Arc;
 
@@ -16,23 +16,25 @@ use crate::{
     },
 };
 
-/// How far somebody has come who follows the events.
+/// The position of a client that follows the audit log.
 #[derive(Debug, Default)]
 pub struct EventTail {
-    /// The number of the last event that they have seen, once they have begun.
+    /// The number of the last event that was returned or skipped.
     seen: i64,
     watermark: Watermark,
 }
 
-/// Finds the number up to which no event can be added any more: an event's number is taken before its transaction ends.
+/// Determines the number up to which no further event can appear. An event takes its number before
+/// its transaction commits, so a smaller number can become visible after a larger one.
 #[derive(Debug, Default)]
 struct Watermark {
-    /// Earlier moments, each with those who were writing then and still are.
+    /// Marks whose writers have not all ended. Each keeps only the writers that are still active.
     unsettled: Vec<HighWaterMark>,
 }
 
 impl Watermark {
-    /// The latest number of a moment whose writers have all ended, if there is a later one than before.
+    /// Adds a mark. Returns the number of the latest mark whose writers have all ended, if there is
+    /// a new one.
     fn advance(&mut self, mark: HighWaterMark) -> Option<i64> {
         let active_writers = mark.writers.clone();
         self.unsettled.push(mark);
@@ -45,10 +47,10 @@ impl Watermark {
 }
 
 impl Service {
-    /// A page of the events that pass `filter`.
+    /// Returns a page of the events that match `filter`.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token.
+    /// [`Error::Forbidden`] if the caller is a token.
     pub async fn list_events(
         &self,
         call: &Call,
@@ -61,10 +63,11 @@ impl Service {
         self.read_events(call, read).await
     }
 
-    /// The place behind which there are the last `count` of the events that pass `filter`, oldest first; nothing when there are not more.
+    /// Returns the cursor, in a list with the oldest first, just before the last `count` events
+    /// that match `filter`. Returns `None` if there are no more than `count`.
     ///
     /// # Errors
-    /// As [`Service::list_events`].
+    /// Those of [`Service::list_events`].
     pub async fn find_tail_cursor(
         &self,
         call: &Call,
@@ -75,11 +78,11 @@ impl Service {
         self.read_events(call, read).await
     }
 
-    /// Begins to follow the events with the next ones: answers the number of the last one until now, or nothing while that is not certain,
-    /// because somebody is about to add an earlier one.
+    /// Starts following after the last event, and returns its number. Returns `None` while an
+    /// active transaction may still add an event with a smaller number; call this again then.
     ///
     /// # Errors
-    /// As [`Service::list_events`].
+    /// Those of [`Service::list_events`].
     pub async fn start_tail(&self, call: &Call, tail: &mut EventTail) -> Result<Option<i64>, Error> {
         let mark = self
             .read_events(call, |conn| Ok(audit::read_high_water_mark(conn)?))
@@ -89,11 +92,13 @@ impl Service {
         Ok(settled)
     }
 
-    /// The events that pass `filter` and have come since, in the order of their numbers: each once, in some call. More of them may be there
-    /// already when it gives any.
+    /// Returns new events that match `filter`, in the order of their numbers. Over all calls, each
+    /// event is returned exactly once. After a non-empty result, more events may be available
+    /// immediately.
     ///
     /// # Errors
-    /// As [`Service::list_events`]; then nothing is lost, and the next call goes on.
+    /// Those of [`Service::list_events`]. No event is lost: the next call continues at the same
+    /// position.
     pub async fn poll_tail(
         &self,
         call: &Call,

@@ -1,4 +1,4 @@
-//! Who calls.
+//! Authenticates callers.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -27,19 +27,20 @@ use crate::{
     store::{AnyConnection, StoreError, admins, tokens},
 };
 
-/// What a client of a service behind the gate shows.
+/// A credential that a client presents to a service behind the gate.
 pub enum PresentedCredential<'a> {
-    /// What is claimed to be a token's value.
+    /// A claimed token value.
     Value(&'a str),
-    /// What is claimed to be the uuid of a token of the legacy add-on, which has never had a value.
+    /// A claimed UUID of a token of the legacy add-on that has never had a value.
     LegacyUuid(&'a str),
 }
 
 impl Service {
-    /// Who presented this as a token value, from `origin`. Counts as a use of the token.
+    /// Authenticates a caller from `origin` by a token value. Counts as a use of the token.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when no token has that value, or it has expired, or may not be used from there.
+    /// [`Error::Unauthenticated`] if no token has this value, or if the token has expired or does
+    /// not allow the client's address.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
         let value = ValueHash::from_presented(presented);
         let VerifiedToken { token, .. } = self
@@ -50,11 +51,12 @@ impl Service {
             .ok_or(Error::Unauthenticated(Refusal::Value))
     }
 
-    /// The token that a request to another service may pass with: one that was presented, and holds all that is `required`. Counts as a use of
-    /// the token.
+    /// Verifies a credential for a request to another service, and returns the token. The token
+    /// must have all `required` permissions. Counts as a use of the token.
     ///
     /// # Errors
-    /// As [`Service::authenticate_value`]; [`Error::Forbidden`] when the token lacks a permission.
+    /// Those of [`Service::authenticate_value`]; [`Error::Forbidden`] if the token lacks a
+    /// permission.
     pub async fn verify(
         &self,
         presented: PresentedCredential<'_>,
@@ -76,12 +78,12 @@ impl Service {
         Ok(known)
     }
 
-    /// The token of a value that somebody has presented to a service, which asks what it is worth (RFC 7662); nothing if it is worth nothing.
-    /// `client` is from where it was presented: without it, a token that is limited to CIDR blocks is worth nothing. Counts as a use of
-    /// the token.
+    /// Introspects a value that a client presented to another service (RFC 7662). Returns `None` if
+    /// the value is not active. `client` is the address of that client; without it, a token that is
+    /// limited to CIDR blocks is not active. Counts as a use of the token.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a caller that may not read tokens.
+    /// [`Error::Forbidden`] if the caller may not read tokens.
     pub async fn introspect(
         &self,
         call: &Call,
@@ -114,7 +116,7 @@ impl Service {
         }
     }
 
-    /// The token of that credential, if there is one and it may be used, and now it is.
+    /// Returns the token of this credential if it can be used from `origin`, and records the use.
     async fn authenticate(
         &self,
         kind: CredentialKind,
@@ -138,14 +140,14 @@ impl Service {
         Ok(known)
     }
 
-    /// The token of that credential: cached, or asked for.
+    /// Returns the token of this credential from the cache or the store.
     async fn find_verified(&self, credential: Credential, now: Timestamp) -> Result<Option<VerifiedToken>, Error> {
         let cached = self.token_cache.get(&credential, now, Instant::now());
         self.metrics.count_lookup(cached.is_some());
         if cached.is_some() {
             return Ok(cached);
         }
-        // Apart, so that a call whose credential is cached does not carry the room that this needs.
+        // Boxed, so that the future of a cache hit does not reserve space for the lookup.
         Box::pin(self.look_up(credential)).await
     }
 
@@ -184,10 +186,10 @@ impl Service {
         }))
     }
 
-    /// Who signed in with this name and password, from `origin`.
+    /// Authenticates an admin from `origin` by name and password.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when either is wrong; [`Error::Throttled`] after too many of those.
+    /// [`Error::Unauthenticated`] if either is wrong; [`Error::Throttled`] after too many failures.
     pub async fn authenticate_admin(
         &self,
         name: &str,
@@ -198,10 +200,11 @@ impl Service {
         Ok(caller)
     }
 
-    /// Who signed in with this name and password, from `origin`, and the first page of what the legacy view shows of all tokens.
+    /// Authenticates an admin, and returns the call with the first page of token summaries for the
+    /// legacy API. Both take one read transaction if the credential is cached.
     ///
     /// # Errors
-    /// As [`Service::authenticate_admin`].
+    /// Those of [`Service::authenticate_admin`].
     pub async fn authenticate_and_list(
         &self,
         name: &str,
@@ -219,8 +222,9 @@ impl Service {
         Ok((call, page))
     }
 
-    /// Returns the admin who signed in. If the admin used this password within the last minute, also returns the result of `read`, which
-    /// runs in the same read transaction as the check that the password has not changed since.
+    /// Returns the admin who signed in. If the admin used this password within the last minute,
+    /// also returns the result of `read`, which runs in the same read transaction as the check that
+    /// the password has not changed since.
     async fn sign_in<T: Send + 'static>(
         &self,
         name: &str,

@@ -21,7 +21,7 @@ impl KeyedHasher {
     /// Creates a hasher with a new key.
     ///
     /// # Errors
-    /// When the random source fails.
+    /// [`RandomError`] if the random source fails.
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         let mut key = [0; 32];
         random.fill(&mut key)?;
@@ -29,9 +29,9 @@ impl KeyedHasher {
     }
 
     /// Hashes `parts`, each prefixed with its length, so that different lists never produce the same input.
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length")]
     pub fn hash(&self, parts: &[&[u8]]) -> KeyedHash {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length is taken");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC accepts keys of any length");
         for part in parts {
             mac.update(&part.len().to_be_bytes());
             mac.update(part);

@@ -1,4 +1,4 @@
-//! Who still uses the legacy endpoints.
+//! The report on the use of the legacy API.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,28 +20,29 @@ use crate::{
     store::{AnyConnection, StoreError, audit, legacy_usage, legacy_watch, tokens},
 };
 
-/// What is to be known before the legacy endpoints are closed.
+/// The use of the legacy API, and the tokens that depend on it.
 #[derive(Clone, Debug)]
 pub struct LegacyUsage {
-    /// Who uses them.
+    /// The report on callers and calls.
     pub report: LegacyReport,
     /// The first 100 tokens that have never had a value.
     pub tokens_without_value: Vec<Token>,
 }
 
 impl Service {
-    /// Remembers a call of a legacy endpoint, whatever its answer was.
+    /// Records a call of a legacy endpoint, regardless of the response.
     pub fn record_legacy_call(&self, caller: LegacyCaller) {
         let now = self.clock.now();
         self.metrics.record_legacy_call(&caller.prefix, now);
         self.write_behind.record_legacy_call(caller, now);
     }
 
-    /// Reports the callers of the legacy API, with calls per day in the last `days` for the first `most` of them, and the tokens without a
-    /// value. Without a `state`, reports the state that the most recently started server recorded.
+    /// Reports the callers of the legacy API, with calls per day in the last `days` days for the
+    /// first `max_callers` of them, and the tokens without a value. Without a `state`, reports the
+    /// state that the most recently started server recorded.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token that may not read tokens.
+    /// [`Error::Forbidden`] if the caller may not read tokens.
     pub async fn legacy_usage(
         &self,
         call: &Call,
@@ -53,7 +54,7 @@ impl Service {
             state: Some(TokenState::Legacy),
             ..TokenFilter::default()
         };
-        // It looks at the caller's rights, too.
+        // This also authorizes the caller.
         let page = self
             .list(call, filter.clone(), Cursor::default(), PageSize::default())
             .await?;
@@ -86,10 +87,11 @@ impl Service {
         })
     }
 
-    /// Remembers how far the legacy API is on its way out, in the audit log, if that is not what was remembered last.
+    /// Records the phase of the legacy API's retirement in the audit log, unless the last recorded
+    /// phase is the same.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn record_legacy_phase(&self, details: Value) -> Result<(), Error> {
         let event = AuditEvent {
             at: self.clock.now(),
@@ -111,18 +113,18 @@ impl Service {
     }
 }
 
-/// Counts the days on which a server watched the legacy API, of the last `days`.
+/// Counts how many of the last `days` days a server watched the legacy API.
 ///
 /// # Errors
-/// The store fails.
+/// [`StoreError`] if the query fails.
 pub fn watched_days(conn: &mut AnyConnection, days: ReportDays, now: Timestamp) -> Result<u16, StoreError> {
     // The first 24-hour period begins within the day before the first day of the window.
     let first = now.day().before(days.get());
     Ok(legacy_watch::since(conn, first)?.count_days(days.get(), now))
 }
 
-/// Every caller, those seen last first, and the calls by day since then. Only the first `most` callers have days of their own, so that
-/// many callers and many days do not fill the memory.
+/// Returns all callers, the most recently seen first, and the calls per day since `since`. Only the
+/// first `max_callers` callers include calls per day, which bounds the memory.
 fn load_usage(
     conn: &mut AnyConnection,
     pending: Vec<(LegacyCaller, Calls)>,

@@ -37,7 +37,7 @@ impl Logins {
     /// Creates a verifier for the admins in `store`.
     ///
     /// # Errors
-    /// When the random source fails.
+    /// [`Error::Internal`] if the random source fails.
     pub fn new(
         store: Store,
         clock: Arc<dyn Clock>,

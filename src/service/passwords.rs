@@ -50,10 +50,10 @@ pub struct LoginAttempt<'l> {
 }
 
 impl Passwords {
-    /// Creates one permit per core.
+    /// Creates a verifier with one permit per core.
     ///
     /// # Errors
-    /// When the random source fails.
+    /// [`RandomError`] if the random source fails.
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let params = argon2::Params::DEFAULT;
@@ -82,7 +82,7 @@ impl Passwords {
         self.permits.acquire(network, priority).await
     }
 
-    /// Frees the memory that has hashed no password for a minute. Call this every few seconds.
+    /// Frees the memory of permits that were idle for a minute. Call this every few seconds.
     pub fn free_idle_memory(&self, now: Instant) {
         self.permits.free_idle_memory(now);
     }
@@ -90,7 +90,7 @@ impl Passwords {
     /// Hashes a new password that an authenticated admin at `network` chose.
     ///
     /// # Errors
-    /// As [`Passwords::acquire_permit`].
+    /// Those of [`Passwords::acquire_permit`].
     pub async fn hash(
         &self,
         password: Password,

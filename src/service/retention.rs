@@ -1,8 +1,10 @@
 //! Removes old audit events and legacy calls.
 //!
-//! A wall clock that jumps forward must not cause early removal. So ages are measured against a time that the server has seen pass: it
-//! starts at the newest record in the store, or at the wall clock if that is earlier, and advances with the monotonic clock. It never
-//! exceeds the wall clock. The trade-off: after a long downtime, a server removes records late, until its next start.
+//! A wall clock that jumps forward must not cause early removal. So ages are measured against a
+//! reference time that the server can prove: it starts at the newest record in the store, or at the
+//! wall clock if that is earlier, and advances with the monotonic clock. It never exceeds the wall
+//! clock. The trade-off: after a long downtime, a server removes records late, until its next
+//! start.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -19,7 +21,7 @@ use crate::{
     store::{audit, legacy_usage, legacy_watch},
 };
 
-/// Number of batches of old calls that are removed before other writes get a turn.
+/// Maximum number of batches of old calls that one sweep removes, so that other writes get a turn.
 const MAX_BATCHES: usize = 10;
 /// Maximum lead of the wall clock. Beyond it, the wall clock was set: clocks differ by minutes and drift by seconds per day at most.
 const MAX_LEAD: Duration = Duration::from_mins(10);
@@ -43,7 +45,8 @@ struct Anchor {
 }
 
 impl Anchor {
-    /// Returns the time that was seen to pass, and `true` if the wall clock is more than [`MAX_LEAD`] ahead of it.
+    /// Returns the reference time, and `true` if the wall clock is more than [`MAX_LEAD`] ahead of
+    /// it.
     fn now(&mut self, clock: &dyn Clock) -> (Timestamp, bool) {
         let (wall, monotonic) = (clock.now(), clock.monotonic());
         let passed = self
@@ -61,7 +64,7 @@ impl Service {
     /// Sets the reference time from the newest record in the store. Call it before the server writes its first record.
     ///
     /// # Errors
-    /// If the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn begin_retention(&self) -> Result<(), Error> {
         let newest = self
             .store
@@ -79,7 +82,7 @@ impl Service {
     /// Removes audit events older than `age`, only those with `action` if one is given, in short transactions. Returns their number.
     ///
     /// # Errors
-    /// If the store fails; events that were already removed stay removed.
+    /// [`Error::Unavailable`] if the store fails. Events that were already removed stay removed.
     pub async fn remove_events_older_than(&self, age: Duration, action: Option<Action>) -> Result<usize, Error> {
         let Some(now) = self.reference_time() else {
             return Ok(0);
@@ -107,7 +110,7 @@ impl Service {
     /// Removes a limited number of legacy calls that are past their retention.
     ///
     /// # Errors
-    /// If the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn delete_old_calls(&self) -> Result<(), Error> {
         let Some(now) = self.reference_time() else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Sessions of admins who have signed in with a browser.
+//! Console sessions of admins.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,8 @@ impl SessionAges {
         }
     }
 
-    /// Returns the latest timestamps of sessions that have certainly ended. A wall clock that was set forward ends no session.
+    /// Returns the cutoffs by which sessions have certainly expired. A wall clock that was set
+    /// forward ends no session.
     fn ended(&self, clock: &dyn Clock) -> SessionTimes {
         let (wall, instant) = self.started;
         let passed = wall.saturating_add(clock.monotonic().saturating_duration_since(instant));
@@ -77,19 +78,20 @@ impl SessionAges {
 }
 
 impl Service {
-    /// A key that nobody has yet: that of a browser in which nobody has signed in.
+    /// Generates a key that belongs to no session yet, for a browser before the sign-in.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// [`Error::Internal`] if the random source fails.
     pub fn new_session_key(&self) -> Result<SessionKey, Error> {
         Ok(SessionKey::generate(self.random.as_ref())?)
     }
 
-    /// Begins a session for the admin who has just shown their password, with a key of its own, and ends the one of the key `before`, if
-    /// there is one.
+    /// Starts a session for an admin who has just signed in with a password. The session gets a new
+    /// key, which prevents session fixation; the session with the key `before`, if any, ends.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for anybody but an admin, and if their password has changed meanwhile.
+    /// [`Error::Unauthenticated`] if the caller is not an admin, or if the password has changed
+    /// since the sign-in.
     pub async fn begin_session(&self, call: Call, before: Option<SessionKey>) -> Result<SessionKey, Error> {
         let key = self.new_session_key()?;
         let hash = key.hash();
@@ -114,10 +116,11 @@ impl Service {
         Ok(key)
     }
 
-    /// The admin of the session with that key, if it has not ended.
+    /// Returns the admin of the session with this key. Returns `None` if there is no such session
+    /// or it has ended.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn resume_session(&self, key: &SessionKey) -> Result<Option<Caller>, Error> {
         let (hash, now) = (key.hash(), self.clock.now());
         let found = self.store.read_fast(move |conn| sessions::find(conn, &hash)).await?;
@@ -133,16 +136,16 @@ impl Service {
         let seen_at = if should_touch { now } else { times.seen_at };
         self.session_ages.remember(&hash, age.after_use(seen_at), instant);
         if should_touch {
-            // Where nothing can be written, pages can be read still; the session then ends sooner.
+            // If the store cannot be written, pages remain readable; the session then ends sooner.
             let _ = self.store.write(move |conn| sessions::touch(conn, &hash, now)).await;
         }
         Ok(Some(Caller::Admin(admin)))
     }
 
-    /// Ends the session with that key, if there is one.
+    /// Ends the session with this key, if there is one.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn end_session(&self, key: &SessionKey) -> Result<(), Error> {
         let hash = key.hash();
         Ok(self.store.write(move |conn| sessions::delete(conn, &hash)).await?)

@@ -1,4 +1,4 @@
-//! Slows down those who guess passwords.
+//! Throttles password guessing.
 
 use std::{
     collections::HashMap,
@@ -19,8 +19,8 @@ const FOR_NAME: Allowance = Allowance {
     interval: Duration::from_secs(6),
     burst: 10,
 };
-/// Per network, regardless of the name: a burst of 100 failures, then one every 600 milliseconds. It does not apply to a name that signed
-/// in from the network within [`KNOWN_LIFETIME`].
+/// Per network, regardless of the name: a burst of 100 failures, then one every 600 milliseconds.
+/// It does not apply to a name that signed in from the network within [`KNOWN_LIFETIME`].
 const FOR_NETWORK: Allowance = Allowance {
     interval: Duration::from_millis(600),
     burst: 100,
@@ -39,8 +39,8 @@ const MAX_SUSPECT: usize = 20_000;
 /// The client's IPv4 address or IPv6 /64; `None` if it is unknown.
 type Network = Option<IpAddr>;
 
-/// Counts failed logins by network and name, as keyed hashes: a name of any length takes 32 bytes. Memory is bounded: when it is full, the
-/// keys with the fewest failures are dropped.
+/// Counts failed logins by network and name, as keyed hashes: a name of any length takes 32 bytes.
+/// Memory is bounded: when it is full, the keys with the fewest failures are dropped.
 pub struct Throttle {
     hasher: KeyedHasher,
     state: Mutex<State>,
@@ -51,7 +51,8 @@ struct State {
     debts: HashMap<KeyedHash, Instant>,
     /// The names that signed in from a network.
     known: RecentHashes,
-    /// The networks with recent failures, including those that are paid off: a guesser who waits does not become a clean network.
+    /// The networks with recent failures, including those that are paid off. Otherwise an attacker
+    /// who waits would count as a clean network again.
     suspect: RecentHashes,
 }
 
@@ -80,7 +81,7 @@ impl Throttle {
     /// Creates a throttle without failures.
     ///
     /// # Errors
-    /// If the random source fails.
+    /// [`RandomError`] if the random source fails.
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         Ok(Self {
             hasher: KeyedHasher::new(random)?,
@@ -111,8 +112,9 @@ impl Throttle {
         }
     }
 
-    /// Admits an attempt. If the network has too many failures and the name did not sign in from it recently, the attempt is delayed and
-    /// counts as a failure of the network before it is verified.
+    /// Admits an attempt. If the network has too many failures and the name did not sign in from it
+    /// recently, the attempt is delayed and counts as a failure of the network before it is
+    /// verified.
     pub fn admit(&self, network: Network, name: &str, now: Instant) -> Admission {
         let (of_name, of_network) = (self.of_name(network, name), self.of_network(network));
         let mut state = self.state();
@@ -196,7 +198,8 @@ impl State {
         *paid_off = (*paid_off).max(now) + allowance.interval;
     }
 
-    /// Drops the debts that are paid off and, if that is not enough, the slighter half: seldom, so that it costs little an attempt.
+    /// Drops the debts that are paid off and, if that is not enough, the smaller half. Dropping
+    /// many at once is rare, so the average cost per attempt is low.
     fn evict(&mut self, now: Instant) {
         self.debts.retain(|_, paid_off| *paid_off > now);
         if self.debts.len() >= MAX_ENTRIES {

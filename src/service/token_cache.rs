@@ -19,14 +19,15 @@ use crate::{
     },
 };
 
-/// How long the answer to a poll vouches for the cache, counted from when the poll was sent. It must be shorter than the second within
-/// which a revocation takes effect on every server.
+/// Time for which the response to a poll proves the cache current, counted from the sending of the
+/// poll. It must be shorter than the second within which a revocation takes effect on every server.
 const SURE_FOR: Duration = Duration::from_millis(800);
 /// Maximum age of an entry. It bounds the effect of manual changes to the tables, which the feed does not report.
 const MAX_ENTRY_AGE: Duration = Duration::from_secs(5);
-/// The capacity of the cache.
+/// Maximum number of cached credentials.
 const MAX_CREDENTIALS: usize = 100_000;
-/// Maximum number of superseded revisions kept between two polls. An answer with an older one clears the cache; the promise still holds.
+/// Maximum number of superseded revisions kept between two polls. A response with an older one
+/// clears the cache; the guarantee still holds.
 const MAX_SUPERSEDED: usize = 1024;
 
 /// The key of a cache entry. It has no `Debug`: either variant can be a secret.
@@ -34,7 +35,7 @@ const MAX_SUPERSEDED: usize = 1024;
 pub enum Credential {
     /// The hash of a current value, or of a previous one in its grace period.
     Value(ValueHash),
-    /// The uuid of a token that has never had a value, as scripts of the legacy add-on present it.
+    /// The UUID of a token that has never had a value, as clients of the legacy add-on present it.
     LegacyUuid(TokenId),
 }
 
@@ -49,13 +50,15 @@ struct State {
     earlier: Tokens,
     /// The last revision that is accounted for; `None` until the feed has reported one.
     revision: Option<Revision>,
-    /// The numbers that announced changes have superseded, oldest first, and when. Each was accounted for until then.
+    /// The numbers that announced changes have superseded, oldest first, with the instant of the
+    /// change. Until that instant, the number was the one accounted for.
     superseded: VecDeque<(i64, Instant)>,
-    /// When all entries were last discarded: everything that is cached was read later.
+    /// The instant at which all entries were last discarded. Every entry was read later.
     cleared_at: Option<Instant>,
-    /// When the latest poll was sent whose answer was accounted for.
+    /// The instant at which the latest poll was sent whose response is accounted for.
     sure_at: Option<Instant>,
-    /// Grows with every invalidation, so that a token read before one is not inserted after it.
+    /// Grows with every invalidation, so that a token that was read before an invalidation is not
+    /// inserted after it.
     generation: u64,
 }
 
@@ -71,7 +74,7 @@ struct Entry {
     read_at: Instant,
 }
 
-/// A token whose credential was presented and found.
+/// A token whose credential was verified.
 #[derive(Clone)]
 pub struct VerifiedToken {
     /// The token.
@@ -83,7 +86,7 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    /// A token as the store returned it.
+    /// Creates a verified token from the result of a read.
     pub fn new(token: Token, valid_until: Option<Timestamp>) -> Self {
         Self {
             token: Arc::new(token),
@@ -95,11 +98,11 @@ impl VerifiedToken {
 
 /// The size of the cache and the state of its feed, for metrics.
 pub struct CacheStats {
-    /// The number of cached credentials.
+    /// Number of cached credentials.
     pub credentials: usize,
     /// The number of the last revision that is accounted for.
     pub revision: Option<i64>,
-    /// The time since the latest poll was sent whose answer was accounted for.
+    /// Time since the latest poll was sent whose response is accounted for.
     pub age: Option<Duration>,
 }
 
@@ -108,8 +111,9 @@ pub struct CacheStats {
 pub struct Generation(u64);
 
 impl TokenCache {
-    /// Returns the token of this credential, if it is cached and cannot have been invalidated since. `now` is the time of the wall clock,
-    /// by which grace periods end; everything else is measured from `at`.
+    /// Returns the token of this credential, if it is cached and cannot have been invalidated
+    /// since. `now` is the wall-clock time, by which grace periods end; everything else is measured
+    /// from `at`.
     pub fn get(&self, credential: &Credential, now: Timestamp, at: Instant) -> Option<VerifiedToken> {
         let state = self.read();
         let entry = state.latest.get(credential).or_else(|| state.earlier.get(credential))?;
@@ -175,7 +179,8 @@ impl Listener for TokenCache {
 
     fn apply_change(&self, change: &Change, at: Instant) {
         let mut state = self.write();
-        // Always invalidates this token: regardless of the number, and even before the feed has reported.
+        // Always invalidates this token, regardless of the number, and even before the feed has
+        // reported a revision.
         state.invalidate(change.token);
         let next = &change.revision;
         let known = match &state.revision {
@@ -184,7 +189,8 @@ impl Listener for TokenCache {
         };
         match change.predecessor {
             Some(predecessor) if predecessor == known => state.supersede(known, at),
-            // A smaller number was counted already, or comes from a store that has lost changes. The next poll decides which.
+            // A smaller number is accounted for already, or comes from a store that has lost
+            // changes. The next poll decides which.
             Some(_) if next.number <= known => return,
             // A change was missed, or this one invalidates more than one token.
             _ => state.clear(at),
@@ -196,12 +202,14 @@ impl Listener for TokenCache {
 }
 
 impl State {
-    /// Returns `true` if all changes up to `revision` are accounted for; `revision` answers a poll that was sent at `asked_at`.
+    /// Returns `true` if all changes up to `revision`, the response to a poll that was sent at
+    /// `asked_at`, are accounted for.
     fn accounts_for(&self, revision: &Revision, asked_at: Instant) -> bool {
         let same_store = |known: &&Revision| known.store_id == revision.store_id;
         self.revision.as_ref().filter(same_store).is_some_and(|known| {
-            // The answer may be older than a change that was announced meanwhile. Then its number is one that was superseded after the
-            // poll was sent. Being smaller is not enough: a store that has lost changes counts others by smaller numbers, too.
+            // The response may be older than a change that was announced meanwhile. Then its number
+            // is one that was superseded after the poll was sent. A smaller number alone proves
+            // nothing: a store that has lost changes gives smaller numbers to other changes.
             known.number == revision.number
                 || self.cleared_at.is_some_and(|cleared_at| asked_at < cleared_at)
                 || self

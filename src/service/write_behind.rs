@@ -1,4 +1,5 @@
-//! What is written behind, in batches: when tokens were last used, which logins were refused, and who came through the legacy endpoints.
+//! The write-behind buffer: last uses of tokens, refused logins, and calls of the legacy API are
+//! collected in memory and written in batches.
 
 mod refusals;
 
@@ -19,7 +20,7 @@ use crate::domain::{
 use refusals::Refusals;
 pub use refusals::{Due, RefusedLogins, Subject};
 
-/// What has happened and is not written yet.
+/// Records that have not been written yet.
 #[derive(Default)]
 pub struct WriteBehind {
     state: Mutex<State>,
@@ -28,7 +29,8 @@ pub struct WriteBehind {
 
 struct State {
     uses: HashMap<TokenId, Timestamp>,
-    /// Those that a flush is writing, or the last one has written: who read the store before that looks here afterwards.
+    /// The uses that a flush is writing, or that the last flush wrote. A reader whose read began
+    /// before the flush committed finds them here.
     flushed: HashMap<TokenId, Timestamp>,
     refusals: Refusals,
     legacy_calls: LegacyCalls,
@@ -45,14 +47,14 @@ impl Default for State {
     }
 }
 
-/// What a flush writes.
+/// The records that one flush writes.
 #[derive(Clone)]
 pub struct Batch {
-    /// When tokens were last used.
+    /// The last use of each token.
     pub uses: Vec<(TokenId, Timestamp)>,
-    /// Which logins were refused.
+    /// The refused logins.
     pub refusals: Vec<RefusedLogins>,
-    /// Who came through the legacy endpoints.
+    /// The calls of the legacy API, by caller.
     pub legacy_calls: Vec<(LegacyCaller, Calls)>,
 }
 
@@ -63,36 +65,38 @@ impl State {
 }
 
 impl WriteBehind {
-    /// Remembers that a token has authenticated somebody.
+    /// Records a use of a token.
     pub fn record_use(&self, id: TokenId, at: Timestamp) {
         let mut state = self.state();
         let last = state.uses.entry(id).or_insert(at);
         *last = last.advanced_to(at);
     }
 
-    /// Remembers that a login was refused.
+    /// Records a refused login.
     pub fn record_refusal(&self, origin: Origin, reason: Refusal, subject: Subject, now: Instant) {
         self.state().refusals.record(origin, reason, subject, now);
     }
 
-    /// Remembers a call of a legacy endpoint.
+    /// Records a call of a legacy endpoint.
     pub fn record_legacy_call(&self, caller: LegacyCaller, at: Timestamp) {
         self.state().legacy_calls.add(caller, &Calls::single(at));
     }
 
-    /// The calls of legacy endpoints that are not written yet; as long as the guard lives, they are not being written either.
+    /// Returns the pending calls of the legacy API. No flush runs while the guard is held, so a
+    /// reader does not count calls twice or miss them.
     pub async fn legacy_calls(&self) -> (LegacyCalls, tokio::sync::MutexGuard<'_, ()>) {
         let guard = self.flushing.lock().await;
         (self.state().legacy_calls.clone(), guard)
     }
 
-    /// Adds uses that are not flushed yet to `token`. A time that a clock running ahead wrote is shown as `now`.
+    /// Updates the last use of `token` with pending uses. A time that a clock that ran ahead wrote
+    /// becomes `now`.
     pub fn apply_last_use(&self, token: &mut Token, now: Timestamp) {
         let last = token.last_used_at.max(self.state().last_use(token.id));
         token.last_used_at = last.map(|last| last.bounded_by(now));
     }
 
-    /// Keeps those of the tokens that pass `filter` still, with the uses that are not written yet.
+    /// Retains the tokens that still match `filter` after their pending uses.
     pub fn retain_matching(&self, ids: &mut Vec<TokenId>, filter: &TokenFilter) {
         let state = self.state();
         ids.retain(|id| filter.allows_last_use(state.last_use(*id)));
@@ -120,14 +124,14 @@ impl WriteBehind {
 }
 
 impl State {
-    /// What is to be written, if there is anything.
+    /// Takes the records that are due. Returns `None` if there are none.
     fn take(&mut self, due: Due) -> Option<Batch> {
         let refusals = self.refusals.take(due);
         if self.uses.is_empty() && refusals.is_empty() && self.legacy_calls.is_empty() {
             return None;
         }
         self.flushed = std::mem::take(&mut self.uses);
-        // In one order everywhere, so that two servers never wait for each other's rows.
+        // Every server locks rows in the same order, so that two flushes cannot deadlock.
         let mut uses: Vec<_> = self.flushed.iter().map(|(id, at)| (*id, *at)).collect();
         uses.sort_unstable();
         let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED));
@@ -155,7 +159,7 @@ mod tests {
     use super::*;
     use crate::domain::random::OsRandom;
 
-    /// Somebody reads the store, a flush begins and ends, and then the reader looks here.
+    /// A reader reads the store, a flush begins and ends, and then the reader asks the buffer.
     #[tokio::test]
     async fn a_flushed_use_still_excludes_tokens_that_were_read_before_it() {
         let write_behind = WriteBehind::default();

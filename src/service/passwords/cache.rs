@@ -18,8 +18,8 @@ const MAX_WRONG: usize = 20_000;
 
 /// Caches verified and wrong credentials as keyed hashes, never as passwords.
 ///
-/// A verified credential is stored with the password hash that it matched. A wrong one includes the password hash that it did not match. So a
-/// password change invalidates both immediately.
+/// A verified credential is stored with the password hash that it matched. A wrong one includes the
+/// password hash that it did not match. So a password change invalidates both immediately.
 pub struct Cache(Mutex<State>);
 
 struct State {
@@ -50,7 +50,8 @@ impl Cache {
         verified.is_some_and(|verified| verified.credential == credential && verified.is_recent(now))
     }
 
-    /// Returns `true` if the credential is still verified, because it matched the hash `stored`; otherwise removes it.
+    /// Returns `true` if the credential was verified against the hash `stored` within the last
+    /// minute. Removes the entry if the stored hash has changed.
     pub fn is_correct(&self, name: &AdminName, credential: KeyedHash, stored: &PasswordHash, now: Instant) -> bool {
         let mut state = self.state();
         let Some(verified) = state.verified.get_mut(name) else {

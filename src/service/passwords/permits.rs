@@ -116,8 +116,8 @@ impl Permits {
         }
     }
 
-    /// Frees the memory of permits that were idle for a minute. Call this every few seconds: a permit counts as idle from the first call
-    /// that finds it so.
+    /// Frees the memory of permits that were idle for a minute. Call this every few seconds: a
+    /// permit counts as idle from the first call that finds it idle.
     pub fn free_idle_memory(&self, now: Instant) {
         let unused = self.state().take_unused(now);
         // Unmapping takes about a millisecond, so it happens without the lock.
@@ -222,6 +222,9 @@ impl State {
     }
 
     /// Evicts a waiting login of lower priority, or of a network that has more logins waiting.
+    ///
+    /// # Errors
+    /// [`Error::TooManyLogins`] if there is no such login.
     fn evict(&mut self, priority: Priority, from_network: usize) -> Result<(), Error> {
         let lowest = [Priority::Suspect, Priority::Clean, Priority::Known].into_iter();
         let lowest = lowest
@@ -283,7 +286,8 @@ impl Queues {
         Some(waiter)
     }
 
-    /// Evicts the last login of the longest queue if that queue is longer than `share`.
+    /// Evicts the last login of the longest queue if that queue is longer than `share`. Returns
+    /// `false` if it is not.
     fn shorten(&mut self, share: usize) -> bool {
         let longest = self.by_network.iter().max_by_key(|(_, queue)| queue.len());
         let Some((network, _)) = longest.filter(|(_, queue)| queue.len() > share) else {

@@ -1,11 +1,15 @@
-//! Model-checks the promise on revocation: the server that revokes a token refuses it immediately, and all others within a second.
+//! Model-checks the guarantee on revocation: the server that revokes a token refuses it
+//! immediately, and all others within a second.
 //!
-//! The checker explores every interleaving of a store, its failovers, and servers whose caches are the real [`TokenCache`]. The network is as
-//! bad as possible: an announcement may arrive any number of times, in any order and arbitrarily late, or never; reads and polls may take
-//! any time. Replica 0 also makes changes; changes that others make count as acknowledged as soon as they are committed.
-//! A failover may lose any number of the last commits, and connections may survive it, as behind a pooler.
+//! The checker explores every interleaving of a store, its failovers, and servers whose caches are
+//! the real [`TokenCache`]. The network is as bad as possible: an announcement may arrive any
+//! number of times, in any order and arbitrarily late, or never; reads and polls may take any time.
+//! Replica 0 also makes changes; changes by other processes count as acknowledged as soon as they
+//! are committed. A failover may lose any number of the last commits, and connections may survive
+//! it, as behind a pooler.
 //!
-//! `MODEL_BOUNDS='changes=3 failovers=1 tick=200' cargo test --lib after_a_failover -- --nocapture` explores more than fits into CI.
+//! `MODEL_BOUNDS='changes=3 failovers=1 tick=200' cargo test --lib after_a_failover -- --nocapture`
+//! explores more than CI has time for.
 
 mod flaws;
 mod world;
@@ -30,9 +34,9 @@ use world::{ChangeKind, Poll, Read, Replica, World};
 
 /// Maximum time after its acknowledgment until a revocation takes effect on other servers.
 const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
-/// The time step that is coarse enough for CI.
+/// The length of a time step in CI, coarse enough to finish quickly.
 const CI_TICK: Duration = Duration::from_millis(400);
-/// A time of the wall clock; no value of the model is in a grace period.
+/// The wall-clock time. It is constant because no value of the model is in a grace period.
 const NOW: i64 = 1_800_000_000_000_000;
 
 /// The credentials of the model: two successive values of token X, and the value of token Y.
@@ -51,7 +55,7 @@ struct Bounds {
     kinds: &'static [ChangeKind],
     changes: usize,
     failovers: usize,
-    /// The length of a step in time.
+    /// The length of a time step.
     tick: Duration,
 }
 
@@ -86,11 +90,11 @@ struct Protocol {
 enum Action {
     /// Time passes.
     AdvanceTime,
-    /// A change is committed: by replica 0, which has yet to acknowledge it, or by another process.
+    /// A change is committed, by replica 0, which acknowledges it later, or by another process.
     Commit { kind: ChangeKind, here: bool, step: i64 },
     /// Replica 0 applies the change that it committed, and responds to its client.
     Acknowledge,
-    /// Another primary takes over that has only the earliest changes.
+    /// Another primary takes over. It has only the first `kept` changes.
     FailOver { kept: usize },
     /// A replica acts.
     Replica(usize, ReplicaAction),
@@ -100,14 +104,14 @@ enum Action {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ReplicaAction {
     SendPoll,
-    /// The store answers the poll; the answer is still in transit.
+    /// The store responds to the poll; the response is still in transit.
     AnswerPoll,
     ReceivePoll,
     /// The polling connection breaks and is reopened.
     Reconnect,
     /// A client presents a credential that is not cached.
     BeginRead(usize),
-    /// The store answers the read; the answer is still in transit.
+    /// The store responds to the read; the response is still in transit.
     AnswerRead,
     EndRead,
     /// An announcement arrives.
@@ -137,8 +141,8 @@ impl Protocol {
         self.flaw == Some(flaw)
     }
 
-    /// Returns the possible increments of the revision. After a failover the new numbers lie below, between, and above the lost ones, but
-    /// never equal them: that is the purpose of random steps.
+    /// Returns the possible increments of the revision. After a failover the new numbers lie below,
+    /// between, and above the lost ones, but never equal them: that is the purpose of random steps.
     fn steps(&self, world: &World) -> &'static [i64] {
         match world.failovers_left == self.bounds.failovers {
             _ if self.has_flaw(Flaw::CountsByOne) => &[1],
@@ -368,7 +372,8 @@ fn revision(number: i64) -> Revision {
     }
 }
 
-/// Explores the protocol within these bounds. Returns a trace that breaks the promise, if there is one.
+/// Explores the protocol within these bounds. Returns a trace that violates the guarantee, if there
+/// is one.
 fn counterexample(bounds: Bounds, flaw: Option<Flaw>) -> Option<Vec<Action>> {
     let began = Instant::now();
     let checker = Protocol::new(bounds, flaw).checker().threads(2).spawn_bfs().join();
