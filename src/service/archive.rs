@@ -170,7 +170,7 @@ impl TryFrom<TokenLine> for TokenRecord {
         let updated = match (time("updatedAt", &line.updated_at)?, line.updated_by) {
             (Some(at), Some(by)) => Some(Attribution { at, by: actor(by)? }),
             (None, None) => None,
-            _ => return Err(Invalid::new("updatedBy", "it must be there together with updatedAt")),
+            _ => return Err(Invalid::new("updatedBy", "must be set if and only if updatedAt is")),
         };
         let grace_values = line.grace_values.iter().map(|grace| {
             Ok(GraceValue {
@@ -182,7 +182,7 @@ impl TryFrom<TokenLine> for TokenRecord {
             grace_values: grace_values.collect::<Result<_, Invalid>>()?,
             value,
             token: Token {
-                id: TokenId::parse(&line.id).ok_or_else(|| Invalid::new("id", "it is not a UUID"))?,
+                id: TokenId::parse(&line.id).ok_or_else(|| Invalid::new("id", "must be a UUID"))?,
                 name: TokenName::parse(line.name)?,
                 permissions: PermissionSet::parse(&line.permissions)?,
                 allowed_cidr_blocks: CidrBlocks::parse(&line.allowed_cidr_blocks)?,
@@ -220,7 +220,7 @@ impl TryFrom<AdminLine> for AdminRecord {
         if !can_be_verified(&password_hash) {
             return Err(Invalid::new(
                 "passwordHash",
-                "it is not the argon2id hash of a password, or one that costs too much",
+                "must be the argon2id hash of a password, with at most 256 MiB of memory and 16 passes",
             ));
         }
         let changed = line.password_changed_at;
@@ -239,10 +239,13 @@ impl TryFrom<AdminLine> for AdminRecord {
 
 fn actor(line: ActorLine) -> Result<Actor, Invalid> {
     if line.id.is_empty() || line.id.chars().count() > MAX_ACTOR_CHARS || line.id.chars().any(char::is_control) {
-        return Err(Invalid::new("id", "it is no actor's name or id"));
+        return Err(Invalid::new(
+            "id",
+            "must have 1 to 255 characters and no control characters",
+        ));
     }
     let kind = ActorKind::from_name(&line.kind)
-        .ok_or_else(|| Invalid::new("type", format!("{:?} is no kind of actor", line.kind)))?;
+        .ok_or_else(|| Invalid::new("type", format!("{:?} is not a type of actor", line.kind)))?;
     Ok(Actor { id: line.id, kind })
 }
 
@@ -262,5 +265,5 @@ fn hash(text: &str) -> Result<ValueHash, Invalid> {
         .collect();
     digits
         .and_then(|bytes| ValueHash::from_bytes(&bytes))
-        .ok_or_else(|| Invalid::new("valueHash", "it is not 64 hexadecimal digits"))
+        .ok_or_else(|| Invalid::new("valueHash", "must be 64 hexadecimal digits"))
 }

@@ -142,8 +142,9 @@ impl Service {
         let (now, is_ahead) = anchor.now(self.clock.as_ref());
         if is_ahead && !anchor.warned {
             log::warn!(
-                "the clock says {}, but no more than {now} has been seen to pass: it was set forward, or the server was off or quiet for long. \
-                 What is to be removed by age is removed by the earlier time; if the clock is right, the next start removes the rest",
+                "the system clock shows {}, but the newest record and the uptime account only for {now}: the clock was set \
+                 forward, or the server was stopped or idle for long. Retention uses the earlier time; if the clock is \
+                 correct, the next start removes the rest",
                 self.clock.now()
             );
         }

@@ -1,4 +1,4 @@
-//! Audit events, kept in the transaction of the change that they tell of.
+//! Queries on audit events. An event is written in the transaction of the change that it describes.
 
 use std::collections::HashSet;
 
@@ -20,12 +20,13 @@ use crate::domain::{
     token::TokenId,
 };
 
-/// The most events that are added by one statement.
+/// Maximum number of events that one statement adds.
 const MAX_ROWS_PER_INSERT: usize = 500;
-/// Held in PostgreSQL by a server that looks whether an event is news, so that two that start at once do not both think so: "tokenaud" in
-/// ASCII.
+/// The advisory lock for [`record_if_changed`] on PostgreSQL, so that servers that start
+/// concurrently do not record the same event twice: "tokenaud" in ASCII.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714202273124)";
-/// How many events are removed at once: few enough that nobody waits for it.
+/// Number of events that are removed at a time: few enough that other writes do not wait
+/// noticeably.
 const DELETE_BATCH_SIZE: i64 = 500;
 
 #[derive(Insertable)]
@@ -60,9 +61,9 @@ impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
 /// Adds events.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), StoreError> {
-    // A statement for many is prepared anew each time.
+    // A separate path for one event: diesel caches only the single-row statement.
     if let [event] = events {
         let insert = diesel::insert_into(audit_events::table).values(NewEventRow::from(event));
         with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
@@ -79,7 +80,7 @@ pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), Sto
 /// Adds an event unless the last one of its action has the same details.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn record_if_changed(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
     if let AnyConnection::Postgres(conn) = conn {
         conn.batch_execute(POSTGRES_LOCK)?;
@@ -93,7 +94,7 @@ pub fn record_if_changed(conn: &mut AnyConnection, event: &AuditEvent) -> Result
 /// Returns the details of the latest event of an action, by sequence number.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn last_details(conn: &mut AnyConnection, action: Action) -> Result<Option<serde_json::Value>, StoreError> {
     let last: Option<String> = audit_events::table
         .filter(audit_events::action.eq(action.name()))
@@ -104,10 +105,10 @@ pub fn last_details(conn: &mut AnyConnection, action: Action) -> Result<Option<s
     Ok(last.and_then(|details| serde_json::from_str(&details).ok()))
 }
 
-/// The events behind `after` that pass `filter`.
+/// Returns a page of the events that match `filter`, starting after `after`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn page(
     conn: &mut AnyConnection,
     filter: &EventFilter,
@@ -119,7 +120,7 @@ pub fn page(
     let mut query = ordered(filtered(filter), order).limit(page_limit);
     if let Some(EventCursor { at, id }) = after {
         let at = at.micros();
-        // The first condition alone is what an index can begin at.
+        // Only the first condition gives the index its starting point.
         query = match order {
             EventOrder::NewestFirst => query
                 .filter(audit_events::at.le(at))
@@ -140,11 +141,11 @@ pub fn page(
     Ok(EventPage { events, next })
 }
 
-/// The place in the list of those that pass `filter`, oldest first, behind which there are the last `count` of them; nothing when
-/// there are not more.
+/// Returns the cursor, in a list with the oldest first, just before the last `count` events that
+/// match `filter`. Returns `None` if there are no more than `count`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_tail_start(
     conn: &mut AnyConnection,
     filter: &EventFilter,
@@ -159,10 +160,11 @@ pub fn find_tail_start(
     found.map(|(at, id)| Ok(EventCursor { at: time(at)?, id })).transpose()
 }
 
-/// The events behind the number `behind` up to the number `up_to` that pass `filter`, in the order of their numbers, `size` at most.
+/// Returns at most `size` events that match `filter`, with numbers greater than `behind` and at
+/// most `up_to`, in the order of their numbers.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_between(
     conn: &mut AnyConnection,
     filter: &EventFilter,
@@ -178,12 +180,14 @@ pub fn find_between(
     rows.into_iter().map(EventRow::into_event).collect()
 }
 
-/// How far the events have come, and who may still add one with a smaller number.
+/// The largest visible event number, and the transactions that may still add events with smaller
+/// ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HighWaterMark {
-    /// The largest number that can be seen.
+    /// The largest visible number.
     pub latest: i64,
-    /// The transactions that were writing events a moment later. SQLite has one writer, whose events come in the order of their numbers.
+    /// The transactions that were writing events just after `latest` was read. Empty on SQLite,
+    /// whose only writer commits events in the order of their numbers.
     pub writers: Vec<String>,
 }
 
@@ -193,15 +197,15 @@ struct WriterRow {
     virtualtransaction: String,
 }
 
-/// How far the events have come.
+/// Reads the current high-water mark.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn read_high_water_mark(conn: &mut AnyConnection) -> Result<HighWaterMark, StoreError> {
     let latest: Option<i64> = audit_events::table.select(max(audit_events::seq)).first(conn)?;
     let writers = match conn {
         AnyConnection::Sqlite(_) => Vec::new(),
-        // A transaction has this lock before it takes a number, and until it has ended.
+        // A transaction holds this lock from before it takes a number until it ends.
         AnyConnection::Postgres(conn) => sql_query(
             "SELECT DISTINCT virtualtransaction FROM pg_locks
              WHERE relation = 'audit_events'::regclass AND mode = 'RowExclusiveLock' AND granted
@@ -215,10 +219,11 @@ pub fn read_high_water_mark(conn: &mut AnyConnection) -> Result<HighWaterMark, S
     })
 }
 
-/// Which of those tokens were deleted, as far as the events reach.
+/// Returns the tokens among `ids` that were deleted, according to the events that have not been
+/// removed.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_deleted(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet<TokenId>, StoreError> {
     let ids = ids.iter().map(|id| Some(id.to_string()));
     let found: Vec<Option<String>> = audit_events::table
@@ -235,7 +240,7 @@ pub fn find_deleted(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet
 /// Returns the time of the newest event.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError> {
     let newest: Option<i64> = audit_events::table.select(max(audit_events::at)).first(conn)?;
     Ok(newest.and_then(Timestamp::from_micros))
@@ -244,7 +249,7 @@ pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError>
 /// Returns `true` if there are events before `time`, with this action if one is given.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn has_events_before(
     conn: &mut AnyConnection,
     time: Timestamp,
@@ -263,14 +268,14 @@ pub fn has_events_before(
 /// Removes a batch of events before `time`, oldest first, with this action if one is given. Returns their number; more may remain.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn remove_before(conn: &mut AnyConnection, time: Timestamp, action: Option<Action>) -> Result<usize, StoreError> {
     let oldest = audit_events::table
         .filter(audit_events::at.lt(time.micros()))
         .order((audit_events::at.asc(), audit_events::seq.asc()))
         .select(audit_events::seq)
         .limit(DELETE_BATCH_SIZE);
-    // Two servers that do this at once take different ones, and do not wait for each other.
+    // Servers that do this concurrently take different rows, and do not wait for each other.
     let seqs: Vec<i64> = match action.map(Action::name) {
         None => with_conn!(conn, conn =>
             oldest.load(conn)?,

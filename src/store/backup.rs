@@ -29,7 +29,7 @@ const OWNER_ONLY: u32 = 0o600;
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The backup would overwrite a file.
-    #[error("{0} exists already; name a new file")]
+    #[error("{0} already exists; choose a new file")]
     Exists(String),
     /// A file or folder could not be read or written.
     #[error("{0}")]
@@ -45,11 +45,12 @@ pub enum BackupError {
     InUse(String, String),
 }
 
-/// Copies a consistent snapshot of the database at `database` to the new file `backup`, while others use the database. Returns
-/// the size of the copy in bytes.
+/// Copies a consistent snapshot of the database at `database` to the new file `backup`. The
+/// database can be in use meanwhile. Returns the size of the copy in bytes.
 ///
 /// # Errors
-/// If `backup` exists or the copy fails; then no file is created.
+/// [`BackupError::Exists`] if `backup` exists; [`BackupError::Io`] or [`BackupError::Sqlite`] if
+/// the copy fails. No file is created then.
 pub fn back_up(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     let exists = || BackupError::Exists(backup.display().to_string());
     if fs::symlink_metadata(backup).is_ok() {
@@ -70,7 +71,9 @@ pub fn back_up(database: &Path, backup: &Path) -> Result<u64, BackupError> {
 /// Replaces the database at `database` with a copy of `backup`. Keeps the owner and permissions. Returns the size in bytes.
 ///
 /// # Errors
-/// If the backup is damaged, from another program, or from a newer version, or if a process has the database open.
+/// [`BackupError::Unusable`] if the backup is damaged, from another program, or from a newer
+/// version; [`BackupError::InUse`] if a process has the database open; [`BackupError::Io`] or
+/// [`BackupError::Sqlite`] if the copy fails.
 pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     // Replaces the target of a symbolic link, not the link.
     let database = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
@@ -94,8 +97,9 @@ pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
         let permissions = Permissions::from_mode(before.mode());
         copy.as_file().set_permissions(permissions).map_err(failed(&database))?;
     }
-    // SQLite would apply the write-ahead log of the old file to the new one, so the log goes first. If the machine stops in
-    // between, the old file remains without its log, and the restore must be repeated.
+    // SQLite would apply the write-ahead log of the old file to the new one, so the log is removed
+    // first. If the machine stops in between, the old file remains without its log, and the restore
+    // must be repeated.
     for suffix in ["-wal", "-shm", "-journal"] {
         match fs::remove_file(sibling_path(&database, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&database)(error)),
@@ -131,7 +135,8 @@ fn copy(database: &Path, mode: &str, folder: &Path) -> Result<NamedTempFile, Bac
     Ok(copy)
 }
 
-/// Locks a database against all other processes while the returned file is open; `None` if the file does not exist.
+/// Locks a database against all other processes while the returned file is open. Returns `None` if
+/// the file does not exist.
 ///
 /// In WAL mode, SQLite holds a lock on a byte of the file for each connection.
 fn lock(database: &Path) -> Result<Option<File>, BackupError> {

@@ -35,12 +35,13 @@ struct Orphan {
 /// Checks a database and returns one line per problem. Changes nothing, and can run beside a server.
 ///
 /// # Errors
-/// If the database does not exist or does not answer.
+/// [`OpenError::Missing`] if the SQLite file does not exist; [`OpenError::Connection`] if the
+/// database cannot be opened or queried.
 pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
     let failed = |error: String| OpenError::Connection(url.to_string(), to_single_line(&error));
     match url {
         DatabaseUrl::Sqlite(path) if !path.exists() => Err(OpenError::Missing(path.display().to_string())),
-        // A connection that may write would copy a leftover log to the file, and remove it.
+        // A read-write connection would copy a leftover log to the file, and remove it.
         DatabaseUrl::Sqlite(path) => check_file(path, "ro").map_err(|error| failed(error.to_string())),
         DatabaseUrl::Postgres(_) => {
             let mut conn = url.connect().map_err(|error| failed(error.to_string()))?;
@@ -49,10 +50,10 @@ pub fn check(url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
     }
 }
 
-/// As [`check`], for a file that is opened in `mode`: `ro` or `rw`.
+/// Checks a SQLite file as [`check`] does. `mode` is `ro` or `rw`.
 ///
 /// # Errors
-/// If the file cannot be opened.
+/// [`diesel::ConnectionError`] if the file cannot be opened.
 pub(super) fn check_file(path: &Path, mode: &str) -> Result<Vec<String>, diesel::ConnectionError> {
     let mut conn = SqliteConnection::establish(&existing_file(path, mode))?;
     // An error also counts as a finding: "file is not a database".
@@ -71,15 +72,15 @@ struct QuickCheck {
     quick_check: String,
 }
 
-/// Returns an error if the pages of a SQLite file are damaged.
+/// Checks that the pages of a SQLite file are intact.
 ///
 /// # Errors
-/// [`StoreError::Unwritable`], or if the store fails.
+/// [`StoreError::Unwritable`] if they are damaged; [`StoreError::Failed`] if the query fails.
 pub(super) fn require_intact_pages(conn: &mut AnyConnection) -> Result<(), StoreError> {
     let AnyConnection::Sqlite(conn) = conn else {
         return Ok(());
     };
-    // Not as the table-valued function, which takes the 1 for the name of a table.
+    // Not the table-valued function: it would take the 1 for the name of a table.
     let found: Vec<QuickCheck> = sql_query("PRAGMA quick_check(1)").load(conn)?;
     if found.iter().all(|QuickCheck { quick_check }| quick_check == "ok") {
         Ok(())
@@ -111,7 +112,7 @@ fn check_schema(conn: &mut AnyConnection) -> QueryResult<Vec<String>> {
         .iter()
         .any(|table| tables.iter().all(|TextRow { line }| line != table))
     {
-        return Ok(vec!["it is not a database of tokenbridge".to_owned()]);
+        return Ok(vec!["it is not a tokenbridge database".to_owned()]);
     }
     let versions = sql_query("SELECT version AS line FROM __diesel_schema_migrations ORDER BY version");
     let versions: Vec<TextRow> = with_conn!(conn, conn => versions.load(conn)?, versions.load(conn)?);

@@ -1,4 +1,4 @@
-//! Connections to either database, and the pool of them.
+//! Connections to SQLite and PostgreSQL, and their pool.
 
 use std::{
     path::Path,
@@ -20,21 +20,22 @@ use super::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long after a failed connection the next calls are told so at once.
+/// Time after a failed connection attempt during which further calls fail immediately.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
-/// How long a connection to a server is believed to live after work on it has succeeded: to look takes as long as many a query.
+/// Time after a successful use during which a connection to PostgreSQL counts as valid. A check
+/// takes as long as a simple query.
 const VALIDATION_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A connection to whichever database the URL names. Queries are written once, for both.
+/// A connection to either kind of database. Queries are written once, for both.
 #[derive(diesel::MultiConnection)]
 pub enum AnyConnection {
-    /// SQLite, in a file.
+    /// A connection to a SQLite file.
     Sqlite(SqliteConnection),
-    /// PostgreSQL.
+    /// A connection to PostgreSQL.
     Postgres(PgConnection),
 }
 
-/// Does the same with either connection where the query builder cannot do it for both at once.
+/// Runs one expression per database where the query builder cannot express both at once.
 macro_rules! with_conn {
     ($conn:expr, $inner:ident => $sqlite:expr, $postgres:expr $(,)?) => {
         match $conn {
@@ -45,13 +46,13 @@ macro_rules! with_conn {
 }
 pub(super) use with_conn;
 
-/// How long PostgreSQL lets a transaction idle between statements. A server that freezes within a transaction holds its locks for that
-/// long; a working server takes microseconds.
+/// Maximum idle time of a PostgreSQL transaction between statements. A server that freezes within a
+/// transaction holds its locks for that long; a working server takes microseconds.
 const MAX_IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
 
 impl AnyConnection {
-    /// Begins a read transaction on a consistent snapshot, while others keep writing. It holds no lock that blocks a writer, so it may
-    /// run as slowly as the consumer of its result.
+    /// Begins a read transaction on a consistent snapshot. It holds no lock that blocks a writer,
+    /// so it may run as slowly as the consumer of its result.
     pub(super) fn begin_snapshot(&mut self, timeout: Option<Duration>) -> QueryResult<()> {
         with_conn!(self, conn =>
             AnsiTransactionManager::begin_transaction(conn),
@@ -68,8 +69,9 @@ impl AnyConnection {
         )
     }
 
-    /// Runs a read. On PostgreSQL this is a transaction, because only a transaction can set its own isolation level and timeouts: the
-    /// database's defaults are not under our control, and a pooler does not keep session settings.
+    /// Runs a read. On PostgreSQL this is a transaction, because only a transaction can set its own
+    /// isolation level and timeouts: the database's defaults are not under our control, and a
+    /// pooler does not keep session settings.
     pub(super) fn read<T, E: From<StoreError>>(
         &mut self,
         timeout: Duration,
@@ -88,7 +90,7 @@ impl AnyConnection {
         done
     }
 
-    /// Begins a part of the transaction, which can be rolled back alone.
+    /// Begins a savepoint: a part of the transaction that can be rolled back on its own.
     pub(super) fn begin_savepoint(&mut self) -> QueryResult<()> {
         <Self as TransactionManager<Self>>::begin_transaction(self)
     }
@@ -121,7 +123,8 @@ fn begin_read_committed(timeout: Option<Duration>) -> String {
     begin("READ COMMITTED", timeout, Some(MAX_IDLE_IN_TRANSACTION))
 }
 
-/// An answered write is on disk: `synchronous = FULL` syncs the write-ahead log at every commit.
+/// Settings of a SQLite connection. `synchronous = FULL` syncs the write-ahead log at every commit,
+/// so an acknowledged write is on disk.
 const SQLITE_PRAGMAS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA synchronous = FULL;
@@ -139,10 +142,10 @@ const POSTGRES_PARAMETERS: &[(&str, &str)] = &[
 ];
 
 impl DatabaseUrl {
-    /// Opens one connection. It never makes a SQLite file.
+    /// Opens one connection. Never creates a SQLite file.
     ///
     /// # Errors
-    /// When the database cannot be opened or reached.
+    /// [`ConnectionError`] if the database cannot be opened or reached.
     pub fn connect(&self) -> Result<AnyConnection, ConnectionError> {
         match self {
             Self::Sqlite(path) => {
@@ -162,7 +165,8 @@ impl DatabaseUrl {
         }
     }
 
-    /// Opens one connection that prepares nothing where no session is kept.
+    /// Opens one connection without limits. If connections do not keep their sessions, it caches no
+    /// prepared statements.
     pub(super) fn connect_unlimited(&self, options: ConnectionOptions) -> Result<AnyConnection, ConnectionError> {
         let mut conn = self.connect()?;
         if !options.keeps_sessions {
@@ -171,8 +175,8 @@ impl DatabaseUrl {
         Ok(conn)
     }
 
-    /// As [`DatabaseUrl::connect_unlimited`], but waits at most half the `timeout` for SQLite's locks. PostgreSQL transactions set their
-    /// own limits.
+    /// Opens one connection as [`DatabaseUrl::connect_unlimited`] does, with a limit of half the
+    /// `timeout` on waits for SQLite's locks. PostgreSQL transactions set their own limits.
     pub(super) fn connect_limited(&self, options: ConnectionOptions) -> Result<AnyConnection, PoolError> {
         let mut conn = self.connect_unlimited(options)?;
         if let AnyConnection::Sqlite(conn) = &mut conn {
@@ -190,8 +194,8 @@ pub(super) fn existing_file(path: &Path, mode: &str) -> String {
     format!("file:{path}?mode={mode}")
 }
 
-/// Turns the file to the write-ahead log. When two connections to a new file do this at once, SQLite tells one of them that the
-/// database is locked and does not wait for its busy timeout.
+/// Switches the file to WAL mode. Retries: if two connections to a new file do this at once, SQLite
+/// fails one of them immediately, without waiting for the busy timeout.
 fn enable_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
     let mut tries_left = 50;
     loop {
@@ -203,16 +207,17 @@ fn enable_wal(conn: &mut SqliteConnection) -> QueryResult<()> {
     }
 }
 
-/// How connections are used.
+/// Options of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionOptions {
-    /// How long a call waits for a connection, and then about as long for the answer.
+    /// Timeout, applied first to acquiring a connection and then to the query.
     pub timeout: Duration,
-    /// Whether a connection leads to the same session of the database for as long as it lives.
+    /// `true` if a connection keeps one database session throughout; `false` behind a transaction
+    /// pooler.
     pub keeps_sessions: bool,
 }
 
-/// A pool of connections, which are made when they are needed.
+/// A pool of connections that are opened on demand.
 #[derive(Clone)]
 pub(super) struct Pool {
     connections: r2d2::Pool<Connections>,
@@ -223,7 +228,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool of `max_size` connections.
+    /// Creates a pool of at most `max_size` connections.
     pub(super) fn new(url: DatabaseUrl, options: ConnectionOptions, max_size: u32) -> Self {
         let files = Files::new(&url);
         let connections = r2d2::Pool::builder()
@@ -244,7 +249,7 @@ impl Pool {
     /// Runs a read on a pooled connection, as [`AnyConnection::read`] does.
     ///
     /// # Errors
-    /// As [`Pool::with`].
+    /// Those of [`Pool::with`].
     pub(super) fn read<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
@@ -252,10 +257,11 @@ impl Pool {
         self.with(|conn| conn.read(self.timeout, work))
     }
 
-    /// Does `work` on a connection that works, as far as one can know without asking the server each time.
+    /// Runs `work` on a pooled connection. A connection that was used successfully within
+    /// [`VALIDATION_INTERVAL`] is not checked first.
     ///
     /// # Errors
-    /// What `work` gives, or that there is no connection.
+    /// Those of `work` and of [`Pool::get`].
     pub(super) fn with<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
@@ -267,10 +273,12 @@ impl Pool {
         Ok(done)
     }
 
-    /// A connection that works.
+    /// Returns a valid connection.
     ///
     /// # Errors
-    /// When none can be made, or none could a moment ago.
+    /// [`StoreError::Unreachable`] if no connection can be opened; [`StoreError::StillUnreachable`]
+    /// within [`RECONNECT_DELAY`] after that; [`StoreError::Unwritable`] if a file of the database
+    /// was removed or replaced.
     pub(super) fn get(&self) -> Result<r2d2::PooledConnection<Connections>, StoreError> {
         let failed_at = || self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner);
         let conn = if failed_at().is_some_and(|since| since.elapsed() < RECONNECT_DELAY) {
@@ -289,7 +297,7 @@ impl Pool {
     /// Ensures that the commits on `pooled` are in the files at the database's path.
     ///
     /// # Errors
-    /// If the file was removed or replaced meanwhile.
+    /// [`StoreError::Unwritable`] if the file was removed or replaced meanwhile.
     pub(super) fn ensure_durable(&self, Pooled { conn, generation, .. }: &mut Pooled) -> Result<(), StoreError> {
         let (Some(files), Some(generation)) = (&self.files, generation) else {
             return Ok(());
@@ -309,7 +317,7 @@ impl Pool {
         &self.health
     }
 
-    /// How many there are, and how many of them are at rest.
+    /// Returns the numbers of open and of idle connections.
     pub(super) fn state(&self) -> r2d2::State {
         self.connections.state()
     }
@@ -318,13 +326,13 @@ impl Pool {
 /// A connection of a pool.
 pub(super) struct Pooled {
     pub(super) conn: AnyConnection,
-    /// When work on it has succeeded, if nothing has failed on it since.
+    /// The instant of the last use, if that succeeded.
     proven_at: Option<Instant>,
     /// The generation of the write-ahead log that this connection uses; `None` for PostgreSQL.
     generation: Option<Arc<WalGeneration>>,
 }
 
-/// Makes the connections of a pool.
+/// The connection manager of a pool.
 pub(super) struct Connections {
     url: DatabaseUrl,
     files: Option<Arc<Files>>,
@@ -339,7 +347,7 @@ impl Connections {
     /// Opens a connection.
     ///
     /// # Errors
-    /// When the database cannot be opened or reached.
+    /// [`PoolError`] if the database cannot be opened or reached.
     pub(super) fn open(&self) -> Result<Pooled, PoolError> {
         let generation = self.files.as_ref().map(|files| files.join_generation()).transpose()?;
         Ok(Pooled {
@@ -349,10 +357,10 @@ impl Connections {
         })
     }
 
-    /// Returns an error if a connection's files are no longer in place.
+    /// Checks that a connection's files are in place.
     ///
     /// # Errors
-    /// If they were removed or replaced.
+    /// [`PoolError::FileReplaced`] or [`PoolError::LogRemoved`] if they are not.
     pub(super) fn verify(&self, pooled: &Pooled) -> Result<(), PoolError> {
         match (&self.files, &pooled.generation) {
             (Some(files), Some(generation)) => files.verify(generation),
@@ -361,19 +369,19 @@ impl Connections {
     }
 }
 
-/// Why a pooled connection could not be made or used.
+/// An error of opening or using a pooled connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PoolError {
-    /// It could not be made.
+    /// The connection cannot be opened.
     #[error(transparent)]
     Connect(#[from] ConnectionError),
-    /// It no longer answers.
+    /// The connection no longer responds.
     #[error(transparent)]
     Query(#[from] diesel::result::Error),
-    /// What was written to the open file would be lost with it.
+    /// The database file was removed or replaced. Writes to the open file would be lost.
     #[error("the database file was removed or replaced under the running server; put it back, or restart the server")]
     FileReplaced,
-    /// Connections to the removed log must be closed first.
+    /// The write-ahead log was removed. Connections to it must be closed first.
     #[error("the write-ahead log was removed under the running server, and is being replaced")]
     LogRemoved,
 }

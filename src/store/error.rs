@@ -1,44 +1,45 @@
-//! What can go wrong in the store.
+//! Errors of the store.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::health::Fault;
 
-/// The store did not do what it was asked.
+/// An error of a read or a write.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is such a row already.
-    #[error("there is one already")]
+    /// A row with the same unique key exists.
+    #[error("a row with the same key already exists")]
     AlreadyExists,
-    /// All connections stayed in use for as long as a call may wait.
-    #[error("the store was too busy")]
+    /// Too many calls are waiting, or this one waited too long for its turn.
+    #[error("the server is too busy")]
     Busy,
-    /// No connection could be made.
-    #[error("the store cannot be reached")]
+    /// The connection failed.
+    #[error("the database is unreachable")]
     Unreachable(#[from] r2d2::Error),
-    /// No connection could be made a moment ago, and none was tried for.
-    #[error("the store could not be reached a moment ago")]
+    /// The connection failed within the last second, so it was not attempted again.
+    #[error("the database was unreachable within the last second")]
     StillUnreachable,
-    /// The database took longer than a call may.
-    #[error("the store did not answer in time")]
+    /// The database did not respond within the timeout.
+    #[error("the database did not respond in time")]
     Timeout,
-    /// The database answered with an error: it stopped, was locked by another program, or its disk is full.
-    #[error("the store failed")]
+    /// The database reported an error, for example because it stopped, another program holds a
+    /// lock, or its disk is full.
+    #[error("the database reported an error")]
     Failed(#[source] DieselError),
     /// PostgreSQL aborted the transaction in favor of another one. A retry can succeed.
-    #[error("the store ended this transaction in favor of another one")]
+    #[error("the database aborted this transaction in favor of another one")]
     Contended(#[source] DieselError),
     /// The database file cannot be written.
     #[error("{0}")]
     Unwritable(Fault),
-    /// What it was to be done together with could not be.
-    #[error("the store failed at what was to be done together with this")]
+    /// The batch that contained this write was rolled back.
+    #[error("the batch of writes that contained this one was rolled back")]
     BatchAborted,
-    /// A row holds what this program never wrote.
-    #[error("the store holds a {0} that cannot be read")]
+    /// A row contains a value that this program never writes.
+    #[error("the database contains a malformed {0}")]
     Corrupt(&'static str),
-    /// The work was cut short because the program ends.
-    #[error("the program is ending")]
+    /// The work was canceled because the program is shutting down.
+    #[error("the program is shutting down")]
     ShuttingDown,
 }
 
@@ -64,17 +65,17 @@ pub(super) fn is_contended(error: &(dyn std::error::Error + 'static)) -> bool {
     causes.any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Contended(_))))
 }
 
-/// The store could not be opened.
+/// An error of opening the store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no such file, and this command does not make one.
-    #[error("there is no database at {0}; `tokenbridge serve` or `tokenbridge migrate` makes one")]
+    /// The SQLite file does not exist, and this command does not create it.
+    #[error("there is no database at {0}; create one with `tokenbridge serve` or `tokenbridge migrate`")]
     Missing(String),
-    /// The file could not be made or read.
+    /// The SQLite file cannot be created or read.
     #[error("the database file {0} cannot be opened")]
     File(String, #[source] std::io::Error),
-    /// There is no thread to write from.
-    #[error("the system gives no thread to write from")]
+    /// A thread cannot be started.
+    #[error("the operating system cannot start a thread")]
     SpawnThread(#[source] std::io::Error),
     /// The database refused the connection.
     #[error("the database at {0} cannot be opened: {1}")]
@@ -82,7 +83,7 @@ pub enum OpenError {
     /// A migration failed.
     #[error("the database at {0} cannot be migrated: {1}")]
     Migration(String, String),
-    /// The schema is one of a later version of this program.
+    /// The schema is newer than this program.
     #[error(
         "the database at {0} was written by a newer tokenbridge (it has migration {1}); use that version or a later one"
     )]

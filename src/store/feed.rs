@@ -20,13 +20,15 @@ use super::{
     url::DatabaseUrl,
 };
 
-/// How often PostgreSQL is asked for the count of changes.
+/// Interval between polls of the revision on PostgreSQL.
 const SERVER_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How often a SQLite file is, which has no announcements and answers in microseconds.
+/// Interval between polls of the revision on SQLite, which has no announcements and responds in
+/// microseconds.
 const FILE_POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How long the feed waits for an answer.
+/// Timeout of a poll.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often PostgreSQL's announcements are looked at: this asks nobody, and only reads what has arrived.
+/// Interval between reads of PostgreSQL's announcements. A read sends no query: it only takes what
+/// has arrived on the connection.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A subscriber of the feed. All times come from the caller, so that a model checker can drive the subscriber.
@@ -34,15 +36,15 @@ pub trait Listener: Send + Sync + 'static {
     /// Discards all state: the feed has a new connection, possibly to another store or to one that has lost changes.
     fn reset(&self, at: Instant);
 
-    /// Takes the answer to a poll that was sent at `asked_at` and answered by `at`.
+    /// Takes the response to a poll that was sent at `asked_at`. It arrived before `at`.
     fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant);
 
-    /// Takes an announced change, which may belong to another store in the same database.
+    /// Takes an announced change. It may belong to another store in the same database.
     fn apply_change(&self, change: &Change, at: Instant);
 }
 
-/// The threads of the feed. Dropping the handle stops them and waits for them: a thread that is still inside libpq or OpenSSL when the
-/// process exits crashes it.
+/// The threads of the feed. Dropping the handle stops the threads and waits for them: a thread that
+/// is still inside libpq or OpenSSL when the process exits crashes it.
 #[derive(Default)]
 pub struct FeedHandle {
     stops: Vec<mpsc::Sender<()>>,
@@ -53,7 +55,7 @@ impl Drop for FeedHandle {
     fn drop(&mut self) {
         self.stops.clear();
         for thread in self.threads.drain(..) {
-            // One that panicked has ended, too.
+            // A thread that panicked has ended as well.
             let _ = thread.join();
         }
     }
@@ -61,11 +63,12 @@ impl Drop for FeedHandle {
 
 /// Reports changes to `listener`, on dedicated threads.
 ///
-/// Correctness rests on polling the revision at `database`. On PostgreSQL changes are also announced, on a connection to `announcer`, and
-/// arrive within milliseconds; if that connection breaks or hangs, or a pooler drops the announcements, changes arrive with the next poll.
+/// Correctness depends only on polling the revision at `database`. On PostgreSQL, changes are also
+/// announced on a connection to `announcer`, and arrive within milliseconds. If that connection
+/// breaks or hangs, or a pooler drops the announcements, changes arrive with the next poll.
 ///
 /// # Errors
-/// When a thread cannot be started.
+/// [`std::io::Error`] if a thread cannot be started.
 pub fn subscribe(
     store: &Store,
     database: DatabaseUrl,
@@ -149,7 +152,7 @@ impl Reconnecting {
         prepare: impl FnOnce(&mut AnyConnection) -> Result<(), StoreError>,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Option<T> {
-        // Dropped immediately: an open connection would prevent the replacement of a removed log.
+        // Closed immediately: an open connection would prevent the replacement of a removed log.
         self.pooled.take_if(|pooled| self.connections.verify(pooled).is_err());
         if self.pooled.is_none() && Instant::now() >= self.retry_at {
             let mut pooled = self.connections.open().ok();

@@ -101,7 +101,8 @@ impl Files {
     /// closed.
     ///
     /// # Errors
-    /// If a file was replaced, or the log was removed and is not replaced yet.
+    /// [`PoolError::FileReplaced`] if the database file was replaced; [`PoolError::LogRemoved`] if
+    /// the log was removed and is not replaced yet.
     pub(super) fn join_generation(&self) -> Result<Arc<WalGeneration>, PoolError> {
         if let Some(generation) = self.current()
             && self.is_in_place(&generation)?
@@ -140,10 +141,11 @@ impl Files {
         Ok(generation)
     }
 
-    /// Returns an error if a connection of `generation` must not be used anymore.
+    /// Checks that a connection of `generation` can still be used.
     ///
     /// # Errors
-    /// If the database was replaced or the log was removed.
+    /// [`PoolError::FileReplaced`] if the database file was replaced; [`PoolError::LogRemoved`] if
+    /// the log was removed.
     pub(super) fn verify(&self, generation: &Arc<WalGeneration>) -> Result<(), PoolError> {
         let is_current = self.current().is_some_and(|current| Arc::ptr_eq(&current, generation));
         if self.is_in_place(generation)? && is_current {
@@ -156,7 +158,7 @@ impl Files {
     /// Ensures that the commits of `conn`, a connection of `generation`, are in the files at the database's path.
     ///
     /// # Errors
-    /// If they are not; then the last commit may be lost.
+    /// [`PoolError`] if they are not. The last commit may be lost then.
     pub(super) fn ensure_durable(
         &self,
         generation: &Arc<WalGeneration>,
@@ -181,6 +183,9 @@ impl Files {
     }
 
     /// Returns `false` if the log was removed.
+    ///
+    /// # Errors
+    /// [`PoolError::FileReplaced`] if the database file was replaced.
     fn is_in_place(&self, generation: &WalGeneration) -> Result<bool, PoolError> {
         if identity(&self.path) == self.database {
             Ok(self.log() == generation.log)

@@ -36,7 +36,7 @@ impl Fault {
         }
     }
 
-    /// diesel exposes SQLite's messages but not its error codes.
+    /// Identifies a fault by SQLite's message: diesel does not expose the error codes.
     fn from_message(message: &str) -> Option<Self> {
         if message.contains("malformed") || message == "file is not a database" {
             Some(Self::Damaged)
@@ -48,7 +48,7 @@ impl Fault {
     }
 }
 
-/// The fault of the last write that failed because of one, until a probe finds that it is gone.
+/// The fault of the last failed write, until a probe write succeeds.
 #[derive(Default)]
 pub(super) struct FaultState(Mutex<Option<Fault>>);
 

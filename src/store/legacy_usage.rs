@@ -1,4 +1,4 @@
-//! Who has used the legacy endpoints, and how often on which day.
+//! Queries on the recorded use of the legacy API.
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl,
@@ -17,32 +17,33 @@ use crate::domain::{
     legacy_usage::{CallerAddress, CallerCapacity, CallerLimits, Calls, LegacyCaller},
 };
 
-/// Held by whoever writes these tables in PostgreSQL, where servers would otherwise add the same caller at once: "tokenuse" in ASCII.
+/// The advisory lock for writes to these tables on PostgreSQL, so that two servers do not add the
+/// same caller concurrently: "tokenuse" in ASCII.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8390042714203583333)";
-/// How many rows are read, and how many removed, at once.
+/// Number of rows that are read or removed at a time.
 const BATCH_SIZE: i64 = 1000;
 
-/// A caller as they are stored: since when, when last, and how often in all.
+/// A stored caller.
 #[derive(Clone, Debug)]
 pub struct StoredCaller {
-    /// The number of their row.
+    /// The row number.
     pub seq: i64,
-    /// Who.
+    /// The caller.
     pub caller: LegacyCaller,
-    /// When they called first.
+    /// The time of the first call.
     pub first_seen: Timestamp,
-    /// When they called last.
+    /// The time of the last call.
     pub last_seen: Timestamp,
-    /// How many calls there were, with those of days that are forgotten.
+    /// Number of calls, including those of days whose records were removed.
     pub total: u64,
 }
 
 type CallerRow = (i64, String, String, String, String, String, String, i64, i64, i64);
 
-/// Adds calls to those that are known. Callers beyond the limits are counted as one.
+/// Adds calls to the recorded ones. Callers beyond the limits are counted as one.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn record(
     conn: &mut AnyConnection,
     calls: &[(LegacyCaller, Calls)],
@@ -68,7 +69,7 @@ pub fn record(
     Ok(())
 }
 
-/// Waits until no other transaction writes here. SQLite has one writer anyway.
+/// Locks these tables against writes by other transactions. SQLite has only one writer.
 pub(super) fn lock_tables(conn: &mut AnyConnection) -> Result<(), StoreError> {
     if let AnyConnection::Postgres(conn) = conn {
         conn.batch_execute(POSTGRES_LOCK)?;
@@ -76,7 +77,7 @@ pub(super) fn lock_tables(conn: &mut AnyConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The room that there is beside the callers who are known.
+/// Returns the remaining capacity beside the stored callers.
 fn capacity(conn: &mut AnyConnection, limits: CallerLimits) -> Result<CallerCapacity, StoreError> {
     let told_apart = legacy_callers::table.filter(legacy_callers::client.ne(""));
     let callers: i64 = told_apart.select(count_star()).first(conn)?;
@@ -102,7 +103,8 @@ fn find(conn: &mut AnyConnection, caller: &LegacyCaller) -> Result<Option<Stored
     row.map(caller_from_row).transpose()
 }
 
-/// The type and the id of the actor, and the client.
+/// Returns the columns for the actor's type and ID and for the client. They are empty, not null, so
+/// that a unique index covers them.
 fn key(caller: &LegacyCaller) -> (&str, &str, String) {
     let actor = caller.actor.as_ref();
     (
@@ -116,7 +118,7 @@ fn key(caller: &LegacyCaller) -> (&str, &str, String) {
 }
 
 fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls, now: Timestamp) -> Result<(), StoreError> {
-    // A clock running ahead may have written a time in the future.
+    // A clock that ran ahead may have written a time in the future.
     let last_seen = if known.last_seen.is_in_future(now) {
         calls.last_seen
     } else {
@@ -170,19 +172,20 @@ fn add_days(conn: &mut AnyConnection, seq: i64, calls: &Calls) -> Result<(), Sto
     Ok(())
 }
 
-/// Every caller.
+/// Returns all callers.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn callers(conn: &mut AnyConnection) -> Result<Vec<StoredCaller>, StoreError> {
     let rows: Vec<CallerRow> = legacy_callers::table.load(conn)?;
     rows.into_iter().map(caller_from_row).collect()
 }
 
-/// Gives `take` how often which caller, by the number of their row, has called on each day from `since` on.
+/// Calls `take` with the row number of each caller, each day from `since` on, and the number of
+/// calls. Rows are read in batches, so memory is bounded.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn for_each_day(
     conn: &mut AnyConnection,
     since: Day,
@@ -208,10 +211,10 @@ pub fn for_each_day(
     }
 }
 
-/// When each legacy endpoint was last used.
+/// Returns the time of the last call of each legacy endpoint, by prefix.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_last_calls(conn: &mut AnyConnection) -> Result<Vec<(String, Timestamp)>, StoreError> {
     let rows: Vec<(String, Option<i64>)> = legacy_callers::table
         .group_by(legacy_callers::prefix)
@@ -224,7 +227,7 @@ pub fn find_last_calls(conn: &mut AnyConnection) -> Result<Vec<(String, Timestam
 /// Returns the time of the most recent call of the legacy API.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError> {
     let newest: Option<i64> = legacy_callers::table
         .select(max(legacy_callers::last_seen))
@@ -232,10 +235,11 @@ pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError>
     Ok(newest.and_then(Timestamp::from_micros))
 }
 
-/// Removes some of what was before `first`, the oldest first; answers whether there may be more of it.
+/// Removes a batch of records from before `first`, the oldest first. Returns `true` if there may be
+/// more.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn remove_before(conn: &mut AnyConnection, first: Day) -> Result<bool, StoreError> {
     lock_tables(conn)?;
     let oldest: Option<i64> = legacy_calls::table.select(min(legacy_calls::day)).first(conn)?;
@@ -286,7 +290,7 @@ fn caller_from_row(row: CallerRow) -> Result<StoredCaller, StoreError> {
     })
 }
 
-/// A count as a column holds it.
+/// Converts a count to its column type, saturating at the maximum.
 fn to_column(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

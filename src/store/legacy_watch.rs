@@ -11,7 +11,7 @@ use crate::domain::{
 /// Records that a server watched during this hour.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn record(conn: &mut AnyConnection, hour: Hour) -> Result<(), StoreError> {
     lock_tables(conn)?;
     let day = hour.day().number();
@@ -30,7 +30,7 @@ pub fn record(conn: &mut AnyConnection, hour: Hour) -> Result<(), StoreError> {
 /// Returns the watched hours since the day `since`.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, StoreError> {
     let rows: Vec<(i64, i64)> = legacy_watch::table
         .filter(legacy_watch::day.ge(since.number()))
@@ -42,7 +42,7 @@ pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, Store
 /// Removes the records before `first`.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn remove_before(conn: &mut AnyConnection, first: Day) -> Result<(), StoreError> {
     diesel::delete(legacy_watch::table.filter(legacy_watch::day.lt(first.number()))).execute(conn)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The schema, brought up to date at start.
+//! Schema migrations.
 
 use diesel::{connection::SimpleConnection, migration::MigrationSource, pg::Pg, sqlite::Sqlite};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -12,16 +12,17 @@ use super::{
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Held by whoever migrates a PostgreSQL database: "tokenbri" in ASCII.
+/// The advisory lock for migrations of a PostgreSQL database: "tokenbri" in ASCII.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(8389754706577060457)";
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Applies every migration that is missing, all in one transaction, and gives their names. Two servers that do this at once
-/// take turns, and the second finds nothing left to do.
+/// Applies all pending migrations in one transaction, and returns their names. Servers that start
+/// concurrently take turns, and find no pending migrations after the first.
 ///
 /// # Errors
-/// When a migration fails, or the schema is newer than this program.
+/// [`OpenError::Migration`] if a migration fails; [`OpenError::NewerSchema`] if the schema is newer
+/// than this program.
 pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, OpenError> {
     let failed = |error: AnyError| OpenError::Migration(url.to_string(), to_single_line(&error.to_string()));
     let outcome = match conn {

@@ -1,4 +1,4 @@
-//! Work for threads of our own.
+//! A queue of jobs for dedicated threads.
 
 use std::{
     sync::{Mutex, PoisonError, mpsc},
@@ -7,18 +7,19 @@ use std::{
 
 use super::error::StoreError;
 
-/// Where work for some threads is put. When nobody can put any there, they end what is there, and are waited for: a database that is closed
-/// in time is one file.
+/// The sending end of a job queue, and its threads. Dropping it lets the threads finish the queued
+/// jobs, and waits for them. A SQLite database whose connections are closed before exit consists of
+/// one file.
 pub(super) struct WorkQueue<J> {
     jobs: Option<mpsc::Sender<J>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Where a thread gets its work; several can share it.
+/// The receiving end of a job queue. Several threads can share it.
 pub(super) struct JobReceiver<J>(Mutex<mpsc::Receiver<J>>);
 
 impl<J: Send + 'static> WorkQueue<J> {
-    /// A queue, and its other end.
+    /// Creates a queue without threads, and its receiving end.
     pub(super) fn new() -> (Self, JobReceiver<J>) {
         let (sender, receiver) = mpsc::channel();
         let queue = Self {
@@ -28,19 +29,19 @@ impl<J: Send + 'static> WorkQueue<J> {
         (queue, JobReceiver(Mutex::new(receiver)))
     }
 
-    /// Starts a thread that does `work` until there is none.
+    /// Starts a thread that runs `work`. It must return when the queue is closed.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// [`std::io::Error`] if the thread cannot be started.
     pub(super) fn start(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         self.threads.push(Builder::new().name(name.to_owned()).spawn(work)?);
         Ok(())
     }
 
-    /// Adds work.
+    /// Adds a job.
     ///
     /// # Errors
-    /// [`StoreError::ShuttingDown`] when no thread is left.
+    /// [`StoreError::ShuttingDown`] if all threads have ended.
     pub(super) fn push(&self, job: J) -> Result<(), StoreError> {
         let jobs = self.jobs.as_ref().ok_or(StoreError::ShuttingDown)?;
         jobs.send(job).map_err(|_| StoreError::ShuttingDown)
@@ -48,12 +49,13 @@ impl<J: Send + 'static> WorkQueue<J> {
 }
 
 impl<J> JobReceiver<J> {
-    /// The next work, if there will be any.
+    /// Waits for the next job. Returns `None` if the queue is empty and closed.
     pub(super) fn recv(&self) -> Option<J> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
     }
 
-    /// The next work, if there is any.
+    /// Returns the next job without waiting. Returns `None` if there is none, or if another thread
+    /// is receiving.
     pub(super) fn try_recv(&self) -> Option<J> {
         let jobs = self.0.try_lock().ok()?;
         jobs.try_recv().ok()
@@ -64,7 +66,7 @@ impl<J> Drop for WorkQueue<J> {
     fn drop(&mut self) {
         self.jobs = None;
         for thread in self.threads.drain(..) {
-            // One that panicked has ended, too.
+            // A thread that panicked has ended as well.
             let _ = thread.join();
         }
     }

@@ -8,18 +8,18 @@ use crate::domain::{
     token::TokenId,
 };
 
-/// The channel of PostgreSQL that changes are announced on.
+/// The PostgreSQL notification channel on which changes are announced.
 pub const CHANNEL: &str = "tokenbridge";
 
 diesel::define_sql_function! {
-    /// Announces something on a channel when the transaction commits.
+    /// Sends a notification on a channel when the transaction commits.
     fn pg_notify(channel: Text, payload: Text) -> Text;
 }
 
 /// The state of a store: which store it is, and the number of its last change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
-    /// Chosen at random when the store was made.
+    /// The random ID that the store got at its creation.
     pub store_id: String,
     /// Grows with each change by a random [`Step`].
     pub number: i64,
@@ -27,8 +27,8 @@ pub struct Revision {
 
 /// The increment of a revision number by one change: random, 1 to 2^24.
 ///
-/// A failover can lose changes that servers have already seen. With increments of one, the same numbers would then identify other changes,
-/// and servers could not detect the loss.
+/// A failover can lose changes that servers have already seen. With increments of one, the same
+/// numbers would then identify other changes, and servers could not detect the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step(i64);
 
@@ -36,7 +36,7 @@ impl Step {
     /// Draws a step.
     ///
     /// # Errors
-    /// When the random source fails.
+    /// [`RandomError`] if the random source fails.
     pub fn random(random: &dyn Random) -> Result<Self, RandomError> {
         let mut bytes = [0; 3];
         random.fill(&mut bytes)?;
@@ -56,10 +56,11 @@ impl Step {
 pub struct Change {
     /// The revision after the change.
     pub revision: Revision,
-    /// The number before the change. `None` if the change invalidates more than one token, or if an earlier version of this program
-    /// announced it. In both cases a server that receives it clears its cache.
+    /// The number before the change. `None` if the change invalidates more than one token, or if an
+    /// earlier version of this program announced it. In both cases a server that receives the
+    /// change clears its cache.
     pub predecessor: Option<i64>,
-    /// The token that it invalidates, if it is exactly one.
+    /// The invalidated token, if there is exactly one.
     pub token: Option<TokenId>,
 }
 
@@ -90,7 +91,8 @@ impl Change {
         }
     }
 
-    /// Writes the announcement: the store's ID, the number, the predecessor and the token, with spaces between them.
+    /// Formats the announcement: the store ID, the number, the predecessor and the token, separated
+    /// by spaces.
     fn payload(&self) -> String {
         let Revision { store_id, number } = &self.revision;
         let predecessor = self.predecessor.map(|number| number.to_string()).unwrap_or_default();
@@ -98,8 +100,8 @@ impl Change {
         format!("{store_id} {number} {predecessor} {token}")
     }
 
-    /// Parses an announcement, including one of an earlier version, which has no predecessor. Returns `None` if the text is not an
-    /// announcement of this program.
+    /// Parses an announcement, including one of an earlier version, which has no predecessor.
+    /// Returns `None` if the text is not an announcement of this program.
     #[must_use]
     pub fn parse(payload: &str) -> Option<Self> {
         let mut fields = payload.splitn(4, ' ');
@@ -123,11 +125,12 @@ impl Change {
     }
 }
 
-/// Records a change, once regardless of how much it invalidates. Must be the last step of its transaction: the row stays locked until the
-/// commit, so that revisions are in commit order, and a transaction that holds the lock must not wait for another.
+/// Records a change, once regardless of how much it invalidates. Must be the last step of its
+/// transaction: the row stays locked until the commit, so that revisions are in commit order, and a
+/// transaction that holds the lock must not wait for another.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn advance(conn: &mut AnyConnection, step: Step, invalidation: Invalidation) -> Result<Change, StoreError> {
     let (store_id, number) = diesel::update(revision::table)
         .set(revision::value.eq(revision::value + step.0))
@@ -143,17 +146,18 @@ pub fn advance(conn: &mut AnyConnection, step: Step, invalidation: Invalidation)
 /// Returns the current revision of the store.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn current(conn: &mut AnyConnection) -> Result<Revision, StoreError> {
     let row = revision::table.select((revision::store_id, revision::value));
     let (store_id, number) = row.first(conn)?;
     Ok(Revision { store_id, number })
 }
 
-/// Writes the current number again, as a write that changes nothing.
+/// Writes the current number again: a write that changes nothing, to probe whether the store is
+/// writable.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn touch(conn: &mut AnyConnection) -> Result<(), StoreError> {
     diesel::update(revision::table)
         .set(revision::value.eq(revision::value))

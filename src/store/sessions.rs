@@ -20,7 +20,7 @@ const MAX_REMOVED: i64 = 500;
 /// Adds a session of an admin that starts at `now`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn insert(
     conn: &mut AnyConnection,
     key: &SessionHash,
@@ -38,10 +38,11 @@ pub fn insert(
     Ok(())
 }
 
-/// Removes sessions whose timestamps are not later than `ended`, except those for which `lasts` returns `true`.
+/// Removes up to 500 sessions that began or were last seen at or before the cutoffs `ended`, except
+/// those for which `lasts` returns `true`.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn remove_ended(
     conn: &mut AnyConnection,
     ended: SessionTimes,
@@ -59,10 +60,10 @@ pub fn remove_ended(
     Ok(())
 }
 
-/// The admin of the session with that key, and its times.
+/// Returns the admin and the timestamps of the session with this key.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin, SessionTimes)>, StoreError> {
     let row: Option<(String, String, i64, i64)> = sessions::table
         .inner_join(admins::table)
@@ -93,7 +94,7 @@ pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin
 /// Updates the last use of a session.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn touch(conn: &mut AnyConnection, key: &SessionHash, now: Timestamp) -> Result<(), StoreError> {
     let this = sessions::key_hash.eq(key.as_bytes().as_slice());
     diesel::update(sessions::table.filter(this))
@@ -105,7 +106,7 @@ pub fn touch(conn: &mut AnyConnection, key: &SessionHash, now: Timestamp) -> Res
 /// Removes a session, if there is one.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn delete(conn: &mut AnyConnection, key: &SessionHash) -> Result<(), StoreError> {
     let this = sessions::key_hash.eq(key.as_bytes().as_slice());
     diesel::delete(sessions::table.filter(this)).execute(conn)?;

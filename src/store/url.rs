@@ -11,9 +11,9 @@ pub use postgres::{PostgresUrl, PostgresUrlError};
 /// `Debug` and `Display` show no password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A file.
+    /// A SQLite file.
     Sqlite(PathBuf),
-    /// A server, or several of which one is the primary.
+    /// A PostgreSQL server, or several of which one is the primary.
     Postgres(PostgresUrl),
 }
 
@@ -28,10 +28,10 @@ pub enum DatabaseUrlError {
     /// There is no file after `sqlite:`.
     #[error("\"sqlite:\" must be followed by the path of a file, like \"sqlite:tokenbridge.db\"")]
     NoPath,
-    /// A store that forgets everything when the server stops.
-    #[error("a database in memory would forget every token; name a file")]
+    /// An in-memory database, which loses all tokens when the server stops.
+    #[error("an in-memory database loses all tokens when the server stops; use a file")]
     Memory,
-    /// Parameters, which a file has none of.
+    /// Parameters in a SQLite URL.
     #[error("\"sqlite:\" takes a path and no parameters after \"?\"")]
     Parameters,
     /// Credentials or a host in a SQLite URL.
@@ -43,7 +43,7 @@ pub enum DatabaseUrlError {
 }
 
 impl DatabaseUrl {
-    /// The name of its kind of database.
+    /// Returns the name of the database system.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {

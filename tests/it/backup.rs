@@ -78,7 +78,7 @@ fn a_backup_of_a_running_server_is_restored(env: &TestEnv) {
     assert_eq!(told["to"], text(&copy));
     assert_eq!(told["bytes"], fs::metadata(&copy).unwrap().len());
     assert_eq!(mode(&copy), 0o600);
-    assert_failed(&program.run(&["backup", text(&copy)]), "copy.db exists already");
+    assert_failed(&program.run(&["backup", text(&copy)]), "copy.db already exists");
     server.client.new_token(&json!({ "name": "later" }));
 
     let refused = program.run(&["restore", text(&copy)]);
@@ -148,7 +148,7 @@ fn an_unusable_backup_is_rejected(env: &TestEnv) {
     let before = (fs::read(database(env)).unwrap(), files(env));
     for (file, told) in [
         (&garbage, "file is not a database"),
-        (&foreign, "it is not a database of tokenbridge"),
+        (&foreign, "it is not a tokenbridge database"),
         (&newer, "a newer tokenbridge (it has migration 9999)"),
         (&place.join("missing.db"), "missing.db"),
         (&database(env), "it is the database itself"),

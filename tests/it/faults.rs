@@ -156,7 +156,7 @@ fn the_server_recovers_from_a_store_crash(_: &TestEnv) {
     }
     let log = server.log();
     assert!(
-        log.contains("ERROR") && log.contains("the store cannot be reached"),
+        log.contains("ERROR") && log.contains("the database is unreachable"),
         "{log}"
     );
 }

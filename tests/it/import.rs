@@ -443,7 +443,7 @@ fn a_value_belongs_to_one_token(env: &TestEnv) {
     assert_output(
         &import_text(env, &signed, &["--update"]),
         1,
-        &["it is not 64 hexadecimal digits"],
+        &["must be 64 hexadecimal digits"],
     );
     app.delete(&format!("{TOKENS}/{id}"), Auth::Admin).expect(204);
     app.get("/verify?require=AlertRead", Auth::Key(&value)).expect(401);
@@ -497,7 +497,7 @@ fn admins_are_imported_only_on_request(env: &TestEnv) {
         assert_output(
             &import_text(env, &costly, &["--with-admins", "--update"]),
             1,
-            &["it is not the argon2id hash of a password"],
+            &["must be the argon2id hash of a password"],
         );
     }
     assert_eq!(here.run(&["export", "--with-admins"]).stdout, export);

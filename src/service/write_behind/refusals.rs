@@ -222,7 +222,7 @@ impl RefusedLogins {
                     channel: Channel::Cli,
                     client: None,
                 };
-                let reason = "more refused logins within an hour than the audit lists";
+                let reason = "refused logins beyond the hourly limit of the audit log";
                 let details = json!({ "reason": reason, "admin": null, "count": self.count });
                 (Some(server), origin, None, details)
             }

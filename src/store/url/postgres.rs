@@ -80,7 +80,7 @@ pub enum PostgresUrlError {
     )]
     At,
     /// A space or a control character.
-    #[error("has a blank or a control character; percent-encode it: a blank is %20")]
+    #[error("has a space or a control character; percent-encode it: a space is %20")]
     Blank,
     /// A `%` that does not begin a percent-encoded character.
     #[error("has a \"%\" that is not followed by the two digits of a UTF-8 byte; percent-encode \"%\" as %25")]
@@ -94,7 +94,8 @@ pub enum PostgresUrlError {
          the password"
     )]
     Port,
-    /// A separator in a user name, a host, or a database name: what is behind it is probably a password in the wrong place.
+    /// A separator in a user name, a host, or a database name. The text after it is probably a
+    /// misplaced password.
     #[error(
         "has one of \":\", \";\", \"&\" and \"=\" in the user name, a host or the database name; a password belongs between the \
          user name and the host, like \"postgres://user:password@host/database\""
@@ -181,8 +182,8 @@ impl PostgresUrl {
         })
     }
 
-    /// Removes from a message of libpq the values of all parameters but those that say where the database is. A password can stand in
-    /// any of them by mistake. Absolute paths are kept.
+    /// Removes parameter values from a message of libpq, because any of them can contain a password
+    /// by mistake. The user name, the database, the hosts, the ports and absolute paths are kept.
     pub fn redact(&self, message: &str) -> String {
         let is_secret = |(keyword, value): &&(String, String)| {
             !matches!(keyword.as_str(), "user" | "dbname" | "host" | "hostaddr" | "port")

@@ -10,19 +10,20 @@ use super::{
 pub enum Flaw {
     /// Caches a token after an invalidation that happened during its read.
     IgnoresGeneration,
-    /// Lets an answer vouch two ticks longer than 0.8 s.
+    /// Trusts a response two ticks longer than 0.8 s.
     TrustsTooLong,
-    /// Lets an answer vouch from its arrival, not from when its poll was sent.
+    /// Trusts a response from its arrival, not from the sending of its poll.
     CountsFromArrival,
     /// Does not clear the cache after a missed change.
     IgnoresGaps,
     /// The server that makes a change waits for the feed like the others.
     ForgetsLocalChanges,
-    /// Ignores a poll whose answer has a smaller number than the known one.
+    /// Ignores a poll whose response has a smaller number than the known one.
     AcceptsSmallerNumbers,
-    /// Also ignores a poll that was sent before the last change was announced: the rule before superseded numbers were kept.
+    /// Also ignores a poll that was sent before the last change was announced: the rule of earlier
+    /// versions, which kept no superseded numbers.
     AcceptsStaleNumbers,
-    /// Advances the revision by one for each change: the rule before steps were random.
+    /// Advances the revision by one for each change: the rule of earlier versions.
     CountsByOne,
 }
 
@@ -38,7 +39,7 @@ impl Flaw {
         Self::CountsByOne,
     ];
 
-    /// Returns the narrowest bounds within which the flaw shows.
+    /// Returns the narrowest bounds within which the checker finds the flaw.
     pub fn bounds(self) -> Bounds {
         let (kinds, changes, failovers): (&[ChangeKind], _, _) = match self {
             Self::IgnoresGeneration | Self::TrustsTooLong | Self::CountsFromArrival | Self::ForgetsLocalChanges => {
@@ -58,7 +59,7 @@ impl Flaw {
     }
 }
 
-/// Returns the send time and the answer that the cache sees for a poll that is received at `at`.
+/// Returns the send time and the response that the cache sees for a poll that is received at `at`.
 pub fn poll(flaw: Option<Flaw>, replica: &Replica, poll: &Poll, at: Instant) -> (Instant, i64) {
     let answer = poll.answer.expect("an answer");
     let known = replica.known().unwrap_or(answer);

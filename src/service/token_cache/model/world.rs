@@ -36,12 +36,12 @@ impl ChangeKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Store {
     pub number: i64,
-    /// For each credential, `true` if it authenticates.
+    /// For each credential, `true` if it is valid.
     pub valid: [bool; 3],
 }
 
 impl Store {
-    /// Makes a change. Returns what it invalidates; a create invalidates nothing.
+    /// Applies a change. Returns its invalidation; creating a token invalidates nothing.
     pub fn apply(&mut self, kind: ChangeKind, cached: &CachedCredentials) -> Option<Invalidation> {
         let token = |credential: usize| Invalidation::Token(cached[credential].1.token.id);
         match kind {
@@ -77,7 +77,7 @@ pub struct Revocation {
     pub here: bool,
 }
 
-/// A poll that was sent, and the answer in transit.
+/// A poll that was sent, and its response in transit.
 #[derive(Clone)]
 pub struct Poll {
     pub asked_at: Instant,
@@ -172,7 +172,7 @@ impl World {
     pub fn allows(&self, kind: ChangeKind) -> bool {
         let [x0, x1, y] = self.store.valid;
         match kind {
-            // A deleted token never comes back.
+            // A deleted token is never restored.
             ChangeKind::CreateY => !y && !self.history.iter().any(|store| store.valid[Y]),
             ChangeKind::RotateX => x0,
             ChangeKind::RevokeX => x0 || x1,
@@ -215,14 +215,16 @@ impl World {
         }
     }
 
-    /// Returns the ticks since `then`, capped at the first at which `limit` has passed: later ones make no difference.
+    /// Returns the ticks since `then`, capped at the first at which `limit` has passed: more ticks
+    /// make no difference.
     fn age(&self, then: Option<Instant>, limit: Duration) -> u128 {
         let tick = self.tick.as_nanos();
         let limit = limit.as_nanos().div_ceil(tick);
         then.map_or(limit, |then| limit.min(self.at.duration_since(then).as_nanos() / tick))
     }
 
-    /// Hashes only what determines the future of a cache: no absolute times, and no order among times that are no longer compared.
+    /// Hashes only the facts that determine the future of a cache: no absolute times, and no order
+    /// among times that are no longer compared.
     fn hash_cache(&self, state: &State, poll: Option<&Poll>, hasher: &mut impl Hasher) {
         state.revision.as_ref().map(|known| known.number).hash(hasher);
         self.age(state.sure_at, SURE_FOR).hash(hasher);
