@@ -338,7 +338,7 @@ fn describe_caller(actor: Option<&Actor>, client: CallerAddress) -> String {
     match client {
         CallerAddress::Known(address) => format!("{name} from {address}"),
         CallerAddress::Unknown => format!("{name} from an unknown address"),
-        CallerAddress::Other => "one of the callers beyond the limit, who are not told apart".to_owned(),
+        CallerAddress::Other => "one of the callers beyond the limit, which are counted together".to_owned(),
     }
 }
 

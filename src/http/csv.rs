@@ -1,18 +1,19 @@
-//! Lines of CSV (RFC 4180), for spreadsheets.
+//! CSV (RFC 4180) that is safe to open in spreadsheets.
 
-/// What an answer says it is; its first line names the columns.
+/// The media type of a response whose first line contains the column names.
 pub const CONTENT_TYPE: &str = "text/csv; charset=utf-8; header=present";
 
-/// A line of cells.
+/// Formats a row of cells, including its line break.
 pub fn format_row<const N: usize>(cells: [&str; N]) -> String {
     cells.map(cell).join(",") + "\r\n"
 }
 
-/// Characters that spreadsheets interpret as the start of a formula or as a cell separator. Full-width signs count as the narrow ones in
-/// Chinese, Japanese, and Korean locales.
+/// Characters that spreadsheets interpret as the start of a formula or as a cell separator. In
+/// Chinese, Japanese and Korean locales, full-width signs count as well.
 const FORMULA_STARTS: [char; 12] = ['=', '+', '-', '@', ';', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// Quotes a cell if necessary, and prefixes a formula with an apostrophe: clients choose their user agents and token names, and some
+/// Quotes a cell if necessary, and prefixes a formula with an apostrophe. Clients choose their user
+/// agents and token names, so a cell can contain an attack on the reader (CSV injection). Some
 /// spreadsheets separate cells at semicolons and tabs.
 fn cell(text: &str) -> String {
     let guard = if text.starts_with(FORMULA_STARTS) { "'" } else { "" };

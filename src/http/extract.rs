@@ -1,4 +1,5 @@
-//! Who calls, from where, and with what: what a handler's type asks for is there before the handler runs.
+//! Extractors for the caller, the client's address, and the request body. A handler declares them
+//! in its type, so they run before it.
 
 pub mod accept;
 mod body;
@@ -30,25 +31,28 @@ pub use body::Body;
 use client_address::ClientAddress;
 use credentials::Credentials;
 
-/// A call by somebody whom `AuthScheme` lets in, with a body that is read only then.
+/// An authenticated call. The body is read only after authentication.
 pub struct Authenticated<S, B = ()> {
-    /// Who, and from where.
+    /// The caller and the origin.
     pub call: Call,
-    /// What they sent.
+    /// The body.
     pub body: B,
     scheme: PhantomData<S>,
 }
 
-/// Who may make a call.
+/// The credentials that an endpoint accepts.
 pub trait AuthScheme {
-    /// The credentials that are looked for in a request.
+    /// Returns the accepted credentials of a request, if there are any.
+    ///
+    /// # Errors
+    /// 401 if they are malformed.
     fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError>;
 
-    /// What a request without them is asked for.
+    /// The challenges in the response to a request without credentials.
     const CHALLENGES: &[Challenge];
 }
 
-/// Admins alone, with HTTP Basic.
+/// Only admins, with HTTP Basic.
 pub struct AdminOnly;
 
 impl AuthScheme for AdminOnly {
@@ -59,7 +63,7 @@ impl AuthScheme for AdminOnly {
     const CHALLENGES: &[Challenge] = &[Challenge::Basic];
 }
 
-/// Tokens alone, with their value.
+/// Only tokens, with their value.
 pub struct TokenOnly;
 
 impl AuthScheme for TokenOnly {
@@ -70,7 +74,7 @@ impl AuthScheme for TokenOnly {
     const CHALLENGES: &[Challenge] = &[Challenge::ApiKey];
 }
 
-/// Tokens, with their value; and admins, with HTTP Basic.
+/// Tokens with their value, and admins with HTTP Basic.
 pub struct TokenOrAdmin;
 
 impl AuthScheme for TokenOrAdmin {
@@ -122,7 +126,7 @@ fn missing<W: AuthScheme>(headers: &HeaderMap) -> ApiError {
     ApiError::missing_credentials(Refusal::Missing, challenges)
 }
 
-/// Where a request comes from.
+/// Returns the origin of a request.
 pub fn origin(request: &HttpRequest) -> Result<Origin, ApiError> {
     let client = request.extensions().get::<ClientAddress>().copied();
     Ok(Origin {
@@ -133,7 +137,7 @@ pub fn origin(request: &HttpRequest) -> Result<Origin, ApiError> {
     })
 }
 
-/// What the handlers share.
+/// Returns the state that all handlers share.
 pub fn state(request: &HttpRequest) -> Result<&Data<State>, ApiError> {
     request.app_data().ok_or_else(|| misconfigured("the state"))
 }

@@ -1,4 +1,4 @@
-//! GraphQL at `/public/graphql`: what Panther's own clients ask for, and a playground.
+//! GraphQL at `/public/graphql`: the operations that Panther's own clients use, and a playground.
 
 mod budget;
 mod cost;
@@ -60,7 +60,8 @@ impl From<GraphqlRequest> for Request {
     }
 }
 
-/// `POST /public/graphql`: carries out a query or a mutation. What goes wrong in it is told beside its data, with status 200.
+/// `POST /public/graphql`: executes a query or a mutation. Execution errors are in the response
+/// beside the data, with status 200.
 #[utoipa::path(
     post, path = "/public/graphql", tag = "GraphQL", operation_id = "graphql", summary = "Carry out a query or a mutation",
     request_body = GraphqlRequest,
@@ -110,7 +111,7 @@ fn response_too_large() -> ApiError {
     ))
 }
 
-/// Returns the reason to refuse a request: its document is malformed or too expensive.
+/// Returns an error to respond with if the document is malformed or too expensive.
 ///
 /// # Errors
 /// 400 if its response would be too large.
@@ -128,7 +129,7 @@ pub(super) fn validate(request: &mut Request) -> Result<Option<ServerError>, Api
     Ok(checked)
 }
 
-/// Makes the answers that say no GraphQL's: `{"errors": [{"message": …}]}`.
+/// Middleware that converts error responses to GraphQL's format: `{"errors": [{"message": …}]}`.
 pub async fn wrap_errors(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

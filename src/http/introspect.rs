@@ -1,4 +1,4 @@
-//! Token introspection (RFC 7662): what a value is worth that somebody has shown to a service.
+//! Token introspection (RFC 7662) for other services.
 
 use std::net::IpAddr;
 
@@ -62,7 +62,7 @@ impl From<VerifiedToken> for Introspection {
     fn from(VerifiedToken { token, valid_until, .. }: VerifiedToken) -> Self {
         let id = token.id.to_string();
         let issued_at = match valid_until {
-            // When the value of a grace period was made is not kept.
+            // The store does not keep the creation time of a previous value.
             Some(_) => None,
             None => Some(token.rotated_at.unwrap_or(token.created.at)),
         };
@@ -70,7 +70,7 @@ impl From<VerifiedToken> for Introspection {
             active: true,
             scope: Some(token.permissions.to_string()),
             client_id: Some(id.clone()),
-            // A token acts for itself, and not for a person (RFC 9068, section 2.2).
+            // The subject is the token itself: it does not act for a user (RFC 9068, section 2.2).
             sub: Some(id),
             iat: issued_at.map(Timestamp::seconds),
             exp: token
@@ -84,7 +84,7 @@ impl From<VerifiedToken> for Introspection {
     }
 }
 
-/// `POST /introspect`: whether a value is good, and for what.
+/// `POST /introspect`: returns the state and the permissions of a value.
 #[utoipa::path(
     post, path = "/introspect", tag = "For other services", operation_id = "introspect",
     summary = "Say what a value is worth (RFC 7662)",

@@ -1,4 +1,5 @@
-//! The tokens API of "Agent Apis for Bamboo": the four fields that its scripts know, and nothing else.
+//! The token endpoints of "Agent Apis for Bamboo", with exactly the four fields that its clients
+//! know.
 
 pub mod list;
 mod middleware;
@@ -30,7 +31,7 @@ use crate::{
 };
 pub use middleware::{enforce_phase, finish_response};
 
-/// The legacy endpoint that a request came through: the prefix that its path begins with, after the context path.
+/// The legacy endpoint that a request used: the prefix of its path after the context path.
 #[derive(Clone, Copy, Debug)]
 pub struct LegacyPrefix(pub &'static str);
 
@@ -96,7 +97,7 @@ impl JsonBody for LegacyFields {
 
 type AuthenticatedCall<B = ()> = Authenticated<AdminOnly, B>;
 
-/// `POST …/tokens`: makes a token without a value.
+/// `POST …/tokens`: creates a token without a value.
 #[utoipa::path(
     post, path = "/tokens", operation_id = "createLegacyToken", summary = "Create a token",
     request_body = NewLegacyToken,
@@ -124,7 +125,7 @@ pub async fn create(
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
 
-/// `PUT …/tokens/{uuid}`: changes the name and the two flags, as far as they are given.
+/// `PUT …/tokens/{uuid}`: changes the name and the two flags. Absent fields stay unchanged.
 #[utoipa::path(
     put, path = "/tokens/{uuid}", operation_id = "updateLegacyToken", summary = "Update a token",
     params(("uuid" = String, Path, format = "uuid")),
@@ -161,7 +162,7 @@ pub async fn update(
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
 
-/// `GET …/tokens/{uuid}`: one token.
+/// `GET …/tokens/{uuid}`: returns a token.
 #[utoipa::path(
     get, path = "/tokens/{uuid}", operation_id = "getLegacyToken", summary = "Get a token",
     params(("uuid" = String, Path, format = "uuid")),
@@ -176,7 +177,7 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
 
-/// `DELETE …/tokens/{uuid}`: removes a token.
+/// `DELETE …/tokens/{uuid}`: deletes a token.
 #[utoipa::path(
     delete, path = "/tokens/{uuid}", operation_id = "deleteLegacyToken", summary = "Delete a token",
     params(("uuid" = String, Path, format = "uuid")),

@@ -1,4 +1,5 @@
-//! Metrics in Prometheus' text format. No label has a value that a client chooses.
+//! Metrics in the Prometheus text format. No label takes a value that a client chooses, so the
+//! number of series is bounded.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -21,18 +22,18 @@ use crate::{
     service::Error,
 };
 
-/// The upper bounds of the buckets of durations, in seconds.
+/// Upper bounds of the duration buckets, in seconds.
 const BUCKETS: [f64; 16] = [
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// The methods that have a label of their own.
+/// The methods with their own label value.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// The statuses whose counters are looked up once, the commonest first.
+/// The statuses whose counters are cached, the most common first.
 const STATUSES: [u16; 12] = [200, 401, 204, 403, 404, 400, 429, 405, 410, 413, 415, 503];
 
-/// What is counted of the requests.
+/// The metrics of HTTP requests.
 pub struct HttpMetrics {
     registry: Registry,
     requests: IntCounterVec,
@@ -42,7 +43,7 @@ pub struct HttpMetrics {
     brownout: IntGauge,
 }
 
-/// The counters of one channel that have been looked up already.
+/// The cached counters of one channel.
 #[derive(Default)]
 struct ChannelCounters {
     duration: OnceLock<Histogram>,
@@ -51,24 +52,24 @@ struct ChannelCounters {
 }
 
 impl HttpMetrics {
-    /// Counters that begin at zero, and how far the legacy API is on its way out.
+    /// Creates the metrics, including those of the legacy API's phase.
     ///
     /// # Errors
-    /// When two of them have one name.
+    /// [`prometheus::Error`] if two metrics have the same name.
     pub fn new(phase: &LegacyPhase) -> Result<Self, prometheus::Error> {
         let http_metrics = Self {
             registry: Registry::new(),
             requests: IntCounterVec::new(
                 Opts::new(
                     "tokenbridge_http_requests_total",
-                    "Requests that were answered, by channel, method and status",
+                    "Number of responses, by channel, method and status",
                 ),
                 &["channel", "method", "status"],
             )?,
             durations: HistogramVec::new(
                 HistogramOpts::new(
                     "tokenbridge_http_request_duration_seconds",
-                    "How long it took to begin the answers of requests, by channel",
+                    "Time from the request head to the response head, by channel",
                 )
                 .buckets(BUCKETS.to_vec()),
                 &["channel"],
@@ -83,7 +84,7 @@ impl HttpMetrics {
             )?,
             brownout: IntGauge::new(
                 "tokenbridge_legacy_brownout",
-                "1 during a brown-out of the legacy API, else 0",
+                "1 during a brownout of the legacy API, otherwise 0",
             )?,
         };
         http_metrics
@@ -97,7 +98,8 @@ impl HttpMetrics {
             .registry
             .register(Box::new(http_metrics.brownout.clone()))?;
         register_phase(&http_metrics.registry, phase)?;
-        // What has not been called yet is there as zero, or the first call would not be seen as an increase.
+        // All series start at zero. Otherwise Prometheus would not see the first call as an
+        // increase.
         for (prefix, _) in LEGACY_PREFIXES {
             for method in METHODS {
                 http_metrics.legacy.with_label_values(&[prefix, method]);
@@ -106,7 +108,7 @@ impl HttpMetrics {
         Ok(http_metrics)
     }
 
-    /// Counts a request that has been answered, after so long.
+    /// Counts a response and its duration.
     pub fn record<B>(&self, response: &ServiceResponse<B>, took: Duration) {
         let request = response.request();
         let channel = request.app_data::<Channel>();
@@ -135,7 +137,7 @@ impl HttpMetrics {
 }
 
 impl ChannelCounters {
-    /// Where the counter of that method and status is kept, if it is.
+    /// Returns the cache slot for this method and status; `None` for uncommon statuses.
     fn cached_counter(&self, method: &str, status: u16) -> Option<&OnceLock<IntCounter>> {
         let method = METHODS.iter().position(|known| *known == method);
         let status = STATUSES.iter().position(|known| *known == status)?;
@@ -143,12 +145,12 @@ impl ChannelCounters {
     }
 }
 
-/// Shows what of a phase stays as it is until the server is started again.
+/// Registers the metrics of the phase that change only on restart.
 fn register_phase(registry: &Registry, phase: &LegacyPhase) -> Result<(), prometheus::Error> {
     let modes = IntGaugeVec::new(
         Opts::new(
             "tokenbridge_legacy_mode",
-            "1 for what the legacy API still does, 0 for the other modes",
+            "1 for the configured mode of the legacy API, 0 for the other modes",
         ),
         &["mode"],
     )?;
@@ -159,7 +161,7 @@ fn register_phase(registry: &Registry, phase: &LegacyPhase) -> Result<(), promet
     if let Some(sunset) = phase.sunset {
         let gauge = IntGauge::new(
             "tokenbridge_legacy_sunset_timestamp_seconds",
-            "When the legacy API is to be switched off",
+            "Time at which the legacy API will be switched off",
         )?;
         gauge.set(sunset.seconds());
         registry.register(Box::new(gauge))?;
@@ -167,7 +169,7 @@ fn register_phase(registry: &Registry, phase: &LegacyPhase) -> Result<(), promet
     Ok(())
 }
 
-/// `GET /metrics`: all figures, of this process, of its requests and of the service.
+/// `GET /metrics`: all metrics of the process, the HTTP requests and the service.
 #[utoipa::path(
     get, path = "/metrics", tag = "Operations", operation_id = "metrics", summary = "Show metrics for Prometheus",
     responses((status = 200, description = "All metrics, unless they have a listener of their own", content_type = "text/plain", body = String)),
@@ -194,7 +196,7 @@ pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         .body(text))
 }
 
-/// A method's own name, if it is one of those that everybody knows.
+/// Returns the label value for a method: its name, or `other` for an uncommon one.
 pub fn method_label(method: &Method) -> &'static str {
     METHODS
         .into_iter()

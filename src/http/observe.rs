@@ -1,4 +1,5 @@
-//! What is seen of every request: its id, its line in the log, and the headers of every answer.
+//! Observes every request: assigns its ID, writes its access log line and metrics, and adds the
+//! headers that all responses have.
 
 use std::{
     cell::OnceCell,
@@ -39,10 +40,10 @@ use crate::{
     service::CredentialKind,
 };
 
-/// The target of the line that each request has in the log.
+/// The log target of access log lines.
 pub const ACCESS_LOG_TARGET: &str = "tokenbridge::access";
 
-/// As whom a request was made.
+/// The authenticated caller of a request.
 #[derive(Clone, Debug)]
 pub enum CallerIdentity {
     /// An admin.
@@ -54,7 +55,7 @@ pub enum CallerIdentity {
 }
 
 impl CallerIdentity {
-    /// What is remembered of a caller.
+    /// Returns the identity of a caller.
     pub fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Admin(admin) => Self::Admin(admin.name.clone()),
@@ -63,7 +64,7 @@ impl CallerIdentity {
         }
     }
 
-    /// The name of the admin, if it was one.
+    /// Returns the name of the admin, if the caller is one.
     pub fn admin(&self) -> Option<&str> {
         match self {
             Self::Admin(name) => Some(name.as_str()),
@@ -86,7 +87,8 @@ impl CallerIdentity {
     }
 }
 
-/// How the log shows it. A token's id stays out of it: the uuid of a legacy token can be a credential.
+/// Formats the caller for the log, without a token's ID: the UUID of a legacy token can be a
+/// credential.
 impl std::fmt::Display for CallerIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -97,7 +99,7 @@ impl std::fmt::Display for CallerIdentity {
     }
 }
 
-/// The pattern of a resource, with the context path, once it has been looked for.
+/// The route pattern of a resource with the context path, cached on first use.
 #[derive(Debug, Default)]
 pub struct RoutePattern(OnceCell<Option<String>>);
 
@@ -108,9 +110,11 @@ impl RoutePattern {
     }
 }
 
-/// Gives a request its id and its client's address, writes its line in the log, and puts on its answer what every answer has.
+/// Assigns a request its ID and its client's address, logs the request, and adds the common headers
+/// to the response.
 ///
-/// The line shows the route's pattern and never the path or the query, which can hold a credential.
+/// The log line contains the route pattern, never the path or the query, which can contain
+/// credentials.
 pub fn observe<S, B>(
     mut request: ServiceRequest,
     app: &S,
@@ -192,10 +196,11 @@ fn prepare(request: &ServiceRequest) -> Result<(), ApiError> {
         return Ok(());
     };
     check_header_size(request, state.config.limits.header_bytes)?;
-    // A client that has reset its connection already has no address any more, and gets no answer anyway.
+    // A connection that the client has reset has no peer address. No response reaches such a client
+    // anyway.
     let peer = request
         .peer_addr()
-        .ok_or_else(|| ApiError::bad_request("the connection is gone"))?;
+        .ok_or_else(|| ApiError::bad_request("the connection was closed"))?;
     let client = state.config.proxies.client_address(peer.ip(), request.headers());
     request.extensions_mut().insert(ClientAddress(client));
     Ok(())
@@ -239,7 +244,7 @@ fn refuse(request: ServiceRequest, failure: ApiError) -> ServiceResponse<BoxBody
     }
 }
 
-/// Who has used a legacy endpoint, if one was used.
+/// Returns the caller to record, if the request used a legacy endpoint.
 fn legacy_caller(request: &HttpRequest) -> Option<LegacyCaller> {
     let extensions = request.extensions();
     let LegacyPrefix(prefix) = extensions.get().or_else(|| request.app_data())?;
@@ -280,7 +285,7 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
     );
 }
 
-/// An error with all that caused it, on one line.
+/// Formats an error with its chain of sources on one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! The id of a request, which its answer and its log lines share.
+//! Request IDs, which the response and the log lines of a request share.
 
 use std::sync::{
     LazyLock,
@@ -9,7 +9,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::random::{OsRandom, Random};
 
-/// The header of requests and answers.
+/// The header with the ID, in requests and responses.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_LENGTH: usize = 64;
 
@@ -17,7 +17,7 @@ tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// The id of a request, fit for a header and a log line.
+/// The ID of a request: 1 to 64 characters that are safe in headers and log lines.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestId {
     text: [u8; MAX_LENGTH],
@@ -25,7 +25,7 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// The id that a client has chosen, if it is fit for a log line, or a new one.
+    /// Returns the ID that the client chose, if it is valid, or generates one.
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let chosen = headers.get(HEADER).map(HeaderValue::as_bytes);
         chosen
@@ -33,7 +33,7 @@ impl RequestId {
             .map_or_else(generate, |id| Self::of(&[id]))
     }
 
-    /// The id that these parts make, as far as they fit.
+    /// Concatenates parts to an ID. Parts that do not fit are left out.
     fn of(parts: &[&[u8]]) -> Self {
         let mut id = Self {
             text: [0; MAX_LENGTH],
@@ -49,13 +49,13 @@ impl RequestId {
         id
     }
 
-    /// As text.
+    /// Returns the ID as text.
     pub fn as_str(&self) -> &str {
         let text = self.text.get(..self.length).unwrap_or_default();
         std::str::from_utf8(text).unwrap_or_default()
     }
 
-    /// As the value of a header.
+    /// Returns the ID as a header value.
     pub fn header(&self) -> HeaderValue {
         HeaderValue::from_str(self.as_str()).unwrap_or(HeaderValue::from_static("-"))
     }
@@ -67,12 +67,12 @@ impl std::fmt::Display for RequestId {
     }
 }
 
-/// The id of the request that is being handled; `-` outside of any.
+/// Returns the ID of the current request, or `-` outside of a request.
 pub fn current() -> RequestId {
     CURRENT.try_with(|id| *id).unwrap_or_else(|_| RequestId::of(&[b"-"]))
 }
 
-/// Runs `work` as part of the request of that id.
+/// Runs `work` in the scope of the request with this ID.
 pub async fn scope<T>(id: RequestId, work: impl Future<Output = T>) -> T {
     CURRENT.scope(id, work).await
 }
@@ -82,11 +82,12 @@ fn is_valid(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= MAX_LENGTH && id.iter().all(fit)
 }
 
-/// An id that no other request of this process has, and hardly one of another.
+/// Generates an ID that is unique in this process, and almost certainly unique among all processes.
 fn generate() -> RequestId {
     static PROCESS: LazyLock<String> = LazyLock::new(|| {
         let mut bytes = [0; size_of::<u64>()];
-        // Without randomness the ids of two processes may be the same, and still tell the requests of each apart.
+        // If the random source fails, the prefix is zero: IDs are then unique only within the
+        // process.
         let _ = OsRandom.fill(&mut bytes);
         format!("{:016x}-", u64::from_be_bytes(bytes))
     });

@@ -1,5 +1,5 @@
-//! The gate for other services: whether a request that a proxy has got may pass (nginx's `auth_request`, Caddy's `forward_auth`,
-//! Traefik's `ForwardAuth`).
+//! The gate for other services: a proxy asks it to authorize each request (nginx's `auth_request`,
+//! Caddy's `forward_auth`, Traefik's `ForwardAuth`).
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -30,7 +30,8 @@ use crate::{
     service::{Refusal, authentication::PresentedCredential},
 };
 
-/// Where proxies write the method of the request that they have got, and its path and query: nginx by convention, Caddy and Traefik always.
+/// The headers in which proxies send the method of the original request, and its path and query:
+/// the first of each by convention with nginx, the second always with Caddy and Traefik.
 static METHOD_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-original-method"),
     HeaderName::from_static("x-forwarded-method"),
@@ -44,13 +45,15 @@ const TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
 const TOKEN_NAME: HeaderName = HeaderName::from_static("x-token-name");
 const TOKEN_PERMISSIONS: HeaderName = HeaderName::from_static("x-token-permissions");
 
-/// How often the log tells of a gate that is set up wrong.
+/// Minimum interval between log lines about a misconfigured gate.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What a name is sent as in a header: everything but the unreserved characters of RFC 3986 is percent-encoded.
+/// The characters of a token name that are percent-encoded in the header: all but the unreserved
+/// ones of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `/verify`, by any method: 200 and what token it is, if the original request may pass; 401 or 403 otherwise.
+/// `/verify`, with any method: 200 with headers about the token if the original request is
+/// authorized; otherwise 401 or 403.
 #[utoipa::path(
     method(get, put, post, delete, patch, options, head), path = "/verify", tag = "For other services",
     operation_id = "verify", summary = "Say whether a request to another service may pass",
@@ -71,7 +74,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
     security(("ApiKeyAuth" = [])),
 )]
 pub async fn verify(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    // A script may run what it gets.
+    // The response has no body, because a script behind the proxy may execute its response.
     authorize(&request).await.map_err(ApiError::without_body)
 }
 
@@ -103,7 +106,7 @@ async fn authorize(request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     Ok(response.finish())
 }
 
-/// The headers that tell of a token.
+/// The response headers about a token.
 type GateHeaders = Vec<(HeaderName, HeaderValue)>;
 
 fn gate_headers(token: &Token) -> GateHeaders {
@@ -115,14 +118,15 @@ fn gate_headers(token: &Token) -> GateHeaders {
         ),
         (TOKEN_PERMISSIONS, token.permissions.to_string().replace(' ', ",")),
     ];
-    // None of them holds what a header may not.
+    // All three texts are valid header values, so none is dropped here.
     let headers = headers
         .into_iter()
         .filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?)));
     headers.collect()
 }
 
-/// What a token must hold: what the gate was set up to `require`, or what the legacy add-on asked for.
+/// Returns the permissions that the token must have: those that the gate's query requires, or by
+/// default those that the legacy add-on demanded.
 fn required(request: &HttpRequest) -> Result<PermissionSet, ApiError> {
     let by_method =
         || PermissionSet::token_management().with(Permission::OrganizationAPITokenModify, !is_read_only(request));
@@ -130,18 +134,19 @@ fn required(request: &HttpRequest) -> Result<PermissionSet, ApiError> {
         return Ok(by_method());
     }
     let named: Vec<(String, String)> =
-        query::parse(request.query_string()).map_err(|_| reject_misconfiguration("its query cannot be read"))?;
+        query::parse(request.query_string()).map_err(|_| reject_misconfiguration("the query is malformed"))?;
     if named.is_empty() {
         return Ok(by_method());
     }
     if named.iter().any(|(name, _)| name != "require") {
-        return Err(reject_misconfiguration("\"require\" is its only parameter"));
+        return Err(reject_misconfiguration("\"require\" is the only parameter"));
     }
     PermissionSet::parse(named.into_iter().map(|(_, permission)| permission))
-        .map_err(|_| reject_misconfiguration("\"require\" does not name a permission"))
+        .map_err(|_| reject_misconfiguration("\"require\" must be the name of a permission"))
 }
 
-/// Whether the original request only reads. Where a client could have put in a header of its own beside the proxy's, both must say so.
+/// Returns `true` if the original request only reads. All method headers must agree, because a
+/// client can send one itself beside the proxy's.
 fn is_read_only(request: &HttpRequest) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS];
     let mut methods = METHOD_HEADERS
@@ -154,7 +159,8 @@ fn is_read_only(request: &HttpRequest) -> bool {
     methods.all(|method| safe.iter().any(|safe| safe.as_str().as_bytes() == method.as_bytes()))
 }
 
-/// The uuid in the original request's query; where there is more than one, the service behind the gate could mean another than the gate.
+/// Returns the UUID in the query of the original request. Different UUIDs are refused: the service
+/// behind the gate could use another one than the gate.
 fn original_uuid(request: &HttpRequest) -> Result<Option<String>, ApiError> {
     let malformed = || ApiError::unauthorized(Refusal::Malformed, Challenge::ApiKey);
     let mut found: Option<String> = None;
@@ -173,14 +179,15 @@ fn original_uuid(request: &HttpRequest) -> Result<Option<String>, ApiError> {
     Ok(found)
 }
 
-/// The gate is shut until whoever set it up has mended it. What was sent is not shown: it may hold a credential.
+/// Refuses all requests to a misconfigured gate. The log does not contain the query, which may
+/// contain a credential.
 fn reject_misconfiguration(reason: &'static str) -> ApiError {
     static LAST_LOGGED: Mutex<Option<Instant>> = Mutex::new(None);
     let mut last_logged = LAST_LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
-    // Anybody can make such a call.
+    // Limited because unauthenticated clients can trigger it.
     if last_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
         *last_logged = Some(Instant::now());
-        log::warn!("nobody passes /verify as it is called: {reason}");
+        log::warn!("/verify refuses all requests with the configured query: {reason}");
     }
     ApiError::forbidden(reason)
 }

@@ -405,10 +405,7 @@ fn read_only_mode_rejects_writes(env: &TestEnv) {
         app.delete(&format!("{LEGACY}/{uuid}"), Auth::Admin),
     ];
     for response in refused {
-        assert_eq!(
-            response.expect(403).message(),
-            "this API only reads any more, use /api-tokens"
-        );
+        assert_eq!(response.expect(403).message(), "this API is read-only, use /api-tokens");
     }
     assert_eq!(app.get(&format!("{LEGACY}/{uuid}"), Auth::Admin).json()["name"], "n");
     app.post(TOKENS, Auth::Admin, &json!({ "name": "m" })).expect(200);

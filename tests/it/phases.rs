@@ -48,7 +48,7 @@ fn a_brownout_disables_the_legacy_api_temporarily(env: &TestEnv) {
         assert_eq!(
             closed.json(),
             json!({
-                "message": "this API is closed until 2030-01-01T00:16:00Z to show who still uses it, and will be closed for good, use /bamboo/api-tokens",
+                "message": "this API is closed until 2030-01-01T00:16:00Z for a scheduled brownout, and will be switched off permanently, use /bamboo/api-tokens",
                 "status-code": 503,
             })
         );

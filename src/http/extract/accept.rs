@@ -1,4 +1,4 @@
-//! The form in which a client wants an answer (RFC 9110, section 12.5.1).
+//! Content negotiation (RFC 9110, section 12.5.1).
 
 use actix_web::{
     HttpRequest,
@@ -8,11 +8,11 @@ use actix_web::{
 
 use crate::http::error::ApiError;
 
-/// The media type that a request prefers of those that are `offered`: the one of the highest quality, of those the one that it names most
-/// exactly, of those the first.
+/// Returns the media type among `offered` that a request prefers: the one with the highest quality,
+/// then the one with the most specific range, then the first.
 ///
 /// # Errors
-/// 406 when it takes none.
+/// 406 if the request accepts none of them.
 pub fn negotiate_media_type(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, ApiError> {
     let refuse = || ApiError::not_acceptable(&offered.join(", "));
     let accept = if request.headers().contains_key(ACCEPT) {
@@ -26,7 +26,7 @@ pub fn negotiate_media_type(request: &HttpRequest, offered: &[&'static str]) -> 
     let wanted = |offered: &str| {
         let ranges = accept.iter();
         let fitting = ranges.filter_map(|range| Some((specificity(&range.item, offered)?, range.quality)));
-        // The most exact range decides.
+        // The most specific range decides.
         let (specificity, quality) = fitting.max_by_key(|(specificity, _)| *specificity)?;
         (quality > Quality::ZERO).then_some((quality, specificity))
     };
@@ -36,7 +36,7 @@ pub fn negotiate_media_type(request: &HttpRequest, offered: &[&'static str]) -> 
     best.map(|(_, offered)| offered).ok_or_else(refuse)
 }
 
-/// How exactly a range names a media type, if it takes it.
+/// Returns the specificity of a range for a media type; `None` if the range does not match.
 fn specificity(range: &Mime, offered: &str) -> Option<u8> {
     let (kind, _) = offered.split_once('/')?;
     if range.essence_str() == offered {

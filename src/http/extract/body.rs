@@ -1,4 +1,4 @@
-//! Bodies of requests.
+//! Request bodies.
 
 use actix_web::{
     HttpRequest,
@@ -13,13 +13,16 @@ use super::state;
 use crate::domain::encoding::{is_utf_16, strip_byte_order_mark};
 use crate::http::{connection, error::ApiError};
 
-/// What a handler takes of a request's body.
+/// A request body that a handler can extract.
 pub trait Body: Sized {
-    /// Reads it.
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// A 4xx error if the body is missing, malformed or too large, or does not arrive in time.
     fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>>;
 }
 
-/// Nothing: what is sent is not looked at.
+/// No body: the request's body is not read.
 impl Body for () {
     fn read(_: &HttpRequest, _: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
         Box::pin(async { Ok(()) })
@@ -29,7 +32,7 @@ impl Body for () {
 /// Returns the complete body without a byte order mark.
 ///
 /// # Errors
-/// 408, 413, or 400 if the body is truncated or in UTF-16.
+/// 408 if it does not arrive in time; 413 if it is too large; 400 if it is truncated or in UTF-16.
 pub async fn collect(request: &HttpRequest, payload: Payload) -> Result<Bytes, ApiError> {
     let limits = state(request)?.config.limits;
     tokio::time::timeout(
@@ -69,7 +72,8 @@ fn unreadable(error: &PayloadError) -> ApiError {
     ApiError::bad_request(format!("the body cannot be read: {error}"))
 }
 
-/// Whether a body is compressed, which this server does not take (RFC 9110, section 8.4).
+/// Returns `true` if the body has a content encoding such as gzip, which this server does not
+/// support (RFC 9110, section 8.4).
 pub fn is_encoded(request: &HttpRequest) -> bool {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))

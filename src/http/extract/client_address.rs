@@ -1,4 +1,4 @@
-//! The client's address, behind proxies that are trusted to tell it.
+//! The client's address, as reported by trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,16 +18,16 @@ impl std::fmt::Display for ClientAddress {
     }
 }
 
-/// Whose word on the client's address is taken, and where they write it.
+/// The trusted proxies, and the header in which they report the client's address.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
     /// The proxies' own addresses.
     pub trusted: Vec<IpNet>,
-    /// The header in which they write the client's.
+    /// The header in which they report the client's address.
     pub header: ProxyHeader,
 }
 
-/// The header in which proxies write the client's address.
+/// The header in which proxies report the client's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ProxyHeader {
     /// `X-Forwarded-For: client, proxy, …`
@@ -67,8 +67,8 @@ impl Proxies {
         Some(client)
     }
 
-    /// Whether the proxy that speaks through `peer` is trusted, and says that the client has come by HTTPS: `X-Forwarded-Proto: https`, or
-    /// `Forwarded: proto=https` (RFC 7239).
+    /// Returns `true` if `peer` is a trusted proxy and reports that the client uses HTTPS:
+    /// `X-Forwarded-Proto: https`, or `Forwarded: proto=https` (RFC 7239).
     #[must_use]
     pub fn reports_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let scheme = self.nearest(peer, headers, "x-forwarded-proto", "proto");
@@ -103,7 +103,7 @@ impl Proxies {
     }
 }
 
-/// The value of a parameter in one element of `Forwarded`, without quotes.
+/// Returns the value of a parameter in one element of `Forwarded`, without quotes.
 fn forwarded<'e>(parameter: &str, element: &'e str) -> Option<&'e str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -113,7 +113,7 @@ fn forwarded<'e>(parameter: &str, element: &'e str) -> Option<&'e str> {
     })
 }
 
-/// An address with or without a port, an IPv6 one with or without brackets.
+/// Parses an address, with an optional port, and for IPv6 with optional brackets.
 fn parse_node(node: &str) -> Option<IpAddr> {
     let bracketed = node.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let address = match bracketed {

@@ -14,7 +14,7 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The credentials that a request carries. They have no `Debug`.
 pub enum Credentials<'r> {
-    /// What is claimed to be a token's value: `X-API-Key`, or `Authorization: Bearer` (RFC 6750).
+    /// A claimed token value: `X-API-Key`, or `Authorization: Bearer` (RFC 6750).
     Value(&'r str),
     /// An admin's name and password: `Authorization: Basic` (RFC 7617).
     Password {
@@ -29,7 +29,7 @@ pub enum Credentials<'r> {
 /// `Authorization` header. Empty headers are ignored, and repeated equal headers count as one.
 ///
 /// # Errors
-/// 401 when they cannot be read.
+/// 401 if they are malformed.
 pub fn parse_any(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
     if let Some(value) = parse_token(headers)? {
         return Ok(Some(Credentials::Value(value)));
@@ -40,10 +40,11 @@ pub fn parse_any(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiErro
     parse_basic(headers)?.map(Some).ok_or_else(malformed)
 }
 
-/// What is claimed to be a token's value, if the request carries such a thing; an Authorization header of another scheme is not looked at.
+/// Returns the claimed token value, if the request carries one. Ignores an `Authorization` header
+/// with another scheme.
 ///
 /// # Errors
-/// 401 when it cannot be read.
+/// 401 if it is malformed.
 pub fn parse_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     if let Some(value) = single_header(headers, API_KEY, Refusal::DifferentKeys)? {
         return Ok(Some(value.to_str().map_err(|_| malformed())?.trim()));
@@ -53,8 +54,11 @@ pub fn parse_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     value.map(|value| value.ok_or_else(malformed)).transpose()
 }
 
-/// Returns the only nonempty value of a header. Different values are refused, because a proxy and the service behind it could each pick
-/// another one.
+/// Returns the only nonempty value of a header. Different values are refused, because a proxy and
+/// the service behind it could each use another one.
+///
+/// # Errors
+/// 401 for the reason `differing` if there are different values.
 fn single_header(headers: &HeaderMap, name: HeaderName, differing: Refusal) -> Result<Option<&HeaderValue>, ApiError> {
     let mut values = headers
         .get_all(name)
@@ -77,10 +81,10 @@ fn malformed() -> ApiError {
     ApiError::unauthorized(Refusal::Malformed, Challenge::ApiKey)
 }
 
-/// An admin's name and password, if the request carries them; nothing else that it carries is looked at.
+/// Returns an admin's name and password, if the request carries them. Ignores other credentials.
 ///
 /// # Errors
-/// 401 when they cannot be read.
+/// 401 if they are malformed.
 pub fn parse_basic(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
     let Some(pair) = authorization_header(headers)?.and_then(|header| strip_scheme("basic", header)) else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Bodies of HTML forms, which OAuth's endpoints take.
+//! HTML form bodies, as OAuth endpoints take them.
 
 use actix_web::{HttpMessage, HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;

@@ -1,4 +1,4 @@
-//! Bodies of JSON.
+//! JSON request bodies.
 
 use actix_web::{HttpMessage, HttpRequest, dev::Payload, http::header};
 use futures_util::future::LocalBoxFuture;
@@ -12,26 +12,27 @@ use crate::{domain::invalid::find_closest, http::error::ApiError};
 
 /// The fields of a JSON object.
 pub trait JsonBody: DeserializeOwned {
-    /// What is done with fields of other names.
+    /// The treatment of unknown fields.
     const UNKNOWN_FIELDS: UnknownFields;
 
-    /// What an empty body, or null, stands for, if it stands for anything.
+    /// Returns the meaning of an empty body or `null`; `None` if the body is required.
     fn absent() -> Option<Self> {
         None
     }
 }
 
-/// What is done with fields that an operation does not know.
+/// The treatment of fields that an operation does not know.
 #[derive(Clone, Copy)]
 pub enum UnknownFields {
-    /// They are ignored.
+    /// Unknown fields are ignored.
     Ignored,
-    /// They are refused, so that nobody's slip makes a token with fewer limits than they meant; but what a client has read and sends
-    /// back is ignored.
+    /// Unknown fields are refused, so that a typo does not create a token with fewer limits than
+    /// intended. Read-only fields are ignored, so that a client can send back a token that it has
+    /// read.
     Rejected {
         /// The fields that the operation knows.
         known: &'static [&'static str],
-        /// The fields of an answer that nobody can set.
+        /// The fields of a response that cannot be set.
         read_only: &'static [&'static str],
     },
 }
@@ -56,8 +57,8 @@ impl<T: JsonBody> Body for Json<T> {
     }
 }
 
-/// Returns `true` if the content type is JSON, or is absent and the request is not from a browser: pages of other sites can send a body
-/// without a type.
+/// Returns `true` if the content type is JSON, or is absent and the request is not from a browser:
+/// pages of other sites can send a body without a type.
 fn is_json(request: &HttpRequest) -> bool {
     let content_type = request.content_type();
     let subtype = content_type
@@ -69,7 +70,7 @@ fn is_json(request: &HttpRequest) -> bool {
         || subtype.is_some_and(|subtype| subtype.ends_with("+json"))
 }
 
-/// What serde calls the things that JSON has.
+/// Replacements for serde's terms with those of JSON.
 const WORDS: &[(&str, &str)] = &[
     ("expected a sequence", "expected a list"),
     ("expected f64", "expected a number"),
@@ -79,7 +80,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
-    // Without this, serde would take an array as the fields in their order.
+    // Without this check, serde would accept an array as the fields in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::bad_request("the body must be a JSON object"));
     }
@@ -94,7 +95,7 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
         let message = WORDS
             .iter()
             .fold(message, |text, (word, plain)| text.replace(word, plain));
-        // The path is "." for the object itself, and "?" where it breaks off.
+        // The path is "." for the object itself, and "?" if the text is truncated.
         match track.path().to_string().as_str() {
             "." | "?" => ApiError::bad_request(message),
             field => ApiError::bad_request(format!("{field}: {message}")),
@@ -115,10 +116,10 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
     Ok(fields)
 }
 
-/// Reads a field that can be absent or there, and not null.
+/// Deserializes an optional field that must not be null.
 ///
 /// # Errors
-/// When it is null, or of another type.
+/// The deserializer's error if the field is null or has another type.
 pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! What stands in a query, or in a form, which has the same shape.
+//! Parses query strings and URL-encoded forms, which have the same format.
 
 use actix_web::{HttpRequest, error::QueryPayloadError, web::Query};
 use serde::de::DeserializeOwned;
@@ -8,10 +8,10 @@ use crate::{
     http::error::ApiError,
 };
 
-/// Reads fields.
+/// Parses URL-encoded fields.
 ///
 /// # Errors
-/// Says what is wrong with them.
+/// The reason why the text is not such fields.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     Query::from_query(text)
         .map(Query::into_inner)
@@ -21,10 +21,12 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
         })
 }
 
-/// The parameters of a request's query, each at most once and by one of the `known` names, which come in groups.
+/// Parses the query parameters of a request. Each must be one of the `known` names, which are given
+/// in groups, and occur at most once.
 ///
 /// # Errors
-/// 400 for any other, so that nobody's slip finds or removes more than they meant.
+/// 400 for an unknown or repeated parameter, so that a typo does not find or delete more than
+/// intended.
 pub fn read_query<T: DeserializeOwned>(request: &HttpRequest, known: &[&[&str]]) -> Result<T, ApiError> {
     let unreadable = |reason| ApiError::bad_request(format!("the query cannot be read: {reason}"));
     let text = request.query_string();
@@ -42,10 +44,10 @@ pub fn read_query<T: DeserializeOwned>(request: &HttpRequest, known: &[&[&str]])
     parse(text).map_err(unreadable)
 }
 
-/// A time in a query, if there is one.
+/// Parses an optional time in a query.
 ///
 /// # Errors
-/// When it is none; the message names `field`.
+/// [`Invalid`] for `field` if the text is not an RFC 3339 time.
 pub fn read_time(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>, Invalid> {
     text.map(|text| Timestamp::parse(field, &text)).transpose()
 }

@@ -18,7 +18,8 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The mode of a request, such as a navigation or a script's request (Fetch Metadata).
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses an unsafe request that comes from a page of another site. Programs send neither of the headers that are checked.
+/// Refuses an unsafe request from a page of another site (CSRF). Programs other than browsers send
+/// neither of the checked headers.
 ///
 /// # Errors
 /// 403 if `Sec-Fetch-Site` is neither `same-origin` nor `none`, or, without it, if `Origin` is not this server's own.

@@ -1,5 +1,5 @@
-//! Limits the size of a response: introspection multiplies each field by the lists that contain it, so that a few KB of aliases request
-//! megabytes.
+//! Limits the size of a response: introspection multiplies each field by the lists that contain it,
+//! so that a few KB of aliases request megabytes.
 
 use std::sync::{
     Arc,
@@ -25,8 +25,9 @@ const MAX_MESSAGE_CHARS: usize = 500;
 /// Bytes for the quotes, the colon, and the comma around a key and its value.
 const PUNCTUATION: usize = 6;
 
-/// The number of bytes that the execution of a query has resolved so far. Text in an object counts twice: as a field, and with its object.
-/// The object includes `__typename`, which extensions do not see as a field. So a response of [`MAX_BYTES`] uses at most twice as many.
+/// The number of bytes that the execution of a query has resolved so far. Text in an object counts
+/// twice: as a field, and with its object. The object includes `__typename`, which extensions do
+/// not see as a field. So a response of [`MAX_BYTES`] uses at most twice as many.
 #[derive(Default)]
 pub struct Budget {
     used: AtomicUsize,
@@ -97,8 +98,9 @@ fn own_bytes(value: &Value) -> usize {
     }
 }
 
-/// Returns `true` if the response to a mutation in this document could exceed [`MAX_BYTES`]. This is checked before the mutation runs: if
-/// the response to a rotation were refused, the new value would be lost. The cost limit bounds the traversal.
+/// Returns `true` if the response to a mutation in this document could exceed [`MAX_BYTES`]. This
+/// is checked before the mutation runs: if the response to a rotation were refused, the new value
+/// would be lost. The cost limit bounds the traversal.
 pub fn could_exceed(document: &ExecutableDocument) -> bool {
     let mut operations = document.operations.iter().map(|(_, operation)| &operation.node);
     operations.any(|operation| {

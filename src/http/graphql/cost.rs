@@ -1,4 +1,5 @@
-//! What a document costs, found out before anything else looks at it: with fragments, a few hundred bytes can ask for millions of fields.
+//! Limits the cost of a document before it is validated: with fragments, a few hundred bytes can
+//! request millions of fields.
 
 use std::collections::HashMap;
 
@@ -9,13 +10,14 @@ use async_graphql::{
 
 use super::nesting::MAX_DEPTH;
 
-/// The most that a document may cost. The introspection of the usual tools costs about 300.
+/// Maximum cost of a document. Common introspection queries cost about 300.
 const MAX_COST: usize = 1000;
 
-/// Looks at a document before it is validated.
+/// Checks the depth and the cost of a document, and the variables of its operation.
 ///
 /// # Errors
-/// Says that it asks for too much, or which variable it lacks.
+/// The reason to refuse the document: it is too deep or too expensive, or a required variable is
+/// missing.
 pub fn check(document: &ExecutableDocument, operation: Option<&str>, variables: &Variables) -> Result<(), String> {
     let mut costs = CostCounter {
         document,
@@ -23,7 +25,7 @@ pub fn check(document: &ExecutableDocument, operation: Option<&str>, variables: 
         depth: 0,
         is_too_deep: false,
     };
-    // Every fragment and every operation is validated, whether it is carried out or not.
+    // Unused fragments and operations also count, because async-graphql validates them.
     let fragment_cost = document
         .fragments
         .keys()
@@ -49,7 +51,8 @@ pub fn check(document: &ExecutableDocument, operation: Option<&str>, variables: 
     meant.map_or(Ok(()), |(_, operation)| check_variables(&operation.node, variables))
 }
 
-/// A variable that must be there is there. async-graphql looks only at those that it comes to use, and by then a rotation has happened.
+/// Checks that all required variables are present. async-graphql checks a variable only when it is
+/// used, and a rotation may have run by then.
 fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Result<(), String> {
     let missing = operation.variable_definitions.iter().find(|definition| {
         let needed = definition.node.default_value().is_none();
@@ -62,7 +65,8 @@ fn check_variables(operation: &OperationDefinition, variables: &Variables) -> Re
 
 struct CostCounter<'d> {
     document: &'d ExecutableDocument,
-    /// What is known; a fragment that is being looked at costs more than there is, for then it contains itself.
+    /// The sizes of fragments. While a fragment is being measured, its entry exceeds [`MAX_COST`],
+    /// so that a cycle is refused.
     fragment_sizes: HashMap<&'d Name, Size>,
     /// Number of selection sets around the current one, with fragments inlined.
     depth: usize,

@@ -1,13 +1,15 @@
-//! Limits the nesting of a document before any recursive code parses it: async-graphql's parser recurses on values, types, and selection
-//! sets without a limit, and 4 KB of brackets overflow its thread's stack.
+//! Limits the nesting of a document before any recursive code parses it: async-graphql's parser
+//! recurses on values, types, and selection sets without a limit, and 4 KB of brackets overflow its
+//! thread's stack.
 
 /// Maximum number of open brackets, for all three kinds together. Common introspection queries need 14.
 pub const MAX_DEPTH: usize = 32;
 
 /// Returns `true` if more than [`MAX_DEPTH`] brackets are open anywhere in a document, outside strings, block strings and comments.
 ///
-/// A closing bracket closes the innermost open one of any kind: on a mismatch, the parser stops. The parser also stops at an unterminated
-/// string and at a backslash outside strings, so the scan ends there.
+/// A closing bracket closes the innermost open one of any kind: on a mismatch, the parser stops.
+/// The parser also stops at an unterminated string and at a backslash outside strings, so the scan
+/// ends there.
 pub fn nests_too_deeply(document: &str) -> bool {
     let mut rest = document.as_bytes();
     let mut depth = 0_usize;

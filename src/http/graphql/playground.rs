@@ -1,4 +1,4 @@
-//! The playground: a page to try the API with, which asks nobody but this server.
+//! The playground: a page to try out the API. It loads nothing from other servers.
 
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -14,7 +14,7 @@ const FILES: [Asset; 2] = [
     Asset::new("playground.js", include_bytes!("playground.js")),
 ];
 
-/// `GET /public/graphql`.
+/// `GET /public/graphql`: the page.
 #[utoipa::path(
     get, path = "/public/graphql", tag = "GraphQL", operation_id = "playground", summary = "Show a playground, for browsers",
     responses((status = 200, description = "The page", content_type = "text/html", body = String)),
@@ -28,7 +28,7 @@ pub async fn page(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     ))
 }
 
-/// `GET /public/graphql/{file}`.
+/// `GET /public/graphql/{file}`: the page's style sheet and script.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Asset::find(&FILES, &request)
 }

@@ -1,4 +1,4 @@
-//! The types of the schema, by their published names.
+//! The schema. The names of its types and fields are those that Panther publishes.
 
 use std::{
     borrow::Cow,
@@ -21,10 +21,10 @@ use crate::{
     service::tokens::{Rotation, TokenRef},
 };
 
-/// How deep a query may be nested: the introspection of the usual tools needs 14.
+/// Maximum depth of a query. Common introspection queries need 14.
 const MAX_SELECTION_DEPTH: usize = 20;
 
-/// The schema. What a document costs is found out before.
+/// The schema. The cost of a document is checked before it gets here.
 pub static SCHEMA: LazyLock<Schema<Query, Mutation, EmptySubscription>> = LazyLock::new(|| {
     Schema::build(Query, Mutation, EmptySubscription)
         .limit_depth(MAX_SELECTION_DEPTH)
@@ -32,7 +32,7 @@ pub static SCHEMA: LazyLock<Schema<Query, Mutation, EmptySubscription>> = LazyLo
         .finish()
 });
 
-/// What can be asked.
+/// The root of queries.
 pub struct Query;
 
 #[Object]
@@ -52,12 +52,13 @@ struct GeneralSettings {
     panther_version: &'static str,
 }
 
-/// What can be changed.
+/// The root of mutations.
 pub struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// Gives the token that the call is made with a new value. The old one is not valid any more
+    /// Rotates the token that authenticates the request. The previous value stops working
+    /// immediately
     #[graphql(name = "rotateAPIToken")]
     async fn rotate_api_token(&self, context: &Context<'_>) -> async_graphql::Result<RotateApiTokenOutput> {
         let (state, call) = (context.data::<Arc<State>>()?, context.data::<Call>()?);
@@ -73,17 +74,17 @@ impl Mutation {
     }
 }
 
-/// The one rotation of a request. A field that is asked for twice, by fragments or other names, would rotate twice otherwise, and the value in
-/// the first answer would not work any more.
+/// The single rotation of a request. Otherwise a mutation that is selected twice, with aliases or
+/// fragments, would rotate twice, and the value in the first result would be invalid.
 #[derive(Default)]
 pub struct RotationCell(OnceCell<RotationResult>);
 
 type RotationResult = Arc<Result<(Token, TokenValue), ApiError>>;
 
-/// What a rotation gives. Its failure is that of the field `token`, which can be null.
+/// The result of a rotation. An error belongs to the nullable field `token`.
 struct RotateApiTokenOutput(RotationResult);
 
-/// What a rotation gives
+/// The result of a rotation
 #[Object(name = "RotateAPITokenOutput")]
 impl RotateApiTokenOutput {
     /// The token, with its new value
@@ -99,26 +100,26 @@ impl RotateApiTokenOutput {
 #[derive(SimpleObject)]
 #[graphql(name = "APIToken")]
 struct ApiToken {
-    /// The CIDR blocks that it may be used from; from everywhere if there are none
+    /// The CIDR blocks that the token may be used from. If empty, it may be used from any address
     #[graphql(name = "allowedCIDRBlocks")]
     allowed_cidr_blocks: Vec<String>,
-    /// When it was made
+    /// When the token was created
     created_at: DateTime,
-    /// When it expires; null if it does not
+    /// When the token expires, or null if it does not
     expires_at: Option<DateTime>,
-    /// What it is known by
+    /// The token ID
     id: ID,
-    /// When it was last used
+    /// When the token was last used
     last_used_at: Option<DateTime>,
-    /// What people call it
+    /// The token name
     name: String,
-    /// What it may do
+    /// The permissions of the token
     permissions: Vec<PermissionName>,
-    /// When it was last rotated
+    /// When the token was last rotated
     rotated_at: Option<DateTime>,
-    /// When it was last changed
+    /// When the token was last changed
     updated_at: Option<DateTime>,
-    /// Its value, which is in this answer and nowhere else
+    /// The token value. It is returned once and never shown again
     value: Option<String>,
 }
 
@@ -139,10 +140,10 @@ impl ApiToken {
     }
 }
 
-/// A time.
+/// A timestamp.
 struct DateTime(Timestamp);
 
-/// A time in RFC 3339, in UTC
+/// An RFC 3339 timestamp in UTC
 #[Scalar]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -157,7 +158,8 @@ impl ScalarType for DateTime {
     }
 }
 
-/// A permission, as a value of an enumeration that has all of them: written out because the list of them is the domain's.
+/// A permission, as a value of a GraphQL enum. The enum is built by hand because the domain defines
+/// the list.
 struct PermissionName(Permission);
 
 impl OutputType for PermissionName {
@@ -168,7 +170,7 @@ impl OutputType for PermissionName {
     fn create_type_info(registry: &mut Registry) -> String {
         registry.create_output_type::<Self, _>(MetaTypeId::Enum, |_| MetaType::Enum {
             name: Self::type_name().into_owned(),
-            description: Some("What a token may do".to_owned()),
+            description: Some("A permission of a token".to_owned()),
             enum_values: Permission::ALL
                 .iter()
                 .map(|permission| (permission.name().to_owned(), enum_value(*permission)))
@@ -199,7 +201,7 @@ fn enum_value(permission: Permission) -> MetaEnumValue {
     }
 }
 
-/// The failure of a field. What went wrong here goes to the log.
+/// Converts an error to a field error. Logs its cause, which clients do not see.
 fn field_error(failure: &ApiError) -> async_graphql::Error {
     if let Some(cause) = failure.cause() {
         log::error!("{}", error_chain(cause));

@@ -1,4 +1,4 @@
-//! The list of all tokens, in memory that does not grow with their number.
+//! The list of all tokens, streamed so that memory does not grow with their number.
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
@@ -25,13 +25,13 @@ use crate::{
     service::Refusal,
 };
 
-/// About how many bytes a token takes.
+/// Estimated length of a token in JSON, in bytes.
 const TYPICAL_LENGTH: usize = 128;
 
-/// `GET …/tokens`: every token, oldest first, as a bare array.
+/// `GET …/tokens`: returns all tokens, oldest first, as a bare array.
 ///
-/// A page is read when the client has taken the one before, and no connection to the store is held in between: a slow client
-/// holds up nobody.
+/// A page is read once the client has taken the previous one, and no connection to the store is
+/// held in between. So a slow client does not block others.
 #[utoipa::path(
     get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens", description = "Every token, oldest first, as a bare array",
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
@@ -57,7 +57,8 @@ pub async fn list(request: HttpRequest, Listing { call, first }: Listing) -> Res
     Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
 }
 
-/// A call by an admin, and the first page: found in one turn, for that is the whole list of most.
+/// A call by an admin, and the first page. Both come from one read, because most lists have one
+/// page.
 pub struct Listing {
     call: Call,
     first: SummaryPage,
@@ -87,7 +88,8 @@ async fn page(state: &Data<State>, call: &Call, after: Cursor) -> Result<Summary
     Ok(state.service.list_summaries(call, after, PageSize::MAX).await?)
 }
 
-/// The tokens of a page with commas between them, behind `opening`, and the end of the array behind the last page.
+/// Formats the tokens of a page, with `opening` before them, and the end of the array after the
+/// last page.
 fn json(opening: &[u8], page: &SummaryPage) -> Result<Bytes, ApiError> {
     let mut text = Vec::with_capacity(page.tokens.len() * TYPICAL_LENGTH + opening.len() + 1);
     if !(page.tokens.is_empty() && opening == b",") {

@@ -1,4 +1,5 @@
-//! What every answer of the legacy API has: the headers that announce its end, and its own form of headers and errors.
+//! The common parts of all responses of the legacy API: deprecation headers, the spelling of header
+//! names, and the error format.
 
 use actix_web::{
     Error, ResponseError,
@@ -24,7 +25,8 @@ use crate::{
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
-/// Lets a request through if the legacy API still does such things, and makes the answer one of the legacy API.
+/// Middleware that refuses requests that the current phase does not allow, and converts responses
+/// to the legacy API's format.
 pub async fn enforce_phase(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -49,7 +51,7 @@ pub fn finish_response(response: ServiceResponse<BoxBody>, state: &State) -> Ser
     for (name, value) in deprecation_headers {
         response.headers_mut().insert(name.clone(), value.clone());
     }
-    // Scripts look for header names as the old server wrote them.
+    // Scripts search for header names in the spelling of the old server.
     response.response_mut().head_mut().set_camel_case_headers(true);
     response
 }
@@ -57,7 +59,7 @@ pub fn finish_response(response: ServiceResponse<BoxBody>, state: &State) -> Ser
 fn check_phase(config: &Config, method: &Method, now: Timestamp) -> Result<(), ApiError> {
     if let Some(end) = config.legacy.brownout_end(now) {
         let message = format!(
-            "this API is closed until {end} to show who still uses it, and will be closed for good; use {}/api-tokens",
+            "this API is closed until {end} for a scheduled brownout, and will be switched off permanently; use {}/api-tokens",
             config.base_path
         );
         return Err(ApiError::unavailable(message, end.since(now)));
@@ -69,14 +71,15 @@ fn check_phase(config: &Config, method: &Method, now: Timestamp) -> Result<(), A
             config.base_path
         ))),
         LegacyMode::ReadOnly if writes => Err(ApiError::forbidden(format!(
-            "this API only reads any more; use {}/api-tokens",
+            "this API is read-only; use {}/api-tokens",
             config.base_path
         ))),
         LegacyMode::ReadOnly | LegacyMode::On => Ok(()),
     }
 }
 
-/// `{"message": …, "status-code": …}`, the message on one line and without what a shell would act on: some scripts run what they get.
+/// Formats an error as `{"message": …, "status-code": …}`. The message is on one line, without
+/// characters that a shell interprets: some scripts execute the response.
 fn error_body(failure: &ApiError) -> String {
     let message: String = failure
         .message()
@@ -92,7 +95,7 @@ fn error_body(failure: &ApiError) -> String {
     json!({ "message": message, "status-code": failure.status_code().as_u16() }).to_string()
 }
 
-/// The headers that announce the end.
+/// Returns the headers that announce the end of the legacy API.
 fn deprecation_headers(config: &Config) -> Vec<(HeaderName, HeaderValue)> {
     let phase = &config.legacy;
     let link = format!("<{}/api-tokens>; rel=\"successor-version\"", config.base_path);
