@@ -1,4 +1,5 @@
-//! Fuzzes the client address behind trusted proxies. The first byte selects the header; each further line is one header field.
+//! Fuzzes the client address behind trusted proxies. The first byte selects the header; each
+//! further line is one header field.
 #![no_main]
 
 use std::net::IpAddr;

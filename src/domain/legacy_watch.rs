@@ -11,7 +11,8 @@ const HOUR_SECONDS: i64 = 3600;
 const DAY_HOURS: i64 = 24;
 /// Minimum number of watched hours for a day to count. Restarts and short outages do not disqualify a day.
 const MIN_HOURS: usize = 20;
-/// How long both clocks must agree before an hour counts, so that a jump of the wall clock adds no hours in the future.
+/// Time for which both clocks must agree before an hour counts, so that a jump of the wall clock
+/// adds no hours in the future.
 const MIN_STEADY: Duration = Duration::from_mins(1);
 /// Maximum difference between the clocks that is not a jump.
 const MAX_DRIFT: Duration = Duration::from_mins(1);
@@ -45,7 +46,8 @@ impl Hour {
 pub struct WatchedHours(BTreeMap<Day, i64>);
 
 impl WatchedHours {
-    /// Counts the watched periods among the last `days` periods of 24 hours. The last period ends with the hour of `now`.
+    /// Counts the watched periods among the last `days` periods of 24 hours. The last period ends
+    /// with the hour of `now`.
     #[must_use]
     pub fn count_days(&self, days: u16, now: Timestamp) -> u16 {
         let Hour(last) = Hour::containing(now);
@@ -97,7 +99,7 @@ impl HourWatch {
         is_due.then_some(hour)
     }
 
-    /// Records that an hour was written.
+    /// Marks an hour as written.
     pub fn mark_written(&mut self, hour: Hour) {
         self.written = Some(hour);
     }

@@ -13,7 +13,8 @@ const RANDOM_BYTES: usize = 32;
 const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 
-/// A token value: `tbk_`, 32 random bytes as 43 characters of base64url, and the CRC-32 of those 43 characters as six more.
+/// A token value: `tbk_`, 32 random bytes as 43 characters of base64url, and the CRC-32 of those 43
+/// characters as six more.
 ///
 /// Only the responses of create and rotate contain it. `Debug` does not show it, and it is wiped
 /// from memory when dropped.

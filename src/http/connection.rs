@@ -1,7 +1,7 @@
 //! The state of a connection, shared by its stream and the requests that arrive on it.
 //!
-//! The stream (`startup::stream`) enforces the timeouts. It cannot see where a request ends and its response begins, so the middleware
-//! records that here for the stream.
+//! The stream (`startup::stream`) enforces the timeouts. It cannot see where a request ends and its
+//! response begins, so the middleware records that here for the stream.
 
 use std::{
     cell::Cell,
@@ -22,12 +22,12 @@ use tokio::time::Instant;
 /// Maximum idle time before the next request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// How long a closing connection still accepts input. An immediate close would reset the connection, and the client could lose the
-/// response.
+/// Time for which a closing connection still accepts input. An immediate close would reset the
+/// connection, and the client could lose the response.
 pub const LINGER: Duration = Duration::from_secs(1);
 
-/// Maximum size of a piece of a response body. A body is copied into the write buffer piece by piece, so that a client that does
-/// not read keeps one piece in memory, not the whole body.
+/// Maximum size of a piece of a response body. A body is copied into the write buffer piece by
+/// piece, so that a client that does not read keeps one piece in memory, not the whole body.
 pub const MAX_CHUNK: usize = 16 * 1024;
 
 /// The event that a connection waits for.

@@ -123,7 +123,7 @@ impl From<&TokenRecord> for TokenLine {
             name,
             permissions,
             allowed_cidr_blocks,
-            has_value: _, // The hash tells.
+            has_value: _, // The hash implies it.
             created,
             updated,
             rotated_at,

@@ -33,7 +33,8 @@ pub struct Passwords {
     hasher: KeyedHasher,
     cache: Cache,
     in_flight: InFlight,
-    /// Compared with the password when the admin is unknown. The comparison takes the same time, so timing reveals nothing.
+    /// Compared with the password when the admin is unknown. The comparison takes the same time, so
+    /// timing reveals nothing.
     dummy_hash: PasswordHash,
 }
 
@@ -77,7 +78,8 @@ impl Passwords {
     /// Waits for a permit to hash a password.
     ///
     /// # Errors
-    /// [`Error::TooManyLogins`] if too many logins from this network are waiting; [`Error::Unavailable`] after ten seconds.
+    /// [`Error::TooManyLogins`] if too many logins from this network are waiting;
+    /// [`Error::Unavailable`] after ten seconds.
     pub async fn acquire_permit(&self, network: Option<IpAddr>, priority: Priority) -> Result<Permit, Error> {
         self.permits.acquire(network, priority).await
     }
@@ -103,8 +105,8 @@ impl Passwords {
         run_blocking(move || permit.with_memory(|memory| hashing::hash(memory, &password, &salt))).await
     }
 
-    /// Returns `true` if this is the admin's password. Concurrent equal calls share one verification, for which `acquire` gets
-    /// the permit.
+    /// Returns `true` if this is the admin's password. Concurrent equal calls share one
+    /// verification, for which `acquire` gets the permit.
     ///
     /// # Errors
     /// Those of `acquire`; [`StoreError::Corrupt`] if the stored hash is malformed.

@@ -23,7 +23,8 @@ use crate::{
 
 /// Maximum number of batches of old calls that one sweep removes, so that other writes get a turn.
 const MAX_BATCHES: usize = 10;
-/// Maximum lead of the wall clock. Beyond it, the wall clock was set: clocks differ by minutes and drift by seconds per day at most.
+/// Maximum lead of the wall clock. Beyond it, the wall clock was set: clocks differ by minutes and
+/// drift by seconds per day at most.
 const MAX_LEAD: Duration = Duration::from_mins(10);
 
 /// The reference time for ages, and the day up to which calls were removed.
@@ -79,7 +80,8 @@ impl Service {
         Ok(())
     }
 
-    /// Removes audit events older than `age`, only those with `action` if one is given, in short transactions. Returns their number.
+    /// Removes audit events older than `age`, only those with `action` if one is given, in short
+    /// transactions. Returns their number.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store fails. Events that were already removed stay removed.

@@ -28,11 +28,11 @@ const FOR_NETWORK: Allowance = Allowance {
 /// Maximum delay of a login. Logins that would need a longer delay are refused.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 const MAX_ENTRIES: usize = 20_000;
-/// How long a name stays known after it signed in from a network.
+/// Time for which a name stays known after it signed in from a network.
 const KNOWN_LIFETIME: Duration = Duration::from_hours(24);
 const MAX_KNOWN: usize = 20_000;
 
-/// How long a network stays suspect after a failure.
+/// Time for which a network stays suspect after a failure.
 const SUSPECT_LIFETIME: Duration = Duration::from_hours(1);
 const MAX_SUSPECT: usize = 20_000;
 

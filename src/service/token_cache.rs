@@ -1,4 +1,5 @@
-//! A cache of verified credentials. An entry is served only while the feed rules out a missed change that would invalidate it.
+//! A cache of verified credentials. An entry is served only while the feed rules out a missed
+//! change that would invalidate it.
 
 use std::{
     any::Any,
@@ -81,7 +82,8 @@ pub struct VerifiedToken {
     pub token: Arc<Token>,
     /// The end of the value's grace period, if the value is in one.
     pub valid_until: Option<Timestamp>,
-    /// The gate's response headers for this token, cached on first use. They stay valid as long as the token does not change.
+    /// The gate's response headers for this token, cached on first use. They stay valid as long as
+    /// the token does not change.
     pub told: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
@@ -132,7 +134,8 @@ impl TokenCache {
         }
     }
 
-    /// Returns the current generation. Call it before a read from the store, and pass it to [`TokenCache::insert`] with the result.
+    /// Returns the current generation. Call it before a read from the store, and pass it to
+    /// [`TokenCache::insert`] with the result.
     pub fn generation(&self) -> Generation {
         Generation(self.read().generation)
     }

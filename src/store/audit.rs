@@ -265,7 +265,8 @@ pub fn has_events_before(
     Ok(found.is_some())
 }
 
-/// Removes a batch of events before `time`, oldest first, with this action if one is given. Returns their number; more may remain.
+/// Removes a batch of events before `time`, oldest first, with this action if one is given. Returns
+/// their number; more may remain.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.

@@ -68,7 +68,8 @@ pub fn back_up(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     Ok(bytes)
 }
 
-/// Replaces the database at `database` with a copy of `backup`. Keeps the owner and permissions. Returns the size in bytes.
+/// Replaces the database at `database` with a copy of `backup`. Keeps the owner and permissions.
+/// Returns the size in bytes.
 ///
 /// # Errors
 /// [`BackupError::Unusable`] if the backup is damaged, from another program, or from a newer
@@ -113,8 +114,8 @@ pub fn restore(database: &Path, backup: &Path) -> Result<u64, BackupError> {
     Ok(bytes)
 }
 
-/// Copies a database, including its write-ahead log, to a temporary file in `folder` that only its owner can read. The file is
-/// synced to disk, and deleted when it is dropped.
+/// Copies a database, including its write-ahead log, to a temporary file in `folder` that only its
+/// owner can read. The file is synced to disk, and deleted when it is dropped.
 fn copy(database: &Path, mode: &str, folder: &Path) -> Result<NamedTempFile, BackupError> {
     let copy = tempfile::Builder::new()
         .prefix(".tokenbridge-")

@@ -60,8 +60,8 @@ impl AnyConnection {
         )
     }
 
-    /// Begins a transaction that will write. SQLite takes its write lock now: a transaction that reads first and asks for the
-    /// lock later fails when another one wrote in between.
+    /// Begins a transaction that will write. SQLite takes its write lock now: a transaction that
+    /// reads first and asks for the lock later fails when another one wrote in between.
     pub(super) fn begin_write(&mut self, timeout: Option<Duration>) -> QueryResult<()> {
         with_conn!(self, conn =>
             AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),

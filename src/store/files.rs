@@ -1,8 +1,9 @@
 //! Detects removed and replaced files of an open SQLite database.
 //!
-//! If a file is removed or replaced under a running server, SQLite keeps writing to the unlinked file, and those writes are lost
-//! when it is closed. So a replaced database is refused. A removed write-ahead log is checkpointed into the database file, which
-//! is still in place, and all connections are reopened: connections to the old log and to a new one would not see each other's
+//! If a file is removed or replaced under a running server, SQLite keeps writing to the unlinked
+//! file, and those writes are lost when it is closed. So a replaced database is refused. A removed
+//! write-ahead log is checkpointed into the database file, which is still in place, and all
+//! connections are reopened: connections to the old log and to a new one would not see each other's
 //! writes.
 
 use std::{
@@ -97,8 +98,8 @@ impl Files {
         }))
     }
 
-    /// Returns the generation for a new connection. After the log was removed, fails until all connections to the removed log are
-    /// closed.
+    /// Returns the generation for a new connection. After the log was removed, fails until all
+    /// connections to the removed log are closed.
     ///
     /// # Errors
     /// [`PoolError::FileReplaced`] if the database file was replaced; [`PoolError::LogRemoved`] if

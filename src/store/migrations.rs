@@ -29,7 +29,8 @@ pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, O
         AnyConnection::Sqlite(conn) => {
             conn.immediate_transaction(|conn| migrate::<Sqlite, _>(conn, SQLITE).map_err(MigrationFailure))
         }
-        // Read committed: after the wait for the lock, the migrations that another server ran meanwhile must be visible.
+        // Read committed: after the wait for the lock, the migrations that another server ran
+        // meanwhile must be visible.
         AnyConnection::Postgres(conn) => conn.build_transaction().read_committed().run(|conn| {
             conn.batch_execute(POSTGRES_LOCK)?;
             migrate::<Pg, _>(conn, POSTGRES).map_err(MigrationFailure)

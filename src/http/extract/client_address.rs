@@ -38,8 +38,8 @@ pub enum ProxyHeader {
 }
 
 impl Proxies {
-    /// Returns the address of the client behind `peer`: the first entry from the right that is not a trusted proxy. If the search meets a
-    /// malformed or empty entry, the client is unknown.
+    /// Returns the address of the client behind `peer`: the first entry from the right that is not
+    /// a trusted proxy. If the search meets a malformed or empty entry, the client is unknown.
     #[must_use]
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = peer.to_canonical();
@@ -75,16 +75,16 @@ impl Proxies {
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
 
-    /// Returns the host and port that the client requested, if `peer` is a trusted proxy and reports them: `X-Forwarded-Host`, or
-    /// `Forwarded: host=` (RFC 7239).
+    /// Returns the host and port that the client requested, if `peer` is a trusted proxy and
+    /// reports them: `X-Forwarded-Host`, or `Forwarded: host=` (RFC 7239).
     #[must_use]
     pub fn host<'h>(&self, peer: IpAddr, headers: &'h HeaderMap) -> Option<&'h str> {
         self.nearest(peer, headers, "x-forwarded-host", "host")
             .filter(|host| !host.is_empty())
     }
 
-    /// Returns the value that the nearest proxy wrote, if it is trusted: the last entry of the header `name`, or this parameter of the last
-    /// element of `Forwarded`.
+    /// Returns the value that the nearest proxy wrote, if it is trusted: the last entry of the
+    /// header `name`, or this parameter of the last element of `Forwarded`.
     fn nearest<'h>(&self, peer: IpAddr, headers: &'h HeaderMap, name: &str, parameter: &str) -> Option<&'h str> {
         let name = match self.header {
             ProxyHeader::XForwardedFor => name,

@@ -25,8 +25,9 @@ pub enum Credentials<'r> {
     },
 }
 
-/// Returns a token's value or an admin's name and password, if the request carries either. An API key takes precedence over an
-/// `Authorization` header. Empty headers are ignored, and repeated equal headers count as one.
+/// Returns a token's value or an admin's name and password, if the request carries either. An API
+/// key takes precedence over an `Authorization` header. Empty headers are ignored, and repeated
+/// equal headers count as one.
 ///
 /// # Errors
 /// 401 if they are malformed.

@@ -5,7 +5,8 @@
 /// Maximum number of open brackets, for all three kinds together. Common introspection queries need 14.
 pub const MAX_DEPTH: usize = 32;
 
-/// Returns `true` if more than [`MAX_DEPTH`] brackets are open anywhere in a document, outside strings, block strings and comments.
+/// Returns `true` if more than [`MAX_DEPTH`] brackets are open anywhere in a document, outside
+/// strings, block strings and comments.
 ///
 /// A closing bracket closes the innermost open one of any kind: on a mismatch, the parser stops.
 /// The parser also stops at an unterminated string and at a backslash outside strings, so the scan

@@ -11,7 +11,7 @@ use crate::{
     service::keyed_hash::{KeyedHash, RecentHashes},
 };
 
-/// How long a credential stays cached after its last use.
+/// Lifetime of a cached credential after its last use.
 const LIFETIME: Duration = Duration::from_mins(1);
 /// Maximum number of cached wrong credentials.
 const MAX_WRONG: usize = 20_000;

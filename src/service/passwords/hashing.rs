@@ -49,7 +49,8 @@ impl Memory {
     }
 }
 
-/// Allocates blocks that return to the operating system when they are freed. The unused part of the reservation is never resident.
+/// Allocates blocks that return to the operating system when they are freed. The unused part of the
+/// reservation is never resident.
 fn map_blocks(count: usize) -> Vec<Block> {
     let mut blocks = Vec::with_capacity(count.max(MIN_MAPPED_BLOCKS));
     blocks.resize(count, Block::new());
@@ -82,7 +83,7 @@ fn internal(error: impl std::fmt::Display) -> Error {
     Error::Internal(error.to_string().into())
 }
 
-/// Returns `true` if `hash` was made from `password`.
+/// Returns `true` if `hash` is a hash of `password`.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] if the hash is malformed.
@@ -103,7 +104,8 @@ pub fn verify(memory: &mut Memory, password: &Password, hash: &PasswordHash) -> 
     Ok(password.candidates().any(is_correct))
 }
 
-/// Returns `true` if passwords can be verified against an imported hash: it is complete, uses argon2id, and stays within the cost limits.
+/// Returns `true` if passwords can be verified against an imported hash: it is complete, uses
+/// argon2id, and stays within the cost limits.
 pub fn can_be_verified(hash: &PasswordHash) -> bool {
     parse(hash).is_some_and(|parts| {
         let params = parts.argon2.params();

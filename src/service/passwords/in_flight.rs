@@ -20,7 +20,8 @@ const MAX_FOLLOWERS: usize = 2000;
 pub struct InFlight(Mutex<HashMap<KeyedHash, Arc<OnceCell<bool>>>>);
 
 impl InFlight {
-    /// Returns the result of `work`, or of a concurrent call with the same key. If that call fails, this one runs its own `work`.
+    /// Returns the result of `work`, or of a concurrent call with the same key. If that call fails,
+    /// this one runs its own `work`.
     ///
     /// # Errors
     /// Those of `work`; [`Error::Unavailable`] if too many calls are waiting already.

@@ -19,7 +19,7 @@ const MAX_WAITING: usize = 1000;
 const MAX_WAITING_PER_NETWORK: usize = 16;
 /// One permit in this many goes to the lowest priority first, so that it is not starved.
 const LOWEST_FIRST_EVERY: usize = 4;
-/// How long the memory of an idle permit is kept for the next login.
+/// Time for which the memory of an idle permit is kept for the next login.
 const MAX_IDLE: Duration = Duration::from_mins(1);
 /// `Retry-After` for a network with too many waiting logins.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -92,7 +92,8 @@ impl Permits {
     /// Waits for a permit.
     ///
     /// # Errors
-    /// [`Error::TooManyLogins`] if too many logins from this network are waiting; [`Error::Unavailable`] after ten seconds.
+    /// [`Error::TooManyLogins`] if too many logins from this network are waiting;
+    /// [`Error::Unavailable`] after ten seconds.
     pub async fn acquire(self: &Arc<Self>, network: Network, priority: Priority) -> Result<Permit, Error> {
         let (sender, receiver) = oneshot::channel();
         let _slot = {

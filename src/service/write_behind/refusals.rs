@@ -37,7 +37,8 @@ pub struct Refusals {
     spent_on_anonymous: usize,
 }
 
-/// The owner of refused credentials. A name that belongs to no admin is not stored: it may be a password typed into the wrong field.
+/// The owner of refused credentials. A name that belongs to no admin is not stored: it may be a
+/// password typed into the wrong field.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// The credentials match no admin or token.

@@ -1,14 +1,15 @@
 //! Parses PostgreSQL URLs by libpq's grammar.
 //!
-//! libpq's parser repeats the text that it cannot parse, which can be part of a password. So this module parses the URL and
-//! passes each parameter to libpq by keyword, which is unambiguous. The `url` crate does not fit: it rejects several hosts with
-//! ports.
+//! libpq's parser repeats the text that it cannot parse, which can be part of a password. So this
+//! module parses the URL and passes each parameter to libpq by keyword, which is unambiguous. The
+//! `url` crate does not fit: it rejects several hosts with ports.
 
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use percent_encoding::percent_decode_str;
 
-/// The keywords of libpq 18 (PostgreSQL manual, section 32.1.2). libpq would repeat an unknown keyword in its error message.
+/// The keywords of libpq 18 (PostgreSQL manual, section 32.1.2). libpq would repeat an unknown
+/// keyword in its error message.
 const KEYWORDS: &[&str] = &[
     "application_name",
     "channel_binding",
@@ -165,8 +166,8 @@ impl PostgresUrl {
         Some(value)
     }
 
-    /// Returns `true` if a user name, a host, or a database name has a character that separates the parts of a URL. libpq repeats
-    /// these names in its messages.
+    /// Returns `true` if a user name, a host, or a database name has a character that separates the
+    /// parts of a URL. libpq repeats these names in its messages.
     fn has_misplaced_separators(&self) -> bool {
         self.0.iter().any(|(keyword, value)| match keyword.as_str() {
             "user" => value.contains([':', ';', '&', '=']),

@@ -44,7 +44,8 @@ fn expect_too_many(permits: &Arc<Permits>, network: Network, priority: Priority)
     ));
 }
 
-/// Releases permits one at a time, starting with `held`. Returns the waiting logins in the order in which they got theirs.
+/// Releases permits one at a time, starting with `held`. Returns the waiting logins in the order in
+/// which they got theirs.
 fn order<T>(held: Permit, mut waiting: Vec<(T, Waiting)>) -> Vec<T> {
     let mut order = Vec::new();
     drop(held);
