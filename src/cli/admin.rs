@@ -78,7 +78,7 @@ async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
     let service = open_service(store, false)?;
     let (mut admins, mut after) = (Vec::new(), None);
     loop {
-        let page = service.list_admins(after, PageSize::MAX).await?;
+        let page = service.list_admins(&call(), after, PageSize::MAX).await?;
         admins.extend(page.admins);
         after = page.next;
         if after.is_none() {

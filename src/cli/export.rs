@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 
-use super::CliError;
+use super::{CliError, call};
 use crate::{service::export::ExportError, settings::StoreSettings, startup::open_service};
 
 /// Arguments of `export`.
@@ -35,9 +35,9 @@ pub async fn run(export: Export) -> Result<(), CliError> {
             Box::new(file.map_err(|error| CliError::Io(format!("cannot create {}", path.display()), error))?)
         }
     };
-    let exported = service.export(BufWriter::new(out), export.with_admins).await;
+    let exported = service.export(&call(), BufWriter::new(out), export.with_admins).await;
     let exported = exported.map_err(|error| match error {
-        ExportError::Store(error) => CliError::Service(error.into()),
+        ExportError::Service(error) => CliError::Service(error),
         ExportError::Write(error) => CliError::Io("cannot write the export".to_owned(), error),
     })?;
     eprintln!("{} tokens and {} admins exported", exported.tokens, exported.admins);

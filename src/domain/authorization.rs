@@ -1,6 +1,7 @@
-//! Who may do what to which token.
+//! Authorization: which caller may do which operation to which token.
 
 use super::{
+    admin::Admin,
     caller::Caller,
     cidr::CidrBlocks,
     clock::Timestamp,
@@ -9,82 +10,154 @@ use super::{
     token::Token,
 };
 
-/// What a caller wants to do.
+/// An operation that needs authorization.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation<'a> {
-    /// See tokens, or one.
+    /// Read one token, or list tokens.
     Read,
-    /// Make a token that holds this.
+    /// Create a token with this grant.
     Create(Grant<'a>),
-    /// Give a token this, and perhaps another name or expiry.
+    /// Update a token, which includes this grant.
     Update(Grant<'a>),
     /// Rotate a token, and optionally change its expiry.
     Rotate {
         /// The new expiry, if it changes.
         expires_at: Option<Expiry>,
     },
-    /// Remove a token.
+    /// Delete a token.
     Delete,
-    /// See what has been done.
-    ReadEvents,
+    /// Delete all tokens that match a filter. Each of them needs [`Operation::Delete`] as well.
+    DeleteMatching,
+    /// Learn which token a presented value belongs to (RFC 7662).
+    Introspect,
+    /// Read or follow the audit log.
+    ReadAudit,
+    /// Read the report on the legacy API.
+    ReadLegacyUsage,
+    /// List admins.
+    ReadAdmins,
+    /// Add or remove an admin, or change a password.
+    ManageAdmins,
+    /// Import tokens or admins.
+    Import,
+    /// Export all tokens.
+    Export {
+        /// Also export the admins, with the hashes of their passwords.
+        with_admins: bool,
+    },
+    /// Sign in to the console.
+    BeginSession,
 }
 
-/// What a token would be given; nothing where a part stays as it is.
+/// The properties that an operation gives to a token; `None` for those that stay the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Grant<'a> {
-    /// The permissions it would hold.
+    /// The permissions.
     pub permissions: Option<PermissionSet>,
-    /// The blocks it would be limited to.
+    /// The allowed CIDR blocks.
     pub allowed_cidr_blocks: Option<&'a CidrBlocks>,
     /// The expiry.
     pub expires_at: Option<Expiry>,
 }
 
-/// Why a caller may not.
+/// The reason for which an operation is denied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The token lacks the permission that the operation needs.
     #[error("this needs the permission {} ({})", .0.name(), .0.display_name())]
     MissingPermission(Permission),
-    /// What only admins may do.
-    #[error("this is for admins alone")]
+    /// The operation is reserved for admins.
+    #[error("only admins may do this")]
     NotAdmin,
-    /// The token would give away what it does not hold.
+    /// The token would grant permissions that it lacks.
     #[error("a token grants only permissions that it holds; this one lacks {0}")]
     ExcessPermissions(PermissionSet),
-    /// The token would touch one that may do more than itself.
+    /// The target holds permissions that the token lacks.
     #[error("a token changes only tokens whose permissions it holds; this one lacks {0}")]
     TargetPermissions(PermissionSet),
-    /// The token would set blocks that are wider than its own.
+    /// The token would set CIDR blocks wider than its own.
     #[error("allowedCIDRBlocks must lie within the caller's own: {0}")]
     ExcessBlocks(CidrBlocks),
     /// The token would create or prolong a token beyond its own expiry.
     #[error("expiresAt must not be later than the caller's own: {0}")]
     ExcessLifetime(Timestamp),
-    /// The token would touch one that may be used from where itself may not.
+    /// The target may be used from addresses from which the token may not.
     #[error("a token changes only tokens whose CIDR blocks lie within its own: {0}")]
     TargetBlocks(CidrBlocks),
 }
 
-/// Decides whether `caller` may do `operation` to `target`: the one place where rights are decided.
+/// Decides whether `caller` may do `operation` to `target`. Every use case asks this function.
 ///
-/// `target` is absent when the operation is on no single token, or on one that does not exist. Admins and the command line are
-/// free. A token reads itself and rotates itself without any permission, unless it prolongs itself; otherwise it needs the permission of
-/// the operation. It never grants more than it has or changes a token that has more, and never creates or prolongs a token beyond its own
-/// expiry.
+/// `target` is `None` when the operation is not on a single token, or on one that does not exist. Callers and operations are matched
+/// exhaustively: a new one does not compile until it is decided here.
 ///
 /// # Errors
-/// Says what is missing.
+/// [`Denied`], with the reason.
 pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Token>) -> Result<(), Denied> {
-    let Caller::Token(caller, _) = caller else {
-        return Ok(());
-    };
-    let itself = target.is_some_and(|target| target.id == caller.id);
+    match caller {
+        // A new property of admins, such as a role, has to be considered here.
+        Caller::Admin(Admin {
+            name: _,
+            password_hash: _,
+        }) => authorize_admin(operation),
+        Caller::CommandLine => authorize_command_line(operation),
+        Caller::Token(token, _) => authorize_token(token, operation, target),
+    }
+}
+
+/// An admin may do everything.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every kind of caller has a function of the same form"
+)]
+const fn authorize_admin(operation: Operation<'_>) -> Result<(), Denied> {
     match operation {
-        Operation::ReadEvents => Err(Denied::NotAdmin),
-        Operation::Read if itself => Ok(()),
-        Operation::Rotate { expires_at } if itself && !prolongs(expires_at, target) => Ok(()),
-        Operation::Read => require_permission(caller, Permission::OrganizationAPITokenRead),
+        Operation::Read
+        | Operation::Create(_)
+        | Operation::Update(_)
+        | Operation::Rotate { .. }
+        | Operation::Delete
+        | Operation::DeleteMatching
+        | Operation::Introspect
+        | Operation::ReadAudit
+        | Operation::ReadLegacyUsage
+        | Operation::ReadAdmins
+        | Operation::ManageAdmins
+        | Operation::Import
+        | Operation::Export { .. }
+        | Operation::BeginSession => Ok(()),
+    }
+}
+
+/// The command line may do everything but sign in: a session belongs to an admin.
+const fn authorize_command_line(operation: Operation<'_>) -> Result<(), Denied> {
+    match operation {
+        Operation::Read
+        | Operation::Create(_)
+        | Operation::Update(_)
+        | Operation::Rotate { .. }
+        | Operation::Delete
+        | Operation::DeleteMatching
+        | Operation::Introspect
+        | Operation::ReadAudit
+        | Operation::ReadLegacyUsage
+        | Operation::ReadAdmins
+        | Operation::ManageAdmins
+        | Operation::Import
+        | Operation::Export { .. } => Ok(()),
+        Operation::BeginSession => Err(Denied::NotAdmin),
+    }
+}
+
+/// A token reads and rotates itself without any permission, unless it prolongs itself; everything else needs a permission, or is
+/// reserved for admins. A token never grants more than it holds, never changes a token that holds more, and never creates or prolongs
+/// a token beyond its own expiry.
+fn authorize_token(caller: &Token, operation: Operation<'_>, target: Option<&Token>) -> Result<(), Denied> {
+    let is_self = target.is_some_and(|target| target.id == caller.id);
+    match operation {
+        Operation::Read if is_self => Ok(()),
+        Operation::Rotate { expires_at } if is_self && !prolongs(expires_at, target) => Ok(()),
+        Operation::Read | Operation::Introspect => require_permission(caller, Permission::OrganizationAPITokenRead),
         Operation::Create(grant) | Operation::Update(grant) => {
             require_permission(caller, Permission::OrganizationAPITokenModify)?;
             check_target(caller, target)?;
@@ -100,13 +173,25 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
             require_permission(caller, Permission::OrganizationAPITokenModify)?;
             check_target(caller, target)
         }
+        Operation::DeleteMatching => {
+            // The number of tokens that match a filter reveals their names, so counting them is reading.
+            require_permission(caller, Permission::OrganizationAPITokenRead)?;
+            require_permission(caller, Permission::OrganizationAPITokenModify)
+        }
+        Operation::ReadAudit
+        | Operation::ReadLegacyUsage
+        | Operation::ReadAdmins
+        | Operation::ManageAdmins
+        | Operation::Import
+        | Operation::Export { .. }
+        | Operation::BeginSession => Err(Denied::NotAdmin),
     }
 }
 
-/// Decides whether `token` holds all that is `required`.
+/// Decides whether `token` holds all `required` permissions.
 ///
 /// # Errors
-/// Names the first permission that it lacks.
+/// [`Denied::MissingPermission`] for the first one that it lacks.
 pub fn require_permissions(token: &Token, required: PermissionSet) -> Result<(), Denied> {
     let missing = required.minus(token.permissions).iter().next();
     missing.map_or(Ok(()), |permission| Err(Denied::MissingPermission(permission)))
@@ -143,15 +228,21 @@ fn check_expiry(caller: &Token, expires_at: Option<Expiry>, target: Option<&Toke
 }
 
 fn check_grant(caller: &Token, grant: Grant<'_>) -> Result<(), Denied> {
-    let beyond = grant.permissions.unwrap_or_default().minus(caller.permissions);
+    let Grant {
+        permissions,
+        allowed_cidr_blocks,
+        // Checked by `check_expiry`, which a rotation needs as well.
+        expires_at: _,
+    } = grant;
+    let beyond = permissions.unwrap_or_default().minus(caller.permissions);
     if !beyond.is_empty() {
         return Err(Denied::ExcessPermissions(beyond));
     }
-    match grant.allowed_cidr_blocks {
+    match allowed_cidr_blocks {
         Some(blocks) if !blocks.is_subset_of(&caller.allowed_cidr_blocks) => {
             Err(Denied::ExcessBlocks(caller.allowed_cidr_blocks.clone()))
         }
-        _ => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who makes a call.
+//! Callers: who makes a call, and from where.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use super::{
     value::ValueHash,
 };
 
-/// Who makes a call, as far as they have shown it.
+/// The authenticated author of a call.
 #[derive(Clone, Debug)]
 pub enum Caller {
     /// An admin, with the password hash that their password matched.
     Admin(Admin),
     /// A token, with the hash of the value that was presented.
     Token(Arc<Token>, ValueHash),
-    /// Somebody at the server's own command line.
+    /// The command line of the server, or the server itself.
     CommandLine,
 }
 
 impl Caller {
-    /// As whom the caller is remembered.
+    /// Returns the actor that tokens and audit events record for this caller.
     #[must_use]
     pub fn actor(&self) -> Actor {
         match self {
@@ -41,11 +41,11 @@ impl Caller {
     }
 }
 
-/// A call: who, and from where.
+/// The caller and the origin of a call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Who.
+    /// The caller.
     pub caller: Caller,
-    /// From where.
+    /// The channel and the client address.
     pub origin: Origin,
 }

@@ -10,6 +10,7 @@ use crate::{
         actor::{Channel, Origin},
         admin::{Admin, Password, PasswordHash},
         audit::Action,
+        authorization::{Operation, authorize},
         caller::{Call, Caller},
         name::AdminName,
         page::PageSize,
@@ -36,6 +37,7 @@ impl Service {
     pub async fn add_admin(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
         self.transact(call, None, move |tx, _| {
+            authorize(&tx.caller, Operation::ManageAdmins, None)?;
             let admin = Admin { name, password_hash };
             admins::insert(tx.conn, &admin, tx.now).map_err(|error| match error {
                 StoreError::AlreadyExists => {
@@ -95,43 +97,56 @@ impl Service {
         work: impl FnOnce(&mut Transaction<'_>, usize) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let lock = |conn: &mut AnyConnection, _: &Caller| Ok(admins::count_and_lock(conn)?);
+        let work = move |tx: &mut Transaction<'_>, admins: usize| {
+            authorize(&tx.caller, Operation::ManageAdmins, None)?;
+            work(tx, admins)
+        };
         self.transact_within(self.store.timeout(), call, lock, work).await
     }
 
     /// Returns the admins whose names come after `after`, at most `size` of them.
     ///
     /// # Errors
-    /// The store fails.
-    pub async fn list_admins(&self, after: Option<AdminName>, size: PageSize) -> Result<AdminPage, Error> {
-        let page = self.store.read(move |conn| admins::page(conn, after.as_ref(), size));
-        Ok(page.await?)
+    /// [`Error::Forbidden`] for a token.
+    pub async fn list_admins(&self, call: &Call, after: Option<AdminName>, size: PageSize) -> Result<AdminPage, Error> {
+        let authorize = self.authorization(call, Operation::ReadAdmins);
+        self.store
+            .read(move |conn| {
+                authorize(conn)?;
+                Ok(admins::page(conn, after.as_ref(), size)?)
+            })
+            .await
     }
 
-    /// Returns `true` if there is an admin.
+    /// Returns `true` if there is an admin. The server asks this about itself when it starts; no caller is authorized.
     ///
     /// # Errors
-    /// The store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn has_admins(&self) -> Result<bool, Error> {
-        Ok(!self.list_admins(None, PageSize::default()).await?.admins.is_empty())
+        let page = self.store.read(|conn| admins::page(conn, None, PageSize::default()));
+        Ok(!page.await?.admins.is_empty())
     }
 
     /// Returns `true` if this admin is the only one.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such admin.
-    pub async fn is_last_admin(&self, name: AdminName) -> Result<bool, Error> {
+    /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] for a token.
+    pub async fn is_last_admin(&self, call: &Call, name: AdminName) -> Result<bool, Error> {
+        let authorize = self.authorization(call, Operation::ReadAdmins);
         self.store
             .read(move |conn| {
+                authorize(conn)?;
                 admins::find(conn, &name)?.ok_or(Error::NotFound("admin"))?;
                 Ok(!admins::has_other(conn, &name)?)
             })
             .await
     }
 
-    /// Makes an admin if there is none: of that name, with that password or a made-up one.
+    /// Creates the first admin, with this password or a generated one, unless there is an admin. The server does this by itself when it
+    /// starts, as [`Caller::CommandLine`].
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn ensure_admin(&self, name: AdminName, password: Option<Password>) -> Result<Option<FirstAdmin>, Error> {
         if self.has_admins().await? {
             return Ok(None);
@@ -160,7 +175,9 @@ impl Service {
         }
     }
 
+    /// Hashes the password of an admin. The caller is authorized first: hashing is expensive.
     async fn hash_password(&self, password: Password, call: &Call) -> Result<PasswordHash, Error> {
+        authorize(&call.caller, Operation::ManageAdmins, None)?;
         let passwords = &self.logins.passwords;
         passwords
             .hash(password, self.random.as_ref(), call.origin.network())

@@ -1,12 +1,10 @@
 //! Reads audit events and follows new ones.
 
-use std::sync::Arc;
-
-use super::{Error, Service, transaction::revalidate_caller};
+use super::{Error, Service};
 use crate::{
     domain::{
         audit::{EventCursor, EventFilter, EventOrder, EventPage, RecordedEvent},
-        authorization::{Operation, authorize},
+        authorization::Operation,
         caller::Call,
         page::PageSize,
     },
@@ -125,12 +123,10 @@ impl Service {
         call: &Call,
         read: impl FnOnce(&mut AnyConnection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let clock = Arc::clone(&self.clock);
-        let Call { caller, origin } = call.clone();
+        let authorize = self.authorization(call, Operation::ReadAudit);
         self.store
             .read(move |conn| {
-                let caller = revalidate_caller(conn, caller, origin, clock.now())?;
-                authorize(&caller, Operation::ReadEvents, None)?;
+                authorize(conn)?;
                 read(conn)
             })
             .await

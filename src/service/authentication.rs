@@ -24,7 +24,7 @@ use crate::{
         token::TokenId,
         value::ValueHash,
     },
-    store::{AnyConnection, StoreError, admins, tokens},
+    store::{AnyConnection, admins, tokens},
 };
 
 /// A credential that a client presents to a service behind the gate.
@@ -90,7 +90,7 @@ impl Service {
         presented: &str,
         client: Option<IpAddr>,
     ) -> Result<Option<VerifiedToken>, Error> {
-        authorize(&call.caller, Operation::Read, None)?;
+        authorize(&call.caller, Operation::Introspect, None)?;
         let now = self.clock.now();
         let origin = Origin { client, ..call.origin };
         let verified = match ValueHash::from_presented(presented) {
@@ -196,7 +196,7 @@ impl Service {
         password: SecretString,
         origin: Origin,
     ) -> Result<Caller, Error> {
-        let (caller, _) = self.sign_in(name, password, origin, |_| Ok(())).await?;
+        let (caller, _) = self.sign_in(name, password, origin, |_, _| Ok(())).await?;
         Ok(caller)
     }
 
@@ -212,7 +212,10 @@ impl Service {
         origin: Origin,
         size: PageSize,
     ) -> Result<(Call, SummaryPage), Error> {
-        let read = move |conn: &mut AnyConnection| tokens::summaries(conn, Cursor::default(), size);
+        let read = move |conn: &mut AnyConnection, caller: &Caller| {
+            authorize(caller, Operation::Read, None)?;
+            Ok(tokens::summaries(conn, Cursor::default(), size)?)
+        };
         let (caller, page) = self.sign_in(name, password, origin, read).await?;
         let call = Call { caller, origin };
         let page = match page {
@@ -230,7 +233,7 @@ impl Service {
         name: &str,
         password: SecretString,
         origin: Origin,
-        read: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&mut AnyConnection, &Caller) -> Result<T, Error> + Send + 'static,
     ) -> Result<(Caller, Option<T>), Error> {
         if let (Some(known), Ok(presented)) = (AdminName::parse_existing(name), Password::parse(password.clone()))
             && self
@@ -245,11 +248,14 @@ impl Service {
                 let Some(admin) = admin.filter(|admin| logins.passwords.is_correct(admin, &presented, now)) else {
                     return Ok(None);
                 };
-                Ok::<_, StoreError>(Some((admin, read(conn)?)))
+                let name = admin.name.clone();
+                let caller = Caller::Admin(admin);
+                let found = read(conn, &caller)?;
+                Ok::<_, Error>(Some((name, caller, found)))
             };
-            if let Some((admin, found)) = self.store.read_fast(look_up).await? {
-                self.logins.accept(&admin.name, origin);
-                return Ok((Caller::Admin(admin), Some(found)));
+            if let Some((name, caller, found)) = self.store.read_fast(look_up).await? {
+                self.logins.accept(&name, origin);
+                return Ok((caller, Some(found)));
             }
         }
         let admin = self.logins.verify(name, password, origin).await?;

@@ -8,13 +8,13 @@ use std::{
 use super::{
     Error, Service,
     tokens::describe,
-    transaction::{AuditEntry, Transaction, revalidate_caller},
+    transaction::{AuditEntry, Transaction},
 };
 use crate::{
     domain::{
         Invalid,
         audit::Action,
-        authorization::{Denied, Operation, authorize},
+        authorization::{Operation, authorize},
         caller::{Call, Caller},
         clock::Timestamp,
         page::TokenFilter,
@@ -43,15 +43,12 @@ impl Service {
             return Err(Invalid::new("filters", message).into());
         }
         // Whoever asks for a number need not wait, and neither does who is wrong already.
-        let (clock, store_filter, write_behind) =
-            (Arc::clone(&self.clock), filter.clone(), Arc::clone(&self.write_behind));
-        let Call { caller, origin } = call.clone();
+        let (store_filter, write_behind) = (filter.clone(), Arc::clone(&self.write_behind));
+        let authorize_bulk = self.authorization(&call, Operation::DeleteMatching);
         let mut candidates = self
             .store
             .read(move |conn| {
-                let now = clock.now();
-                let caller = revalidate_caller(conn, caller, origin, now)?;
-                authorize_bulk_delete(&caller)?;
+                let now = authorize_bulk(conn)?;
                 Ok::<_, Error>(tokens::ids(conn, &store_filter, now)?)
             })
             .await?;
@@ -65,7 +62,7 @@ impl Service {
         let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &store_filter, clock.now());
         let ends_at = Instant::now() + MAX_DURATION;
         self.transact_within(MAX_DURATION, call, lock, move |tx, locked| {
-            authorize_bulk_delete(&tx.caller)?;
+            authorize(&tx.caller, Operation::DeleteMatching, None)?;
             let mut matching = tokens::ids(tx.conn, &filter, tx.now)?;
             write_behind.retain_matching(&mut matching, &filter);
             let number = check_count(matching.len(), expected)?;
@@ -83,12 +80,6 @@ impl Service {
         })
         .await
     }
-}
-
-/// Requires permission to read tokens: otherwise the number of tokens that a filter matches would reveal their names.
-fn authorize_bulk_delete(caller: &Caller) -> Result<(), Denied> {
-    authorize(caller, Operation::Read, None)?;
-    authorize(caller, Operation::Delete, None)
 }
 
 fn check_count(found: usize, expected: Option<u64>) -> Result<u64, Error> {

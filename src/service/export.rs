@@ -7,7 +7,7 @@ use super::{
     archive::{AdminLine, ArchiveLine, FORMAT, TokenLine, VERSION},
 };
 use crate::{
-    domain::page::Cursor,
+    domain::{authorization::Operation, caller::Call, page::Cursor},
     store::{AnyConnection, StoreError, records},
 };
 
@@ -23,27 +23,32 @@ pub struct ExportCounts {
 /// Why an export did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The store failed.
+    /// The caller was refused, or the store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It could not be written.
+    Service(#[from] Error),
+    /// The output could not be written.
     #[error("the export cannot be written")]
     Write(#[from] io::Error),
 }
 
 impl Service {
-    /// Writes every token, as it is at one moment, with the hashes of its values and never a value; and every admin with the hash of their
-    /// password, if `with_admins` says so.
+    /// Writes a snapshot of all tokens with the hashes of their values, never a value; `with_admins` adds all admins with the hashes of
+    /// their passwords.
     ///
     /// # Errors
-    /// When the store fails, or `out` does; what was written then has no last line.
+    /// [`Error::Forbidden`] for a token. After another error, the output may be incomplete; it then lacks the last line.
     pub async fn export(
         &self,
+        call: &Call,
         out: impl Write + Send + 'static,
         with_admins: bool,
     ) -> Result<ExportCounts, ExportError> {
+        let authorize = self.authorization(call, Operation::Export { with_admins });
         self.store
-            .read_snapshot(move |conn| write_all(conn, out, with_admins))
+            .read_snapshot(move |conn| {
+                authorize(conn)?;
+                write_all(conn, out, with_admins)
+            })
             .await
     }
 }
@@ -80,11 +85,8 @@ fn write_all(conn: &mut AnyConnection, mut out: impl Write, with_admins: bool) -
     Ok(counts)
 }
 
-impl From<ExportError> for Error {
-    fn from(error: ExportError) -> Self {
-        match error {
-            ExportError::Store(error) => error.into(),
-            ExportError::Write(error) => Self::Internal(error.into()),
-        }
+impl From<StoreError> for ExportError {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
     }
 }

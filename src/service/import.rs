@@ -13,11 +13,13 @@ use serde_json::json;
 use super::{
     Error, Service,
     tokens::{describe, diff},
+    transaction::revalidate_caller,
 };
 use crate::{
     domain::{
         actor::Origin,
         audit::{Action, AuditEvent},
+        authorization::{Operation, authorize},
         caller::Call,
         cidr::CidrBlocks,
         expiry::Expiry,
@@ -157,10 +159,12 @@ impl Service {
         let now = self.clock.now();
         let step = revision::Step::random(self.random.as_ref())?;
         let work = move |conn: &mut AnyConnection| {
+            let caller = revalidate_caller(conn, call.caller, call.origin, now)?;
+            authorize(&caller, Operation::Import, None)?;
             let mut import = ImportBatch {
                 by: Attribution {
                     at: now,
-                    by: call.caller.actor(),
+                    by: caller.actor(),
                 },
                 origin: call.origin,
                 options,

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         actor::{Actor, ActorKind, Channel, Origin},
         audit::{Action, AuditEvent},
+        authorization::Operation,
         caller::Call,
         clock::{Day, Timestamp},
         legacy_phase::LegacyState,
@@ -42,7 +43,7 @@ impl Service {
     /// state that the most recently started server recorded.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] if the caller may not read tokens.
+    /// [`Error::Forbidden`] for a token.
     pub async fn legacy_usage(
         &self,
         call: &Call,
@@ -54,7 +55,7 @@ impl Service {
             state: Some(TokenState::Legacy),
             ..TokenFilter::default()
         };
-        // This also authorizes the caller.
+        let authorize = self.authorization(call, Operation::ReadLegacyUsage);
         let page = self
             .list(call, filter.clone(), Cursor::default(), PageSize::default())
             .await?;
@@ -64,6 +65,7 @@ impl Service {
         let report = self
             .store
             .read(move |conn| {
+                authorize(conn)?;
                 let (callers, calls) = load_usage(conn, pending.into_sorted(), now, since, max_callers)?;
                 let recorded = |conn: &mut AnyConnection| {
                     let details = audit::last_details(conn, Action::LegacyPhase)?;

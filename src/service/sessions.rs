@@ -6,9 +6,10 @@ use std::{
     time::Instant,
 };
 
-use super::{Error, Refusal, Service};
+use super::{Error, Service};
 use crate::{
     domain::{
+        authorization::{Denied, Operation, authorize},
         caller::{Call, Caller},
         clock::{Clock, Timestamp},
         session::{SessionAge, SessionHash, SessionKey, SessionTimes},
@@ -99,8 +100,10 @@ impl Service {
         let ended = ages.ended(self.clock.as_ref());
         let begun_at = self
             .transact(call, None, move |tx, _| {
-                let Caller::Admin(admin) = &tx.caller else {
-                    return Err(Refusal::Password.into());
+                authorize(&tx.caller, Operation::BeginSession, None)?;
+                let admin = match &tx.caller {
+                    Caller::Admin(admin) => admin,
+                    Caller::Token(..) | Caller::CommandLine => return Err(Denied::NotAdmin.into()),
                 };
                 if let Some(before) = before {
                     sessions::delete(tx.conn, &before.hash())?;

@@ -160,7 +160,9 @@ impl Service {
         self.transact(call, None, move |tx, _| {
             let (own_permissions, own_blocks, own_expiry) = match &tx.caller {
                 Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
-                _ => (PermissionSet::token_management(), CidrBlocks::default(), Expiry::Never),
+                Caller::Admin(_) | Caller::CommandLine => {
+                    (PermissionSet::token_management(), CidrBlocks::default(), Expiry::Never)
+                }
             };
             let token = Token {
                 id,
@@ -309,7 +311,7 @@ fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
     match (which, caller) {
         (TokenRef::Id(id), _) => Ok(id),
         (TokenRef::Itself, Caller::Token(token, _)) => Ok(token.id),
-        (TokenRef::Itself, _) => {
+        (TokenRef::Itself, Caller::Admin(_) | Caller::CommandLine) => {
             let message =
                 "\"self\" is the token that a call is made with, and this call is made without one; give an id";
             Err(Invalid::new("id", message).into())
@@ -329,7 +331,7 @@ fn require_found(is_found: bool) -> Result<(), Error> {
 fn check_precondition(expected: Option<TokenVersion>, current: TokenVersion) -> Result<(), Error> {
     match expected {
         Some(expected) if expected != current => Err(Error::PreconditionFailed),
-        _ => Ok(()),
+        Some(_) | None => Ok(()),
     }
 }
 

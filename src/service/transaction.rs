@@ -13,6 +13,7 @@ use crate::{
         actor::Origin,
         admin::Admin,
         audit::{Action, AuditEvent},
+        authorization::{Operation, authorize},
         caller::{Call, Caller},
         clock::Timestamp,
         name::AdminName,
@@ -78,6 +79,24 @@ impl Transaction<'_> {
 }
 
 impl Service {
+    /// Returns a function for a read transaction, which authorizes the caller for `operation` and returns the current time.
+    ///
+    /// The caller is looked up again in that transaction: the wait for a connection may have been long.
+    pub(super) fn authorization(
+        &self,
+        call: &Call,
+        operation: Operation<'static>,
+    ) -> impl FnOnce(&mut AnyConnection) -> Result<Timestamp, Error> + Send + 'static {
+        let clock = Arc::clone(&self.clock);
+        let Call { caller, origin } = call.clone();
+        move |conn| {
+            let now = clock.now();
+            let caller = revalidate_caller(conn, caller, origin, now)?;
+            authorize(&caller, operation, None)?;
+            Ok(now)
+        }
+    }
+
     /// Changes something, all or nothing. `work` gets the target, if there is such a token, which nobody else can change or use to
     /// make changes until the transaction ends; and neither can anybody revoke the caller until then.
     pub(super) async fn transact<T: Send + 'static>(

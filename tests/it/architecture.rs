@@ -135,7 +135,8 @@ fn used_layers(code: &str) -> Vec<String> {
     layers
 }
 
-fn files(place: &Path) -> Vec<PathBuf> {
+/// Returns the source files below `place`.
+pub fn files(place: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| match path.is_dir() {

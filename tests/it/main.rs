@@ -53,6 +53,7 @@ mod support;
 mod threat_model;
 mod transfer;
 mod urls;
+mod use_cases;
 mod verify;
 
 use std::process::ExitCode;
@@ -104,6 +105,7 @@ const ON_BOTH: &[&[Test]] = &[
     proxies::TESTS,
     replicas::TESTS,
     runbook::TESTS,
+    use_cases::TESTS,
     verify::TESTS,
 ];
 

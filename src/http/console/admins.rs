@@ -12,7 +12,7 @@ use super::{
     session::{ConsoleSession, SubmittedForm},
 };
 use crate::{
-    domain::{admin::Password, name::AdminName, page::PageSize},
+    domain::{admin::Password, caller::Call, name::AdminName, page::PageSize},
     http::{
         error::ApiError,
         extract::{query::read_query, state},
@@ -67,7 +67,7 @@ struct AdminListQuery {
 /// `GET /console/admins`.
 pub async fn list(
     request: HttpRequest,
-    ConsoleSession { layout, .. }: ConsoleSession,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     let query: AdminListQuery = read_query(&request, &[&["done", "after"]])?;
     let notice = match query.done.as_deref() {
@@ -78,11 +78,12 @@ pub async fn list(
     };
     let service = &state(&request)?.service;
     let after = query.after.map(AdminName::parse).transpose()?;
-    render_page(&list_page(service, layout, after, notice, String::new(), Vec::new()).await?)
+    render_page(&list_page(service, &call, layout, after, notice, String::new(), Vec::new()).await?)
 }
 
 async fn list_page(
     service: &Service,
+    call: &Call,
     layout: Layout,
     after: Option<AdminName>,
     notice: Option<&'static str>,
@@ -90,7 +91,7 @@ async fn list_page(
     refusals: Vec<&'static str>,
 ) -> Result<AdminListPage, ApiError> {
     let first = after.as_ref().map(|_| format!("{}/admins", layout.base));
-    let admins = service.list_admins(after, PageSize::default()).await?;
+    let admins = service.list_admins(call, after, PageSize::default()).await?;
     let next = admins
         .next
         .map(|next| format!("{}/admins{}", layout.base, build_query(&[("after", next.as_str())])));
@@ -134,7 +135,7 @@ pub async fn add(
     let name = AdminName::parse(written.trim()).map_err(|_| layout.texts.bad_admin_name);
     let password = new_password(&mut fields, &layout);
     let (refusals, status) = match (name, password) {
-        (Ok(name), Ok(password)) => match service.add_admin(call, name, password).await {
+        (Ok(name), Ok(password)) => match service.add_admin(call.clone(), name, password).await {
             Ok(()) => return Ok(see_other(&format!("{}/admins?done=added", layout.base))),
             Err(Error::Conflict(_)) => (vec![layout.texts.admin_exists], StatusCode::CONFLICT),
             Err(other) => return Err(other.into()),
@@ -144,10 +145,8 @@ pub async fn add(
             (wrong.collect(), StatusCode::BAD_REQUEST)
         }
     };
-    render_page_with_status(
-        status,
-        &list_page(service, layout, None, None, written, refusals).await?,
-    )
+    let page = list_page(service, &call, layout, None, None, written, refusals).await?;
+    render_page_with_status(status, &page)
 }
 
 #[derive(Deserialize)]
@@ -156,10 +155,10 @@ struct NameQuery {
 }
 
 /// Returns the admin in the request's path, and `true` if it is the only one.
-async fn named(request: &HttpRequest) -> Result<(AdminName, bool), ApiError> {
+async fn named(request: &HttpRequest, call: &Call) -> Result<(AdminName, bool), ApiError> {
     let query: NameQuery = read_query(request, &[&["name"]])?;
     let name = AdminName::parse_existing(&query.name).ok_or(Error::NotFound("admin"))?;
-    let is_last = state(request)?.service.is_last_admin(name.clone()).await?;
+    let is_last = state(request)?.service.is_last_admin(call, name.clone()).await?;
     Ok((name, is_last))
 }
 
@@ -175,9 +174,9 @@ fn password_page(layout: Layout, name: &AdminName, refusals: Vec<&'static str>) 
 /// `GET /console/admins/password?name=…`: asks for a new password.
 pub async fn password_form(
     request: HttpRequest,
-    ConsoleSession { layout, .. }: ConsoleSession,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let (name, _) = named(&request).await?;
+    let (name, _) = named(&request, &call).await?;
     render_page(&password_page(layout, &name, Vec::new()))
 }
 
@@ -187,7 +186,7 @@ pub async fn change_password(
     SubmittedForm { session, mut fields }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
-    let (name, _) = named(&request).await?;
+    let (name, _) = named(&request, &call).await?;
     let password = match new_password(&mut fields, &layout) {
         Ok(password) => password,
         Err(wrong) => {
@@ -203,9 +202,9 @@ pub async fn change_password(
 /// `GET /console/admins/remove?name=…`: asks whether an admin is to be removed.
 pub async fn removal_form(
     request: HttpRequest,
-    ConsoleSession { layout, .. }: ConsoleSession,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let (name, is_last) = named(&request).await?;
+    let (name, is_last) = named(&request, &call).await?;
     render_page(&removal_page(layout, &name, is_last))
 }
 
@@ -224,7 +223,7 @@ pub async fn remove(
     SubmittedForm { session, .. }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
-    let (name, _) = named(&request).await?;
+    let (name, _) = named(&request, &call).await?;
     match state(&request)?.service.remove_admin(call, name.clone()).await {
         // Whoever has removed themselves is led to the sign-in from there.
         Ok(()) => Ok(see_other(&format!("{}/admins?done=removed", layout.base))),

@@ -1,16 +1,14 @@
 //! Lists of tokens, page by page.
 
-use std::sync::Arc;
-
 use crate::{
     domain::{
-        authorization::{Operation, authorize},
+        authorization::Operation,
         caller::Call,
         clock::Timestamp,
         page::{Cursor, Page, PageSize, SummaryPage, TokenFilter},
         sort::{SortedCursor, TokenOrder},
     },
-    service::{Error, Service, transaction::revalidate_caller},
+    service::{Error, Service},
     store::{AnyConnection, StoreError, tokens},
 };
 
@@ -51,11 +49,11 @@ impl Service {
         page: impl FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<Page<C>, StoreError> + Send + 'static,
     ) -> Result<Page<C>, Error> {
         let store_filter = filter.clone();
-        let read_authorization = self.read_authorization(call);
+        let authorize = self.authorization(call, Operation::Read);
         let mut page = self
             .store
             .read(move |conn| {
-                let now = read_authorization(conn)?;
+                let now = authorize(conn)?;
                 Ok::<_, Error>(page(conn, &store_filter, now)?)
             })
             .await?;
@@ -72,28 +70,12 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] for a token that may not read tokens.
     pub async fn list_summaries(&self, call: &Call, after: Cursor, size: PageSize) -> Result<SummaryPage, Error> {
-        let read_authorization = self.read_authorization(call);
+        let authorize = self.authorization(call, Operation::Read);
         self.store
             .read_fast(move |conn| {
-                read_authorization(conn)?;
+                authorize(conn)?;
                 Ok(tokens::summaries(conn, after, size)?)
             })
             .await
-    }
-
-    /// What looks whether the caller may read tokens, when it is their turn, and gives the time of that.
-    fn read_authorization(
-        &self,
-        call: &Call,
-    ) -> impl FnOnce(&mut AnyConnection) -> Result<Timestamp, Error> + Send + 'static {
-        let clock = Arc::clone(&self.clock);
-        let Call { caller, origin } = call.clone();
-        move |conn| {
-            // The wait for the turn may have been long.
-            let now = clock.now();
-            let caller = revalidate_caller(conn, caller, origin, now)?;
-            authorize(&caller, Operation::Read, None)?;
-            Ok(now)
-        }
     }
 }

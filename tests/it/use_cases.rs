@@ -1,0 +1,382 @@
+//! Which caller may use which use case of the service: every method × every kind of caller.
+
+use std::{collections::BTreeSet, io, path::Path};
+
+use serde_json::json;
+use tokenbridge::{
+    domain::{
+        actor::{Channel, Origin},
+        admin::Password,
+        audit::{EventFilter, EventOrder},
+        authorization::Denied,
+        caller::{Call, Caller},
+        legacy_report::ReportDays,
+        name::{AdminName, TokenName},
+        page::{Cursor, PageSize, TokenFilter},
+        permission::PermissionSet,
+        sort::TokenOrder,
+        token::TokenId,
+    },
+    service::{
+        Error, Service,
+        audit::EventTail,
+        export::ExportError,
+        import::{
+            ImportOptions,
+            rows::{self, SourceTrust},
+        },
+        tokens::{NewToken, Rotation, TokenChanges, TokenRef},
+    },
+};
+
+use crate::{
+    architecture::files,
+    support::{ADMIN, TestEnv, TestRandom},
+    tests,
+};
+
+tests![
+    every_use_case_authorizes_its_caller,
+    every_method_of_the_service_is_classified
+];
+
+/// Declares the use cases that act for a caller, each with its method.
+macro_rules! use_cases {
+    ($($use_case:ident $method:ident;)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        enum UseCase { $($use_case,)* }
+
+        impl UseCase {
+            const ALL: &[Self] = &[$(Self::$use_case,)*];
+
+            const fn method(self) -> &'static str {
+                match self { $(Self::$use_case => stringify!($method),)* }
+            }
+        }
+    };
+}
+
+use_cases! {
+    AddAdmin add_admin;
+    BeginSession begin_session;
+    ChangePassword change_password;
+    Create create;
+    CreateWithoutValue create_without_value;
+    Delete delete;
+    DeleteMatching delete_matching;
+    Export export;
+    FindTailCursor find_tail_cursor;
+    Get get;
+    Import import;
+    Introspect introspect;
+    IsLastAdmin is_last_admin;
+    LegacyUsage legacy_usage;
+    List list;
+    ListAdmins list_admins;
+    ListEvents list_events;
+    ListSorted list_sorted;
+    ListSummaries list_summaries;
+    PollTail poll_tail;
+    RemoveAdmin remove_admin;
+    Rotate rotate;
+    StartTail start_tail;
+    Update update;
+}
+
+/// Methods whose caller presents a credential or a session key, which they verify: they find out who calls.
+const AUTHENTICATION: &[&str] = &[
+    "authenticate_admin",
+    "authenticate_and_list",
+    "authenticate_value",
+    "end_session",
+    "new_session_key",
+    "refuse_unreadable",
+    "resume_session",
+    "verify",
+];
+
+/// Methods that the process calls for itself: starting, stopping, maintenance, and metrics.
+const PROCESS: &[&str] = &[
+    "begin_retention",
+    "delete_old_calls",
+    "ensure_admin",
+    "flush",
+    "flush_due",
+    "free_idle_memory",
+    "gather_metrics",
+    "has_admins",
+    "new",
+    "now",
+    "ready",
+    "record_legacy_call",
+    "record_legacy_phase",
+    "remove_events_older_than",
+    "subscribe",
+    "unsubscribe",
+];
+
+#[derive(Clone, Copy, Debug)]
+enum CallerKind {
+    Admin,
+    CommandLine,
+    Token { read: bool, modify: bool },
+}
+
+const CALLERS: [CallerKind; 6] = [
+    CallerKind::Admin,
+    CallerKind::CommandLine,
+    CallerKind::Token {
+        read: false,
+        modify: false,
+    },
+    CallerKind::Token {
+        read: true,
+        modify: false,
+    },
+    CallerKind::Token {
+        read: false,
+        modify: true,
+    },
+    CallerKind::Token {
+        read: true,
+        modify: true,
+    },
+];
+
+impl UseCase {
+    /// The expected permission, for a target that holds no permissions and is not the caller.
+    const fn allows(self, caller: CallerKind) -> bool {
+        let (is_admin, is_command_line, read, modify) = match caller {
+            CallerKind::Admin => (true, false, false, false),
+            CallerKind::CommandLine => (false, true, false, false),
+            CallerKind::Token { read, modify } => (false, false, read, modify),
+        };
+        let is_operator = is_admin || is_command_line;
+        match self {
+            Self::Get | Self::Introspect | Self::List | Self::ListSorted | Self::ListSummaries => is_operator || read,
+            Self::Create | Self::CreateWithoutValue | Self::Delete | Self::Rotate | Self::Update => {
+                is_operator || modify
+            }
+            Self::DeleteMatching => is_operator || (read && modify),
+            Self::AddAdmin
+            | Self::ChangePassword
+            | Self::Export
+            | Self::FindTailCursor
+            | Self::Import
+            | Self::IsLastAdmin
+            | Self::LegacyUsage
+            | Self::ListAdmins
+            | Self::ListEvents
+            | Self::PollTail
+            | Self::RemoveAdmin
+            | Self::StartTail => is_operator,
+            Self::BeginSession => is_admin,
+        }
+    }
+}
+
+fn every_use_case_authorizes_its_caller(env: &TestEnv) {
+    let service = env.service();
+    actix_web::rt::System::new().block_on(async {
+        for kind in CALLERS {
+            let call = call(&service, kind).await;
+            for use_case in UseCase::ALL.iter().copied() {
+                let done = attempt(&service, use_case, call.clone()).await;
+                match done {
+                    Ok(()) => assert!(use_case.allows(kind), "{kind:?} must not {use_case:?}"),
+                    Err(Error::Forbidden(Denied::NotAdmin | Denied::MissingPermission(_))) => {
+                        assert!(!use_case.allows(kind), "{kind:?} may {use_case:?}");
+                    }
+                    Err(other) => panic!("{kind:?} {use_case:?}: {other}"),
+                }
+            }
+        }
+    });
+}
+
+const fn origin() -> Origin {
+    Origin {
+        channel: Channel::ApiTokens,
+        client: None,
+    }
+}
+
+async fn call(service: &Service, kind: CallerKind) -> Call {
+    let origin = origin();
+    let caller = match kind {
+        CallerKind::CommandLine => Caller::CommandLine,
+        CallerKind::Admin => {
+            let admin = service.authenticate_admin(ADMIN.0, ADMIN.1.into(), origin).await;
+            admin.unwrap()
+        }
+        CallerKind::Token { read, modify } => {
+            let names = [
+                (read, "OrganizationAPITokenRead"),
+                (modify, "OrganizationAPITokenModify"),
+            ];
+            let held = names.into_iter().filter_map(|(held, name)| held.then_some(name));
+            let permissions = PermissionSet::parse(held).unwrap();
+            let created = service.create(command_line(), new_token("caller", permissions)).await;
+            let (_, value) = created.unwrap();
+            service.authenticate_value(value.expose(), origin).await.unwrap()
+        }
+    };
+    Call { caller, origin }
+}
+
+const fn command_line() -> Call {
+    Call {
+        caller: Caller::CommandLine,
+        origin: origin(),
+    }
+}
+
+fn new_token(name: &str, permissions: PermissionSet) -> NewToken {
+    NewToken {
+        id: None,
+        name: TokenName::parse(name).unwrap(),
+        permissions: Some(permissions),
+        allowed_cidr_blocks: None,
+        expires_at: None,
+    }
+}
+
+/// Calls the method on a target of its own, with arguments that succeed for a caller who may.
+async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(), Error> {
+    let unique = TokenId::generate(&TestRandom).unwrap().to_string();
+    let new = new_token(&unique, PermissionSet::default());
+    let (target, value) = service.create(command_line(), new).await.unwrap();
+    let which = TokenRef::Id(target.id);
+    let filter = TokenFilter {
+        name: Some(unique.clone()),
+        ..TokenFilter::default()
+    };
+    let (events, size) = (EventFilter::default(), PageSize::default());
+    match use_case {
+        UseCase::AddAdmin => service.add_admin(call, admin_name(&unique), password()).await,
+        UseCase::BeginSession => service.begin_session(call, None).await.map(drop),
+        UseCase::ChangePassword => {
+            let name = other_admin(service, &unique).await;
+            service.change_password(call, name, password()).await
+        }
+        UseCase::Create => {
+            let new = new_token("made", PermissionSet::default());
+            service.create(call, new).await.map(drop)
+        }
+        UseCase::CreateWithoutValue => {
+            let new = new_token("made", PermissionSet::default());
+            service.create_without_value(call, new).await.map(drop)
+        }
+        UseCase::Delete => service.delete(call, which).await,
+        UseCase::DeleteMatching => service.delete_matching(call, filter, Some(1)).await.map(drop),
+        UseCase::Export => match service.export(&call, io::sink(), true).await {
+            Ok(_) => Ok(()),
+            Err(ExportError::Service(error)) => Err(error),
+            Err(ExportError::Write(error)) => panic!("{error}"),
+        },
+        UseCase::FindTailCursor => service.find_tail_cursor(&call, events, 1).await.map(drop),
+        UseCase::Get => service.get(&call, which).await.map(drop),
+        UseCase::Import => {
+            let rows = json!([{ "uuid": TokenId::generate(&TestRandom).unwrap(), "name": unique }]).to_string();
+            let rows = rows::parse(rows.as_bytes(), SourceTrust::Operator).unwrap();
+            let report = service.import(call, rows, ImportOptions::default(), |_| ()).await?;
+            assert!(report.written, "{report:?}");
+            Ok(())
+        }
+        UseCase::Introspect => service.introspect(&call, value.expose(), None).await.map(drop),
+        UseCase::IsLastAdmin => service.is_last_admin(&call, admin_name(ADMIN.0)).await.map(drop),
+        UseCase::LegacyUsage => {
+            let usage = service.legacy_usage(&call, ReportDays::default(), 1, None).await;
+            usage.map(drop)
+        }
+        UseCase::List => service.list(&call, filter, Cursor::default(), size).await.map(drop),
+        UseCase::ListAdmins => service.list_admins(&call, None, size).await.map(drop),
+        UseCase::ListEvents => {
+            let order = EventOrder::NewestFirst;
+            service.list_events(&call, events, order, None, size).await.map(drop)
+        }
+        UseCase::ListSorted => {
+            let order = TokenOrder::default();
+            service.list_sorted(&call, filter, order, None, size).await.map(drop)
+        }
+        UseCase::ListSummaries => service.list_summaries(&call, Cursor::default(), size).await.map(drop),
+        UseCase::PollTail => {
+            let mut tail = EventTail::default();
+            service.poll_tail(&call, events, &mut tail).await.map(drop)
+        }
+        UseCase::RemoveAdmin => {
+            let name = other_admin(service, &unique).await;
+            service.remove_admin(call, name).await
+        }
+        UseCase::Rotate => service.rotate(call, which, Rotation::default()).await.map(drop),
+        UseCase::StartTail => {
+            let mut tail = EventTail::default();
+            service.start_tail(&call, &mut tail).await.map(drop)
+        }
+        UseCase::Update => {
+            let changes = TokenChanges {
+                name: Some(TokenName::parse("renamed").unwrap()),
+                ..TokenChanges::default()
+            };
+            service.update(call, which, changes).await.map(drop)
+        }
+    }
+}
+
+fn admin_name(name: &str) -> AdminName {
+    AdminName::parse(name).unwrap()
+}
+
+fn password() -> Password {
+    Password::parse("battery staple".into()).unwrap()
+}
+
+async fn other_admin(service: &Service, name: &str) -> AdminName {
+    let name = admin_name(name);
+    service
+        .add_admin(command_line(), name.clone(), password())
+        .await
+        .unwrap();
+    name
+}
+
+/// A new public method of the service has to be listed above, and if it acts for a caller, with its expected permissions.
+fn every_method_of_the_service_is_classified(_: &TestEnv) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut methods = BTreeSet::new();
+    for file in files(&source.join("service"))
+        .into_iter()
+        .chain([source.join("service.rs")])
+    {
+        methods.extend(public_methods(&std::fs::read_to_string(file).unwrap()));
+    }
+    let use_cases = UseCase::ALL.iter().map(|use_case| use_case.method());
+    let classified: BTreeSet<String> = use_cases
+        .chain(AUTHENTICATION.iter().copied())
+        .chain(PROCESS.iter().copied())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(methods, classified);
+}
+
+/// Returns the names of the public methods in `impl Service` blocks, as rustfmt lays them out.
+fn public_methods(text: &str) -> Vec<String> {
+    let mut is_in_service = false;
+    let mut methods = Vec::new();
+    for line in text.lines() {
+        match line {
+            "impl Service {" => is_in_service = true,
+            "}" => is_in_service = false,
+            _ => {}
+        }
+        let signature = line
+            .strip_prefix("    pub ")
+            .filter(|_| is_in_service)
+            .unwrap_or_default();
+        if let Some((_, rest)) = signature.split_once("fn ") {
+            let end = rest.find(['(', '<']).unwrap();
+            methods.push(rest[..end].to_owned());
+        }
+    }
+    methods
+}
