@@ -79,9 +79,9 @@ pub(super) fn lock_tables(conn: &mut AnyConnection) -> Result<(), StoreError> {
 
 /// Returns the remaining capacity beside the stored callers.
 fn capacity(conn: &mut AnyConnection, limits: CallerLimits) -> Result<CallerCapacity, StoreError> {
-    let told_apart = legacy_callers::table.filter(legacy_callers::client.ne(""));
-    let callers: i64 = told_apart.select(count_star()).first(conn)?;
-    let unauthenticated: i64 = told_apart
+    let distinct = legacy_callers::table.filter(legacy_callers::client.ne(""));
+    let callers: i64 = distinct.select(count_star()).first(conn)?;
+    let unauthenticated: i64 = distinct
         .filter(legacy_callers::actor_type.eq(""))
         .select(count_star())
         .first(conn)?;

@@ -1,4 +1,4 @@
--- One index for each filter of the audit events, in the order of their lists: by time, then by number.
+-- One index per filter of audit events, in list order: by time, then by number.
 CREATE INDEX audit_events_by_actor ON audit_events (actor_id, at, seq) WHERE actor_id IS NOT NULL;
 CREATE INDEX audit_events_by_action ON audit_events (action, at, seq);
 CREATE INDEX audit_events_by_door ON audit_events (door, at, seq);

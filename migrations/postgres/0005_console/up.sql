@@ -1,4 +1,4 @@
--- Who has signed in at the console: by the SHA-256 of a key that their browser alone has.
+-- Console sessions, by the SHA-256 of a key that only the browser has.
 CREATE TABLE sessions (
     key_hash BYTEA PRIMARY KEY CHECK (length(key_hash) = 32),
     admin TEXT COLLATE "C" NOT NULL REFERENCES admins (name) ON DELETE CASCADE,
@@ -7,7 +7,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_by_admin ON sessions (admin);
 
--- One index for each order of the console's list of tokens.
+-- One index per sort order of the console's token list.
 CREATE INDEX tokens_by_name ON tokens (lower(name), seq);
 CREATE INDEX tokens_by_last_use ON tokens (last_used_at, seq);
 CREATE INDEX tokens_by_expiry ON tokens (expires_at, seq);

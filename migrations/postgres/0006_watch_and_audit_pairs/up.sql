@@ -1,10 +1,12 @@
--- The hours in which a server watched the legacy API, by day: the day in days since the Unix epoch (UTC), and a bit for each hour.
+-- The hours in which a server watched the legacy API: one row per day, in days since the Unix epoch
+-- in UTC, with one bit per hour.
 CREATE TABLE legacy_watch (
     day BIGINT PRIMARY KEY,
     hours BIGINT NOT NULL
 );
 
--- One index for each pair of audit filters: otherwise two filters that match many events each, but few together, would be slow.
+-- One index per pair of audit filters. Otherwise two filters that match many events each, but few
+-- together, would be slow.
 CREATE INDEX audit_events_by_actor_and_action ON audit_events (actor_id, action, at, seq) WHERE actor_id IS NOT NULL;
 CREATE INDEX audit_events_by_actor_and_door ON audit_events (actor_id, door, at, seq) WHERE actor_id IS NOT NULL;
 CREATE INDEX audit_events_by_action_and_door ON audit_events (action, door, at, seq);

@@ -1,4 +1,4 @@
--- Times are microseconds since the Unix epoch, UTC. Lists are texts with spaces between the entries.
+-- Times are microseconds since the Unix epoch in UTC. Lists are texts, separated by spaces.
 CREATE TABLE tokens (
     seq INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     id TEXT NOT NULL UNIQUE,
@@ -17,7 +17,7 @@ CREATE TABLE tokens (
     expires_at BIGINT
 );
 
--- Values that were rotated away and still work for their grace period.
+-- Previous values in their grace period.
 CREATE TABLE grace_values (
     value_hash BLOB PRIMARY KEY NOT NULL CHECK (length(value_hash) = 32),
     token_seq BIGINT NOT NULL REFERENCES tokens (seq) ON DELETE CASCADE,

@@ -1,5 +1,7 @@
--- store_id tells the announcements of this store from those of others in the same database.
--- value counts the changes that can make what a server remembers wrong: one row, advanced as the last step of each such change.
+-- A single row. store_id distinguishes the announcements of this store from those of others in the
+-- same database.
+-- value grows with each change that can invalidate a server's cache, as the last step of its
+-- transaction.
 CREATE TABLE revision (
     id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1),
     value BIGINT NOT NULL,

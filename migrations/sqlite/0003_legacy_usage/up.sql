@@ -1,5 +1,6 @@
--- Who has used which legacy door. Nobody, no user agent and, in the row that stands for all who are too many to be told apart, no client
--- are empty texts, so that the key has no null. total also counts the days that are not kept any more.
+-- Callers of the legacy endpoints. Empty texts stand for an unauthenticated actor, a missing user
+-- agent, and the client of the row that aggregates all callers beyond the limit, so that the unique
+-- key contains no null. total includes days whose calls were removed.
 CREATE TABLE legacy_callers (
     seq INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     prefix TEXT NOT NULL,
@@ -15,7 +16,7 @@ CREATE TABLE legacy_callers (
 );
 CREATE INDEX legacy_callers_by_last_seen ON legacy_callers (last_seen);
 
--- How often, by day: the number of days since the Unix epoch, UTC.
+-- Number of calls per day, by days since the Unix epoch in UTC.
 CREATE TABLE legacy_calls (
     caller_seq BIGINT NOT NULL REFERENCES legacy_callers (seq) ON DELETE CASCADE,
     day BIGINT NOT NULL,
