@@ -1,4 +1,4 @@
-//! What tokenbridge is about, with no I/O, no HTTP, no SQL and no environment.
+//! The domain: types and pure rules, without I/O, HTTP, SQL or the environment.
 
 pub mod actor;
 pub mod admin;

@@ -1,4 +1,4 @@
-//! Every use case: one method and one transaction each. Nothing here knows of HTTP.
+//! The use cases: one method and one transaction each. This layer does not depend on HTTP.
 
 pub mod admins;
 pub mod archive;
@@ -64,10 +64,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service over `store`.
+    /// Creates a service on `store`.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// [`Error::Internal`] if the random source fails.
     pub fn new(store: Store, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
         let metrics = Arc::new(ServiceMetrics::new(store.kind).map_err(|error| Error::Internal(error.into()))?);
         let write_behind = Arc::<WriteBehind>::default();
@@ -93,11 +93,11 @@ impl Service {
         })
     }
 
-    /// Subscribes to changes that other processes make at `database`. Verified credentials are cached from then on. `announcer` is the
-    /// address for PostgreSQL announcements, if it differs.
+    /// Subscribes to changes that other processes make at `database`. Verified credentials are
+    /// cached from then on. `announcer` is the address for PostgreSQL announcements, if it differs.
     ///
     /// # Errors
-    /// If a thread cannot be started.
+    /// [`Error::Internal`] if a thread cannot be started.
     pub fn subscribe(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
         let listener = Arc::clone(&self.token_cache) as Arc<dyn Listener>;
         let announcer = announcer.unwrap_or(database);
@@ -115,15 +115,16 @@ impl Service {
         *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = handle;
     }
 
-    /// The present time.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Returns an error if the store does not answer, or if writes fail because of a fault in its file.
+    /// Checks that the server can serve requests.
     ///
     /// # Errors
-    /// When it does not.
+    /// [`Error::Unavailable`] if the store does not respond; [`Error::Unready`] if writes fail
+    /// because of a fault in the database file.
     pub async fn ready(&self) -> Result<(), Error> {
         self.store.check_ready().await.map_err(|error| match error {
             StoreError::Unwritable(fault) => Error::Unready(fault.to_string()),
@@ -131,24 +132,25 @@ impl Service {
         })
     }
 
-    /// Frees the memory that has hashed no password for a minute. Call this every few seconds.
+    /// Frees the password hashing memory that was idle for a minute. Call this every few seconds.
     pub fn free_idle_memory(&self) {
         self.logins.passwords.free_idle_memory(self.clock.monotonic());
     }
 
-    /// Flushes all write-behind records: token uses, refused logins, legacy calls, and the watched hour. Records that cannot be written
-    /// are kept.
+    /// Flushes all write-behind records: token uses, refused logins, legacy calls, and the watched
+    /// hour. Records that cannot be written are kept.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn flush(&self) -> Result<(), Error> {
         self.flush_pending(Due::All).await
     }
 
-    /// As [`Service::flush`], but groups repeated refused logins for longer, so that a flood takes few events.
+    /// Flushes as [`Service::flush`] does, but groups repeated refused logins for longer, so that a
+    /// flood produces few events.
     ///
     /// # Errors
-    /// If the store fails.
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn flush_due(&self) -> Result<(), Error> {
         self.flush_pending(Due::At(self.clock.monotonic())).await
     }

@@ -1,4 +1,5 @@
-//! What is kept: diesel over SQLite or PostgreSQL. It answers in the domain's types and knows nothing of HTTP.
+//! The store: diesel on SQLite or PostgreSQL. It takes and returns domain types, and does not
+//! depend on HTTP.
 
 pub mod admins;
 pub mod audit;
@@ -48,17 +49,18 @@ use values::ValueBatcher;
 use writer::{WriteOptions, Writer};
 
 const MAX_CONNECTIONS: u32 = 8;
-/// How many of them are for look-ups in SQLite at most.
+/// Maximum number of connections for short reads from SQLite.
 const MAX_READERS: usize = 4;
-/// How much longer than a statement the work of a call may take, so that it is the database that ends it.
+/// Time by which a call outlasts the timeout of its statements, so that the database ends a slow
+/// statement first.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
 /// Pause before a transaction that PostgreSQL aborted in favor of another one is retried, so that the other one can finish.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// The store. Its work runs on threads that may block, never more of them at once than there are connections.
+/// The store. Its work runs on blocking threads, never on more at once than there are connections.
 #[derive(Clone)]
 pub struct Store {
-    /// The name of its kind of database.
+    /// The name of the database system.
     pub kind: &'static str,
     pool: Pool,
     connections: Arc<Semaphore>,
@@ -67,36 +69,40 @@ pub struct Store {
     timeout: Duration,
 }
 
-/// On which threads a store is written to, and looked into briefly.
+/// The threads for writes and short reads.
 #[derive(Clone)]
 enum Backend {
-    /// SQLite has one writer, and answers a look-up sooner than a thread wakes.
+    /// One writer thread, because SQLite allows one writer, and reader threads of our own, because
+    /// waking a thread takes longer than a lookup.
     Sqlite(Writer, Reader),
-    /// PostgreSQL keeps a thread waiting: any one that may block, with as many writers as there are permits. Only values are looked up on
-    /// one, many at a time.
+    /// Threads of the blocking pool, because they mostly wait for the server. Permits limit the
+    /// number of writers. Only value lookups have a thread of their own, which batches them.
     Postgres(Arc<Semaphore>, ValueBatcher),
 }
 
-/// How the connections of a store are doing.
+/// The state of a store's connections.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreState {
-    /// How many are at work.
+    /// Number of busy connections.
     pub busy: u32,
-    /// How many are open and at rest.
+    /// Number of idle connections.
     pub idle: u32,
-    /// How many calls wait for one, or for their turn to write.
+    /// Number of calls that wait for a connection or for the writer.
     pub waiting: usize,
-    /// How many there can be.
+    /// Maximum number of connections.
     pub max_connections: u32,
 }
 
 impl Store {
-    /// Opens the store, with its schema up to date, and gives the names of the migrations that were missing.
+    /// Opens the store and applies pending migrations. Returns the store and the names of these
+    /// migrations.
     ///
-    /// A missing SQLite file is made only if `create` says so, readable by its owner alone. `options` says how its connections are used.
+    /// A missing SQLite file is created only if `create` is `true`; only its owner can read it.
     ///
     /// # Errors
-    /// When it cannot be opened, or is newer than this program.
+    /// [`OpenError::Missing`] or [`OpenError::File`] if the SQLite file cannot be used;
+    /// [`OpenError::Connection`] if the database cannot be opened; [`OpenError::Migration`] or
+    /// [`OpenError::NewerSchema`] if it cannot be migrated.
     pub fn open(url: &DatabaseUrl, create: bool, options: ConnectionOptions) -> Result<(Self, Vec<String>), OpenError> {
         if let DatabaseUrl::Sqlite(path) = url {
             prepare_file(path, create)?;
@@ -115,7 +121,8 @@ impl Store {
                 let writer = Writer::start(pool.clone()).map_err(OpenError::SpawnThread)?;
                 (Backend::Sqlite(writer, reader), MAX_CONNECTIONS as usize - readers - 1)
             }
-            // Writes can hang where reads do not: while a synchronous standby is missing. Some connections are left for reads.
+            // Writes can hang while reads do not, for example while a synchronous standby is down.
+            // So some connections are reserved for reads.
             DatabaseUrl::Postgres(_) => {
                 let writers = Semaphore::new(MAX_CONNECTIONS as usize - 2);
                 let values = ValueBatcher::start(pool.clone()).map_err(OpenError::SpawnThread)?;
@@ -136,10 +143,11 @@ impl Store {
         Ok((store, applied))
     }
 
-    /// Reads at length: as it all was at one moment, and without an end to the timeout once it has begun.
+    /// Runs a long read on a consistent snapshot. The timeout applies to each statement, not to the
+    /// whole read.
     ///
     /// # Errors
-    /// What `work` gives, or that the store is busy or gone.
+    /// Those of `work`, or a [`StoreError`] if the store is busy or unreachable.
     pub async fn read_snapshot<T, E>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
@@ -153,17 +161,17 @@ impl Store {
         self.with_connection(deadline, Duration::MAX, move |conn| {
             conn.begin_snapshot(Some(timeout)).map_err(StoreError::from)?;
             let done = work(conn);
-            // A connection that cannot roll back is broken, and the pool throws it away.
+            // A connection that cannot roll back is broken; the pool drops it.
             let _ = conn.rollback();
             done
         })
         .await
     }
 
-    /// Reads.
+    /// Runs a read.
     ///
     /// # Errors
-    /// What `work` gives, or that the store is busy or gone.
+    /// Those of `work`, or a [`StoreError`] if the store is busy or unreachable.
     pub async fn read<T, E>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
@@ -178,10 +186,10 @@ impl Store {
             .await
     }
 
-    /// Reads what takes no time to speak of: a few rows, by an index.
+    /// Runs a short read: a few rows, by an index.
     ///
     /// # Errors
-    /// What `work` gives, or that the store is busy or gone.
+    /// Those of `work`, or a [`StoreError`] if the store is busy or unreachable.
     pub async fn read_fast<T, E>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Send + 'static,
@@ -199,10 +207,10 @@ impl Store {
         }
     }
 
-    /// Whose value that is.
+    /// Returns the token that this value belongs to.
     ///
     /// # Errors
-    /// When the store is busy or gone, or fails.
+    /// [`StoreError`] if the store is busy or unreachable, or the query fails.
     pub async fn find_by_value(&self, value: ValueHash) -> Result<Option<tokens::TokenByValue>, StoreError> {
         match &self.backend {
             Backend::Sqlite(..) => self.read_fast(move |conn| tokens::find_by_value(conn, &value)).await,
@@ -213,10 +221,12 @@ impl Store {
         }
     }
 
-    /// Checks that the store answers. After a write has failed because of a fault in the database file, also checks that the fault is gone.
+    /// Checks that the database responds. After a write failed because of a fault in the database
+    /// file, also checks that the fault is fixed.
     ///
     /// # Errors
-    /// If the store does not answer, or [`StoreError::Unwritable`].
+    /// [`StoreError::Unwritable`] while the fault persists; another [`StoreError`] if the database
+    /// does not respond.
     pub async fn check_ready(&self) -> Result<(), StoreError> {
         let Some(fault) = self.pool.health().fault() else {
             return self.read(admins::ping).await;
@@ -233,12 +243,12 @@ impl Store {
         Ok(())
     }
 
-    /// How long a call waits for a connection, and then about as long for the answer.
+    /// Returns the timeout, which applies first to acquiring a connection and then to the query.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// How its connections are doing.
+    /// Returns the state of the connections.
     pub fn state(&self) -> StoreState {
         let pool = self.pool.state();
         StoreState {
@@ -265,7 +275,8 @@ impl Store {
             let _permit = permit;
             pool.with(work)
         });
-        // Work that takes longer keeps its connection until it ends; only nobody waits for it any more.
+        // Work that takes longer keeps its connection until it ends, but its caller no longer waits
+        // for it.
         tokio::time::timeout(max_duration.saturating_add(TIMEOUT_MARGIN), work)
             .await
             .map_err(|_| StoreError::Timeout)?
@@ -284,12 +295,14 @@ impl Store {
             .map_err(|_| StoreError::ShuttingDown)
     }
 
-    /// Writes, all or nothing: `work` is one transaction, which an error undoes. When this answers, the change is on disk.
+    /// Runs `work` in a write transaction, which an error rolls back. When this returns, the change
+    /// is on disk.
     ///
-    /// PostgreSQL can abort a transaction in favor of another one; then a clone of `work` is retried.
+    /// PostgreSQL can abort a transaction in favor of another one; then a clone of `work` is
+    /// retried.
     ///
     /// # Errors
-    /// What `work` gives, or that the store is busy or gone.
+    /// Those of `work`, or a [`StoreError`] if the store is busy or unreachable.
     pub async fn write<T, E>(
         &self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, E> + Clone + Send + 'static,
@@ -301,10 +314,11 @@ impl Store {
         self.write_within(self.timeout, work).await
     }
 
-    /// As [`Store::write`], for work of many statements that ends itself after `max_duration`. Each of them may take as long as in any other.
+    /// Runs `work` as [`Store::write`] does, for work of many statements that stops itself after
+    /// `max_duration`. The timeout applies to each statement.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Those of [`Store::write`].
     pub async fn write_within<T, E>(
         &self,
         max_duration: Duration,
@@ -356,14 +370,14 @@ fn run_transaction<T, E: From<StoreError>>(
             Ok(done)
         }
         Err(error) => {
-            // A connection that cannot roll back is broken, and the pool throws it away.
+            // A connection that cannot roll back is broken; the pool drops it.
             let _ = conn.rollback();
             Err(error)
         }
     }
 }
 
-/// That a call waits, until this is dropped.
+/// Counts a call as waiting until it is dropped.
 struct WaitingGuard(Arc<AtomicUsize>);
 
 impl WaitingGuard {
@@ -379,8 +393,8 @@ impl Drop for WaitingGuard {
     }
 }
 
-/// Creates a missing database file that only its owner can read. Does not open an existing file: closing it again would release the
-/// locks that SQLite holds on it in this process.
+/// Creates a missing database file that only its owner can read. Does not open an existing file:
+/// closing it again would release the locks that SQLite holds on it in this process.
 fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
     if path.exists() {
         return Ok(());

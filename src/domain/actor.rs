@@ -1,4 +1,4 @@
-//! Who does something, and through which channel.
+//! Actors, and the channels through which they act.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::{Invalid, invalid::parse_name};
 
-/// Who is remembered to have done something: `createdBy` and `updatedBy`, and the actor of an audit event.
+/// The author of a change: `createdBy`, `updatedBy`, and the actor of an audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Actor {
-    /// An admin's name, a token's id, or the part of the system.
+    /// An admin's name, a token's ID, or the name of the system component.
     pub id: String,
-    /// What `id` identifies.
+    /// The kind of actor that `id` identifies.
     #[serde(rename = "type")]
     pub kind: ActorKind,
 }
@@ -29,10 +29,10 @@ pub enum ActorKind {
 }
 
 impl ActorKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::User, Self::ApiToken, Self::System];
 
-    /// The published name.
+    /// Returns the published name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,14 +42,14 @@ impl ActorKind {
         }
     }
 
-    /// The kind of that name.
+    /// Returns the kind with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// The way in that a call took.
+/// The API or page that a call used, or the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// `/rest/agent-config/1.0`, or `latest`.
@@ -69,7 +69,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// All of them.
+    /// All channels.
     pub const ALL: [Self; 7] = [
         Self::Legacy10,
         Self::LegacyPre15,
@@ -80,15 +80,15 @@ impl Channel {
         Self::Cli,
     ];
 
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
-    /// When there is no such channel; the message names one that may have been meant.
+    /// [`Invalid`] if there is no such channel. The message suggests a similar name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         parse_name("channel", text, &Self::ALL, Self::name)
     }
 
-    /// The name that audit events carry.
+    /// Returns the name in audit events.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -103,12 +103,12 @@ impl Channel {
     }
 }
 
-/// Where a call came from.
+/// The origin of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
-    /// The way in.
+    /// The channel.
     pub channel: Channel,
-    /// The client's address; none at the command line.
+    /// The client's address; `None` for the command line, or if no trusted proxy reported it.
     pub client: Option<IpAddr>,
 }
 

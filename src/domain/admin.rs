@@ -1,10 +1,11 @@
-//! Admins: people and scripts that sign in with a name and a password.
+//! Admins: people and scripts that authenticate with a name and a password.
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Invalid, name::AdminName, text::prepare_password};
 
-/// A password that an admin chose: 1 to 1,024 bytes with no control characters (RFC 7617), prepared as RFC 8265 asks.
+/// The password of an admin: 1 to 1,024 bytes without control characters (RFC 7617), prepared as
+/// RFC 8265 requires.
 #[derive(Clone, Debug)]
 pub struct Password {
     prepared: SecretString,
@@ -12,10 +13,10 @@ pub struct Password {
 }
 
 impl Password {
-    /// Takes `text` as a password.
+    /// Validates and prepares a password.
     ///
     /// # Errors
-    /// Says what is wrong with it, without showing it.
+    /// [`Invalid`] if `text` is not such a password. The message does not contain it.
     pub fn parse(text: SecretString) -> Result<Self, Invalid> {
         let exposed = text.expose_secret();
         if exposed.is_empty() || exposed.len() > 1024 {
@@ -30,13 +31,13 @@ impl Password {
         })
     }
 
-    /// The prepared password, for hashing.
+    /// Returns the prepared password, for hashing.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.prepared.expose_secret()
     }
 
-    /// The password as it was typed.
+    /// Returns the password as it was typed.
     #[must_use]
     pub fn expose_typed(&self) -> &str {
         self.typed.expose_secret()
@@ -48,7 +49,8 @@ impl Password {
         std::iter::once(self.expose()).chain(typed)
     }
 
-    /// Whether it is so short that somebody will guess it (NIST SP 800-63B asks for eight characters).
+    /// Returns `true` if the password has fewer than eight characters, the minimum of NIST SP
+    /// 800-63B.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.expose().chars().count() < 8
@@ -60,13 +62,13 @@ impl Password {
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// Takes a PHC string as it is stored.
+    /// Wraps a PHC string without validation.
     #[must_use]
     pub fn from_phc(text: String) -> Self {
         Self(text)
     }
 
-    /// The PHC string, to be stored or verified against.
+    /// Returns the PHC string.
     #[must_use]
     pub fn as_phc(&self) -> &str {
         &self.0
@@ -79,12 +81,12 @@ impl std::fmt::Debug for PasswordHash {
     }
 }
 
-/// An admin as the store knows them.
+/// An admin.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// Their name.
+    /// The name.
     pub name: AdminName,
-    /// The hash that their password must match.
+    /// The hash of the password.
     pub password_hash: PasswordHash,
 }
 

@@ -1,4 +1,4 @@
-//! What is remembered of every change and every refused login.
+//! Audit events: records of changes and of refused logins.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -11,40 +11,40 @@ use super::{
     token::TokenId,
 };
 
-/// One thing that happened. It never holds a secret.
+/// An audit event. It never contains a secret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEvent {
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// Who; nobody when a login was refused.
+    /// The actor; `None` for a refused login.
     pub actor: Option<Actor>,
-    /// Through which channel and from which address.
+    /// The channel and the client's address.
     pub origin: Origin,
-    /// What was done.
+    /// The action.
     pub action: Action,
-    /// To which token, if to one.
+    /// The affected token, if there is one.
     pub token_id: Option<TokenId>,
-    /// What changed, as a JSON object.
+    /// The details of the change, as a JSON object.
     pub details: Value,
 }
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $action:ident $name:literal $(, $invalidates:ident)?;)*) => {
-        /// What an audit event tells of.
+        /// The action that an audit event records.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Action { $($(#[$doc])* $action,)* }
 
         impl Action {
-            /// All of them.
+            /// All actions.
             pub const ALL: &[Self] = &[$(Self::$action,)*];
 
-            /// The name that the store keeps.
+            /// Returns the stored name.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$action => $name,)* }
             }
 
-            /// Whether what somebody has remembered of the token or the admin may be wrong after it.
+            /// Returns `true` if the action invalidates cached tokens or admins.
             #[must_use]
             pub const fn invalidates(self) -> bool {
                 match self { $(Self::$action => actions!(@is $($invalidates)?),)* }
@@ -56,15 +56,15 @@ macro_rules! actions {
 }
 
 actions! {
-    /// A token was made.
+    /// A token was created.
     TokenCreated "token.created";
     /// A token's name, permissions, blocks or expiry changed.
     TokenUpdated "token.updated", invalidates;
-    /// A token got a new value.
+    /// A token was rotated: it has a new value.
     TokenRotated "token.rotated", invalidates;
-    /// A token was removed.
+    /// A token was deleted.
     TokenDeleted "token.deleted", invalidates;
-    /// A token came from elsewhere, or became again what it is there.
+    /// A token was created or overwritten by an import.
     TokenImported "token.imported", invalidates;
     /// An admin was added.
     AdminAdded "admin.added";
@@ -72,71 +72,72 @@ actions! {
     AdminPasswordChanged "admin.password-changed", invalidates;
     /// An admin was removed.
     AdminRemoved "admin.removed", invalidates;
-    /// A server has started with another phase of the legacy API's end than the one before.
+    /// A server started with a different phase of the legacy API's retirement than the last
+    /// recorded one.
     LegacyPhase "legacy.phase";
-    /// Credentials were refused, perhaps more than once in the same few seconds.
+    /// Credentials were refused, once or several times within an interval.
     LoginRefused "login.refused";
 }
 
 impl Action {
-    /// Reads a name.
+    /// Parses a name.
     ///
     /// # Errors
-    /// When there is no such action; the message names one that may have been meant.
+    /// [`Invalid`] if there is no such action. The message suggests a similar name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         parse_name("action", text, Self::ALL, Self::name)
     }
 }
 
-/// An event as the store keeps it.
+/// A stored event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedEvent {
-    /// Its number: later ones have larger numbers.
+    /// The number of the event. It grows in the order of insertion.
     pub id: i64,
-    /// What happened.
+    /// The event.
     pub event: AuditEvent,
 }
 
-/// Which events a list shows; all of them where nothing is set.
+/// A filter on a list of events. Fields that are `None` exclude nothing.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Those of this time and later.
+    /// Events at this time or later.
     pub since: Option<Timestamp>,
-    /// Those before this time.
+    /// Events before this time.
     pub until: Option<Timestamp>,
-    /// Those of the actor of this id.
+    /// Events whose actor has this ID.
     pub actor: Option<String>,
-    /// Those of this token.
+    /// Events about this token.
     pub token_id: Option<TokenId>,
-    /// Those that tell of this.
+    /// Events with this action.
     pub action: Option<Action>,
-    /// Those that came through this channel.
+    /// Events through this channel.
     pub channel: Option<Channel>,
 }
 
 /// The order of a list of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventOrder {
-    /// The latest at first.
+    /// The newest event first.
     NewestFirst,
-    /// The earliest at first.
+    /// The oldest event first.
     OldestFirst,
 }
 
-/// A place in a list of events: behind the one of that time and number, in the order of the list.
+/// A position in a list of events, just after the event with a given time and number in list order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventCursor {
-    /// The event's time.
+    /// The time of that event.
     pub at: Timestamp,
-    /// The event's number.
+    /// The number of that event.
     pub id: i64,
 }
 
 impl EventCursor {
-    /// Reads what its `Display` wrote.
+    /// Parses the output of `Display`.
     ///
     /// # Errors
-    /// When it was not written by this program.
+    /// [`Invalid`] if `text` is not such a cursor.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let mut bytes = [0; size_of::<i128>()];
         BASE64_URL_SAFE_NO_PAD
@@ -149,7 +150,7 @@ impl EventCursor {
                 let id = i64::try_from(both & i128::from(u64::MAX)).ok()?;
                 Some(Self { at, id })
             })
-            .ok_or_else(|| Invalid::new("cursor", "it must be the \"next\" of an earlier page, unchanged"))
+            .ok_or_else(|| Invalid::new("cursor", "must be the unchanged \"next\" of an earlier page"))
     }
 }
 
@@ -160,12 +161,12 @@ impl std::fmt::Display for EventCursor {
     }
 }
 
-/// Some events, and where the next ones begin.
+/// A page of events.
 #[derive(Clone, Debug)]
 pub struct EventPage {
     /// The events.
     pub events: Vec<RecordedEvent>,
-    /// Where the next page begins; nothing on the last.
+    /// The cursor to the next page; `None` on the last page.
     pub next: Option<EventCursor>,
 }
 

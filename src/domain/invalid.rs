@@ -1,8 +1,8 @@
-//! What is wrong with something that a caller sent.
+//! Invalid input, and suggestions for misspelled names.
 
 use super::printable::escape_unprintable;
 
-/// A field that was sent, and what would be right in it.
+/// An invalid field of a request, with a message that says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct Invalid {
@@ -11,7 +11,8 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// `message` says what is wrong with `field` and how to fix it. It may quote the input: control characters are escaped.
+    /// Creates an error about `field`. `message` says what is wrong and how to fix it. It may quote
+    /// the input: control characters are escaped.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
@@ -20,7 +21,8 @@ impl Invalid {
     }
 }
 
-/// The entry of `known` that `word` is most likely a slip of, if one is near enough to ask "did you mean …?".
+/// Returns the entry of `known` that is most similar to `word`, if it is similar enough for a
+/// suggestion ("did you mean …?").
 #[must_use]
 pub fn find_closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = word.to_ascii_lowercase();
@@ -32,10 +34,10 @@ pub fn find_closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, name)| name)
 }
 
-/// The one of `all` that has the name `text`.
+/// Returns the item of `all` with the name `text`.
 ///
 /// # Errors
-/// When none has; the message names the one that may have been meant, or all of them.
+/// [`Invalid`] if there is none. The message suggests a similar name, or lists all.
 pub fn parse_name<T: Copy>(
     field: &'static str,
     text: &str,

@@ -1,4 +1,4 @@
-//! What a token may do: the permission names of the `/api-tokens` API, and sets of them.
+//! The permissions of the `/api-tokens` API, and sets of them.
 
 use serde::{Serialize, Serializer};
 
@@ -6,22 +6,23 @@ use super::{Invalid, invalid::find_closest};
 
 macro_rules! permissions {
     ($($name:ident $shown:literal,)*) => {
-        /// One permission of the `/api-tokens` API. The order of declaration is the order of the names.
+        /// A permission of the `/api-tokens` API. Variants are declared in the order of their
+        /// names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[expect(missing_docs, reason = "the names are the published ones and say all that is known")]
+        #[expect(missing_docs, reason = "the API publishes only the names, without descriptions")]
         pub enum Permission { $($name,)* }
 
         impl Permission {
-            /// Every permission, by name.
+            /// All permissions, sorted by name.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// The name that the API uses.
+            /// Returns the name in the API.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
-            /// The name that people are shown; the API's own where no other is known.
+            /// Returns the display name, or the API's name if no display name is known.
             #[must_use]
             pub const fn display_name(self) -> &'static str {
                 match self { $(Self::$name => $shown,)* }
@@ -73,7 +74,7 @@ permissions! {
 }
 
 impl Permission {
-    /// The permission of that exact name.
+    /// Returns the permission with exactly this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
@@ -83,12 +84,13 @@ impl Permission {
     }
 }
 
-/// A set of permissions: one bit each, by order of name.
+/// A set of permissions: one bit each, in the order of the names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PermissionSet(u64);
 
 impl PermissionSet {
-    /// What an admin's new token gets when nothing is asked for, and what the legacy API's `read` and `change` stand for.
+    /// Returns the permissions to read and to modify tokens: the default for a token that an admin
+    /// creates, and the meaning of the legacy API's `read` and `change`.
     #[must_use]
     pub fn token_management() -> Self {
         Self::default()
@@ -96,10 +98,10 @@ impl PermissionSet {
             .with(Permission::OrganizationAPITokenModify, true)
     }
 
-    /// Reads permission names in any order, repeated or not.
+    /// Parses permission names in any order. Repeated names are allowed.
     ///
     /// # Errors
-    /// Names the first one that does not exist and, where one is close, the one that may have been meant.
+    /// [`Invalid`] for the first unknown name. The message suggests a similar name.
     pub fn parse<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, Invalid> {
         names.into_iter().try_fold(Self::default(), |set, name| {
             let name = name.as_ref();
@@ -109,32 +111,32 @@ impl PermissionSet {
         })
     }
 
-    /// This set with `permission` in it or not.
+    /// Returns this set with `permission` added if `held` is `true`, otherwise removed.
     #[must_use]
     pub const fn with(self, permission: Permission, held: bool) -> Self {
         let bit = 1 << permission as u64;
         Self(if held { self.0 | bit } else { self.0 & !bit })
     }
 
-    /// Whether `permission` is in it.
+    /// Returns `true` if the set contains `permission`.
     #[must_use]
     pub const fn contains(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u64) != 0
     }
 
-    /// What is in this set and not in `other`.
+    /// Returns the permissions that are in this set and not in `other`.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether nothing is in it.
+    /// Returns `true` if the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The permissions by name.
+    /// Returns the permissions, sorted by name.
     pub fn iter(self) -> impl Iterator<Item = Permission> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
@@ -146,7 +148,7 @@ impl PermissionSet {
 }
 
 impl std::fmt::Display for PermissionSet {
-    /// The names, sorted, with a space between them.
+    /// Writes the sorted names, separated by spaces.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, permission) in self.iter().enumerate() {
             let gap = if index == 0 { "" } else { " " };

@@ -1,4 +1,4 @@
-//! The one token that both APIs show.
+//! Tokens, as both APIs share them.
 
 use std::time::Duration;
 
@@ -18,28 +18,30 @@ use super::{
 /// Maximum grace period of a rotation.
 pub const MAX_GRACE_PERIOD: Duration = Duration::from_hours(7 * 24);
 
-/// What a token is known by: `uuid` in the legacy view, `id` in the other. It identifies, and authenticates nobody.
+/// The ID of a token: `uuid` in the legacy API, `id` in `/api-tokens`. It identifies a token but
+/// does not authenticate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(Uuid);
 
 impl TokenId {
-    /// A new UUID of version 4.
+    /// Generates a UUID of version 4.
     ///
     /// # Errors
-    /// When there is no randomness.
+    /// [`RandomError`] if the random source fails.
     pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         let mut bytes = [0; 16];
         random.fill(&mut bytes)?;
         Ok(Self::from_random_bytes(bytes))
     }
 
-    /// The UUID of version 4 that has these random bits.
+    /// Creates a UUID of version 4 from random bits.
     #[must_use]
     pub const fn from_random_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
-    /// Reads the 36 characters of a UUID, in either case; `None` for every other text.
+    /// Parses the 36 characters of a hyphenated UUID, in either case. Returns `None` for all other
+    /// text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         const HYPHENATED: usize = 36;
@@ -61,7 +63,7 @@ impl Serialize for TokenId {
     }
 }
 
-/// The version of a token: 1 when it is created, and one more with each change. A use is not a change.
+/// The version of a token: 1 on creation, incremented by each change. A use is not a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenVersion(i64);
 
@@ -79,7 +81,7 @@ impl TokenVersion {
         }
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn number(self) -> i64 {
         self.0
@@ -98,28 +100,29 @@ impl std::fmt::Display for TokenVersion {
     }
 }
 
-/// A token. Its value is not here: only a hash of it is kept, in the store.
+/// A token, without its value: the store keeps only a hash of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What it is known by.
+    /// The ID.
     pub id: TokenId,
-    /// What people call it.
+    /// The name.
     pub name: TokenName,
-    /// What it may do.
+    /// The permissions.
     pub permissions: PermissionSet,
-    /// From where it may be used.
+    /// The CIDR blocks that it may be used from.
     pub allowed_cidr_blocks: CidrBlocks,
-    /// Whether it ever had a value. One made by the legacy API has none until somebody rotates it.
+    /// `true` if it has ever had a value. A token created by the legacy API has none until it is
+    /// rotated.
     pub has_value: bool,
-    /// When and by whom it was made.
+    /// The author and the time of the creation.
     pub created: Attribution,
-    /// When and by whom its name, permissions, blocks or expiry were last changed.
+    /// The author and the time of the last change of the name, permissions, blocks or expiry.
     pub updated: Option<Attribution>,
-    /// When it last got a new value, after the first.
+    /// The time of the last rotation; `None` if it has its first value.
     pub rotated_at: Option<Timestamp>,
-    /// When it last authenticated somebody.
+    /// The time of the last use.
     pub last_used_at: Option<Timestamp>,
-    /// When it stops working.
+    /// The expiry.
     pub expires_at: Expiry,
     /// The version, which grows with every change.
     pub version: TokenVersion,
@@ -127,7 +130,8 @@ pub struct Token {
 
 #[cfg(test)]
 impl Token {
-    /// A token for tests, made by an admin at that time, with a value and nothing else.
+    /// Creates a token for tests that an admin created at `made_at`, with a value and without
+    /// permissions.
     pub(crate) fn sample(made_at: Timestamp) -> Self {
         let by = Actor {
             id: "admin".to_owned(),
@@ -149,18 +153,18 @@ impl Token {
     }
 }
 
-/// That somebody did something at some time.
+/// The author and the time of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Who.
+    /// The author.
     pub by: Actor,
 }
 
 impl Token {
-    /// Returns the end of a grace period that is stored as `until`. A clock running ahead may have written it, so the remaining time is
-    /// capped at the granted grace period.
+    /// Returns the end of a grace period that is stored as `until`. A clock that ran ahead may have
+    /// written it, so the remaining time is capped at the granted grace period.
     #[must_use]
     pub fn grace_end(&self, until: Timestamp, now: Timestamp) -> Timestamp {
         let rotated_ahead = self.rotated_at.filter(|at| at.is_in_future(now) && *at < until);
@@ -168,21 +172,21 @@ impl Token {
         until.min(now.saturating_add(granted))
     }
 
-    /// Returns `true` if it has expired at `now`.
+    /// Returns `true` if the token has expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_past(now)
     }
 }
 
-/// What the legacy view shows of a token.
+/// The fields of a token that the legacy API shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSummary {
-    /// What it is known by.
+    /// The ID.
     pub id: TokenId,
-    /// What people call it.
+    /// The name.
     pub name: TokenName,
-    /// What it may do.
+    /// The permissions.
     pub permissions: PermissionSet,
 }
 

@@ -1,4 +1,4 @@
-//! Why a use case did not happen.
+//! Errors of use cases.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use crate::{
     store::StoreError,
 };
 
-/// Why a use case did not happen. Nothing was changed.
+/// The error of a use case. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller is not who they would have to be.
+    /// The credentials are missing or wrong.
     #[error(transparent)]
     Unauthenticated(#[from] Refusal),
     /// Too many failed logins from this address, or for this name from this address.
     #[error("too many failed logins; try again later")]
     Throttled {
-        /// How long to wait.
+        /// The delay before the client should retry.
         retry_after: Duration,
     },
     /// Too many logins from this network are waiting to be verified.
@@ -25,39 +25,40 @@ pub enum Error {
         /// The delay before the client should retry.
         retry_after: Duration,
     },
-    /// The caller is known, and may not.
+    /// The caller is authenticated but not authorized.
     #[error(transparent)]
     Forbidden(#[from] Denied),
     /// There is no such token or admin.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// Something that was sent is wrong.
+    /// A field of the request is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// What was asked for cannot be done as things stand.
+    /// The request conflicts with the current state.
     #[error("{0}")]
     Conflict(String),
-    /// The token has changed since the caller saw it.
+    /// The token has changed since the caller read it.
     #[error("this token has changed since you looked at it; look again")]
     PreconditionFailed,
-    /// The store is busy or gone.
+    /// The store is busy or unreachable.
     #[error("the store is not available")]
     Unavailable(#[source] StoreError),
     /// Writes fail until an operator fixes the database file.
     #[error("{0}")]
     Unready(String),
-    /// A defect, here or in what is stored.
+    /// A defect of the program, or corrupt stored data.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why credentials were refused. A wrong, an unknown and a deleted value are told apart to nobody.
+/// The reason why credentials were refused. A wrong, an unknown and a deleted value are
+/// indistinguishable to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// There were none.
+    /// The request has no credentials.
     #[error("this needs credentials")]
     Missing,
-    /// They are not of a form that can be read.
+    /// The credentials are malformed.
     #[error("the credentials cannot be read")]
     Malformed,
     /// The request carries different API keys.
@@ -66,16 +67,16 @@ pub enum Refusal {
     /// The request carries different `Authorization` headers.
     #[error("the Authorization headers differ: send one")]
     DifferentAuthorizations,
-    /// No such admin, or not their password.
+    /// The admin does not exist, or the password is wrong.
     #[error("the user name or the password is wrong")]
     Password,
-    /// No token has that value.
+    /// No token has this value.
     #[error("the API key is not valid")]
     Value,
     /// The token has expired.
     #[error("the API key has expired")]
     Expired,
-    /// The token must not be used from that address.
+    /// The token may not be used from this address.
     #[error("the API key may not be used from this address")]
     Address,
 }

@@ -1,4 +1,5 @@
-//! What the service counts and measures, for those who watch it. No label has a value that a client chooses.
+//! Metrics of the service. No label takes a value that a client chooses, so the number of series is
+//! bounded.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -19,14 +20,15 @@ use crate::{
     store::{Store, legacy_usage, tokens},
 };
 
-/// The tokens are counted at most so often,
+/// Minimum interval between counts of the tokens.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
-/// and after a count that took long, not before so many times that long has passed.
+/// Minimum interval after a count, as a multiple of its duration, so that slow counts take at most
+/// 2% of the time.
 const COUNT_PAUSE_FACTOR: u32 = 50;
-/// How long a scrape waits for the store; a count that takes longer is shown the next time.
+/// Time that a scrape waits for the store. The next scrape reports a count that takes longer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is counted and measured.
+/// The metrics of the service.
 pub struct ServiceMetrics {
     registry: Registry,
     /// By kind, then by outcome.
@@ -49,7 +51,7 @@ pub struct ServiceMetrics {
 
 struct LastCount {
     began: Instant,
-    /// How long it took; it is under way where this is missing.
+    /// The duration; `None` while the count is running.
     took: Option<Duration>,
 }
 
@@ -58,38 +60,38 @@ const KINDS: [&str; 3] = ["value", "legacy-uuid", "password"];
 /// The labels of the outcomes.
 const OUTCOMES: [&str; 5] = ["accepted", "wrong", "expired", "address", "throttled"];
 
-/// What somebody tried to authenticate with.
+/// The kind of credential in an authentication attempt.
 #[derive(Clone, Copy)]
 pub enum CredentialKind {
     /// A token's value.
     Value,
-    /// The uuid of a legacy token, at the gate.
+    /// The UUID of a legacy token, at the gate.
     LegacyUuid,
     /// An admin's name and password.
     Password,
 }
 
-/// How that ended.
+/// The outcome of an authentication attempt.
 #[derive(Clone, Copy)]
 pub enum AuthenticationOutcome {
-    /// It was right.
+    /// The credential was accepted.
     Accepted,
-    /// It was refused.
+    /// The credential was refused.
     Refused(Refusal),
-    /// It was not looked at, after too many that were wrong.
+    /// The credential was not verified because of too many failures.
     Throttled,
 }
 
 impl ServiceMetrics {
-    /// Metrics that start at zero; `store` is what kind of store there is.
+    /// Creates the metrics. `store` is the name of the database system.
     ///
     /// # Errors
-    /// When two of them have one name.
+    /// [`prometheus::Error`] if two metrics have the same name.
     pub fn new(store: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let build_info = Opts::new(
             "tokenbridge_build_info",
-            "1, with the version and the kind of the store",
+            "Always 1, with the version and the database system as labels",
         )
         .const_label("version", env!("CARGO_PKG_VERSION"))
         .const_label("store", store);
@@ -100,72 +102,76 @@ impl ServiceMetrics {
         let gauges = |name, help| register(&registry, IntGaugeVec::new(Opts::new(name, help), &["state"])?);
         let authentications = counters(
             "tokenbridge_authentications_total",
-            "Credentials that were looked at, by kind and outcome",
+            "Number of authentication attempts, by kind of credential and outcome",
             &["kind", "outcome"],
         )?;
         let lookups = counters(
             "tokenbridge_cache_lookups_total",
-            "Well-formed values and uuids of tokens, by whether they were remembered (hit) or asked of the store (miss)",
+            "Number of lookups of token values and UUIDs, by outcome: in the cache (hit) or in the store (miss)",
             &["outcome"],
         )?;
-        // What has not happened yet is there as zero, or the first time would not be seen as an increase.
+        // All series start at zero. Otherwise Prometheus would not see the first event as an
+        // increase.
         let metrics = Self {
             authentications: KINDS
                 .map(|kind| OUTCOMES.map(|outcome| authentications.with_label_values(&[kind, outcome]))),
             hits: lookups.with_label_values(&["hit"]),
             misses: lookups.with_label_values(&["miss"]),
-            cache_entries: gauge("tokenbridge_cache_entries", "Credentials of tokens that are remembered")?,
-            tokens: gauges("tokenbridge_tokens", "Tokens by state; a token can be in more than one")?,
+            cache_entries: gauge("tokenbridge_cache_entries", "Number of cached token credentials")?,
+            tokens: gauges(
+                "tokenbridge_tokens",
+                "Number of tokens, by state; a token can be in more than one",
+            )?,
             revision: register(
                 &registry,
                 Gauge::new(
                     "tokenbridge_revision",
-                    "The number of the last change that this server has heard of; not a number before the first",
+                    "Revision up to which this server has applied changes; NaN before the first poll",
                 )?,
             )?,
             revision_age: register(
                 &registry,
                 Gauge::new(
                     "tokenbridge_revision_age_seconds",
-                    "How long ago this server was last sure to have heard of every change",
+                    "Time since this server was last certain to have applied all changes",
                 )?,
             )?,
             store_up: gauge(
                 "tokenbridge_store_up",
-                "1 if the store answered within a second just now, 0 if not",
+                "1 if the store responded within a second, otherwise 0",
             )?,
             connections: gauges(
                 "tokenbridge_store_connections",
-                "Connections to the store, busy or idle",
+                "Number of connections to the store, by state: busy or idle",
             )?,
             max_connections: gauge(
                 "tokenbridge_store_connections_max",
-                "The most connections to the store there can be",
+                "Maximum number of connections to the store",
             )?,
             waiting: gauge(
                 "tokenbridge_store_waiting",
-                "Calls that wait for a connection to the store, or for their turn to write",
+                "Number of calls that wait for a connection to the store or for the writer",
             )?,
             legacy_last_request: register(
                 &registry,
                 IntGaugeVec::new(
                     Opts::new(
                         "tokenbridge_legacy_last_request_timestamp_seconds",
-                        "When a legacy endpoint was last used, by prefix; absent for one that is not known to have been used",
+                        "Time of the last request to a legacy endpoint, by prefix; absent if no request is known",
                     ),
                     &["prefix"],
                 )?,
             )?,
             legacy_watched_seconds: gauge(
                 "tokenbridge_legacy_watched_seconds",
-                "Time in the last 30 days on which a server watched the legacy API, in whole days",
+                "Time within the last 30 days during which a server watched the legacy API, in whole days",
             )?,
             legacy_verdict: register(
                 &registry,
                 IntGaugeVec::new(
                     Opts::new(
                         "tokenbridge_legacy_verdict",
-                        "1 for the verdict of the legacy report on the last 30 days, 0 for the others; absent while it is not known",
+                        "1 for the verdict of the legacy report on the last 30 days, 0 for the others; absent while the verdict is unknown",
                     ),
                     &["verdict"],
                 )?,
@@ -176,7 +182,7 @@ impl ServiceMetrics {
         Ok(metrics)
     }
 
-    /// Counts an attempt to authenticate.
+    /// Counts an authentication attempt.
     pub fn count_authentication(&self, kind: CredentialKind, outcome: AuthenticationOutcome) {
         let outcome = match outcome {
             AuthenticationOutcome::Accepted => 0,
@@ -198,7 +204,7 @@ impl ServiceMetrics {
         }
     }
 
-    /// Remembers that a legacy endpoint was used.
+    /// Records a call of a legacy endpoint.
     pub fn record_legacy_call(&self, prefix: &str, at: Timestamp) {
         let last = self.legacy_last_request.with_label_values(&[prefix]);
         let known = Timestamp::from_micros(last.get().saturating_mul(1_000_000));
@@ -211,12 +217,12 @@ impl ServiceMetrics {
         last.set(last.get().max(at.seconds()));
     }
 
-    /// Counts a credential that was remembered or not.
+    /// Counts a lookup in the token cache.
     pub fn count_lookup(&self, is_hit: bool) {
         if is_hit { &self.hits } else { &self.misses }.inc();
     }
 
-    /// Whether the tokens are to be counted again now; if so, the caller does it.
+    /// Returns `true` if the tokens are due to be counted. The caller must count them then.
     fn try_begin_count(&self) -> bool {
         let mut last = self.last_count();
         let due = last.as_ref().is_none_or(|last| {
@@ -234,10 +240,10 @@ impl ServiceMetrics {
 
     fn finish_count(&self, counts: Option<Vec<(TokenState, i64)>>) {
         if let Some(last) = self.last_count().as_mut() {
-            // One that failed has not cost the store anything that it should rest from.
+            // A failed count needs no pause: it has cost the store little.
             last.took = Some(counts.as_ref().map_or(Duration::ZERO, |_| last.began.elapsed()));
         }
-        // What is not known any more is not shown.
+        // Outdated counts are not reported.
         self.tokens.reset();
         for (state, count) in counts.into_iter().flatten() {
             self.tokens.with_label_values(&[state.name()]).set(count);
@@ -250,12 +256,13 @@ impl ServiceMetrics {
 }
 
 impl Service {
-    /// What the service counts and measures, as it is now; the tokens as they were counted last, which can be a while ago where there are many.
+    /// Gathers the current metrics. Token counts are those of the last count, which can be old if
+    /// there are many tokens.
     pub async fn gather_metrics(&self) -> Vec<MetricFamily> {
         let metrics = &self.metrics;
         if metrics.try_begin_count() {
             let counting = tokio::spawn(count(Arc::clone(metrics), self.store.clone(), self.clock.now()));
-            // Whether it has ended or not is seen in the metrics.
+            // A count that takes longer continues in the background.
             let _ = tokio::time::timeout(STORE_TIMEOUT, counting).await;
         }
         let stats = self.token_cache.stats(Instant::now());
@@ -281,7 +288,8 @@ impl Service {
     }
 }
 
-/// Counts the tokens, and looks when the legacy endpoints were used last, perhaps through another server.
+/// Counts the tokens, and reads the last calls of the legacy endpoints, including those to other
+/// servers.
 async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp) {
     let days = ReportDays::default();
     let known = store
@@ -318,7 +326,7 @@ async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp) {
     metrics.finish_count(counts.ok());
 }
 
-/// `metric`, which the registry knows from now on.
+/// Registers a metric and returns it.
 fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> Result<M, prometheus::Error> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)

@@ -1,5 +1,5 @@
-//! The threads that look things up in SQLite. One that is awake takes what comes while it works: waking a thread takes longer than a look
-//! into an index.
+//! The threads for short reads from SQLite. A thread that is awake keeps taking jobs as they
+//! arrive: waking a thread takes longer than an index lookup.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,21 +16,22 @@ use super::{
     queue::{JobReceiver, WorkQueue},
 };
 
-/// How many look-ups in a row use one connection, before the pool looks whether it still leads to the database.
+/// Maximum number of consecutive jobs on one connection before the pool checks it again.
 const MAX_CONSECUTIVE: usize = 64;
 
-/// The threads, and where their look-ups are put.
+/// A handle of the threads and their queue.
 #[derive(Clone)]
 pub(super) struct Reader(Arc<WorkQueue<ReadJob>>);
 
-/// Looks something up and tells who waits for it, on that connection or why there is none.
+/// A job: reads on the connection and sends the result to its caller, or sends the error if there
+/// is no connection.
 type ReadJob = Box<dyn FnOnce(Result<&mut AnyConnection, StoreError>) + Send>;
 
 impl Reader {
-    /// Starts so many threads, which read on connections of `pool`.
+    /// Starts `threads` threads, which use connections of `pool`.
     ///
     /// # Errors
-    /// When there are no threads to be had.
+    /// [`std::io::Error`] if a thread cannot be started.
     pub(super) fn start(pool: &Pool, threads: usize) -> std::io::Result<Self> {
         let (mut queue, jobs) = WorkQueue::new();
         let jobs = Arc::new(jobs);
@@ -41,7 +42,10 @@ impl Reader {
         Ok(Self(Arc::new(queue)))
     }
 
-    /// What `work` finds, if it does by `deadline`.
+    /// Runs `work` on one of the threads.
+    ///
+    /// # Errors
+    /// Those of `work`; [`StoreError::Timeout`] if it has not ended by `deadline`.
     pub(super) async fn read<T, E>(
         &self,
         deadline: Instant,
@@ -62,7 +66,7 @@ impl Reader {
                 Ok(conn) => work(conn),
                 Err(error) => Err(error.into()),
             };
-            // Whoever has given up waiting does not hear of it.
+            // The receiver was dropped: the caller timed out.
             let _ = reply.send(found);
         });
         self.0.push(job)?;
@@ -75,7 +79,7 @@ impl Reader {
 
 fn run_reader(jobs: &JobReceiver<ReadJob>, pool: &Pool) {
     while let Some(first) = jobs.recv() {
-        // What panics takes its answer with it, and a connection that the pool throws away.
+        // A panic drops the reply, and the pool closes the connection.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let mut pooled = match pool.get() {
                 Ok(pooled) => pooled,

@@ -1,5 +1,5 @@
-//! The thread that looks up values in PostgreSQL. What has come while it waited for an answer is asked together: the way to the server and
-//! back takes as long for many as for one.
+//! The thread that looks up token values in PostgreSQL. Lookups that arrive during a query are
+//! batched into the next one: a round trip takes as long for many values as for one.
 
 use std::{
     collections::HashMap,
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::domain::value::ValueHash;
 
-/// How many values are asked about together at most.
+/// Maximum number of values in one query.
 const MAX_BATCH: usize = 100;
 
-/// The thread, and where its queries are put.
+/// A handle of the thread and its queue.
 #[derive(Clone)]
 pub(super) struct ValueBatcher(Arc<WorkQueue<ValueQuery>>);
 
@@ -35,17 +35,20 @@ struct ValueQuery {
 type Answer = Result<Option<TokenByValue>, StoreError>;
 
 impl ValueBatcher {
-    /// Starts the thread, which asks on connections of `pool`.
+    /// Starts the thread, which uses connections of `pool`.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// [`std::io::Error`] if the thread cannot be started.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
         let (mut queue, jobs) = WorkQueue::new();
         queue.start("value-lookup", move || run_batcher(&jobs, &pool))?;
         Ok(Self(Arc::new(queue)))
     }
 
-    /// Whose value that is, if that is known by `deadline`.
+    /// Returns the token that this value belongs to.
+    ///
+    /// # Errors
+    /// [`StoreError::Timeout`] if the result is not known by `deadline`.
     pub(super) async fn find(&self, deadline: Instant, waiting: WaitingGuard, value: ValueHash) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.0.push(ValueQuery { value, waiting, reply })?;
@@ -60,7 +63,7 @@ fn run_batcher(jobs: &JobReceiver<ValueQuery>, pool: &Pool) {
     while let Some(first) = jobs.recv() {
         let others = std::iter::from_fn(|| jobs.try_recv()).take(MAX_BATCH - 1);
         let together = std::iter::once(first).chain(others);
-        // What panics takes the answers with it, and a connection that the pool throws away.
+        // A panic drops the replies, and the pool closes the connection.
         let _ = catch_unwind(AssertUnwindSafe(|| answer_batch(together, pool)));
     }
 }
@@ -92,7 +95,7 @@ fn answer_batch(queries: impl Iterator<Item = ValueQuery>, pool: &Pool) {
                 Some(Ok(found)) => Ok(Some(found.clone())),
                 Some(Err(_)) => Err(StoreError::Corrupt("token")),
             };
-            // Whoever has given up waiting does not hear of it.
+            // The receiver was dropped: the caller timed out.
             let _ = reply.send(answer);
         }
     }
@@ -125,7 +128,7 @@ mod tests {
         TokenValue::generate(&OsRandom).unwrap().hash()
     }
 
-    /// What those are told who ask about `values` together.
+    /// Returns the answers to lookups of `values` in one batch.
     fn ask(store: &Store, values: &[ValueHash]) -> Vec<Answer> {
         let waiting = Arc::default();
         let (queries, answers): (Vec<_>, Vec<_>) = values

@@ -1,4 +1,5 @@
-//! The one thread that writes to SQLite. What has come while it was busy is committed together: the disk takes as long for many as for one.
+//! The thread that writes to SQLite, with group commit: writes that arrive during a commit are
+//! committed together, because syncing the disk takes as long for many as for one.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,45 +20,48 @@ use super::{
     queue::{JobReceiver, WorkQueue},
 };
 
-/// How many calls are committed together at most.
+/// Maximum number of writes in one commit.
 const MAX_BATCH: usize = 64;
 
-/// The thread, and where its work is put.
+/// A handle of the thread and its queue.
 #[derive(Clone)]
 pub(super) struct Writer(Arc<WorkQueue<Job>>);
 
-/// How long a call waits, and with whom.
+/// The options of a write.
 pub(super) struct WriteOptions {
-    /// When it gives up, if its turn has not come.
+    /// The instant at which the call times out if its work has not begun.
     pub(super) deadline: Instant,
-    /// How much later it gives up once it has come.
+    /// Time that the call waits beyond the deadline if its work has begun.
     pub(super) max_duration: Duration,
-    /// Whether its work takes so long that nobody else should have to wait for it to be committed.
+    /// `true` for long work, which is committed alone so that other calls do not wait for its
+    /// commit.
     pub(super) exclusive: bool,
-    /// That it waits.
+    /// Counts the call as waiting.
     pub(super) waiting: WaitingGuard,
 }
 
 struct Job {
     work: Box<dyn Work>,
     exclusive: bool,
-    /// By the thread that begins it, or by the caller who gives it up, whoever is first.
+    /// Set by the thread when it begins the work, or by the caller when it times out, whichever is
+    /// first.
     claimed: Arc<AtomicBool>,
     waiting: Option<WaitingGuard>,
 }
 
-/// Work whose result somebody waits for.
+/// Work with a caller that waits for its result.
 trait Work: Send {
-    /// Does it; answers whether it is to be kept.
+    /// Runs the work. Returns `true` if it succeeded and must be committed.
     fn run(&mut self, conn: &mut AnyConnection) -> bool;
 
-    /// Whether anybody still waits for it.
+    /// Returns `true` if the caller still waits for the result.
     fn is_awaited(&self) -> bool;
 
     /// Returns the fault of the database file that made the work fail.
     fn fault(&self) -> Option<Fault>;
 
-    /// Gives the result, which is `failure` for what was to be kept and is not.
+    /// Sends the result. `failure` replaces the result of work that succeeded but was not
+    /// committed.
     fn answer(self: Box<Self>, failure: Option<StoreError>);
 }
 
@@ -93,23 +97,27 @@ where
             (Some(Err(error)), _) => Err(error),
             (_, failure) => Err(failure.unwrap_or(StoreError::ShuttingDown).into()),
         };
-        // Whoever has given up waiting does not hear of it.
+        // The receiver was dropped: the caller timed out.
         let _ = self.reply.send(outcome);
     }
 }
 
 impl Writer {
-    /// Starts the thread, which writes on connections of `pool`.
+    /// Starts the thread, which uses connections of `pool`.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// [`std::io::Error`] if the thread cannot be started.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
         let (mut queue, jobs) = WorkQueue::new();
         queue.start("store-writer", move || run_writer(&jobs, &pool))?;
         Ok(Self(Arc::new(queue)))
     }
 
-    /// Does `work` in a transaction; when this answers, it is on disk.
+    /// Runs `work` in a transaction. When this returns, the change is on disk.
+    ///
+    /// # Errors
+    /// Those of `work`; [`StoreError::Busy`] if it has not begun by the deadline;
+    /// [`StoreError::Timeout`] if it takes too long then.
     pub(super) async fn write<T, E>(
         &self,
         options: WriteOptions,
@@ -138,7 +146,7 @@ impl Writer {
         if !claimed.swap(true, Ordering::AcqRel) {
             return Err(StoreError::Busy.into());
         }
-        // Work that takes longer is ended all the same; only nobody waits for it any more.
+        // Work that takes longer still completes, but its caller no longer waits for it.
         time::timeout(options.max_duration, answer)
             .await
             .map_err(|_| StoreError::Timeout)?
@@ -164,7 +172,7 @@ fn run_writer(jobs: &JobReceiver<Job>, pool: &Pool) {
         if batch.is_empty() {
             continue;
         }
-        // Work that panics takes with it what it was to be committed with, and a connection that the pool throws away.
+        // A panic aborts the whole batch, and the pool closes the connection.
         let _ = catch_unwind(AssertUnwindSafe(|| write_batch(pool, batch)));
     }
 }
@@ -197,7 +205,7 @@ fn commit(conn: &mut AnyConnection, job: &mut Job) -> Result<(), StoreError> {
     if job.work.run(conn) {
         return Ok(conn.commit()?);
     }
-    // A connection that cannot roll back is broken, and the pool throws it away.
+    // A connection that cannot roll back is broken; the pool drops it.
     let _ = conn.rollback();
     Ok(())
 }
@@ -212,8 +220,9 @@ fn commit_batch(conn: &mut AnyConnection, batch: &mut [Job]) -> Result<(), Store
                 conn.rollback()
             }
         });
-        // SQLite undoes the whole transaction by itself when its disk is full or fails. What came before is gone then, too, and what
-        // comes after would be committed a statement at a time.
+        // SQLite itself rolls back the whole transaction if the disk is full or fails. The earlier
+        // work of the batch is lost then, and the later work would be committed statement by
+        // statement.
         if let Err(error) = done {
             let _ = conn.rollback();
             return Err(error.into());
@@ -223,7 +232,7 @@ fn commit_batch(conn: &mut AnyConnection, batch: &mut [Job]) -> Result<(), Store
 }
 
 impl Job {
-    /// Whether its caller still waits for it.
+    /// Claims the work for this thread. Returns `false` if its caller no longer waits for it.
     fn claim(&mut self) -> bool {
         self.waiting = None;
         !self.claimed.swap(true, Ordering::AcqRel) && self.work.is_awaited()
@@ -307,10 +316,11 @@ mod tests {
             async move { writer.write(options, work).await }
         }
 
-        /// What becomes of `others`, which all wait while the thread is held until so many of them have given up, and so are committed together.
+        /// Runs `others` while the thread is blocked, so that they form one batch, and returns
+        /// their results. The thread is released after `timeouts` of them have timed out.
         async fn run_together<T: Send + 'static>(
             &self,
-            giving_up: usize,
+            timeouts: usize,
             others: Vec<impl Future<Output = Result<T, StoreError>> + 'static>,
         ) -> Vec<Result<T, StoreError>> {
             let (release, held) = mpsc::channel::<()>();
@@ -327,9 +337,9 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
                 let others: Vec<_> = others.into_iter().map(tokio::task::spawn_local).collect();
-                // Each is polled once, and has then put its work into the queue.
+                // After one poll each has added its work to the queue.
                 tokio::task::yield_now().await;
-                while others.iter().filter(|other| other.is_finished()).count() < giving_up {
+                while others.iter().filter(|other| other.is_finished()).count() < timeouts {
                     tokio::task::yield_now().await;
                 }
                 release.send(()).unwrap();
@@ -368,7 +378,7 @@ mod tests {
         assert_eq!(fixture.count(), 8);
     }
 
-    /// As SQLite does when its disk is full.
+    /// Simulates SQLite, which rolls back the whole transaction when the disk is full.
     #[test]
     fn a_lost_transaction_fails_every_write_of_the_batch() {
         let fixture = fixture();
@@ -422,7 +432,7 @@ mod tests {
     #[test]
     fn a_write_that_started_in_time_may_outlast_its_deadline() {
         let fixture = fixture();
-        // Enough for the thread to be woken on a busy machine.
+        // Long enough for the thread to wake on a busy machine.
         let deadline = Duration::from_secs(1);
         let write = fixture.write(deadline, move |conn| {
             std::thread::sleep(deadline + Duration::from_millis(100));
@@ -436,11 +446,11 @@ mod tests {
     fn a_cancelled_write_is_not_started() {
         let fixture = fixture();
         let write = fixture.write(LONG, |conn| insert(conn, 1));
-        let given_up = async move {
-            let given_up = time::timeout(Duration::ZERO, write).await;
-            given_up.map_err(|_| StoreError::Timeout)?
+        let timed_out = async move {
+            let timed_out = time::timeout(Duration::ZERO, write).await;
+            timed_out.map_err(|_| StoreError::Timeout)?
         };
-        let outcomes = run(fixture.run_together(1, vec![given_up]));
+        let outcomes = run(fixture.run_together(1, vec![timed_out]));
         assert!(matches!(outcomes[0], Err(StoreError::Timeout)), "{outcomes:?}");
         run(fixture.write(LONG, |conn| insert(conn, 2))).unwrap();
         assert_eq!(fixture.count(), 1);
