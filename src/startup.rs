@@ -1,10 +1,11 @@
-//! Builds the server, binds it, and runs it until it is told to stop.
+//! Builds a server, binds it, and runs it until it is stopped.
 
 mod files;
 pub mod logging;
 mod server;
 pub mod signals;
 mod stream;
+mod tasks;
 mod tls;
 
 use std::{
@@ -16,10 +17,10 @@ use std::{
 
 use actix_web::{
     App,
-    dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse},
+    dev::{Server, ServerHandle},
     web::{self, Data},
 };
-use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio::sync::Notify;
 
 use crate::{
     domain::{
@@ -28,47 +29,51 @@ use crate::{
         clock::{Clock, SystemClock},
         random::{OsRandom, Random},
     },
-    http::{self, HttpMetrics, Limits, State, connection::ResponseBody, observe},
+    http::{self, Config, HttpMetrics, Limits, State, observe},
     service::{self, Service},
     settings::{ServeSettings, StoreSettings},
     store::{OpenError, Store, find_exposed_files},
 };
+pub use server::AppService;
 use server::ListenerConfig;
+use tasks::{BackgroundTasks, OnShutdown};
 use tls::Tls;
 
-/// How long what is written behind may stay unwritten.
+/// Interval between write-behind flushes.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
-/// How often it is looked for audit events that have been kept long enough.
+/// Interval between retention sweeps.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(5);
-/// How long requests in flight get to end when the server stops, in seconds.
+/// Interval between checks for idle password-hashing memory.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
+/// Time in seconds for requests in flight to finish after shutdown begins.
 const SHUTDOWN_SECONDS: u64 = 30;
 /// Maximum number of connections to the separate metrics listener.
 const MAX_METRICS_CONNECTIONS: usize = 64;
 
-/// Why the server could not be started, or did not end well.
+/// An error at startup or shutdown.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error(transparent)]
     Setting(#[from] Invalid),
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// A use case of the start itself failed.
+    /// A use case of the startup failed.
     #[error("the server cannot start")]
     Service(#[from] crate::service::Error),
-    /// Nobody can be listened to at that address.
+    /// The address cannot be bound.
     #[error("cannot listen on {0}")]
     Bind(SocketAddr, #[source] std::io::Error),
-    /// The certificate or its key cannot be used.
+    /// The certificate or its key is unusable.
     #[error("cannot serve HTTPS: {0}")]
     Tls(String),
-    /// The server's threads failed.
+    /// A thread or a task of the server failed.
     #[error("the server failed")]
     Run(#[from] std::io::Error),
 }
 
-/// A server that listens and has not answered anything yet.
+/// A server that is bound to its address and is ready to run.
 pub struct RunningServer {
     server: Server,
     metrics_server: Option<Server>,
@@ -77,25 +82,25 @@ pub struct RunningServer {
     force_stop: Arc<Notify>,
     audit_retention: Option<Duration>,
     refused_login_retention: Duration,
-    /// The address that it listens on, with the port that the system chose where 0 was asked for.
+    /// The address that the server listens on, with the actual port if port 0 was requested.
     pub address: SocketAddr,
-    /// The address of the metrics' own listener, if they have one.
+    /// The address of the separate metrics listener, if there is one.
     pub metrics_address: Option<SocketAddr>,
 }
 
-/// The use cases over the store of `settings`, which is made if `create` says so, with the system's clock and
-/// randomness.
+/// Opens the store of `settings`, and returns the service over it with the system's clock and randomness. Creates the
+/// store if it does not exist and `create` is set.
 ///
 /// # Errors
-/// When the store cannot be opened.
+/// If the store cannot be opened.
 pub fn open_service(settings: &StoreSettings, create: bool) -> Result<Service, StartError> {
     open_service_with(settings, create, Arc::new(SystemClock), Arc::new(OsRandom))
 }
 
-/// As [`open_service`], with a clock and a random source of one's own.
+/// As [`open_service`], with the given clock and random source.
 ///
 /// # Errors
-/// When the store cannot be opened.
+/// If the store cannot be opened.
 pub fn open_service_with(
     settings: &StoreSettings,
     create: bool,
@@ -108,22 +113,25 @@ pub fn open_service_with(
     }
     for (path, mode) in find_exposed_files(&settings.database_url) {
         let path = path.display();
-        log::warn!("{path} can be read or written by other users (mode {mode:04o}): run chmod 600 {path}");
+        log::warn!("{path} can be read or written by other users (mode {mode:04o}); run chmod 600 {path}");
     }
     Ok(Service::new(store, clock, random)?)
 }
 
-/// Binds a server over `service`, and records how far the legacy API is on its way out.
+/// Binds a server over `service`, and records the phase of the legacy API.
 ///
 /// # Errors
-/// When the address is taken, the certificate cannot be used, or the store fails.
-pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<RunningServer, StartError> {
-    let config = settings.http_config()?;
+/// If the address is in use, the certificate is unusable, or the store fails.
+pub async fn build(
+    settings: &ServeSettings,
+    config: Config,
+    service: Arc<Service>,
+) -> Result<RunningServer, StartError> {
     service.subscribe(
         &settings.store.database_url,
         settings.store.notify_database_url.as_ref(),
     )?;
-    let limits = config.limits;
+    let (limits, legacy_phase) = (config.limits, config.legacy_phase());
     let state = Data::new(State {
         service: Arc::clone(&service),
         http_metrics: HttpMetrics::new(&config.legacy).map_err(|error| service::Error::Internal(error.into()))?,
@@ -146,9 +154,7 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
     };
     service.begin_retention().await?;
     let (server, address) = server::start(listener_config, move || create_app(app_state.clone(), with_metrics))?;
-    service
-        .record_legacy_phase(settings.http_config()?.legacy_phase())
-        .await?;
+    service.record_legacy_phase(legacy_phase).await?;
     let metrics = settings
         .metrics_listen
         .map(|listen| serve_metrics(listen, state, limits))
@@ -167,15 +173,7 @@ pub async fn build(settings: &ServeSettings, service: Arc<Service>) -> Result<Ru
     })
 }
 
-async fn remove_old_events(service: &Service, age: Duration, action: Option<Action>) {
-    match service.remove_events_older_than(age, action).await {
-        Ok(0) => {}
-        Ok(removed) => log::info!("removed {removed} audit events that had been kept long enough"),
-        Err(error) => log::error!("old audit events stay: {}", observe::error_chain(&error)),
-    }
-}
-
-/// A server of the metrics alone, and its address.
+/// Starts a server for the metrics only. Returns it with its address.
 fn serve_metrics(address: SocketAddr, state: Data<State>, limits: Limits) -> Result<(Server, SocketAddr), StartError> {
     let listener_config = ListenerConfig {
         address,
@@ -193,19 +191,8 @@ fn serve_metrics(address: SocketAddr, state: Data<State>, limits: Limits) -> Res
     })
 }
 
-/// The application: the same for the server and the tests; with the metrics only if they have no listener of their own.
-pub fn create_app(
-    state: Data<State>,
-    with_metrics: bool,
-) -> App<
-    impl ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse<ResponseBody>,
-        Error = actix_web::Error,
-        InitError = (),
-    >,
-> {
+/// Creates the application, for servers and tests alike. It serves the metrics only if they have no separate listener.
+pub fn create_app(state: Data<State>, with_metrics: bool) -> App<impl AppService> {
     let base_path = state.config.base_path.clone();
     App::new()
         .app_data(state)
@@ -214,69 +201,83 @@ pub fn create_app(
 }
 
 impl RunningServer {
-    /// What stops the server: gracefully, with `stop(true)`.
+    /// Returns a handle that stops the server: gracefully, with `stop(true)`.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.server.handle()
     }
 
-    /// Serves until the server is stopped, ends what is in flight, and writes what was left to be written.
+    /// Serves until the server is stopped, lets requests in flight finish, and flushes all write-behind records.
     ///
     /// # Errors
-    /// When the server's threads fail, or the last write does.
+    /// If a thread of the server or the last flush fails.
     pub async fn run_until_stopped(self) -> Result<(), StartError> {
-        let (service, ending) = (Arc::clone(&self.service), Arc::new(Notify::new()));
-        let ended = Arc::clone(&ending);
-        let flush_task = actix_web::rt::spawn(async move {
-            let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
-            loop {
-                tokio::select! {
-                    _ = ticks.tick() => {}
-                    () = ended.notified() => break,
-                }
-                service.free_idle_memory();
-                if let Err(error) = service.flush_due().await {
-                    log::error!("what is written behind has to wait: {}", observe::error_chain(&error));
-                } else if let Err(error) = service.delete_old_calls().await {
-                    log::error!(
-                        "old calls have to wait to be forgotten: {}",
-                        observe::error_chain(&error)
-                    );
-                }
-            }
-        });
-        let retention_service = Arc::clone(&self.service);
-        let (refused_logins, all) = (self.refused_login_retention, self.audit_retention);
-        let retention_task = actix_web::rt::spawn(async move {
-            let mut ticks = tokio::time::interval(RETENTION_INTERVAL);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                remove_old_events(&retention_service, refused_logins, Some(Action::LoginRefused)).await;
-                if let Some(all) = all {
-                    remove_old_events(&retention_service, all, None).await;
-                }
-            }
-        });
+        let tasks = self.spawn_tasks();
         let metrics = self.metrics_server.map(|server| {
             let handle = server.handle();
             actix_web::rt::spawn(server);
             handle
         });
-        let ended = tokio::select! {
-            ended = self.server => ended,
+        let stopped = tokio::select! {
+            stopped = self.server => stopped,
             () = self.force_stop.notified() => Ok(()),
         };
         if let Some(metrics) = metrics {
             metrics.stop(false).await;
         }
-        retention_task.abort();
-        // A flush that has begun is let end: cut off, it would take with it what it was about to write.
-        ending.notify_one();
-        flush_task.await.map_err(std::io::Error::other)?;
+        tasks.stop().await?;
         let flushed = self.service.flush().await;
         self.service.unsubscribe();
         flushed?;
-        Ok(ended?)
+        Ok(stopped?)
+    }
+
+    fn spawn_tasks(&self) -> BackgroundTasks {
+        let mut tasks = BackgroundTasks::new();
+        let service = Arc::clone(&self.service);
+        // An aborted flush would lose the records that it took.
+        tasks.spawn(
+            "the write-behind flush",
+            FLUSH_INTERVAL,
+            OnShutdown::Finish,
+            async move || service.flush_due().await,
+        );
+        let service = Arc::clone(&self.service);
+        tasks.spawn(
+            "the retention of legacy calls",
+            RETENTION_INTERVAL,
+            OnShutdown::Abort,
+            async move || service.delete_old_calls().await,
+        );
+        let service = Arc::clone(&self.service);
+        let refused_logins = (Some(Action::LoginRefused), self.refused_login_retention);
+        let sweeps: Vec<_> = std::iter::once(refused_logins)
+            .chain(self.audit_retention.map(|retention| (None, retention)))
+            .collect();
+        tasks.spawn(
+            "the retention of audit events",
+            RETENTION_INTERVAL,
+            OnShutdown::Abort,
+            async move || {
+                for &(action, retention) in &sweeps {
+                    let removed = service.remove_events_older_than(retention, action).await?;
+                    if removed > 0 {
+                        log::info!("removed {removed} audit events that were past their retention");
+                    }
+                }
+                Ok(())
+            },
+        );
+        let service = Arc::clone(&self.service);
+        tasks.spawn(
+            "freeing idle memory",
+            MEMORY_INTERVAL,
+            OnShutdown::Abort,
+            async move || {
+                service.free_idle_memory();
+                Ok(())
+            },
+        );
+        tasks
     }
 }

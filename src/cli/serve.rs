@@ -24,14 +24,14 @@ once to standard error.";
 pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let _logging = logging::init(settings.log_format)?;
     let hangups = signals::hangups()?;
-    settings.http_config()?;
+    let config = settings.http_config()?;
     let service = Arc::new(open_service(&settings.store, true)?);
     if service.has_admins().await? {
         report_ignored_password()?;
     } else {
         create_first_admin(&service).await?;
     }
-    let running = build(settings, service).await?;
+    let running = build(settings, config, service).await?;
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     log::info!("listening on {scheme}://{}{}", running.address, settings.base_path);
     if let Some(metrics) = running.metrics_address {

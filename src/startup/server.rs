@@ -57,6 +57,24 @@ pub struct ListenerConfig {
     pub tls: Option<Arc<Tls>>,
 }
 
+/// The service of an [`App`] that a server can run. Implemented for all types that meet the bounds.
+pub trait AppService:
+    ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<ResponseBody>, Error = Error, InitError = ()>
+    + 'static
+{
+}
+
+impl<T> AppService for T where
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<ResponseBody>,
+            Error = Error,
+            InitError = (),
+        > + 'static
+{
+}
+
 /// Starts a server for an application. Returns it with its local address.
 ///
 /// # Errors
@@ -64,13 +82,7 @@ pub struct ListenerConfig {
 pub fn start<A, E>(listener_config: ListenerConfig, app: A) -> Result<(Server, SocketAddr), StartError>
 where
     A: Fn() -> App<E> + Clone + Send + 'static,
-    E: ServiceFactory<
-            ServiceRequest,
-            Config = (),
-            Response = ServiceResponse<ResponseBody>,
-            Error = Error,
-            InitError = (),
-        > + 'static,
+    E: AppService,
 {
     let ListenerConfig {
         address,
@@ -158,13 +170,7 @@ fn http_service<S, A, E>(
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     A: Fn() -> App<E>,
-    E: ServiceFactory<
-            ServiceRequest,
-            Config = (),
-            Response = ServiceResponse<ResponseBody>,
-            Error = Error,
-            InitError = (),
-        > + 'static,
+    E: AppService,
 {
     let app = IntoServiceFactory::<_, Request>::into_factory(app());
     let app = app.map_err(|error: Error| error.error_response());

@@ -507,7 +507,7 @@ fn database_file_moved_away(env: &TestEnv) {
         });
         // The flush is a write, and the server is not ready before one has worked again.
         wait_until("a flush fails", || {
-            server.log().contains("written behind has to wait").then_some(())
+            server.log().contains("the write-behind flush failed").then_some(())
         });
         // The database file comes last: it is complete only with its log.
         for one in files(&file).iter().rev() {

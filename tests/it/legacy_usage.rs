@@ -387,7 +387,7 @@ fn a_failed_flush_loses_nothing(env: &TestEnv) {
     app.get(LEGACY, Auth::Admin).expect(200);
     app.get(USAGE, Auth::Admin).expect(503);
     wait_until("flushes fail", || {
-        let failures = server.log().matches("what is written behind has to wait").count();
+        let failures = server.log().matches("the write-behind flush failed").count();
         (failures >= 2).then_some(())
     });
     app.get(LEGACY, Auth::Admin).expect(200);

@@ -118,7 +118,9 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let random = Arc::new(TestRandom);
                 let service = startup::open_service_with(&of_thread.store, false, clock, random).unwrap();
-                let running = startup::build(&of_thread, Arc::new(service)).await.unwrap();
+                let running = startup::build(&of_thread, of_thread.http_config().unwrap(), Arc::new(service))
+                    .await
+                    .unwrap();
                 send.send((running.address, running.handle())).unwrap();
                 // A test may have taken the store away.
                 let _ = running.run_until_stopped().await;
