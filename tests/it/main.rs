@@ -49,6 +49,7 @@ mod readme;
 mod replicas;
 mod runbook;
 mod sites;
+mod snapshots;
 mod support;
 mod threat_model;
 mod transfer;
@@ -105,6 +106,7 @@ const ON_BOTH: &[&[Test]] = &[
     proxies::TESTS,
     replicas::TESTS,
     runbook::TESTS,
+    snapshots::TESTS,
     use_cases::TESTS,
     verify::TESTS,
 ];
@@ -130,6 +132,7 @@ const ON_SQLITE: &[&[Test]] = &[
     threat_model::TESTS,
     urls::TESTS,
     sites::TESTS,
+    snapshots::SQLITE_TESTS,
 ];
 
 /// Run on PostgreSQL: what is about servers.

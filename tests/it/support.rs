@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod client;
 pub mod cluster;
 pub mod program;
+pub mod recorder;
 pub mod store;
 
 use std::{

@@ -26,6 +26,19 @@ pub enum Auth<'a> {
     Bearer(&'a str),
 }
 
+impl Auth<'_> {
+    /// Returns the header that carries the credentials.
+    pub fn header(self) -> Option<(&'static str, String)> {
+        match self {
+            Auth::Anonymous => None,
+            Auth::Admin => Some(("authorization", basic(ADMIN.0, ADMIN.1))),
+            Auth::Basic(name, password) => Some(("authorization", basic(name, password))),
+            Auth::Key(value) => Some(("x-api-key", value.to_owned())),
+            Auth::Bearer(value) => Some(("authorization", format!("Bearer {value}"))),
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct Response {
@@ -71,7 +84,7 @@ impl Response {
 
 pub struct Client {
     pub address: SocketAddr,
-    base_path: String,
+    pub base_path: String,
     agent: Agent,
 }
 
@@ -132,13 +145,9 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}{}{path}", self.address, self.base_path));
-        request = match auth {
-            Auth::Anonymous => request,
-            Auth::Admin => request.header("authorization", basic(ADMIN.0, ADMIN.1)),
-            Auth::Basic(name, password) => request.header("authorization", basic(name, password)),
-            Auth::Key(value) => request.header("x-api-key", value),
-            Auth::Bearer(value) => request.header("authorization", format!("Bearer {value}")),
-        };
+        if let Some((name, value)) = auth.header() {
+            request = request.header(name, value);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
