@@ -1,5 +1,5 @@
-//! The console at `/console`: what an admin does with tokens, in a browser. Its pages are made here; they run no script but the one beside
-//! them, and do without that, too.
+//! The console at `/console`, where admins manage tokens in a browser. Pages are rendered on the
+//! server. Their only script is our own, and they work without it.
 
 mod admins;
 mod audit;
@@ -43,11 +43,12 @@ const FILES: [Asset; 2] = [
     Asset::new("console.js", include_bytes!("console/console.js")),
 ];
 
-/// What the pages may do: run the script and use the style of this server, and send it forms (CSP 3).
+/// The content security policy of the pages (CSP 3): scripts, styles, images and form targets only
+/// from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
 
-/// The routes of the console.
+/// Returns the routes of the console.
 pub fn routes() -> impl HttpServiceFactory {
     web::scope("/console")
         .app_data(Channel::Console)
@@ -107,30 +108,30 @@ fn token_routes() -> Scope {
         )
 }
 
-/// `GET /`, `GET /console`: leads to the first page.
+/// `GET /`, `GET /console`: redirects to the first page.
 pub async fn redirect_to_tokens(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let base_path = &state(&request)?.config.base_path;
     Ok(see_other(&format!("{base_path}/console/tokens")))
 }
 
-/// `GET /console/assets/{file}`.
+/// `GET /console/assets/{file}`: returns a style sheet, script or image.
 async fn asset(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Asset::find(&FILES, &request)
 }
 
-/// Leads to another page, which is asked for by GET.
+/// Redirects to another page with 303, which the browser requests with GET.
 fn see_other(location: &str) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, location))
         .finish()
 }
 
-/// A page.
+/// Renders a page.
 fn render_page(template: &impl Template) -> Result<HttpResponse, ApiError> {
     render_page_with_status(StatusCode::OK, template)
 }
 
-/// A page of that status.
+/// Renders a page with this status.
 fn render_page_with_status(status: StatusCode, template: &impl Template) -> Result<HttpResponse, ApiError> {
     let mut response = html(render(template)?, POLICY);
     *response.status_mut() = status;
@@ -147,12 +148,13 @@ fn render(template: &impl Template) -> Result<String, ApiError> {
 struct ErrorPage<'f> {
     layout: Layout,
     message: String,
-    /// What the server says of it, in English.
+    /// The server's message, in English.
     detail: Option<&'f str>,
 }
 
-/// Makes the answers that say no pages, and leads those to the sign-in whose session has ended. A language that is asked for in the query
-/// is kept, and the page shown in it.
+/// Middleware that renders error responses as pages, and redirects requests without a session to
+/// the sign-in page. If the query contains a language, stores it in a cookie and redirects to the
+/// page in that language.
 async fn render_errors(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -198,7 +200,7 @@ fn error_page<'f>(request: &HttpRequest, status: StatusCode, failure: &'f ApiErr
         StatusCode::FORBIDDEN => (texts.problem_form.to_owned(), None),
         StatusCode::NOT_FOUND => (texts.problem_missing.to_owned(), None),
         StatusCode::SERVICE_UNAVAILABLE if request.method().is_safe() => (texts.problem_unavailable.to_owned(), None),
-        // Nobody has waited for the end of it.
+        // The server did not wait for the result, so the change may have been made.
         StatusCode::SERVICE_UNAVAILABLE => (texts.problem_unanswered.to_owned(), None),
         StatusCode::INTERNAL_SERVER_ERROR => (fill(texts.problem_internal, [&request_id::current()]), None),
         _ => (texts.problem_other.to_owned(), Some(failure.message())),

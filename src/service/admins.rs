@@ -1,4 +1,4 @@
-//! What is done with admins.
+//! Operations on admins.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
@@ -21,11 +21,11 @@ use crate::{
     },
 };
 
-/// The first admin that a start has made.
+/// The first admin, created at startup.
 pub struct FirstAdmin {
-    /// Their name.
+    /// The name.
     pub name: AdminName,
-    /// Their password, if nobody has chosen one: to be shown once.
+    /// The password, if it was generated. It must be shown once.
     pub generated_password: Option<Password>,
 }
 
@@ -33,7 +33,7 @@ impl Service {
     /// Adds an admin.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when there is one of that name.
+    /// [`Error::Conflict`] if the name exists; [`Error::Forbidden`] if the caller is a token.
     pub async fn add_admin(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
         self.transact(call, None, move |tx, _| {
@@ -51,10 +51,11 @@ impl Service {
         .await
     }
 
-    /// Changes an admin's password. The old one is refused from now on.
+    /// Changes an admin's password. The previous password stops working immediately.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such admin.
+    /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] if the caller is a
+    /// token.
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
         self.change_admins(call, move |tx, _| {
@@ -69,10 +70,11 @@ impl Service {
         .await
     }
 
-    /// Removes an admin, but not the last.
+    /// Removes an admin, except the last one.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such admin, [`Error::Conflict`] when there is no other.
+    /// [`Error::NotFound`] if there is no such admin; [`Error::Conflict`] if there is no other;
+    /// [`Error::Forbidden`] if the caller is a token.
     pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
         self.change_admins(call, move |tx, admins| {
             let Admin { name, .. } = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
@@ -90,7 +92,8 @@ impl Service {
         .await
     }
 
-    /// Changes admins, of whom there are so many, and who are all locked at once: two who change each other do not wait for each other.
+    /// Runs `work` in a transaction that locks all admins, and passes their number. Locking all at
+    /// once prevents a deadlock between two admins who change each other.
     async fn change_admins<T: Send + 'static>(
         &self,
         call: Call,
@@ -142,8 +145,8 @@ impl Service {
             .await
     }
 
-    /// Creates the first admin, with this password or a generated one, unless there is an admin. The server does this by itself when it
-    /// starts, as [`Caller::CommandLine`].
+    /// Creates the first admin, with this password or a generated one, unless there is an admin.
+    /// The server calls this when it starts, as [`Caller::CommandLine`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store fails.
@@ -169,7 +172,7 @@ impl Service {
                 name,
                 generated_password,
             })),
-            // Another server that started at the same moment was quicker.
+            // Another server that started concurrently has created the admin.
             Err(Error::Conflict(_)) => Ok(None),
             Err(error) => Err(error),
         }

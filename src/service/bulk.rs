@@ -1,4 +1,4 @@
-//! Tokens that are removed by what they have in common.
+//! Deletes all tokens that match a filter.
 
 use std::{
     sync::Arc,
@@ -23,26 +23,27 @@ use crate::{
     store::{AnyConnection, StoreError, tokens},
 };
 
-/// How many tokens are read, removed and recorded by one statement.
+/// Number of tokens that one statement reads, deletes or records.
 const BATCH_SIZE: usize = 1000;
-/// The longest that a removal may keep others waiting; then it is undone.
+/// Maximum duration of the transaction, which blocks other writes. Then it is rolled back.
 const MAX_DURATION: Duration = Duration::from_mins(1);
-/// After this, every server has written the uses that it knew of before.
+/// Time after which every server has flushed the uses that it had buffered.
 const FLUSH_WAIT: Duration = Duration::from_secs(3);
 
 impl Service {
-    /// Removes the tokens that pass `filter` if they are exactly `expected`, all or none; answers how many. Nothing authenticates with them
-    /// any more.
+    /// Deletes all tokens that match `filter`, or none. Their number must be `expected`. Returns
+    /// that number. Their values stop working immediately.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the filter says nothing, or without `expected`, with the number of those that pass; [`Error::Conflict`] when
-    /// it is another; [`Error::Forbidden`] for a token that may not remove each of them.
+    /// [`Error::Invalid`] if the filter is empty, or if `expected` is missing, with the number of
+    /// matching tokens; [`Error::Conflict`] if the number differs; [`Error::Forbidden`] if the
+    /// caller may not delete each of them.
     pub async fn delete_matching(&self, call: Call, filter: TokenFilter, expected: Option<u64>) -> Result<u64, Error> {
         if filter.is_empty() {
-            let message = "name at least one, so that nobody deletes every token by accident";
+            let message = "set at least one, so that a mistake does not delete every token";
             return Err(Invalid::new("filters", message).into());
         }
-        // Whoever asks for a number need not wait, and neither does who is wrong already.
+        // A request without `expected`, or with a wrong number, fails before the wait.
         let (store_filter, write_behind) = (filter.clone(), Arc::clone(&self.write_behind));
         let authorize_bulk = self.authorization(&call, Operation::DeleteMatching);
         let mut candidates = self
@@ -100,7 +101,8 @@ fn check_count(found: usize, expected: Option<u64>) -> Result<u64, Error> {
     }
 }
 
-/// Locks the caller, if it is a token, and every token that passes `filter` now, in the order of their ids, as everywhere; gives those.
+/// Locks the caller, if it is a token, and all tokens that match `filter`. All code locks tokens in
+/// the order of their IDs, so that transactions cannot deadlock. Returns the IDs.
 fn lock(
     conn: &mut AnyConnection,
     caller: &Caller,
@@ -131,7 +133,7 @@ fn delete_batch(tx: &mut Transaction<'_>, ids: &[TokenId]) -> Result<(), Error> 
         })
     };
     let entries = found.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    // All of them are locked: one that is gone is a defect, and nothing may be recorded of it.
+    // All of them are locked. A missing one is a defect, and no event may be recorded for it.
     if entries.len() != ids.len() || tokens::delete_all(tx.conn, ids)? != ids.len() {
         return Err(Error::NotFound("token"));
     }

@@ -1,4 +1,4 @@
-//! Writes everything that is needed to start elsewhere.
+//! Exports all data that is needed to run elsewhere.
 
 use std::io::{self, Write};
 
@@ -11,16 +11,16 @@ use crate::{
     store::{AnyConnection, StoreError, records},
 };
 
-/// How much was exported.
+/// Numbers of exported records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExportCounts {
-    /// Tokens.
+    /// Number of tokens.
     pub tokens: u64,
-    /// Admins.
+    /// Number of admins.
     pub admins: u64,
 }
 
-/// Why an export did not happen.
+/// The error of an export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The caller was refused, or the store failed.
@@ -32,11 +32,12 @@ pub enum ExportError {
 }
 
 impl Service {
-    /// Writes a snapshot of all tokens with the hashes of their values, never a value; `with_admins` adds all admins with the hashes of
-    /// their passwords.
+    /// Writes a snapshot of all tokens with the hashes of their values, never a value.
+    /// `with_admins` adds all admins with the hashes of their passwords.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token. After another error, the output may be incomplete; it then lacks the last line.
+    /// [`Error::Forbidden`] if the caller is a token. After another error, the output may be
+    /// incomplete; it lacks the last line then.
     pub async fn export(
         &self,
         call: &Call,

@@ -27,39 +27,39 @@ use crate::{
     store::{AnyConnection, StoreError, tokens},
 };
 
-/// How many earlier values of a token may work at a time.
+/// Maximum number of previous values of a token in their grace period.
 const MAX_GRACE_VALUES: i64 = 10;
 
-/// Which token is meant.
+/// A reference to a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenRef {
-    /// The one that the call is made with: `self`.
+    /// The token that authenticates the call: `self`.
     Itself,
-    /// The one of that id.
+    /// The token with this ID.
     Id(TokenId),
 }
 
-/// A token to be made.
+/// The fields of a token to create.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Its id, where the caller makes sure that it is made but once; one of its own if absent.
+    /// The ID, for a caller that must not create the token twice; `None` to generate one.
     pub id: Option<TokenId>,
-    /// Its name.
+    /// The name.
     pub name: TokenName,
-    /// Its permissions; the caller's own if absent.
+    /// The permissions; `None` for the caller's own.
     pub permissions: Option<PermissionSet>,
-    /// Its blocks; the caller's own if absent.
+    /// The CIDR blocks; `None` for the caller's own.
     pub allowed_cidr_blocks: Option<CidrBlocks>,
     /// The expiry; `None` for the caller's own.
     pub expires_at: Option<Expiry>,
 }
 
-/// What is to change of a token; the rest stays as it is.
+/// Changes to a token. Fields that are `None` stay unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenChanges {
     /// The new name.
     pub name: Option<TokenName>,
-    /// What its permissions become.
+    /// The change of the permissions.
     pub permissions: Option<PermissionChange>,
     /// The new blocks.
     pub allowed_cidr_blocks: Option<CidrBlocks>,
@@ -69,16 +69,16 @@ pub struct TokenChanges {
     pub expected_version: Option<TokenVersion>,
 }
 
-/// What a token's permissions become.
+/// A change of a token's permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PermissionChange {
-    /// These.
+    /// Replaces all permissions.
     Replace(PermissionSet),
-    /// The same, but with or without the two that the legacy view shows.
+    /// Adds or removes the two permissions that the legacy API shows.
     Legacy {
-        /// Whether it reads; as before if absent.
+        /// `true` to add the permission to read tokens, `false` to remove it.
         read: Option<bool>,
-        /// Whether it changes; as before if absent.
+        /// `true` to add the permission to modify tokens, `false` to remove it.
         change: Option<bool>,
     },
 }
@@ -99,10 +99,10 @@ impl PermissionChange {
     }
 }
 
-/// How a token is to be rotated.
+/// The options of a rotation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rotation {
-    /// How long the value until now works on.
+    /// Time for which the previous value stays valid.
     pub grace_period: Duration,
     /// The new expiry, if it changes.
     pub expires_at: Option<Expiry>,
@@ -111,10 +111,11 @@ pub struct Rotation {
 }
 
 impl Service {
-    /// One token.
+    /// Returns a token.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not read others.
+    /// [`Error::NotFound`] if it does not exist; [`Error::Forbidden`] if the caller may not read
+    /// it.
     pub async fn get(&self, call: &Call, which: TokenRef) -> Result<Token, Error> {
         if let (TokenRef::Itself, Caller::Token(token, _)) = (which, &call.caller) {
             authorize(&call.caller, Operation::Read, Some(token))?;
@@ -136,20 +137,21 @@ impl Service {
         Ok(self.with_pending_use(token))
     }
 
-    /// Makes a token with a value, which is in this answer and nowhere else.
+    /// Creates a token with a value. Returns the value, which cannot be read again.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token that may not make tokens, or not such a one; [`Error::Conflict`] when there is one of the id.
+    /// [`Error::Forbidden`] if the caller may not create such a token; [`Error::Conflict`] if the
+    /// ID exists.
     pub async fn create(&self, call: Call, new: NewToken) -> Result<(Token, TokenValue), Error> {
         let value = TokenValue::generate(self.random.as_ref())?;
         let token = self.create_with(call, new, Some(value.clone())).await?;
         Ok((token, value))
     }
 
-    /// Makes a token without a value, as the legacy API does.
+    /// Creates a token without a value, as the legacy API does.
     ///
     /// # Errors
-    /// As [`Service::create`].
+    /// Those of [`Service::create`].
     pub async fn create_without_value(&self, call: Call, new: NewToken) -> Result<Token, Error> {
         self.create_with(call, new, None).await
     }
@@ -200,8 +202,9 @@ impl Service {
     /// Changes a token's name, permissions, blocks or expiry.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not change that one, or not so; [`Error::PreconditionFailed`] when it has
-    /// another version than `changes` expects.
+    /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
+    /// change it like this; [`Error::PreconditionFailed`] if its version differs from the one that
+    /// `changes` expects.
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = resolve_id(&call.caller, which)?;
         let update = move |tx: &mut Transaction<'_>, found: Option<Token>| {
@@ -241,11 +244,13 @@ impl Service {
         Ok(self.with_pending_use(token))
     }
 
-    /// Gives a token a new value, which is in this answer and nowhere else. A token that had none becomes one that has.
+    /// Rotates a token, or gives a legacy token its first value. Returns the new value, which
+    /// cannot be read again.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Forbidden`] for a token that may not rotate that one; [`Error::Conflict`] when too many earlier
-    /// values are still in their grace period; [`Error::PreconditionFailed`] when it has another version than `rotation` expects.
+    /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
+    /// rotate it; [`Error::Conflict`] if too many previous values are in their grace period;
+    /// [`Error::PreconditionFailed`] if its version differs from the one that `rotation` expects.
     pub async fn rotate(&self, call: Call, which: TokenRef, rotation: Rotation) -> Result<(Token, TokenValue), Error> {
         let id = resolve_id(&call.caller, which)?;
         let value = TokenValue::generate(self.random.as_ref())?;
@@ -286,10 +291,11 @@ impl Service {
         Ok((self.with_pending_use(token), value))
     }
 
-    /// Removes a token. Nothing authenticates with it any more.
+    /// Deletes a token. Its values stop working immediately.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or [`Error::Forbidden`] for a token that may not remove that one.
+    /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
+    /// delete it.
     pub async fn delete(&self, call: Call, which: TokenRef) -> Result<(), Error> {
         let id = resolve_id(&call.caller, which)?;
         self.transact(call, Some(id), move |tx, found| {
@@ -319,7 +325,8 @@ fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
     }
 }
 
-/// A row that was locked and then not changed is gone in spite of the lock: nothing may be recorded of it.
+/// Fails the transaction if a locked row was not changed. The row is missing in spite of the lock,
+/// so no audit event may be recorded.
 fn require_found(is_found: bool) -> Result<(), Error> {
     if is_found {
         Ok(())
@@ -344,7 +351,7 @@ fn check_grace_limit(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> R
     )))
 }
 
-/// What an audit event tells of a token.
+/// Returns the description of a token in audit events.
 pub(super) fn describe(token: &Token) -> Value {
     json!({
         "name": token.name.as_str(),
@@ -354,7 +361,7 @@ pub(super) fn describe(token: &Token) -> Value {
     })
 }
 
-/// What differs between two descriptions of a token, each as `{"from": …, "to": …}`.
+/// Returns the differences between two states of a token, each as `{"from": …, "to": …}`.
 pub(super) fn diff(before: &Token, after: &Token) -> Value {
     let (before, after) = (describe(before), describe(after));
     let fields = after.as_object().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! A change in one transaction, by a caller who is looked at again in it.
+//! Changes in one transaction, which also revalidates the caller.
 
 use std::{
     sync::Arc,
@@ -27,30 +27,30 @@ use crate::{
     },
 };
 
-/// A change in the making.
+/// An open transaction of a caller.
 pub struct Transaction<'c> {
-    /// Where it is written.
+    /// The connection.
     pub conn: &'c mut AnyConnection,
-    /// Who makes it, as the store knows them now.
+    /// The caller, as currently stored.
     pub caller: Caller,
-    /// When it is made.
+    /// The time of the change.
     pub now: Timestamp,
     origin: Origin,
     invalidation: Option<Invalidation>,
 }
 
-/// Something that was done.
+/// An audit event to record, without its time and actor.
 pub struct AuditEntry {
-    /// What.
+    /// The action.
     pub action: Action,
-    /// To which token, if to one.
+    /// The affected token, if there is one.
     pub token_id: Option<TokenId>,
-    /// What changed, as a JSON object.
+    /// The details of the change, as a JSON object.
     pub details: Value,
 }
 
 impl Transaction<'_> {
-    /// Remembers what is done.
+    /// Records an audit event.
     pub fn record(&mut self, action: Action, token_id: Option<TokenId>, details: Value) -> Result<(), Error> {
         self.audit(vec![AuditEntry {
             action,
@@ -59,7 +59,7 @@ impl Transaction<'_> {
         }])
     }
 
-    /// Remembers what is done, an event for each.
+    /// Records audit events, and the invalidations that they imply.
     pub fn audit(&mut self, entries: Vec<AuditEntry>) -> Result<(), Error> {
         for entry in entries.iter().filter(|entry| entry.action.invalidates()) {
             let invalidation = entry.token_id.map_or(Invalidation::Admin, Invalidation::Token);
@@ -97,8 +97,9 @@ impl Service {
         }
     }
 
-    /// Changes something, all or nothing. `work` gets the target, if there is such a token, which nobody else can change or use to
-    /// make changes until the transaction ends; and neither can anybody revoke the caller until then.
+    /// Runs `work` in a write transaction. `work` gets the target token, if it exists. The target
+    /// is locked: no other transaction can change it, or use it to make changes, until this one
+    /// ends. The caller is locked against revocation.
     pub(super) async fn transact<T: Send + 'static>(
         &self,
         call: Call,
@@ -109,8 +110,9 @@ impl Service {
         self.transact_within(self.store.timeout(), call, lock, work).await
     }
 
-    /// As [`Service::transact`], with more time, for work that ends itself after `max_duration`. `lock` must lock the caller against revocation,
-    /// if it is a token; `work` gets what it gives.
+    /// Runs `work` as [`Service::transact`] does, with more time, for work that stops itself after
+    /// `max_duration`. `lock` must lock the caller against revocation, if it is a token; `work`
+    /// gets its result.
     pub(super) async fn transact_within<L, T: Send + 'static>(
         &self,
         max_duration: Duration,
@@ -143,7 +145,8 @@ impl Service {
                 Ok::<_, Error>((done, change))
             })
             .await?;
-        // Others hear of it by the feed; this server has forgotten before it answers.
+        // Other servers learn of the change from the feed. This server invalidates its cache before
+        // it responds.
         if let Some(change) = change {
             self.token_cache.apply_change(&change, Instant::now());
         }
@@ -151,8 +154,8 @@ impl Service {
     }
 }
 
-/// Locks the caller, if it is a token, against revocation, and the target against everything. Tokens are locked in the order of their ids, as everywhere,
-/// so that no two transactions wait for each other.
+/// Locks the caller, if it is a token, against revocation, and the target exclusively. All code
+/// locks tokens in the order of their IDs, so that transactions cannot deadlock.
 fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
     let mut ids: Vec<TokenId> = target.into_iter().collect();
     match caller {
@@ -172,7 +175,11 @@ fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> R
     Ok(found)
 }
 
-/// The caller as the store knows them now: the credentials that they presented may have been revoked since, or limited.
+/// Returns the caller as currently stored: the credentials may have been revoked or restricted
+/// since the authentication.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] if they were revoked.
 pub fn revalidate_caller(
     conn: &mut AnyConnection,
     caller: Caller,
@@ -205,7 +212,11 @@ fn revalidate_caller_with(
     }
 }
 
-/// Whether a token authenticates anybody at that time, from there.
+/// Checks that a token can be used at `now` from `origin`.
+///
+/// # Errors
+/// [`Refusal::Expired`] if it has expired; [`Refusal::Address`] if it does not allow the client's
+/// address.
 pub fn check_usable(token: &Token, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
     if token.is_expired(now) {
         return Err(Refusal::Expired);

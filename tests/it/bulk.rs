@@ -102,9 +102,9 @@ fn invalid_bulk_deletions_are_reported_and_delete_nothing(env: &TestEnv) {
     let app = env.app();
     app.new_token(&json!({ "name": "n" }));
     for (query, told) in [
-        ("", "filters: name at least one"),
-        ("expected=1", "filters: name at least one"),
-        ("name=&expected=1", "filters: name at least one"),
+        ("", "filters: set at least one"),
+        ("expected=1", "filters: set at least one"),
+        ("name=&expected=1", "filters: set at least one"),
         ("name=n&expected=x", "expected: \"x\" is not a whole number"),
         ("name=n&expected=-1", "expected: \"-1\" is not a whole number"),
         ("name=n&expected=%2B1", "expected: \"+1\" is not a whole number"),

@@ -172,7 +172,7 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
             ],
             "cannot be used with",
         ),
-        (&["token", "delete", "--expected", "3"], "name at least one"),
+        (&["token", "delete", "--expected", "3"], "set at least one"),
         (&["token", "delete", "--state", "legacy"], "0 tokens match"),
         (
             &["audit", "--action", "token.delete"],

@@ -1,4 +1,4 @@
-//! The page of the admins, and those that lead on from it.
+//! The pages to list, add and remove admins, and to change passwords.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;
@@ -64,7 +64,7 @@ struct AdminListQuery {
     after: Option<String>,
 }
 
-/// `GET /console/admins`.
+/// `GET /console/admins`: lists the admins.
 pub async fn list(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
@@ -113,7 +113,10 @@ async fn list_page(
     })
 }
 
-/// The new password of a form, or what is wrong with it.
+/// Returns the new password of a form.
+///
+/// # Errors
+/// The message for the page if the two inputs differ or the password is not allowed.
 fn new_password(fields: &mut FormFields, layout: &Layout) -> Result<Password, &'static str> {
     let (password, again) = (fields.take("password"), fields.take("again"));
     if password != again {
@@ -171,7 +174,7 @@ fn password_page(layout: Layout, name: &AdminName, refusals: Vec<&'static str>) 
     }
 }
 
-/// `GET /console/admins/password?name=…`: asks for a new password.
+/// `GET /console/admins/password?name=…`: shows the form for a new password.
 pub async fn password_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
@@ -180,7 +183,7 @@ pub async fn password_form(
     render_page(&password_page(layout, &name, Vec::new()))
 }
 
-/// `POST /console/admins/password?name=…`: changes a password, which ends the sessions of that admin.
+/// `POST /console/admins/password?name=…`: changes a password and ends the sessions of that admin.
 pub async fn change_password(
     request: HttpRequest,
     SubmittedForm { session, mut fields }: SubmittedForm,
@@ -199,7 +202,7 @@ pub async fn change_password(
     Ok(see_other(&format!("{}{next}?done=password-changed", layout.base)))
 }
 
-/// `GET /console/admins/remove?name=…`: asks whether an admin is to be removed.
+/// `GET /console/admins/remove?name=…`: asks for confirmation.
 pub async fn removal_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
@@ -225,7 +228,7 @@ pub async fn remove(
     let ConsoleSession { call, layout, .. } = session;
     let (name, _) = named(&request, &call).await?;
     match state(&request)?.service.remove_admin(call, name.clone()).await {
-        // Whoever has removed themselves is led to the sign-in from there.
+        // An admin who removed themselves is redirected from there to the sign-in page.
         Ok(()) => Ok(see_other(&format!("{}/admins?done=removed", layout.base))),
         Err(Error::Conflict(_)) => render_page_with_status(StatusCode::CONFLICT, &removal_page(layout, &name, true)),
         Err(other) => Err(other.into()),

@@ -1,4 +1,4 @@
-//! The page of the audit events.
+//! The page of audit events, and their download.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -81,7 +81,7 @@ struct AuditPage {
     query: AuditQuery,
     channels: Vec<&'static str>,
     actions: Vec<&'static str>,
-    /// What is wrong with the filter, in English.
+    /// The error in the filter, in English.
     refusal: Option<String>,
     rows: Vec<EventRow>,
     csv: String,
@@ -93,7 +93,7 @@ struct AuditPage {
 struct EventRow {
     at: DisplayTime,
     actor: Option<String>,
-    /// The id of the token that did it, if it was one.
+    /// The ID of the actor, if it is a token.
     by_token: Option<String>,
     action: &'static str,
     channel: &'static str,
@@ -119,7 +119,7 @@ impl EventRow {
     }
 }
 
-/// What changed, a line each: `name: "a" → "b"`.
+/// Formats the details as one line per field: `name: "a" → "b"`.
 fn details(details: &Value) -> Vec<String> {
     let fields = details.as_object().into_iter().flatten();
     let line = |(field, value): (&String, &Value)| match (value.get("from"), value.get("to")) {
@@ -139,7 +139,7 @@ fn format_value(value: &Value) -> String {
     }
 }
 
-/// `GET /console/audit`: a page of the events that pass a filter.
+/// `GET /console/audit`: lists the events that match a filter.
 pub async fn page(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
@@ -185,7 +185,7 @@ pub async fn page(
     render_page_with_status(status, &template)
 }
 
-/// `GET /console/audit/events.csv`, `…/events.json`: all events that pass a filter, in a file.
+/// `GET /console/audit/events.csv`, `…/events.json`: downloads all events that match a filter.
 pub async fn download(
     request: HttpRequest,
     ConsoleSession { call, .. }: ConsoleSession,

@@ -1,24 +1,24 @@
-//! A chart of what happened each day, drawn here.
+//! A bar chart of calls per day, rendered as SVG.
 
 use std::collections::BTreeMap;
 
 use super::text::{Texts, fill};
 use crate::domain::clock::Day;
 
-/// How wide a day is, and how high the chart, in units of its own.
+/// The width of a day and of its bar, and the height of the chart, in SVG user units.
 const STEP: u64 = 20;
 const BAR: u64 = 14;
 const HEIGHT: u64 = 120;
 
-/// Bars, a day each.
+/// A chart with one bar per day.
 pub struct Chart {
-    /// How wide it is.
+    /// The width of the chart.
     pub width: u64,
-    /// How high it is.
+    /// The height of the chart.
     pub height: u64,
-    /// The days, the earliest first.
+    /// The bars, the earliest day first.
     pub bars: Vec<Bar>,
-    /// The most that happened on a day.
+    /// Maximum number of calls on a day.
     pub max: u64,
     /// The first day.
     pub first: String,
@@ -26,29 +26,29 @@ pub struct Chart {
     pub last: String,
 }
 
-/// A day.
+/// The bar of a day.
 pub struct Bar {
-    /// Where it begins.
+    /// The left edge.
     pub x: u64,
-    /// Where it begins from above.
+    /// The top edge.
     pub y: u64,
-    /// How wide it is.
+    /// The width.
     pub width: u64,
-    /// How high it is.
+    /// The height.
     pub height: u64,
-    /// What it says.
+    /// The tooltip.
     pub title: String,
 }
 
 impl Chart {
-    /// The `days` days that end with `today`.
+    /// Creates the chart of the `days` days that end with `today`.
     pub fn new(calls: &BTreeMap<Day, u64>, today: Day, days: u16, texts: &Texts) -> Self {
         let days: Vec<Day> = (0..days).rev().map(|before| today.before(before)).collect();
         let count = |day: &Day| calls.get(day).copied().unwrap_or_default();
         let max = days.iter().map(count).max().unwrap_or_default();
         let bars = days.iter().zip(0..).map(|(day, number): (_, u64)| {
             let calls = count(day);
-            // A day on which something happened is seen, however little it was.
+            // A day with any calls has a visible bar.
             let height = (calls * HEIGHT)
                 .checked_div(max)
                 .unwrap_or_default()

@@ -1,15 +1,15 @@
-//! Times, as people read them.
+//! Human-readable times.
 
 use super::text::{Texts, fill};
 use crate::domain::clock::Timestamp;
 
-/// A time: how long ago or ahead it is, and exactly when.
+/// A time in relative and exact form.
 pub struct DisplayTime {
-    /// How long ago, or how far ahead.
+    /// The relative time, such as `2 hours ago` or `in 3 days`.
     pub relative: String,
-    /// In UTC, to the second.
+    /// The exact time in UTC, to the second.
     pub exact: String,
-    /// For programs (RFC 3339).
+    /// The machine-readable time (RFC 3339).
     pub rfc3339: String,
 }
 
@@ -20,7 +20,7 @@ const MONTH: u64 = 30 * DAY;
 const YEAR: u64 = 365 * DAY;
 
 impl DisplayTime {
-    /// A time, seen from `now`.
+    /// Formats a time relative to `now`.
     pub fn new(time: Timestamp, now: Timestamp, texts: &Texts) -> Self {
         let rfc3339 = time.to_string();
         Self {
@@ -31,7 +31,7 @@ impl DisplayTime {
     }
 }
 
-/// A time in UTC, to the second: `2030-01-31 12:00:00 UTC`.
+/// Formats a time in UTC, to the second: `2030-01-31 12:00:00 UTC`.
 pub fn exact(time: Timestamp) -> String {
     let text = time.to_string();
     let seconds: String = text.chars().take("2030-01-31T12:00:00".len()).collect();

@@ -1,4 +1,4 @@
-//! What the console's forms send.
+//! The fields of the console's forms.
 
 use actix_web::{HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;
@@ -11,10 +11,10 @@ use crate::{
     },
 };
 
-/// The field by which a form shows that it is one of ours.
+/// The hidden field with the anti-CSRF token.
 const FORM_KEY: &str = "formKey";
 
-/// The fields of a form, in which a name can stand more than once.
+/// The fields of a form. A name can occur more than once.
 pub struct FormFields(Vec<(String, String)>);
 
 impl Body for FormFields {
@@ -24,30 +24,32 @@ impl Body for FormFields {
 }
 
 impl FormFields {
-    /// What stands in the field of that name; nothing if it is not there.
+    /// Returns the value of the first field with this name, or an empty text.
     pub fn text(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
-    /// What stands in all fields of that name.
+    /// Returns the values of all fields with this name.
     pub fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
         let of_name = self.0.iter().filter(move |(known, _)| known == name);
         of_name.map(|(_, value)| value.as_str())
     }
 
-    /// Takes what stands in the field of that name.
+    /// Takes the value of the first field with this name.
     pub fn take(&mut self, name: &str) -> String {
         let found = self.0.iter_mut().find(|(known, _)| known == name);
         found.map(|(_, value)| std::mem::take(value)).unwrap_or_default()
     }
 
-    /// Whether the form came from a page that this server has made for the browser of `key`.
+    /// Checks that the form comes from a page that this server rendered for the browser with `key`.
     ///
     /// # Errors
-    /// 403 when it did not: another site may have sent it in the name of somebody who has signed in.
+    /// 403 if it does not: another site may have submitted it with the browser of a signed-in admin
+    /// (CSRF).
     pub fn check(&self, key: &SessionKey) -> Result<(), ApiError> {
-        // Both are hashes of a secret that whoever guesses does not know: how long it takes to compare them tells nothing.
+        // Both sides are hashes that depend on a secret key, so the timing of the comparison
+        // reveals nothing useful.
         if self.text(FORM_KEY) == key.csrf_token() {
             Ok(())
         } else {
@@ -55,7 +57,7 @@ impl FormFields {
         }
     }
 
-    /// 403, for a form that may not have come from a page of this server.
+    /// Returns the 403 error for a form that may come from another site.
     pub fn refusal() -> ApiError {
         ApiError::forbidden("this form is out of date, or came from elsewhere")
     }

@@ -1,4 +1,4 @@
-//! What every page has around it.
+//! The common frame of all pages.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -24,33 +24,33 @@ const LANGUAGE_PARAMETER: &str = "lang";
 const LANGUAGE_COOKIE_AGE: Duration = Duration::days(365);
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What every page has around it.
+/// The common frame of a page.
 pub struct Layout {
     /// The language of the page.
     pub language: Language,
-    /// What is said in it.
+    /// The texts in this language.
     pub texts: &'static Texts,
     /// The context path of the server.
     pub root: String,
     /// The path of the console.
     pub base: String,
-    /// Who has signed in.
+    /// The name of the signed-in admin, if any.
     pub admin: Option<String>,
-    /// What the page's forms carry.
+    /// The anti-CSRF token of the page's forms.
     pub form_key: String,
-    /// Where the page is shown in the other languages; nowhere if it is the answer to a form.
+    /// The links to this page in the other languages; empty for the response to a form.
     pub languages: Vec<(Language, String)>,
-    /// The path of the page below the console, by which the navigation marks it.
+    /// The path of the page below the console. The navigation highlights its section.
     pub path: String,
-    /// When the page was made.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
 impl Layout {
-    /// That of a page for an admin who has signed in with `key`.
+    /// Creates the frame of a page with forms, for the session or browser with `key`.
     ///
     /// # Errors
-    /// When the route lacks what it needs.
+    /// 500 if the route lacks the application state.
     pub fn new(request: &HttpRequest, key: &SessionKey, admin: Option<String>) -> Result<Self, ApiError> {
         Ok(Self {
             admin,
@@ -59,10 +59,10 @@ impl Layout {
         })
     }
 
-    /// That of a page without forms, for whoever it is.
+    /// Creates the frame of a page without forms, for unauthenticated visitors.
     ///
     /// # Errors
-    /// When the route lacks what it needs.
+    /// 500 if the route lacks the application state.
     pub fn anonymous(request: &HttpRequest) -> Result<Self, ApiError> {
         let language = Language::of(request);
         let state = state(request)?;
@@ -85,24 +85,25 @@ impl Layout {
         })
     }
 
-    /// Whether the page is in that part of the console.
+    /// Returns `true` if the page is in this section of the console.
     pub fn is_section(&self, part: &str) -> bool {
         self.path.starts_with(part)
     }
 
-    /// A text with a value in it.
-    #[expect(clippy::unused_self, reason = "templates call functions by what they hold")]
+    /// Fills the placeholder of a text.
+    #[expect(clippy::unused_self, reason = "templates call this as a method of their layout")]
     pub fn fill(&self, text: &str, value: impl std::fmt::Display) -> String {
         fill(text, [&value])
     }
 
-    /// A time as people read it.
+    /// Formats a time relative to the time of the request.
     pub fn display_time(&self, time: Timestamp) -> DisplayTime {
         DisplayTime::new(time, self.now, self.texts)
     }
 }
 
-/// A query of these parameters, those left out that are empty; with its question mark if there are any.
+/// Builds a query string with a leading question mark. Leaves out empty parameters; returns an
+/// empty text if none is left.
 pub fn build_query(parameters: &[(&str, &str)]) -> String {
     let pairs = parameters.iter().filter(|(_, value)| !value.is_empty());
     let pairs = pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, QUERY)));
@@ -125,7 +126,8 @@ fn with_language(request: &HttpRequest, language: Language) -> String {
     format!("{}{}", request.path(), build_query(&pairs))
 }
 
-/// Keeps the language that a request asks for in its query, and leads to the page without it.
+/// Stores the language in the query of a request in a cookie, and redirects to the page without
+/// that parameter. Returns `None` if the query contains no language.
 pub fn switch_language(request: &HttpRequest) -> Option<HttpResponse> {
     let pairs = pairs(request);
     let (_, tag) = pairs.iter().find(|(name, _)| name == LANGUAGE_PARAMETER)?;
@@ -142,13 +144,13 @@ pub fn switch_language(request: &HttpRequest) -> Option<HttpResponse> {
     let others = pairs.iter().filter(|(name, _)| name != LANGUAGE_PARAMETER);
     let others: Vec<_> = others.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut response = see_other(&format!("{}{}", request.path(), build_query(&others)));
-    // A response takes every cookie whose text is one.
+    // Adding a cookie fails only if its text is not a valid header value.
     let _ = cookie.map(|cookie| response.add_cookie(&cookie));
     Some(response)
 }
 
-/// What cookies of that name hold, the one that is closest to the path first. Others, which other programs of this host have set, may be
-/// written in whatever way.
+/// Returns the values of all cookies with this name, the one with the most specific path first.
+/// Malformed cookies, which other programs on this host may have set, are skipped.
 pub fn cookies<'r>(request: &'r HttpRequest, name: &'r str) -> impl Iterator<Item = &'r str> {
     let lines = request.headers().get_all(header::COOKIE);
     let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));

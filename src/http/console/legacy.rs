@@ -1,4 +1,4 @@
-//! The page on whether the legacy API can be switched off.
+//! The page with the report on the use of the legacy API.
 
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -22,7 +22,7 @@ use crate::{
     http::{error::ApiError, extract::state},
 };
 
-/// How many callers are shown.
+/// Maximum number of callers on the page.
 const MAX_CALLERS: usize = 100;
 
 #[derive(Template)]
@@ -57,7 +57,7 @@ struct TokenLink {
     name: String,
 }
 
-/// `GET /console/legacy`.
+/// `GET /console/legacy`: shows the report.
 pub async fn page(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,

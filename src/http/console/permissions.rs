@@ -1,4 +1,4 @@
-//! Permissions, in the groups in which people look for them.
+//! Groups of permissions, for the form of a token.
 
 use super::text::Texts;
 use crate::domain::permission::{Permission, PermissionSet};
@@ -69,25 +69,25 @@ impl Group {
     }
 }
 
-/// A group, with what is chosen in it.
+/// A group of permissions with their check boxes.
 pub struct PermissionGroup {
-    /// What it is called.
+    /// The title of the group.
     pub title: &'static str,
-    /// What can be chosen.
+    /// The permissions.
     pub permissions: Vec<PermissionChoice>,
 }
 
-/// A permission that can be chosen.
+/// The check box of a permission.
 pub struct PermissionChoice {
-    /// The name that the API has for it.
+    /// The name in the API.
     pub name: &'static str,
-    /// The name that people are shown.
+    /// The display name.
     pub label: &'static str,
-    /// Whether it is chosen.
+    /// `true` if the box is checked.
     pub is_checked: bool,
 }
 
-/// Every permission, by group and then by the name that people see, with those of `chosen` chosen.
+/// Returns all permissions by group, sorted by display name, with those in `chosen` checked.
 pub fn permission_groups(chosen: PermissionSet, texts: &Texts) -> Vec<PermissionGroup> {
     let of_group = |group| {
         let permissions = Permission::ALL

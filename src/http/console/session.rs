@@ -1,4 +1,4 @@
-//! Who has signed in at the console.
+//! Extractors for console sessions and submitted forms.
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
@@ -22,24 +22,24 @@ use crate::{
     },
 };
 
-/// The cookie in which a browser keeps the key of its session.
+/// The cookie with the session key.
 pub const COOKIE: &str = "tokenbridge_session";
 
-/// An admin who has signed in, and what is around their page.
+/// The session of a signed-in admin, and the frame of the page.
 pub struct ConsoleSession {
-    /// Who calls, and from where.
+    /// The caller and the origin.
     pub call: Call,
-    /// The key of their session.
+    /// The session key.
     pub key: SessionKey,
-    /// What is around the page.
+    /// The frame of the page.
     pub layout: Layout,
 }
 
-/// A form that such an admin has sent.
+/// A form submitted by a signed-in admin.
 pub struct SubmittedForm {
-    /// Who.
+    /// The session.
     pub session: ConsoleSession,
-    /// What.
+    /// The fields.
     pub fields: FormFields,
 }
 
@@ -88,15 +88,15 @@ async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, A
     Ok(ConsoleSession { call, key, layout })
 }
 
-/// The key that a browser keeps in that cookie.
+/// Returns the key in the cookie with this name.
 pub fn read_key(request: &HttpRequest, cookie: &str) -> Option<SessionKey> {
     cookies(request, cookie).find_map(SessionKey::parse)
 }
 
-/// Where somebody signs in who wanted to see a page, and then is led to it.
+/// Returns the path of the sign-in page, with the requested page as the target after the sign-in.
 ///
 /// # Errors
-/// When the route lacks what it needs.
+/// 500 if the route lacks the application state.
 pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, ApiError> {
     let Layout { base, path, .. } = Layout::anonymous(request)?;
     let query = request.query_string();
@@ -111,7 +111,8 @@ pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, ApiError> {
     Ok(HeaderValue::from_str(&location)?)
 }
 
-/// A response that has the browser keep a key in a cookie, which no script and no other site's page can use.
+/// Adds a cookie with a key to a response. Scripts cannot read it (`HttpOnly`), and requests from
+/// other sites do not include it (`SameSite`).
 pub fn with_key_cookie(
     mut response: HttpResponse,
     request: &HttpRequest,

@@ -1,4 +1,4 @@
-//! The sign-in, and the sign-out.
+//! Sign-in and sign-out.
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
@@ -33,22 +33,22 @@ use crate::{
     service::Error,
 };
 
-/// From where a browser was led to a page (Fetch Metadata).
+/// The relation between the site that links to a page and this site (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The cookie in which a browser keeps the key of the form by which somebody signs in. It is none of a session: a browser that comes by
-/// another site's link does not show that one, and must not lose it.
+/// The cookie with the key of the sign-in form. It is separate from the session cookie: a browser
+/// that follows another site's link does not send that one, and must not lose it.
 const FORM_COOKIE: &str = "tokenbridge_sign_in";
-/// The path of the sign-in, below the console.
+/// The path of the sign-in page below the console.
 pub const SIGN_IN: &str = "/sign-in";
-/// The page that somebody sees who has asked for no other, below the console.
+/// The path of the default page below the console.
 pub const FIRST_PAGE: &str = "/tokens";
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
     layout: Layout,
-    /// The page to see afterwards, below the console.
+    /// The target after the sign-in, below the console.
     next: String,
     name: String,
     notice: Option<&'static str>,
@@ -62,7 +62,7 @@ struct SignInQuery {
     done: Option<String>,
 }
 
-/// `GET /console/sign-in`: the form. Somebody who has signed in is led on.
+/// `GET /console/sign-in`: shows the form. Redirects if the browser has a session.
 pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let query: SignInQuery = read_query(&request, &[&["next", "over", "done"]])?;
     if request
@@ -111,8 +111,8 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     ))
 }
 
-/// A page that asks for itself again. A browser that was led here by another site's link shows no session (`SameSite=Strict`); it does when
-/// it comes from a page of this one.
+/// Returns a page that reloads itself. A browser that follows a link of another site does not send
+/// the session cookie (`SameSite=Strict`), but a reload from our own page does.
 fn reload_page() -> HttpResponse {
     let mut response = html(String::new(), POLICY);
     response
@@ -121,7 +121,7 @@ fn reload_page() -> HttpResponse {
     response
 }
 
-/// The form of somebody who has not signed in.
+/// A form submitted by an unauthenticated visitor.
 pub struct AnonymousForm(FormFields);
 
 impl FromRequest for AnonymousForm {
@@ -134,7 +134,8 @@ impl FromRequest for AnonymousForm {
     }
 }
 
-/// `POST /console/sign-in`: begins a session, with a key that no page before it has had, and ends the one that the browser had.
+/// `POST /console/sign-in`: starts a session with a new key, and ends the browser's previous
+/// session.
 pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousForm) -> Result<HttpResponse, ApiError> {
     let of_form = read_key(&request, FORM_COOKIE).ok_or_else(FormFields::refusal)?;
     let layout = Layout::new(&request, &of_form, None)?;
@@ -178,14 +179,16 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
     Ok(response)
 }
 
-/// The path of a page below the console; that of the first one if there is none such.
+/// Returns the path of the target after the sign-in, or of the default page if `next` is not a
+/// console path.
 fn resolve_next(base: &str, next: &str) -> String {
     let next = if is_console_path(next) { next } else { FIRST_PAGE };
     format!("{base}{next}")
 }
 
-/// Whether a path stays where it is put behind another, as browsers read it (WHATWG URL, section 4.4): they take backslashes for slashes,
-/// and `%2e` for a dot.
+/// Returns `true` if a path stays below the path that it is appended to, as browsers parse it
+/// (WHATWG URL, section 4.4): they treat backslashes as slashes, and `%2e` as a dot. This prevents
+/// open redirects.
 fn is_console_path(next: &str) -> bool {
     let path = next.split(['?', '#']).next().unwrap_or_default();
     let leads_up = |segment: &str| percent_decode_str(segment).eq(*b"..");

@@ -1,4 +1,4 @@
-//! All that the console says, in each of its languages.
+//! The texts of the console, in each language.
 
 use actix_web::{
     HttpRequest,
@@ -7,7 +7,7 @@ use actix_web::{
 
 use super::layout::cookies;
 
-/// The cookie in which a browser keeps the language that somebody has chosen.
+/// The cookie with the chosen language.
 pub const COOKIE: &str = "tokenbridge_language";
 
 /// A language of the console.
@@ -20,10 +20,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Self; 2] = [Self::English, Self::Korean];
 
-    /// The tag of RFC 5646.
+    /// Returns the language tag (RFC 5646).
     pub const fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -31,7 +31,7 @@ impl Language {
         }
     }
 
-    /// What it calls itself.
+    /// Returns the name of the language in the language itself.
     pub const fn own_name(self) -> &'static str {
         match self {
             Self::English => "English",
@@ -39,7 +39,7 @@ impl Language {
         }
     }
 
-    /// What is said in it.
+    /// Returns the texts in this language.
     pub const fn texts(self) -> &'static Texts {
         match self {
             Self::English => &ENGLISH,
@@ -47,7 +47,7 @@ impl Language {
         }
     }
 
-    /// The language of that tag, whatever country it names.
+    /// Returns the language with this tag, regardless of the region.
     pub fn from_tag(tag: &str) -> Option<Self> {
         let primary = tag.split('-').next().unwrap_or_default();
         Self::ALL
@@ -55,7 +55,8 @@ impl Language {
             .find(|language| language.tag().eq_ignore_ascii_case(primary))
     }
 
-    /// The language that somebody has chosen, or that their browser asks for (RFC 9110, section 12.5.4), or English.
+    /// Returns the language of a request: the chosen one, else the one that the browser prefers
+    /// (RFC 9110, section 12.5.4), else English.
     pub fn of(request: &HttpRequest) -> Self {
         let chosen = cookies(request, COOKIE).find_map(Self::from_tag);
         let asked_for = || {
@@ -71,7 +72,7 @@ impl Language {
     }
 }
 
-/// A text with each `{}` in it replaced, in their order.
+/// Replaces each `{}` in a text with the next value.
 pub fn fill<const N: usize>(text: &str, values: [&dyn std::fmt::Display; N]) -> String {
     let mut parts = text.split("{}");
     let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -84,7 +85,7 @@ pub fn fill<const N: usize>(text: &str, values: [&dyn std::fmt::Display; N]) -> 
 
 macro_rules! texts {
     ($($name:ident: $english:literal, $korean:literal;)*) => {
-        /// What is said; a text that a language lacks does not compile.
+        /// The texts of a language. A missing translation is a compile error.
         pub struct Texts { $(pub $name: &'static str,)* }
         static ENGLISH: Texts = Texts { $($name: $english,)* };
         static KOREAN: Texts = Texts { $($name: $korean,)* };

@@ -1,4 +1,4 @@
-//! The pages of the tokens.
+//! The pages on tokens.
 
 pub mod delete;
 pub mod form;
@@ -26,7 +26,7 @@ use crate::{
     service::Error,
 };
 
-/// Something that is to be seen at once.
+/// A badge that highlights a condition of a token.
 struct Badge {
     class: &'static str,
     text: &'static str,
@@ -52,7 +52,7 @@ fn badges(token: &Token, layout: &Layout) -> Vec<Badge> {
     attention.map(|one| Badge::of(one, layout.texts)).collect()
 }
 
-/// Who did something.
+/// Describes the author of a change.
 fn describe_actor(actor: &Actor, texts: &Texts) -> String {
     match actor.kind {
         ActorKind::User => fill(texts.by, [&actor.id]),
@@ -61,13 +61,13 @@ fn describe_actor(actor: &Actor, texts: &Texts) -> String {
     }
 }
 
-/// The token that `{id}` in the route of a request stands for.
+/// Returns the token ID in the path of a request.
 fn token_id(request: &HttpRequest) -> Result<TokenId, ApiError> {
     let id = request.match_info().get("id").and_then(TokenId::parse);
     id.ok_or_else(|| Error::NotFound("token").into())
 }
 
-/// The one page that shows a value.
+/// The page that shows a new value, once.
 #[derive(Template)]
 #[template(path = "value.html")]
 struct ValuePage {
@@ -76,9 +76,9 @@ struct ValuePage {
     id: String,
     name: String,
     value: String,
-    /// What has become of the value before, or that there was none.
+    /// A sentence about the previous value after a rotation; `None` for a new token.
     before: Option<String>,
-    /// How somebody may look at what they have made.
+    /// An example call with the new value.
     example: String,
 }
 

@@ -1,4 +1,4 @@
-//! Lists of tokens, page by page.
+//! Pages of token lists.
 
 use crate::{
     domain::{
@@ -13,10 +13,10 @@ use crate::{
 };
 
 impl Service {
-    /// A page of the tokens that pass `filter`, oldest first.
+    /// Returns a page of the tokens that match `filter`, oldest first.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token that may not read tokens.
+    /// [`Error::Forbidden`] if the caller may not read tokens.
     pub async fn list(&self, call: &Call, filter: TokenFilter, after: Cursor, size: PageSize) -> Result<Page, Error> {
         self.list_by(call, filter, move |conn, filter, now| {
             tokens::page(conn, filter, after, size, now)
@@ -24,10 +24,10 @@ impl Service {
         .await
     }
 
-    /// A page of the tokens that pass `filter`, in that order, behind `after`.
+    /// Returns a page of the tokens that match `filter`, in this order, starting after `after`.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token that may not read tokens.
+    /// [`Error::Forbidden`] if the caller may not read tokens.
     pub async fn list_sorted(
         &self,
         call: &Call,
@@ -65,10 +65,10 @@ impl Service {
         Ok(page)
     }
 
-    /// A page of what the legacy view shows of all tokens, oldest first.
+    /// Returns a page of summaries of all tokens for the legacy API, oldest first.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token that may not read tokens.
+    /// [`Error::Forbidden`] if the caller may not read tokens.
     pub async fn list_summaries(&self, call: &Call, after: Cursor, size: PageSize) -> Result<SummaryPage, Error> {
         let authorize = self.authorization(call, Operation::Read);
         self.store

@@ -1,4 +1,4 @@
-//! Tokens are deleted.
+//! Deletes tokens.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;
@@ -26,7 +26,7 @@ struct DeletePage {
     refusal: Option<&'static str>,
 }
 
-/// `GET /console/tokens/{id}/delete`: asks whether a token is to be deleted.
+/// `GET /console/tokens/{id}/delete`: asks for confirmation.
 pub async fn show_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
@@ -41,7 +41,7 @@ pub async fn show_form(
     })
 }
 
-/// `POST /console/tokens/{id}/delete`: deletes a token whose name was typed.
+/// `POST /console/tokens/{id}/delete`: deletes a token if its name was typed.
 pub async fn delete(
     request: HttpRequest,
     SubmittedForm { session, fields }: SubmittedForm,
@@ -49,7 +49,7 @@ pub async fn delete(
     let ConsoleSession { call, layout, .. } = session;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
     let token = service.get(&call, TokenRef::Id(id)).await?;
-    // Browsers show many blanks as one.
+    // Browsers display consecutive spaces as one.
     let (typed, name) = (fields.text("confirm"), token.name.as_str());
     if !typed.split_whitespace().eq(name.split_whitespace()) {
         let refusal = Some(layout.texts.delete_wrong);

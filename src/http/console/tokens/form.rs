@@ -1,4 +1,4 @@
-//! Tokens are made and changed.
+//! The form to create and edit tokens.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;
@@ -38,17 +38,17 @@ use crate::{
 struct FormPage {
     layout: Layout,
     title: String,
-    /// Where the form is sent.
+    /// The target of the form.
     action: String,
     /// Name and value of a hidden field: the mark of a form for a new token, or the version of the token that the form edits.
     identity: (&'static str, String),
     values: FormValues,
     groups: Vec<PermissionGroup>,
-    /// What is known of the token, if there is one.
+    /// Details of the token, if it exists.
     details: Option<TokenDetails>,
 }
 
-/// What stands in the form, and what is wrong with it.
+/// The values of the form, and their errors.
 #[derive(Default)]
 struct FormValues {
     name: String,
@@ -56,15 +56,15 @@ struct FormValues {
     blocks: String,
     expires: String,
     errors: Vec<FieldError>,
-    /// What is wrong with the whole, not with a field.
+    /// The error of the form as a whole.
     refusal: Option<&'static str>,
 }
 
-/// A field that cannot be taken as it is.
+/// The error of a field.
 struct FieldError {
     field: &'static str,
     message: &'static str,
-    /// What exactly, in English.
+    /// The details, in English.
     detail: String,
 }
 
@@ -102,7 +102,7 @@ impl TokenDetails {
     }
 }
 
-/// What a form asks for, of which every field can be taken.
+/// The validated values of a form.
 struct TokenInput {
     name: TokenName,
     permissions: PermissionSet,
@@ -110,7 +110,8 @@ struct TokenInput {
     expires_at: Expiry,
 }
 
-/// Reads a form. An expiry that is the same to the second as `before` is that one.
+/// Parses a form. An expiry that equals `before` to the second counts as unchanged, because the
+/// field has no finer resolution.
 fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<TokenInput, FormValues> {
     let texts = layout.texts;
     let mut errors = Vec::new();
@@ -163,16 +164,16 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<Tok
     })
 }
 
-/// A time as `<input type="datetime-local">` has it, to the second, in UTC.
+/// Formats a time in UTC for `<input type="datetime-local">`, to the second.
 fn format_datetime_local(expiry: Expiry) -> String {
     let text = expiry.time().map(|time| time.to_string()).unwrap_or_default();
     text.chars().take("2030-01-31T12:00:00".len()).collect()
 }
 
-/// The time of such a field, with or without seconds; none if it is empty.
+/// Parses the value of such an input, with optional seconds. Returns `None` if it is empty.
 ///
 /// # Errors
-/// When it is none; the message names `field`.
+/// [`Invalid`] for `field` if the value is not a time.
 pub fn parse_datetime_local(field: &'static str, text: &str) -> Result<Option<Timestamp>, Invalid> {
     let seconds = if text.len() == "2030-01-31T12:00".len() {
         ":00"
@@ -183,7 +184,8 @@ pub fn parse_datetime_local(field: &'static str, text: &str) -> Result<Option<Ti
     (!text.is_empty()).then(time).transpose()
 }
 
-/// A form for a new token. Each has a mark of its own, from which the id of the token is made.
+/// Creates the form for a new token. Each form has its own random mark, from which the ID of the
+/// token is derived.
 fn new_form(layout: Layout, mark: String, values: FormValues) -> FormPage {
     FormPage {
         title: layout.texts.new_token.to_owned(),
@@ -200,7 +202,7 @@ fn new_mark(request: &HttpRequest) -> Result<String, ApiError> {
     Ok(state(request)?.service.new_session_key()?.expose().to_owned())
 }
 
-/// `GET /console/tokens/new`: the form.
+/// `GET /console/tokens/new`: shows the form.
 pub async fn new(
     request: HttpRequest,
     ConsoleSession { layout, .. }: ConsoleSession,
@@ -208,7 +210,8 @@ pub async fn new(
     render_page(&new_form(layout, new_mark(&request)?, FormValues::default()))
 }
 
-/// `POST /console/tokens`: makes a token, and shows its value. The same form makes no second one.
+/// `POST /console/tokens`: creates a token and shows its value. Submitting the form again creates
+/// no second token.
 pub async fn create(
     request: HttpRequest,
     SubmittedForm { session, fields }: SubmittedForm,
@@ -235,7 +238,7 @@ pub async fn create(
     }
 }
 
-/// The id of the token that a form makes.
+/// Derives the ID of the token that a form creates.
 fn derive_token_id(key: &SessionKey, mark: &str) -> Result<TokenId, ApiError> {
     SessionKey::parse(mark).ok_or_else(FormFields::refusal)?;
     Ok(key.token_id(mark))
@@ -273,7 +276,7 @@ pub fn parse_version(text: &str) -> Result<TokenVersion, ApiError> {
     version.ok_or_else(FormFields::refusal)
 }
 
-/// `GET /console/tokens/{id}`: what is known of a token, in a form.
+/// `GET /console/tokens/{id}`: shows a token in a form.
 pub async fn edit(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
@@ -292,7 +295,7 @@ pub async fn edit(
     render_page(&edit_form(layout, &token, values))
 }
 
-/// `POST /console/tokens/{id}`: changes a token, unless somebody else has since the form was shown.
+/// `POST /console/tokens/{id}`: changes a token, unless it has changed since the form was rendered.
 pub async fn update(
     request: HttpRequest,
     SubmittedForm { session, fields }: SubmittedForm,
@@ -316,7 +319,7 @@ pub async fn update(
         name: Some(input.name),
         permissions: Some(PermissionChange::Replace(input.permissions)),
         allowed_cidr_blocks: Some(input.blocks),
-        // What has expired stays so, if that is not what was changed.
+        // An unchanged expiry is not sent: one in the past would be refused.
         expires_at: (input.expires_at != token.expires_at).then_some(input.expires_at),
         expected_version: Some(version),
     };

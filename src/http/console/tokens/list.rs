@@ -1,4 +1,4 @@
-//! The page of the tokens.
+//! The token list.
 
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -27,10 +27,10 @@ use crate::{
     },
 };
 
-/// How many permissions and blocks a row shows; the rest is counted.
+/// Maximum number of permissions and blocks in a row. Further ones are counted.
 const MAX_SHOWN: usize = 3;
 
-/// Which tokens are shown.
+/// The status filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StatusFilter {
     All,
@@ -55,7 +55,7 @@ impl StatusFilter {
         Self::Legacy,
     ];
 
-    /// The name in a query; none for all.
+    /// Returns the name in the query string; empty for all tokens.
     const fn name(self) -> &'static str {
         match self {
             Self::All => "",
@@ -114,7 +114,7 @@ impl StatusFilter {
     }
 }
 
-/// The orders that are offered, with what they are called.
+/// Returns the sort orders with their labels.
 fn orders(texts: &Texts) -> [(TokenOrder, &'static str); 8] {
     let order = |by, descending| TokenOrder { by, descending };
     [
@@ -142,7 +142,7 @@ struct TokenListQuery {
     done: Option<String>,
 }
 
-/// A choice of a list.
+/// An option of a `<select>`.
 struct SelectOption {
     value: String,
     title: &'static str,
@@ -159,7 +159,7 @@ struct TokenListPage {
     sorts: Vec<SelectOption>,
     columns: Vec<Column>,
     rows: Vec<TokenRow>,
-    /// Whether it is all tokens that are shown, and so there are none if there is no row.
+    /// `true` if no filter applies. An empty list then means that there are no tokens.
     is_unfiltered: bool,
     first: Option<String>,
     next: Option<String>,
@@ -168,13 +168,13 @@ struct TokenListPage {
 /// The head of a column.
 struct Column {
     title: &'static str,
-    /// How the list is sorted by it now, as `aria-sort` says it.
+    /// The current sort direction by this column, as a value of `aria-sort`.
     sorted: Option<&'static str>,
-    /// Where the list is sorted by it, or the other way round.
+    /// The link that sorts by this column, or reverses the direction.
     link: Option<String>,
 }
 
-/// A token, as a row shows it.
+/// A row of the list.
 struct TokenRow {
     id: String,
     name: String,
@@ -214,20 +214,20 @@ impl TokenRow {
     }
 }
 
-/// `GET /console/tokens`: a page of the tokens.
+/// `GET /console/tokens`: lists tokens.
 pub async fn list(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     let query: TokenListQuery = read_query(&request, &[&["name", "show", "sort", "after", "done"]])?;
     let name = query.name.trim();
-    // A link of long ago, or one that somebody has typed, shows what it can.
+    // Unknown parameters of old or hand-written links are ignored.
     let show = StatusFilter::ALL.into_iter().find(|show| show.name() == query.show);
     let show = show.unwrap_or(StatusFilter::All);
     let order = TokenOrder::parse(&query.sort).unwrap_or_default();
     let after = SortedCursor::parse(&query.after).ok();
     let texts = layout.texts;
-    // No name contains a control character, and PostgreSQL takes no NUL.
+    // No name contains a control character, and PostgreSQL refuses NUL.
     let searched: String = name.chars().filter(|letter| !letter.is_control()).collect();
     let filter = show.filter(&searched, layout.now);
     let is_unfiltered = filter.is_empty();

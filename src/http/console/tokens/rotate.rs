@@ -1,4 +1,4 @@
-//! Tokens get new values.
+//! Rotates tokens.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// How long the old value may work on, with what that is called.
+/// Returns the grace periods with their labels.
 fn grace_periods(texts: &Texts) -> [(Duration, &'static str); 4] {
     [
         (Duration::ZERO, texts.grace_none),
@@ -45,9 +45,9 @@ struct RotatePage {
     has_value: bool,
     /// The version of the token on this page.
     version: TokenVersion,
-    /// Seconds, and what they are called.
+    /// The grace periods in seconds, with their labels.
     grace_periods: Vec<(u64, &'static str)>,
-    /// Why it cannot be rotated so, in English.
+    /// The reason why the rotation was refused, in English.
     refusal: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl RotatePage {
     }
 }
 
-/// `GET /console/tokens/{id}/rotate`: asks whether a token is to be rotated.
+/// `GET /console/tokens/{id}/rotate`: asks for confirmation and the grace period.
 pub async fn show_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
@@ -76,7 +76,8 @@ pub async fn show_form(
     render_page(&RotatePage::new(layout, &token, None))
 }
 
-/// `POST /console/tokens/{id}/rotate`: gives a token a new value, and shows it. The same form does so once.
+/// `POST /console/tokens/{id}/rotate`: rotates a token and shows the new value. Submitting the form
+/// again does not rotate it again.
 pub async fn rotate(
     request: HttpRequest,
     SubmittedForm { session, fields }: SubmittedForm,
