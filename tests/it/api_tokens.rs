@@ -142,7 +142,7 @@ fn rotating_without_grace_revokes_earlier_values(env: &TestEnv) {
     let app = env.app();
     let (id, old) = app.new_token(&json!({ "name": "n" }));
     env.clock.advance(Duration::from_secs(5));
-    // With no body, as Panther documents it, whatever the content type says.
+    // Without a body, as Panther documents it, regardless of the content type.
     let response = app
         .send("POST", &format!("{TOKENS}/{id}/rotate"), Auth::Admin, &[], "")
         .expect(200)
@@ -166,7 +166,7 @@ fn the_previous_value_works_during_the_grace_period(env: &TestEnv) {
     env.clock.advance(Duration::from_mins(1));
     app.get(&path("self"), Auth::Key(&first)).expect(401);
     app.get(&path("self"), Auth::Key(&second)).expect(200);
-    // Without a grace period nothing older works on.
+    // Without a grace period, no earlier value stays valid.
     let fourth = string(&rotate(&app, &id, Auth::Admin, &json!({}))["value"]);
     for value in [&first, &second, &third] {
         app.get(&path("self"), Auth::Key(value)).expect(401);

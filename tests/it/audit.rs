@@ -37,7 +37,7 @@ fn events(env: &TestEnv) -> Vec<Value> {
     rows.into_iter().map(event).collect()
 }
 
-/// Walks every way in, and looks at the events as they come.
+/// Makes changes through every channel, and checks the event of each.
 struct AuditScenario<'l> {
     env: &'l TestEnv,
     seen: usize,
@@ -90,7 +90,7 @@ fn every_change_is_audited(env: &TestEnv) {
     // What is refused or changes nothing is no change.
     app.delete(&format!("{TOKENS}/{UNKNOWN_ID}"), Auth::Admin).expect(404);
     app.post(LEGACY, Auth::Admin, &json!({})).expect(400);
-    app.delete(&format!("{TOKENS}?name=nobody&expected=0"), Auth::Admin)
+    app.delete(&format!("{TOKENS}?name=unknown&expected=0"), Auth::Admin)
         .expect(200);
     app.delete(&format!("{TOKENS}?state=active&expected=999"), Auth::Admin)
         .expect(409);

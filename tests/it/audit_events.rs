@@ -341,7 +341,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        // It would go on for ever.
+        // It would never end.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -427,7 +427,7 @@ fn a_late_commit_is_followed_in_order(env: &TestEnv) {
     insert(&mut quick, "early");
     doomed.batch_execute("ROLLBACK").unwrap();
     follower.prints_nothing_more();
-    // Somebody is always writing.
+    // Another writer is always active.
     let mut next = connect();
     next.batch_execute("BEGIN").unwrap();
     insert(&mut next, "still open");
@@ -477,7 +477,7 @@ fn lists_of_many_events_are_fast(env: &TestEnv) {
         format!("since={}&until={}", at(middle), at(middle + 1.0)),
         format!("until={}", at(0.05)),
         "actor=admin+1".to_owned(),
-        "actor=nobody".to_owned(),
+        "actor=unknown".to_owned(),
         "action=admin.added".to_owned(),
         "action=admin.removed".to_owned(),
         "channel=verify".to_owned(),

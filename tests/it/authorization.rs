@@ -197,7 +197,7 @@ fn the_permission_matrix_is_enforced(env: &TestEnv) {
             }
         }
     }
-    // Nobody, and those whom nobody knows, get nowhere; what does not exist is told only to those who may know.
+    // Missing and unknown credentials are refused; only authorized callers see that a token does not exist.
     let unknown = "7ba167aa-631c-4771-b197-fcb459cc7fd7";
     let (_, nothing) = token(&app, &[], &[]);
     let (id, everything) = token(&app, &[MODIFY, READ], &[]);
@@ -370,7 +370,7 @@ fn a_value_rotates_itself_once(env: &TestEnv) {
     }
 }
 
-/// Two tokens that rotate each other at the same moment wait for each other in one order, and never for ever.
+/// Two tokens that rotate each other at the same moment take locks in one order, and never deadlock.
 fn tokens_that_change_each_other_do_not_deadlock(env: &TestEnv) {
     let apps = [env.app(), env.app()];
     for _ in 0..10 {

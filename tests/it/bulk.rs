@@ -362,7 +362,7 @@ fn the_command_line_deletes_by_filters(env: &TestEnv) {
         (0, "deleted 1 token\n"),
         "{output:?}"
     );
-    wait_until("the server hears of it", || {
+    wait_until("the server knows the change", || {
         (app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).status == 401).then_some(())
     });
 }

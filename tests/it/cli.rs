@@ -108,7 +108,7 @@ fn tokens_are_managed_beside_a_running_server(env: &TestEnv) {
     let (id, value) = (string(&made["id"]), string(&made["value"]));
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     let rotated = json_of(&["token", "rotate", &id, "--grace-period-seconds", "0"]);
-    wait_until("the server hears of it", || {
+    wait_until("the server knows the change", || {
         (app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).status == 401).then_some(())
     });
     app.get(&format!("{TOKENS}/self"), Auth::Key(&string(&rotated["value"])))

@@ -179,7 +179,7 @@ fn between(text: &str, before: &str, after: &str) -> String {
     rest.split_once(after).unwrap().0.to_owned()
 }
 
-/// The hidden fields of all forms of a page but the one in its head, by which somebody signs out.
+/// The hidden fields of all forms of a page except the sign-out form in its header.
 fn hidden_fields(page: &str) -> Vec<(String, String)> {
     let (_, main) = page.split_once("<main").unwrap();
     let fields = main.split("<input type=\"hidden\" name=\"").skip(1);
@@ -285,13 +285,13 @@ fn signing_in_starts_a_new_session(env: &TestEnv) {
     assert_ne!(browser.key(), before);
     assert!(browser.is_signed_in());
     assert_redirects_to(&browser.get("/sign-in"), "/console/tokens");
-    // The key of the page of the sign-in never opens anything, and neither does one that nobody has been given.
+    // The key of the sign-in form is no session key, and neither is an unknown one.
     for key in [before, "A".repeat(43), "x".to_owned(), String::new()] {
         let other = Browser::new(&app);
         other.cookies.borrow_mut().insert("tokenbridge_session".to_owned(), key);
         assert!(!other.is_signed_in());
     }
-    // Somebody who signs in again in the same browser ends the session before.
+    // Signing in again in the same browser ends the previous session.
     let first = browser.key();
     let again = Browser::new(&app);
     let page = again.get("/sign-in").expect(200);
@@ -321,7 +321,7 @@ fn cross_site_links_keep_the_session(env: &TestEnv) {
     let given = browser.cookies.replace(shown);
     browser.cookies.borrow_mut().extend(given);
     assert!(browser.is_signed_in());
-    // Whoever has only looked at the form has had no session that could have ended.
+    // Opening the form does not create a session that could end.
     let stranger = Browser::new(&app);
     stranger.get("/sign-in").expect(200);
     assert_redirects_to(&stranger.get("/tokens"), "/console/sign-in");
@@ -480,7 +480,7 @@ fn forms_from_elsewhere_are_rejected(env: &TestEnv) {
             assert!(response.text.contains("This form is out of date"), "{path}");
         }
     }
-    // So with the sign-in: nobody is signed in as somebody else by a link.
+    // The sign-in form has the same protection: a link cannot sign an admin in under another name.
     let victim = Browser::new(&app);
     victim.get("/sign-in").expect(200);
     let forged = [("name", ADMIN.0), ("password", ADMIN.1)].map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -489,13 +489,13 @@ fn forms_from_elsewhere_are_rejected(env: &TestEnv) {
     assert_eq!(tokens(&app), before);
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     assert!(browser.is_signed_in());
-    // A mark that was made up makes no token.
+    // A forged mark creates no token.
     let page = browser.get("/tokens/new").expect(200);
     let own = hidden_fields(&page.text).remove(0);
-    let mut made_up = fields(Some(&own));
-    made_up.retain(|(name, _)| name != "mark");
-    made_up.push(("mark".to_owned(), "1".to_owned()));
-    browser.post("/tokens", &made_up).expect(403);
+    let mut forged = fields(Some(&own));
+    forged.retain(|(name, _)| name != "mark");
+    forged.push(("mark".to_owned(), "1".to_owned()));
+    browser.post("/tokens", &forged).expect(403);
     assert_eq!(tokens(&app).len(), 1);
 }
 
@@ -1014,7 +1014,7 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
     app.get(TOKENS, Auth::Basic(name, "even longer")).expect(200);
     let page = browser.get("/admins").expect(200).text;
     assert!(page.contains("J\u{fc}rgen &#38; Co") && page.contains("just now"));
-    // Whoever removes themselves is out.
+    // Admins who remove themselves are signed out.
     assert_redirects_to(
         &browser.fill("/admins/remove?name=admin", &[]),
         "/console/admins?done=removed",
@@ -1109,7 +1109,7 @@ fn admins_who_change_each_other_do_not_deadlock(env: &TestEnv) {
     for name in ["admin", "ops"] {
         let in_again = if name == "ops" { &other } else { &browser };
         in_again.cookies.borrow_mut().clear();
-        // Whoever came second was out already.
+        // The second one was already signed out.
         let passwords = ["even longer", "long enough", ADMIN.1];
         assert!(
             passwords
@@ -1149,7 +1149,7 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
         ("?action=token.updated", 1),
         (&*format!("?token={id}"), 2),
         ("?actor=admin", 3),
-        ("?actor=nobody", 0),
+        ("?actor=unknown", 0),
         ("?since=2030-01-01T00:05", 2),
         ("?until=2030-01-01T00:05:00&channel=console", 1),
     ] {
@@ -1174,7 +1174,7 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
     let downloaded = browser.get("/audit/events.json").expect(200);
     assert_eq!(downloaded.json().as_array().unwrap().len(), all);
     assert_eq!(
-        browser.get("/audit/events.json?actor=nobody").expect(200).json(),
+        browser.get("/audit/events.json?actor=unknown").expect(200).json(),
         json!([])
     );
     // More than are read at once.
@@ -1334,7 +1334,7 @@ fn the_console_honors_the_context_path(env: &TestEnv) {
     }
     let (_, value) = browser.create(&[("name", "n")]);
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
-    // What is asked for afterwards is below the console, whatever somebody has put into a link.
+    // The redirect target is below the console, regardless of the link.
     let stranger = Browser::new(&app);
     let form = stranger.get("/sign-in?next=https%3A%2F%2Fevil.example").expect(200);
     let signed_in = stranger.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);

@@ -117,7 +117,7 @@ fn failures_of_others_do_not_lock_out_an_admin(env: &TestEnv) {
         .expect(429);
     app.send("GET", LEGACY, Auth::Anonymous, &from("192.0.2.2", &right), "")
         .expect(200);
-    let other_name = basic("somebody", "guess");
+    let other_name = basic("other", "guess");
     app.send("GET", LEGACY, Auth::Anonymous, &from("192.0.2.1", &other_name), "")
         .expect(401);
 }
@@ -313,7 +313,7 @@ fn no_secret_is_stored(env: &TestEnv) {
         &json!({ "gracePeriodSeconds": 60 }),
     )
     .expect(200);
-    app.get(&self_path(), Auth::Basic("nobody", "typed by mistake"))
+    app.get(&self_path(), Auth::Basic("unknown", "typed by mistake"))
         .expect(401);
     app.get(&self_path(), Auth::Basic("typed in the wrong field", "x"))
         .expect(401);
@@ -362,11 +362,11 @@ fn the_first_start_creates_an_admin(env: &TestEnv) {
 
     let server = Program::new(&env.store.fresh_url().replace("fresh.db", "fresher.db")).serve(&[]);
     let log = server.log();
-    let made_up = log
+    let generated = log
         .lines()
         .map(str::trim)
         .find(|line| line.len() == 24 && !line.contains(' '))
         .expect("a password is shown");
-    assert_eq!(log.matches(made_up).count(), 1);
-    server.client.get(LEGACY, Auth::Basic("admin", made_up)).expect(200);
+    assert_eq!(log.matches(generated).count(), 1);
+    server.client.get(LEGACY, Auth::Basic("admin", generated)).expect(200);
 }

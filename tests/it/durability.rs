@@ -106,7 +106,7 @@ fn a_stopping_server_completes_requests_in_flight(env: &TestEnv) {
         assert!(proceed.starts_with(b"HTTP/1.1 100 "));
         server.signal(signal);
         let address = server.client.address;
-        wait_until("nobody new is let in", || {
+        wait_until("new connections are refused", || {
             std::net::TcpStream::connect(address).is_err().then_some(())
         });
         in_flight.write_all(body.as_bytes()).unwrap();

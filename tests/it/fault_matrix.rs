@@ -564,7 +564,8 @@ fn disk_full(env: &TestEnv) {
 fn database_file_immutable(env: &TestEnv) {
     on_a_small_disk(env, "file made immutable", |scenario, place| {
         let immutable = Immutable::make(files(&place.join("t.db")));
-        // The server already has the files open, and may continue if the file system checks only at open; a command opens them anew.
+        // The server already has the files open, and may continue if the file system checks only at open; a command opens
+        // them again.
         scenario.wait_for_refusal(Operation::Import);
         scenario.wait_for_answers();
         drop(immutable);

@@ -178,7 +178,7 @@ fn a_locked_file_blocks_only_writes(env: &TestEnv) {
     assert_eq!(app.get(&path, Auth::Admin).json()["name"], "after");
 }
 
-/// What would be written to a file that nobody finds any more is refused, and no other file is made in its place.
+/// Writes to a file that was removed are refused, and no other file is created in its place.
 fn a_moved_database_file_stops_service_until_it_returns(env: &TestEnv) {
     let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
@@ -250,7 +250,7 @@ fn a_removed_wal_loses_no_writes(env: &TestEnv) {
     assert_eq!(program.run(&["check"]).exit_code, 0);
 }
 
-/// A server that neither answers nor closes its connections, as on a frozen host, holds nobody for long.
+/// A server that neither answers nor closes its connections, as on a frozen host, does not block requests for long.
 fn a_hanging_store_times_out(_: &TestEnv) {
     let cluster = Cluster::private().expect("the suite has one");
     let password = [("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)];
@@ -311,7 +311,10 @@ fn a_read_only_store_rejects_writes_until_it_recovers(_: &TestEnv) {
 fn database_connection_errors_are_reported(_: &TestEnv) {
     let url = Cluster::shared_url("postgres");
     for (wrong, told) in [
-        (url.replace("tokenbridge@", "nobody@"), "role \"nobody\" does not exist"),
+        (
+            url.replace("tokenbridge@", "unknown@"),
+            "role \"unknown\" does not exist",
+        ),
         (
             url.replace("/postgres", "/nothing"),
             "database \"nothing\" does not exist",

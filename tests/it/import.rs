@@ -305,7 +305,7 @@ fn a_running_server_sees_imported_changes(env: &TestEnv) {
     let without_read = list().replace("\"read\":true,\"uuid\":\"1111", "\"read\":false,\"uuid\":\"1111");
     assert_ne!(without_read, list());
     assert_output(&import_text(env, &without_read, &["--update"]), 0, &["1 changed"]);
-    crate::support::wait_until("the server has heard of it", || {
+    crate::support::wait_until("the server knows the change", || {
         (app.get("/verify", Auth::Key(&value)).status == 403).then_some(())
     });
 }
@@ -399,7 +399,7 @@ fn an_export_is_merged_into_existing_tokens(env: &TestEnv) {
     );
     let used = "SELECT last_used_at || '' AS found FROM tokens WHERE last_used_at IS NOT NULL";
     assert_eq!(env.store.texts(used).len(), 1, "a last use does not go backwards");
-    crate::support::wait_until("the server has heard of it", || {
+    crate::support::wait_until("the server knows the change", || {
         let new = string(&rotated.json()["value"]);
         let statuses = [&value, &new].map(|key| app.get(&format!("{TOKENS}/self"), Auth::Key(key)).status);
         (statuses == [200, 401]).then_some(())

@@ -213,7 +213,7 @@ fn only_admins_with_basic_authentication_are_accepted(env: &TestEnv) {
         Auth::Key(&value),
         Auth::Bearer(&value),
         Auth::Basic("admin", "wrong"),
-        Auth::Basic("nobody", "x"),
+        Auth::Basic("unknown", "x"),
     ] {
         for response in [app.get(LEGACY, auth), app.post(LEGACY, auth, &json!({ "name": "n" }))] {
             let response = response.expect(401);

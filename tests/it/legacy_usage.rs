@@ -91,7 +91,7 @@ fn every_dimension_of_a_call_is_stored(env: &TestEnv) {
     assert_eq!(report["calls"], json!({ "2030-01-01": 2, "2030-01-02": 9 }));
     assert_eq!(report["moreCallers"], 0);
     assert_eq!((&report["verdict"], &report["days"]), (&json!("in-use"), &json!(30)));
-    // By whom, whatever the channel and the program.
+    // By caller, regardless of the channel and the program.
     assert_eq!(
         report["talkTo"][0],
         json!({ "actor": { "id": "admin", "type": "user" }, "client": "192.0.2.7", "count": 8, "lastSeen": "2030-01-02T00:00:05Z" })
@@ -128,7 +128,7 @@ fn rejected_calls_are_counted_too(env: &TestEnv) {
     let report = usage(&env.app());
     let callers = report["callers"].as_array().unwrap();
     assert_eq!(callers.len(), 5, "{report:#}");
-    // Nobody has looked at their credentials.
+    // Their credentials were not checked.
     assert!(callers.iter().all(|caller| caller.get("actor").is_none()));
     assert!(string(&report["message"]).contains("5 calls in the last 30 days"));
     assert!(string(&report["message"]).contains("an unauthenticated caller from 127.0.0.1"));

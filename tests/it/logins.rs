@@ -63,7 +63,7 @@ fn the_same_wrong_password_counts_once(env: &TestEnv) {
     let app = env.app();
     for _ in 0..30 {
         app.get(LEGACY, Auth::Basic(ADMIN.0, "of yesterday")).expect(401);
-        app.get(LEGACY, Auth::Basic("nobody", "of yesterday")).expect(401);
+        app.get(LEGACY, Auth::Basic("unknown", "of yesterday")).expect(401);
     }
     // It is counted again a minute after its last use.
     for _ in 0..10 {
@@ -83,7 +83,7 @@ fn failures_of_others_do_not_lock_out_a_recent_login(env: &TestEnv) {
         app.get(LEGACY, Auth::Basic(ADMIN.0, &format!("guess {n}"))).expect(401);
     }
     app.get(LEGACY, Auth::Basic(ADMIN.0, "one more")).expect(429);
-    while fail(&app, "nobody") == 401 {}
+    while fail(&app, "unknown") == 401 {}
     // Each use extends its lifetime.
     for _ in 0..5 {
         env.clock.advance(Duration::from_secs(50));
@@ -98,16 +98,16 @@ fn failures_of_other_names_do_not_delay_a_known_name(env: &TestEnv) {
     app.get(LEGACY, Auth::Admin).expect(200);
     // The password must be hashed again.
     env.clock.advance(Duration::from_mins(2));
-    let failed = (0..150).filter(|n| fail(&app, &format!("nobody {n}")) == 401).count();
+    let failed = (0..150).filter(|n| fail(&app, &format!("unknown {n}")) == 401).count();
     assert!((100..110).contains(&failed), "{failed}");
     app.get(LEGACY, Auth::Admin).expect(200);
-    assert_eq!(fail(&app, "nobody else"), 429);
+    assert_eq!(fail(&app, "another name"), 429);
 }
 
 fn failures_of_other_names_delay_a_first_login_without_rejecting_it(env: &TestEnv) {
     let app = env.app();
     for n in 0..100 {
-        assert_eq!(fail(&app, &format!("nobody {n}")), 401);
+        assert_eq!(fail(&app, &format!("unknown {n}")), 401);
     }
     app.get(LEGACY, Auth::Admin).expect(200);
 }

@@ -1,4 +1,4 @@
-//! The legacy API's way out: brown-outs, and that each step is recorded.
+//! The phases of the legacy API: brownouts, read-only, off, and the audit event of each step.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn a_brownout_disables_the_legacy_api_temporarily(env: &TestEnv) {
         assert_eq!(closed.header("sunset"), Some("Sat, 01 Jun 2030 00:00:00 GMT"));
         assert!(closed.header("deprecation").is_some() && closed.header("link").is_some());
     }
-    // What is not legacy goes on.
+    // The other endpoints are not affected.
     app.get(TOKENS, Auth::Admin).expect(200);
     let uri = format!("/x?uuid={uuid}");
     app.send("GET", "/verify", Auth::Anonymous, &[("X-Original-URI", &uri)], "")

@@ -136,7 +136,7 @@ fn every_request_has_a_description_tests_and_an_example(_: &TestEnv) {
         );
     }
     assert!(requests > 50, "{requests}");
-    // One that is nobody's, 43 times the letter A and its checksum, stands for an unknown value.
+    // 43 times the letter A and its checksum stand for an unknown value.
     let values = text.split("tbk_").skip(1).filter(|rest| {
         let letters = rest
             .bytes()

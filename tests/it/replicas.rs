@@ -44,7 +44,8 @@ fn is_accepted(app: &TestApp, value: &str) -> bool {
     app.get(&format!("{TOKENS}/self"), Auth::Key(value)).status != 401
 }
 
-/// Makes a token on one server, lets the other one get to know it, revokes it on the first, and measures how long the other goes on.
+/// Creates a token on one server, lets the other one cache it, revokes it on the first, and measures how long the other
+/// accepts it.
 fn measure_delay(one: &TestApp, other: &TestApp, (_, method, behind, body): &(&str, &str, &str, Value)) -> Duration {
     let (id, value) = one.new_token(&json!({ "name": "n", "permissions": [] }));
     assert!(is_accepted(other, &value) && is_accepted(other, &value));
@@ -98,14 +99,14 @@ fn announced_revocations_take_milliseconds(env: &TestEnv) {
 }
 
 fn unannounced_revocations_take_one_poll(env: &TestEnv) {
-    // Changes are announced in their own database; whoever listens in another hears nothing.
+    // Changes are announced in their own database; a listener in another one receives nothing.
     let elsewhere = Cluster::shared_url("postgres");
     let deaf = env.app_with(&["--notify-database-url", &elsewhere]);
     let longest = max_delay("postgres, announcements cut", &env.app(), &deaf, 40);
     assert!(longest < MAX_REVOCATION_DELAY);
 }
 
-/// A server that hears another store's announcements, here because it was told to listen in its database, does not count them as its own.
+/// A server that receives another store's announcements, here because it listens in that database, ignores them.
 fn announcements_of_another_store_are_ignored(env: &TestEnv) {
     let [ours, theirs] = [env.store.fresh_url(), env.store.fresh_url()];
     for url in [&ours, &theirs] {
@@ -146,7 +147,7 @@ fn a_revocation_by_the_command_line_takes_effect_within_a_second(env: &TestEnv) 
     }
 }
 
-/// A process that was stopped for a while does not know how long; it must ask before it believes.
+/// A process that was stopped for a while does not know how long; it must poll before it uses the cache.
 fn a_resumed_server_trusts_no_cache_entry(env: &TestEnv) {
     let app = env.app();
     let stopped = Program::new(&env.store.url()).serve(&[]);

@@ -34,7 +34,7 @@ fn the_runbook_works_from_start_to_end(env: &TestEnv) {
     for file in ["bamboo.password", "tokenbridge.password"] {
         std::fs::write(place.join(file), ADMIN.1).unwrap();
     }
-    // Nobody else takes it in the moment in which it is free.
+    // The port stays free until the server binds it.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

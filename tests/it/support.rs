@@ -213,7 +213,7 @@ pub fn time(text: &str) -> Timestamp {
     Timestamp::parse("time", text).unwrap()
 }
 
-/// Bytes that differ between any two draws of this process, and are nobody's secret.
+/// Bytes that differ between any two draws of this process. They are not secret.
 pub struct TestRandom;
 
 impl Random for TestRandom {

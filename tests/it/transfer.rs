@@ -131,7 +131,7 @@ fn a_destination_in_use_is_not_overwritten(postgres: &TestEnv) {
     );
     assert!(refused.stderr.contains("a life of its own"), "{refused:?}");
     assert_eq!(app.get(LEGACY, Auth::Admin).json()[0]["uuid"], id);
-    // A copy that somebody has changed since is in use, too.
+    // A copy that was changed since is in use too.
     let copy = postgres.store.fresh_url();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 0);
     let changed = sqlite.app_on(&copy, &[]);
@@ -146,7 +146,7 @@ fn a_destination_in_use_is_not_overwritten(postgres: &TestEnv) {
     used.get(&format!("{TOKENS}/self"), Auth::Key(&values[1])).expect(200);
     used.stop();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 1);
-    // And one that somebody has called through a legacy endpoint, if only in vain.
+    // So is one whose legacy API was called, even without success.
     let copy = postgres.store.fresh_url();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 0);
     sqlite.clock.advance(std::time::Duration::from_secs(1));

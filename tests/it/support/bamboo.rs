@@ -1,4 +1,4 @@
-//! A small legacy server: the list of tokens as "Agent Apis for Bamboo" answers it, over real HTTP, and the ways in which it can go wrong.
+//! A small legacy server: the token list of "Agent Apis for Bamboo" over HTTP, and its failure modes.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

@@ -77,7 +77,7 @@ impl TestStore {
             }
             StoreKind::Postgres => {
                 let create = format!("CREATE DATABASE {} TEMPLATE {}", store.name, *POSTGRES_TEMPLATE);
-                // A template must be in use by nobody, not even by another test that copies it.
+                // No connection may use a template, not even that of another test that copies it.
                 super::wait_until("the database is made", || {
                     postgres("postgres").batch_execute(&create).ok()
                 });
