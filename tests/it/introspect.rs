@@ -52,7 +52,7 @@ fn a_valid_value_is_described(env: &TestEnv) {
     assert_eq!(
         string(&shown["lastUsedAt"]),
         env.clock.seconds_from_now(0),
-        "somebody has shown it"
+        "introspection counts as a use"
     );
     env.clock.advance(Duration::from_secs(10));
     let rotated = app
