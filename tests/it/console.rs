@@ -1,14 +1,14 @@
 //! The console, as a browser uses it that runs no script.
 
-use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::{
     support::{
         ADMIN, TestApp, TestEnv,
+        browser::{Browser, assert_redirects_to, between, hidden_fields, names, next_page, percent_encoded, value},
         certificate::Certificate,
         client::{Auth, Client, LEGACY, Response, TOKENS, string},
         program::Program,
@@ -56,168 +56,6 @@ tests![
 tests![SQLITE_TESTS: cookies_are_secure_over_tls, console_log_lines_contain_no_secrets];
 
 tests![POSTGRES_TESTS: admins_who_change_each_other_do_not_deadlock];
-
-/// A browser: it keeps cookies, and sends forms as they are on the page.
-struct Browser<'a> {
-    client: &'a Client,
-    base: String,
-    cookies: RefCell<BTreeMap<String, String>>,
-}
-
-impl<'a> Browser<'a> {
-    fn new(client: &'a Client) -> Self {
-        Self {
-            client,
-            base: "/console".to_owned(),
-            cookies: RefCell::default(),
-        }
-    }
-
-    /// One in which the admin has signed in.
-    fn signed_in(client: &'a Client) -> Self {
-        let browser = Self::new(client);
-        browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
-        browser
-    }
-
-    fn sign_in(&self, name: &str, password: &str) -> Response {
-        let form = self.get("/sign-in").expect(200);
-        self.submit(&form, "/sign-in", &[("name", name), ("password", password)])
-    }
-
-    fn get(&self, path: &str) -> Response {
-        self.send("GET", path, &[], "")
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        let cookies: Vec<_> = self
-            .cookies
-            .borrow()
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        let cookies = cookies.join("; ");
-        let mut all = headers.to_vec();
-        if !cookies.is_empty() {
-            all.push(("cookie", &cookies));
-        }
-        let path = format!("{}{path}", self.base);
-        let response = self.client.send(method, &path, Auth::Anonymous, &all, body);
-        if let Some(cookie) = response.header("set-cookie") {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            self.cookies.borrow_mut().insert(name.to_owned(), value.to_owned());
-        }
-        response
-    }
-
-    /// Sends a form with all hidden fields that are on the page.
-    fn submit(&self, page: &Response, path: &str, fields: &[(&str, &str)]) -> Response {
-        let mut all = hidden_fields(&page.text);
-        all.extend(
-            fields
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        self.post(path, &all)
-    }
-
-    fn post(&self, path: &str, fields: &[(String, String)]) -> Response {
-        let pairs = fields
-            .iter()
-            .map(|(name, value)| format!("{name}={}", percent_encoded(value)));
-        let body = pairs.collect::<Vec<_>>().join("&");
-        let form = [("content-type", "application/x-www-form-urlencoded")];
-        self.send("POST", path, &form, &body)
-    }
-
-    /// Opens the page of a form, fills it in and sends it to the same path.
-    fn fill(&self, path: &str, fields: &[(&str, &str)]) -> Response {
-        let page = self.get(path).expect(200);
-        self.submit(&page, path, fields)
-    }
-
-    /// Makes a token; gives its id and its value.
-    fn create(&self, fields: &[(&str, &str)]) -> (String, String) {
-        let page = self.get("/tokens/new").expect(200);
-        let made = self.submit(&page, "/tokens", fields).expect(200);
-        (
-            between(&made.text, "data-shown-once=\"", "\"")
-                .rsplit('/')
-                .next()
-                .unwrap()
-                .to_owned(),
-            value(&made),
-        )
-    }
-
-    fn key(&self) -> String {
-        self.cookies.borrow()["tokenbridge_session"].clone()
-    }
-
-    fn is_signed_in(&self) -> bool {
-        let response = self.get("/tokens");
-        match response.status {
-            200 => true,
-            303 => {
-                assert!(response.header("location").unwrap().contains("/sign-in"));
-                false
-            }
-            _ => panic!("{response:?}"),
-        }
-    }
-}
-
-fn percent_encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-#[track_caller]
-fn between(text: &str, before: &str, after: &str) -> String {
-    let (_, rest) = text
-        .split_once(before)
-        .unwrap_or_else(|| panic!("no {before} in {text}"));
-    rest.split_once(after).unwrap().0.to_owned()
-}
-
-/// The hidden fields of all forms of a page except the sign-out form in its header.
-fn hidden_fields(page: &str) -> Vec<(String, String)> {
-    let (_, main) = page.split_once("<main").unwrap();
-    let fields = main.split("<input type=\"hidden\" name=\"").skip(1);
-    fields
-        .map(|field| {
-            let (name, rest) = field.split_once("\" value=\"").unwrap();
-            (name.to_owned(), rest.split_once('"').unwrap().0.to_owned())
-        })
-        .collect()
-}
-
-#[track_caller]
-fn value(page: &Response) -> String {
-    between(&page.text, "class=\"value\" value=\"", "\"")
-}
-
-/// The names of the tokens on a page, in their order.
-fn names(page: &Response) -> Vec<String> {
-    let rows = page
-        .text
-        .split("<th role=\"rowheader\" scope=\"row\" class=\"name\"><a href=\"")
-        .skip(1);
-    rows.map(|row| between(row, "\">", "</a>")).collect()
-}
-
-fn next_page(page: &Response) -> Option<String> {
-    let (_, link) = page.text.split_once("rel=\"next\" href=\"/console")?;
-    Some(link.split_once('"').unwrap().0.replace("&#38;", "&"))
-}
-
-#[track_caller]
-fn assert_redirects_to(response: &Response, location: &str) {
-    assert_eq!(
-        (response.status, response.header("location")),
-        (303, Some(location)),
-        "{response:?}"
-    );
-}
 
 fn tokens(app: &TestApp) -> Vec<Value> {
     app.get(TOKENS, Auth::Admin).expect(200).json()["results"]

@@ -1,6 +1,7 @@
 //! What the tests stand on: a server of their own on a store of their own, with a clock that they set.
 
 pub mod bamboo;
+pub mod browser;
 pub mod certificate;
 pub mod client;
 pub mod cluster;
