@@ -29,7 +29,7 @@ pub struct AuditEvent {
 }
 
 macro_rules! actions {
-    ($($(#[$doc:meta])* $action:ident $name:literal $(, $invalidates:ident)?;)*) => {
+    ($($(#[$doc:meta])* $action:ident $name:literal, $effect:ident;)*) => {
         /// The action that an audit event records.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Action { $($(#[$doc])* $action,)* }
@@ -44,20 +44,20 @@ macro_rules! actions {
                 match self { $(Self::$action => $name,)* }
             }
 
-            /// Returns `true` if the action invalidates cached tokens or admins.
+            /// Returns `true` if the action `invalidates` cached tokens or admins, `false` if it `keeps` them.
             #[must_use]
             pub const fn invalidates(self) -> bool {
-                match self { $(Self::$action => actions!(@is $($invalidates)?),)* }
+                match self { $(Self::$action => actions!(@is $effect),)* }
             }
         }
     };
     (@is invalidates) => { true };
-    (@is) => { false };
+    (@is keeps) => { false };
 }
 
 actions! {
     /// A token was created.
-    TokenCreated "token.created";
+    TokenCreated "token.created", keeps;
     /// A token's name, permissions, blocks or expiry changed.
     TokenUpdated "token.updated", invalidates;
     /// A token was rotated: it has a new value.
@@ -67,16 +67,16 @@ actions! {
     /// A token was created or overwritten by an import.
     TokenImported "token.imported", invalidates;
     /// An admin was added.
-    AdminAdded "admin.added";
+    AdminAdded "admin.added", keeps;
     /// An admin's password changed.
     AdminPasswordChanged "admin.password-changed", invalidates;
     /// An admin was removed.
     AdminRemoved "admin.removed", invalidates;
     /// A server started with a different phase of the legacy API's retirement than the last
     /// recorded one.
-    LegacyPhase "legacy.phase";
+    LegacyPhase "legacy.phase", keeps;
     /// Credentials were refused, once or several times within an interval.
-    LoginRefused "login.refused";
+    LoginRefused "login.refused", keeps;
 }
 
 impl Action {

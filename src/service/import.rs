@@ -4,7 +4,7 @@ pub mod rows;
 
 use std::{
     collections::{HashMap, HashSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -13,14 +13,13 @@ use serde_json::json;
 use super::{
     Error, Service,
     tokens::{describe, diff},
-    transaction::revalidate_caller,
+    transaction::{AuditEntry, Transaction},
 };
 use crate::{
     domain::{
-        actor::Origin,
-        audit::{Action, AuditEvent},
+        audit::Action,
         authorization::{Operation, authorize},
-        caller::Call,
+        caller::{Call, Caller},
         cidr::CidrBlocks,
         expiry::Expiry,
         permission::{Permission, PermissionSet},
@@ -28,7 +27,7 @@ use crate::{
         token::{Attribution, Token, TokenId, TokenVersion},
         value::ValueHash,
     },
-    store::{AnyConnection, audit, feed::Listener, records, revision},
+    store::{AnyConnection, audit, records},
 };
 use rows::{ImportRow, LegacyRow, RowContent};
 
@@ -156,50 +155,35 @@ impl Service {
         options: ImportOptions,
         progress: impl Fn(usize) + Clone + Send + 'static,
     ) -> Result<ImportReport, Error> {
-        let now = self.clock.now();
-        let step = revision::Step::random(self.random.as_ref())?;
-        let work = move |conn: &mut AnyConnection| {
-            let caller = revalidate_caller(conn, call.caller, call.origin, now)?;
-            authorize(&caller, Operation::Import, None)?;
+        // A token is refused, so no caller has to be locked against revocation here.
+        let lock = |_: &mut AnyConnection, _: &Caller| Ok(());
+        let work = move |tx: &mut Transaction<'_>, ()| {
+            authorize(&tx.caller, Operation::Import, None)?;
             let mut import = ImportBatch {
                 by: Attribution {
-                    at: now,
-                    by: caller.actor(),
+                    at: tx.now,
+                    by: tx.caller.actor(),
                 },
-                origin: call.origin,
                 options,
                 report: ImportReport::default(),
-                invalidates: false,
                 values: HashMap::new(),
             };
             let mut rows = rows.into_iter().peekable();
             while rows.peek().is_some() {
-                import.import_rows(conn, rows.by_ref().take(BATCH_ROWS).collect())?;
+                import.import_rows(tx, rows.by_ref().take(BATCH_ROWS).collect())?;
                 progress(import.report.rows.len());
             }
             let ImportBatch {
-                options,
-                mut report,
-                invalidates,
-                ..
+                options, mut report, ..
             } = import;
             if options.dry_run || (report.refused > 0 && !options.keep_going) {
                 return Err(ImportFailure::Reported(report));
             }
             report.written = true;
-            let change = invalidates
-                .then(|| revision::advance(conn, step, revision::Invalidation::More))
-                .transpose()?;
-            Ok((report, change))
+            Ok(report)
         };
-        match self.store.write_within(Duration::MAX, work).await {
-            Ok((report, change)) => {
-                if let Some(change) = change {
-                    self.token_cache.apply_change(&change, Instant::now());
-                }
-                Ok(report)
-            }
-            Err(ImportFailure::Reported(report)) => Ok(report),
+        match self.transact_within(Duration::MAX, call, lock, work).await {
+            Ok(report) | Err(ImportFailure::Reported(report)) => Ok(report),
             Err(ImportFailure::Failed(error)) => Err(error),
         }
     }
@@ -208,11 +192,8 @@ impl Service {
 /// An import in one transaction.
 struct ImportBatch {
     by: Attribution,
-    origin: Origin,
     options: ImportOptions,
     report: ImportReport,
-    /// Whether what servers remember may be wrong after it.
-    invalidates: bool,
     /// Whose the values are that have come so far.
     values: HashMap<ValueHash, TokenId>,
 }
@@ -234,12 +215,12 @@ struct PendingWrites {
     /// Tokens to overwrite, each with the version that was read.
     changed: Vec<(TokenRecord, TokenVersion)>,
     admins: Vec<AdminRecord>,
-    events: Vec<AuditEvent>,
+    audit: Vec<AuditEntry>,
 }
 
 impl ImportBatch {
-    fn import_rows(&mut self, conn: &mut AnyConnection, rows: Vec<ImportRow>) -> Result<(), Error> {
-        let existing = ExistingRecords::of(conn, &rows)?;
+    fn import_rows(&mut self, tx: &mut Transaction<'_>, rows: Vec<ImportRow>) -> Result<(), Error> {
+        let existing = ExistingRecords::of(tx.conn, &rows)?;
         let mut writes = PendingWrites::default();
         for ImportRow { number, id, content } in rows {
             let outcome = match content {
@@ -254,9 +235,9 @@ impl ImportBatch {
                 outcome,
             });
         }
-        records::insert_all(conn, &writes.new)?;
+        records::insert_all(tx.conn, &writes.new)?;
         for (record, previous) in &writes.changed {
-            if !records::replace(conn, record, *previous)? {
+            if !records::replace(tx.conn, record, *previous)? {
                 let id = record.token.id;
                 return Err(Error::Conflict(format!(
                     "token {id} changed during the import; import again"
@@ -264,9 +245,9 @@ impl ImportBatch {
             }
         }
         for admin in &writes.admins {
-            records::upsert_admin(conn, admin)?;
+            records::upsert_admin(tx.conn, admin)?;
         }
-        Ok(audit::record(conn, &writes.events)?)
+        tx.audit(writes.audit)
     }
 
     fn import_legacy_token(
@@ -370,9 +351,11 @@ impl ImportBatch {
             Some(_) if !self.options.update => return conflict("password"),
             Some(_) => (RowOutcome::Changed("password".to_owned()), Action::AdminPasswordChanged),
         };
-        self.invalidates |= action.invalidates();
-        let details = json!({ "admin": name, "source": self.options.source });
-        writes.events.push(self.event(action, None, details));
+        writes.audit.push(AuditEntry {
+            action,
+            token_id: None,
+            details: json!({ "admin": name, "source": self.options.source }),
+        });
         writes.admins.push(record);
         outcome
     }
@@ -381,17 +364,15 @@ impl ImportBatch {
         if existing.deleted.contains(&record.token.id) && !self.options.update {
             return RowOutcome::Refused("it was deleted here; --update would bring it back".to_owned());
         }
-        let mut details = describe(&record.token);
-        self.add_source(&mut details);
         writes
-            .events
-            .push(self.event(Action::TokenImported, Some(record.token.id), details));
+            .audit
+            .push(self.audit_entry(record.token.id, describe(&record.token)));
         writes.new.push(record);
         RowOutcome::Created
     }
 
-    fn change(&mut self, before: &TokenRecord, mut after: TokenRecord, writes: &mut PendingWrites) -> RowOutcome {
-        let mut details = diff(&before.token, &after.token);
+    fn change(&self, before: &TokenRecord, mut after: TokenRecord, writes: &mut PendingWrites) -> RowOutcome {
+        let details = diff(&before.token, &after.token);
         let fields: Vec<&str> = details
             .as_object()
             .into_iter()
@@ -406,30 +387,21 @@ impl ImportBatch {
         if !self.options.update {
             return conflict(&what);
         }
-        self.add_source(&mut details);
-        writes
-            .events
-            .push(self.event(Action::TokenImported, Some(after.token.id), details));
+        writes.audit.push(self.audit_entry(after.token.id, details));
         let previous = before.token.version;
         after.token.version = previous.next();
         writes.changed.push((after, previous));
-        self.invalidates = true;
         RowOutcome::Changed(what)
     }
 
-    fn add_source(&self, details: &mut serde_json::Value) {
+    /// Returns the audit entry for an imported token, with the source of the import among its details.
+    fn audit_entry(&self, id: TokenId, mut details: serde_json::Value) -> AuditEntry {
         if let Some(details) = details.as_object_mut() {
             details.insert("source".to_owned(), json!(self.options.source));
         }
-    }
-
-    fn event(&self, action: Action, token_id: Option<TokenId>, details: serde_json::Value) -> AuditEvent {
-        AuditEvent {
-            at: self.by.at,
-            actor: Some(self.by.by.clone()),
-            origin: self.origin,
-            action,
-            token_id,
+        AuditEntry {
+            action: Action::TokenImported,
+            token_id: Some(id),
             details,
         }
     }
@@ -489,7 +461,7 @@ fn reject_duplicates(mut rows: Vec<ImportRow>) -> Vec<ImportRow> {
         let is_new = match &row.content {
             Err(_) => true,
             Ok(RowContent::Admin(record)) => names.insert(record.admin.name.as_str().to_owned()),
-            Ok(_) => row.token_id().is_none_or(|id| seen.insert(id)),
+            Ok(RowContent::Legacy(_) | RowContent::Token(_)) => row.token_id().is_none_or(|id| seen.insert(id)),
         };
         if !is_new {
             row.content = Err("its uuid, or its name, has come before".to_owned());

@@ -113,15 +113,19 @@ impl Service {
     /// Runs `work` as [`Service::transact`] does, with more time, for work that stops itself after
     /// `max_duration`. `lock` must lock the caller against revocation, if it is a token; `work`
     /// gets its result.
-    pub(super) async fn transact_within<L, T: Send + 'static>(
+    pub(super) async fn transact_within<L, T, E>(
         &self,
         max_duration: Duration,
         call: Call,
         lock: impl FnOnce(&mut AnyConnection, &Caller) -> Result<L, Error> + Clone + Send + 'static,
-        work: impl FnOnce(&mut Transaction<'_>, L) -> Result<T, Error> + Clone + Send + 'static,
-    ) -> Result<T, Error> {
+        work: impl FnOnce(&mut Transaction<'_>, L) -> Result<T, E> + Clone + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: std::error::Error + From<Error> + From<StoreError> + Send + 'static,
+    {
         let clock = Arc::clone(&self.clock);
-        let step = Step::random(self.random.as_ref())?;
+        let step = Step::random(self.random.as_ref()).map_err(Error::from)?;
         let (done, change) = self
             .store
             .write_within(max_duration, move |conn| {
@@ -142,7 +146,7 @@ impl Service {
                 let change = invalidation
                     .map(|invalidation| revision::advance(conn, step, invalidation))
                     .transpose()?;
-                Ok::<_, Error>((done, change))
+                Ok::<_, E>((done, change))
             })
             .await?;
         // Other servers learn of the change from the feed. This server invalidates its cache before
