@@ -170,7 +170,9 @@ impl TryFrom<TokenLine> for TokenRecord {
         let updated = match (time("updatedAt", &line.updated_at)?, line.updated_by) {
             (Some(at), Some(by)) => Some(Attribution { at, by: actor(by)? }),
             (None, None) => None,
-            _ => return Err(Invalid::new("updatedBy", "must be set if and only if updatedAt is")),
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Invalid::new("updatedBy", "must be set if and only if updatedAt is"));
+            }
         };
         let grace_values = line.grace_values.iter().map(|grace| {
             Ok(GraceValue {
@@ -202,12 +204,18 @@ impl TryFrom<TokenLine> for TokenRecord {
 }
 
 impl From<&AdminRecord> for AdminLine {
-    fn from(record: &AdminRecord) -> Self {
+    fn from(
+        AdminRecord {
+            admin: Admin { name, password_hash },
+            created_at,
+            password_changed_at,
+        }: &AdminRecord,
+    ) -> Self {
         Self {
-            name: record.admin.name.as_str().to_owned(),
-            password_hash: record.admin.password_hash.as_phc().to_owned(),
-            created_at: record.created_at.to_string(),
-            password_changed_at: record.password_changed_at.map(|time| time.to_string()),
+            name: name.as_str().to_owned(),
+            password_hash: password_hash.as_phc().to_owned(),
+            created_at: created_at.to_string(),
+            password_changed_at: password_changed_at.map(|time| time.to_string()),
         }
     }
 }

@@ -85,7 +85,15 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::AlreadyExists | StoreError::Corrupt(_) => Self::Internal(error.into()),
-            _ => Self::Unavailable(error),
+            StoreError::Busy
+            | StoreError::Unreachable(_)
+            | StoreError::StillUnreachable
+            | StoreError::Timeout
+            | StoreError::Failed(_)
+            | StoreError::Contended(_)
+            | StoreError::Unwritable(_)
+            | StoreError::BatchAborted
+            | StoreError::ShuttingDown => Self::Unavailable(error),
         }
     }
 }

@@ -252,19 +252,19 @@ impl ImportBatch {
 
     fn import_legacy_token(
         &mut self,
-        row: LegacyRow,
+        LegacyRow { id, name, read, change }: LegacyRow,
         existing: &ExistingRecords,
         writes: &mut PendingWrites,
     ) -> RowOutcome {
         let flags = |permissions: PermissionSet| {
             permissions
-                .with(Permission::OrganizationAPITokenRead, row.read)
-                .with(Permission::OrganizationAPITokenModify, row.change)
+                .with(Permission::OrganizationAPITokenRead, read)
+                .with(Permission::OrganizationAPITokenModify, change)
         };
-        let Some(before) = existing.tokens.get(&row.id) else {
+        let Some(before) = existing.tokens.get(&id) else {
             let token = Token {
-                id: row.id,
-                name: row.name,
+                id,
+                name,
                 permissions: flags(PermissionSet::default()),
                 allowed_cidr_blocks: CidrBlocks::default(),
                 has_value: false,
@@ -283,7 +283,7 @@ impl ImportBatch {
             return self.create(record, existing, writes);
         };
         let mut after = before.clone();
-        after.token.name = row.name;
+        after.token.name = name;
         after.token.permissions = flags(before.token.permissions);
         if after == *before {
             return RowOutcome::Unchanged;

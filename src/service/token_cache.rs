@@ -188,7 +188,7 @@ impl Listener for TokenCache {
         let next = &change.revision;
         let known = match &state.revision {
             Some(known) if known.store_id == next.store_id => known.number,
-            _ => return,
+            Some(_) | None => return,
         };
         match change.predecessor {
             Some(predecessor) if predecessor == known => state.supersede(known, at),
@@ -196,7 +196,7 @@ impl Listener for TokenCache {
             // changes. The next poll decides which.
             Some(_) if next.number <= known => return,
             // A change was missed, or this one invalidates more than one token.
-            _ => state.clear(at),
+            Some(_) | None => state.clear(at),
         }
         if next.number > known {
             state.revision = Some(next.clone());

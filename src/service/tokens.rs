@@ -22,7 +22,7 @@ use crate::{
         name::TokenName,
         permission::{Permission, PermissionSet},
         token::{Attribution, Token, TokenId, TokenVersion},
-        value::TokenValue,
+        value::{TokenValue, ValueHash},
     },
     store::{AnyConnection, StoreError, tokens},
 };
@@ -144,7 +144,7 @@ impl Service {
     /// ID exists.
     pub async fn create(&self, call: Call, new: NewToken) -> Result<(Token, TokenValue), Error> {
         let value = TokenValue::generate(self.random.as_ref())?;
-        let token = self.create_with(call, new, Some(value.clone())).await?;
+        let token = self.create_with(call, new, Some(value.hash())).await?;
         Ok((token, value))
     }
 
@@ -156,9 +156,16 @@ impl Service {
         self.create_with(call, new, None).await
     }
 
-    async fn create_with(&self, call: Call, new: NewToken, value: Option<TokenValue>) -> Result<Token, Error> {
+    async fn create_with(&self, call: Call, new: NewToken, value: Option<ValueHash>) -> Result<Token, Error> {
+        let NewToken {
+            id,
+            name,
+            permissions,
+            allowed_cidr_blocks,
+            expires_at,
+        } = new;
         let generated_id = TokenId::generate(self.random.as_ref())?;
-        let id = new.id.unwrap_or(generated_id);
+        let id = id.unwrap_or(generated_id);
         self.transact(call, None, move |tx, _| {
             let (own_permissions, own_blocks, own_expiry) = match &tx.caller {
                 Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
@@ -168,9 +175,9 @@ impl Service {
             };
             let token = Token {
                 id,
-                name: new.name,
-                permissions: new.permissions.unwrap_or(own_permissions),
-                allowed_cidr_blocks: new.allowed_cidr_blocks.unwrap_or(own_blocks),
+                name,
+                permissions: permissions.unwrap_or(own_permissions),
+                allowed_cidr_blocks: allowed_cidr_blocks.unwrap_or(own_blocks),
                 has_value: value.is_some(),
                 created: Attribution {
                     at: tx.now,
@@ -179,7 +186,7 @@ impl Service {
                 updated: None,
                 rotated_at: None,
                 last_used_at: None,
-                expires_at: new.expires_at.unwrap_or(own_expiry).require_future(tx.now)?,
+                expires_at: expires_at.unwrap_or(own_expiry).require_future(tx.now)?,
                 version: TokenVersion::FIRST,
             };
             let grant = Grant {
@@ -188,7 +195,7 @@ impl Service {
                 expires_at: Some(token.expires_at),
             };
             authorize(&tx.caller, Operation::Create(grant), None)?;
-            let inserted = tokens::insert(tx.conn, &token, value.map(|value| value.hash()).as_ref());
+            let inserted = tokens::insert(tx.conn, &token, value.as_ref());
             inserted.map_err(|error| match error {
                 StoreError::AlreadyExists => Error::Conflict("this token has been made already".to_owned()),
                 other => other.into(),
@@ -208,33 +215,44 @@ impl Service {
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = resolve_id(&call.caller, which)?;
         let update = move |tx: &mut Transaction<'_>, found: Option<Token>| {
+            let is_empty = changes == TokenChanges::default();
+            let TokenChanges {
+                name,
+                permissions,
+                allowed_cidr_blocks,
+                expires_at,
+                expected_version,
+            } = changes;
             let current = found.as_ref().map(|token| token.permissions).unwrap_or_default();
-            let permissions = changes.permissions.map(|wanted| wanted.apply(current));
+            let permissions = permissions.map(|wanted| wanted.apply(current));
             let grant = Grant {
                 permissions,
-                allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
-                expires_at: changes.expires_at,
+                allowed_cidr_blocks: allowed_cidr_blocks.as_ref(),
+                expires_at,
             };
             authorize(&tx.caller, Operation::Update(grant), found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            check_precondition(changes.expected_version, before.version)?;
-            if changes == TokenChanges::default() {
+            check_precondition(expected_version, before.version)?;
+            if is_empty {
                 return Ok(before);
             }
-            let expires_at = changes.expires_at.map(|expiry| expiry.require_future(tx.now));
+            let expires_at = expires_at.map(|expiry| expiry.require_future(tx.now)).transpose()?;
+            // Exhaustive, so that a new field does not compile until an update changes or keeps it.
             let after = Token {
-                name: changes.name.unwrap_or_else(|| before.name.clone()),
+                id: before.id,
+                name: name.unwrap_or_else(|| before.name.clone()),
                 permissions: permissions.unwrap_or(before.permissions),
-                allowed_cidr_blocks: changes
-                    .allowed_cidr_blocks
-                    .unwrap_or_else(|| before.allowed_cidr_blocks.clone()),
-                expires_at: expires_at.transpose()?.unwrap_or(before.expires_at),
+                allowed_cidr_blocks: allowed_cidr_blocks.unwrap_or_else(|| before.allowed_cidr_blocks.clone()),
+                has_value: before.has_value,
+                created: before.created.clone(),
+                rotated_at: before.rotated_at,
+                last_used_at: before.last_used_at,
+                expires_at: expires_at.unwrap_or(before.expires_at),
                 updated: Some(Attribution {
                     at: tx.now,
                     by: tx.caller.actor(),
                 }),
                 version: before.version.next(),
-                ..before.clone()
             };
             require_found(tokens::update(tx.conn, &after, before.version)?)?;
             tx.record(Action::TokenUpdated, Some(id), diff(&before, &after))?;
@@ -353,11 +371,25 @@ fn check_grace_limit(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> R
 
 /// Returns the description of a token in audit events.
 pub(super) fn describe(token: &Token) -> Value {
+    // Exhaustive, so that a new field does not compile until it is recorded, or left out on purpose.
+    let Token {
+        id: _, // The event names the token.
+        name,
+        permissions,
+        allowed_cidr_blocks,
+        has_value: _, // The action of the event implies it.
+        created: _,   // The events are the history of the token: they record actors and times themselves.
+        updated: _,
+        rotated_at: _,
+        last_used_at: _, // A use is not a change.
+        expires_at,
+        version: _, // Counts the events.
+    } = token;
     json!({
-        "name": token.name.as_str(),
-        "permissions": token.permissions,
-        "allowedCIDRBlocks": token.allowed_cidr_blocks,
-        "expiresAt": token.expires_at,
+        "name": name.as_str(),
+        "permissions": permissions,
+        "allowedCIDRBlocks": allowed_cidr_blocks,
+        "expiresAt": expires_at,
     })
 }
 

@@ -204,7 +204,7 @@ fn revalidate_caller_with(
         Caller::CommandLine => Ok(caller),
         Caller::Admin(admin) => match find(conn, &admin.name)? {
             Some(known) if known.password_hash == admin.password_hash => Ok(Caller::Admin(known)),
-            _ => Err(Refusal::Password.into()),
+            Some(_) | None => Err(Refusal::Password.into()),
         },
         Caller::Token(_, value) => {
             let works = |until: Option<Timestamp>| until.is_none_or(|end| end > now);
@@ -226,9 +226,9 @@ pub fn check_usable(token: &Token, origin: Origin, now: Timestamp) -> Result<(),
         return Err(Refusal::Expired);
     }
     let blocks = &token.allowed_cidr_blocks;
-    match origin.client {
-        Some(address) if blocks.allows(address) => Ok(()),
-        None if blocks.is_empty() => Ok(()),
-        _ => Err(Refusal::Address),
-    }
+    // An unknown address satisfies no CIDR limit.
+    let is_allowed = origin
+        .client
+        .map_or_else(|| blocks.is_empty(), |address| blocks.allows(address));
+    if is_allowed { Ok(()) } else { Err(Refusal::Address) }
 }

@@ -88,7 +88,7 @@ impl Due {
     fn includes(self, written_at: Option<Instant>) -> bool {
         match (self, written_at) {
             (Self::At(now), Some(written_at)) => now.saturating_duration_since(written_at) >= INTERVAL,
-            _ => true,
+            (Self::At(_), None) | (Self::All, _) => true,
         }
     }
 
