@@ -173,11 +173,12 @@ def main():
 
     third = len(samples) // 3
     memory = [sample[0] for sample in samples]
-    early, late = statistics.mean(memory[:third]), statistics.mean(memory[-third:])
+    parts = memory[:third], memory[third:-third], memory[-third:]
+    early, middle, late = (statistics.mean(part) for part in parts)
     threads = max(sample[1] for sample in samples)
     print(f"{SECONDS:.0f} s: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
     print(
-        f"memory: {early / MIB:.1f} MiB in the first third, {late / MIB:.1f} in the last, {max(memory) / MIB:.1f} at most, "
+        f"memory: {early / MIB:.1f}, {middle / MIB:.1f}, and {late / MIB:.1f} MiB in the thirds of the run, {max(memory) / MIB:.1f} at most, "
         f"{memory_after / MIB:.1f} afterwards"
     )
     print(f"threads: {threads_before} before, {threads} at most, {threads_after} afterwards")
