@@ -156,7 +156,7 @@ fn metrics_can_have_a_separate_listener(env: &TestEnv) {
     server.client.get(METRICS, Auth::Anonymous).expect(404);
     let address = wait_until("the metrics are listened for", || {
         let log = server.log();
-        let (_, rest) = log.split_once("metrics alone on http://")?;
+        let (_, rest) = log.split_once("serving metrics on http://")?;
         rest.split_once("/metrics")?.0.parse().ok()
     });
     let apart = Client::new(address, "");
