@@ -113,11 +113,11 @@ impl<E: Into<Error>> From<E> for ImportFailure {
 }
 
 impl Service {
-    /// Imports rows: all of them or none, unless `options` say otherwise. `progress` is told after each step how many rows have been looked
-    /// at.
+    /// Imports rows: all of them or none, unless `options` say otherwise. Calls `progress` after each step with the number of
+    /// processed rows.
     ///
     /// # Errors
-    /// When the store fails; what was then imported already, row by row, stays.
+    /// When the store fails. With row-by-row options, rows that were already imported stay.
     pub async fn import(
         &self,
         call: Call,

@@ -25,7 +25,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// Menus close when somebody looks elsewhere.
+// A menu closes when the focus or a click moves elsewhere.
 const menus = [...document.querySelectorAll(".menu")];
 const close = (except) => menus.filter((menu) => menu !== except).forEach((menu) => { menu.open = false; });
 document.addEventListener("click", (event) => close(event.target.closest(".menu")));

@@ -80,16 +80,16 @@ impl ImportRow {
 /// From where a text comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceTrust {
-    /// A legacy server, which has nothing to say but its list: an export could make admins here.
+    /// A legacy server, which may provide only its list: an export could create admins here.
     LegacyServer,
-    /// Whoever runs the import.
+    /// The operator who runs the import.
     Operator,
 }
 
-/// Reads the list of a legacy server, or an export: whichever the text is.
+/// Parses the list of a legacy server, or an export.
 ///
 /// # Errors
-/// When it is neither, or breaks off. A row that is wrong is told of in its place.
+/// When the text is neither, or is truncated. An invalid row is reported in its position.
 pub fn parse(text: &[u8], trust: SourceTrust) -> Result<Vec<ImportRow>, Invalid> {
     let text = to_utf_8(text).ok_or_else(|| source("it is in UTF-16 and broken"))?;
     let text = text.as_ref();
