@@ -4,17 +4,18 @@ pub mod view;
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpResponse, web::Data};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    State,
     error::ApiError,
     extract::{
         Authenticated, TokenOrAdmin,
         json::{Json, JsonBody, UnknownFields, not_null},
-        query::{read_query, read_time},
-        state,
+        path::Id,
+        query::{Query, QueryParameters, read_time},
     },
     openapi::schemas::{self, NewApiToken, PermissionName},
 };
@@ -28,12 +29,8 @@ use crate::{
         page::{Cursor, PageSize, TokenFilter, TokenState},
         patch::Patch,
         permission::PermissionSet,
-        token::TokenId,
     },
-    service::{
-        Error,
-        tokens::{NewToken, PermissionChange, Rotation, TokenChanges, TokenRef},
-    },
+    service::tokens::{NewToken, PermissionChange, Rotation, TokenChanges},
 };
 use view::{ApiToken, ListResp};
 
@@ -54,6 +51,10 @@ pub struct ListQuery {
     pub(super) filters: FilterQuery,
 }
 
+impl QueryParameters for ListQuery {
+    const NAMES: &'static [&'static [&'static str]] = &[&["limit", "cursor"], FILTERS];
+}
+
 /// What `DELETE /api-tokens` takes in its query.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -64,6 +65,10 @@ pub struct DeleteQuery {
     #[serde(flatten)]
     #[param(ignore)]
     filters: FilterQuery,
+}
+
+impl QueryParameters for DeleteQuery {
+    const NAMES: &'static [&'static [&'static str]] = &[&["expected"], FILTERS];
 }
 
 /// The filters of a list of tokens, and of a removal.
@@ -151,7 +156,7 @@ pub struct DeletedTokens {
     deleted: u64,
 }
 
-type AuthenticatedCall<B = ()> = Authenticated<TokenOrAdmin, B>;
+type AuthenticatedCall<I = ()> = Authenticated<TokenOrAdmin, I>;
 
 /// `GET /api-tokens`: a page of the tokens, oldest first.
 #[utoipa::path(
@@ -160,10 +165,13 @@ type AuthenticatedCall<B = ()> = Authenticated<TokenOrAdmin, B>;
     responses((status = 200, description = "A page of the tokens", body = ListResp)),
 )]
 pub async fn list(
-    request: HttpRequest,
-    Authenticated { call, .. }: AuthenticatedCall,
+    state: Data<State>,
+    Authenticated {
+        call,
+        input: Query(query),
+        ..
+    }: AuthenticatedCall<Query<ListQuery>>,
 ) -> Result<HttpResponse, ApiError> {
-    let query: ListQuery = read_query(&request, &[&["limit", "cursor"], FILTERS])?;
     let filter = query.filters.filter()?;
     let after = query
         .cursor
@@ -175,7 +183,7 @@ pub async fn list(
         .map(|limit| PageSize::parse(&limit))
         .transpose()?
         .unwrap_or_default();
-    let page = state(&request)?.service.list(&call, filter, after, size).await?;
+    let page = state.service.list(&call, filter, after, size).await?;
     Ok(HttpResponse::Ok().json(ListResp::from(&page)))
 }
 
@@ -188,10 +196,13 @@ pub async fn list(
     responses((status = 200, description = "All of them are gone", body = DeletedTokens)),
 )]
 pub async fn delete_matching(
-    request: HttpRequest,
-    Authenticated { call, .. }: AuthenticatedCall,
+    state: Data<State>,
+    Authenticated {
+        call,
+        input: Query(query),
+        ..
+    }: AuthenticatedCall<Query<DeleteQuery>>,
 ) -> Result<HttpResponse, ApiError> {
-    let query: DeleteQuery = read_query(&request, &[&["expected"], FILTERS])?;
     let number = |text: String| {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let number = text.parse().ok().filter(|_| digits);
@@ -199,7 +210,7 @@ pub async fn delete_matching(
     };
     let expected = query.expected.map(number).transpose()?;
     let filter = query.filters.filter()?;
-    let deleted = state(&request)?.service.delete_matching(call, filter, expected).await?;
+    let deleted = state.service.delete_matching(call, filter, expected).await?;
     Ok(HttpResponse::Ok().json(DeletedTokens { deleted }))
 }
 
@@ -210,9 +221,11 @@ pub async fn delete_matching(
     responses((status = 200, description = "The token, with its value", body = ApiToken)),
 )]
 pub async fn create(
-    request: HttpRequest,
+    state: Data<State>,
     Authenticated {
-        call, body: Json(body), ..
+        call,
+        input: Json(body),
+        ..
     }: AuthenticatedCall<Json<ModifyApiToken>>,
 ) -> Result<HttpResponse, ApiError> {
     let new = NewToken {
@@ -222,7 +235,7 @@ pub async fn create(
         allowed_cidr_blocks: body.blocks()?,
         expires_at: parse_expiry(body.expires_at)?,
     };
-    let (token, value) = state(&request)?.service.create(call, new).await?;
+    let (token, value) = state.service.create(call, new).await?;
     Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
 }
 
@@ -233,10 +246,12 @@ pub async fn create(
     responses((status = 200, description = "The token", body = ApiToken)),
 )]
 pub async fn get(
-    request: HttpRequest,
-    Authenticated { call, .. }: AuthenticatedCall,
+    state: Data<State>,
+    Authenticated {
+        call, input: Id(token), ..
+    }: AuthenticatedCall<Id>,
 ) -> Result<HttpResponse, ApiError> {
-    let token = state(&request)?.service.get(&call, token_ref(&request)?).await?;
+    let token = state.service.get(&call, token).await?;
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
 }
 
@@ -248,20 +263,19 @@ pub async fn get(
     responses((status = 200, description = "The token after the change", body = ApiToken)),
 )]
 pub async fn update(
-    request: HttpRequest,
+    state: Data<State>,
     Authenticated {
-        call, body: Json(body), ..
-    }: AuthenticatedCall<Json<ModifyApiToken>>,
+        call,
+        input: (Json(body), Id(token)),
+        ..
+    }: AuthenticatedCall<(Json<ModifyApiToken>, Id)>,
 ) -> Result<HttpResponse, ApiError> {
     let changes = body.changes()?;
     if changes == TokenChanges::default() {
         let message = "the body names none of name, permissions, allowedCIDRBlocks and expiresAt";
         return Err(ApiError::bad_request(message));
     }
-    let token = state(&request)?
-        .service
-        .update(call, token_ref(&request)?, changes)
-        .await?;
+    let token = state.service.update(call, token, changes).await?;
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
 }
 
@@ -274,10 +288,12 @@ pub async fn update(
     responses((status = 200, description = "The token, with its new value", body = ApiToken)),
 )]
 pub async fn rotate(
-    request: HttpRequest,
+    state: Data<State>,
     Authenticated {
-        call, body: Json(body), ..
-    }: AuthenticatedCall<Json<RotateApiToken>>,
+        call,
+        input: (Json(body), Id(token)),
+        ..
+    }: AuthenticatedCall<(Json<RotateApiToken>, Id)>,
 ) -> Result<HttpResponse, ApiError> {
     // JSON has one kind of number: 60 and 60.0 are the same.
     let seconds = body.grace_period_seconds.unwrap_or_default();
@@ -290,10 +306,7 @@ pub async fn rotate(
         expires_at: parse_expiry(body.expires_at)?,
         expected_version: None,
     };
-    let (token, value) = state(&request)?
-        .service
-        .rotate(call, token_ref(&request)?, rotation)
-        .await?;
+    let (token, value) = state.service.rotate(call, token, rotation).await?;
     Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
 }
 
@@ -304,15 +317,17 @@ pub async fn rotate(
     responses((status = 204, description = "The token is gone")),
 )]
 pub async fn delete(
-    request: HttpRequest,
-    Authenticated { call, .. }: AuthenticatedCall,
+    state: Data<State>,
+    Authenticated {
+        call, input: Id(token), ..
+    }: AuthenticatedCall<Id>,
 ) -> Result<HttpResponse, ApiError> {
-    state(&request)?.service.delete(call, token_ref(&request)?).await?;
+    state.service.delete(call, token).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// The names of [`FilterQuery`].
-pub(super) const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBefore"];
+const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBefore"];
 
 impl FilterQuery {
     pub(super) fn filter(self) -> Result<TokenFilter, Invalid> {
@@ -368,14 +383,4 @@ fn parse_expiry(field: Patch<String>) -> Result<Option<Expiry>, Invalid> {
         Patch::Clear => Some(Expiry::Never),
         Patch::Set(text) => Some(Expiry::At(Timestamp::parse("expiresAt", &text)?)),
     })
-}
-
-fn token_ref(request: &HttpRequest) -> Result<TokenRef, Error> {
-    match request.match_info().get("id") {
-        Some("self") => Ok(TokenRef::Itself),
-        id => id
-            .and_then(TokenId::parse)
-            .map(TokenRef::Id)
-            .ok_or(Error::NotFound("token")),
-    }
 }

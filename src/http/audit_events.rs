@@ -4,7 +4,7 @@ pub mod format;
 pub mod view;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     web::{Bytes, Data},
 };
 use futures_util::stream;
@@ -16,8 +16,8 @@ use super::{
     error::ApiError,
     extract::{
         AdminOnly, Authenticated,
-        query::{read_query, read_time},
-        state,
+        accept::Accepted,
+        query::{Query, QueryParameters, read_time},
     },
     openapi::schemas,
 };
@@ -66,9 +66,11 @@ pub struct EventQuery {
     cursor: Option<String>,
 }
 
-pub(super) const PARAMETERS: &[&str] = &[
-    "since", "until", "actor", "tokenId", "action", "channel", "limit", "cursor",
-];
+impl QueryParameters for EventQuery {
+    const NAMES: &'static [&'static [&'static str]] = &[&[
+        "since", "until", "actor", "tokenId", "action", "channel", "limit", "cursor",
+    ]];
+}
 
 impl EventQuery {
     pub(super) fn filter(&self) -> Result<EventFilter, Invalid> {
@@ -110,17 +112,19 @@ pub fn check_actor_id(id: String) -> Result<String, Invalid> {
     security(("BasicAuth" = [])),
 )]
 pub async fn list(
-    request: HttpRequest,
-    Authenticated { call, .. }: Authenticated<AdminOnly>,
+    state: Data<State>,
+    Authenticated {
+        call,
+        input: (Query(query), Accepted(format)),
+        ..
+    }: Authenticated<AdminOnly, (Query<EventQuery>, Accepted<EventFormat>)>,
 ) -> Result<HttpResponse, ApiError> {
-    let query: EventQuery = read_query(&request, &[PARAMETERS])?;
-    let format = EventFormat::negotiate(&request)?;
     let cursor = query.cursor.as_deref().map(EventCursor::parse).transpose()?;
     let size = query.limit.as_deref().map(PageSize::parse).transpose()?;
     let events = EventReader {
-        state: state(&request)?.clone(),
-        call,
         filter: query.filter()?,
+        state,
+        call,
     };
     if format == EventFormat::Json {
         let page = events.page(cursor, size.unwrap_or_default()).await?;

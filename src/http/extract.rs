@@ -1,12 +1,13 @@
-//! Extractors for the caller, the client's address, and the request body. A handler declares them
-//! in its type, so they run before it.
+//! Extractors: a handler's signature states who may call it, and what it reads from the request.
 
 pub mod accept;
 mod body;
 pub mod client_address;
 pub mod credentials;
 pub mod form;
+mod input;
 pub mod json;
+pub mod path;
 pub mod query;
 pub mod site;
 
@@ -27,16 +28,16 @@ use crate::{
     },
     service::{Error, Refusal},
 };
-pub use body::Body;
 use client_address::ClientAddress;
 use credentials::Credentials;
+pub use input::Input;
 
-/// An authenticated call. The body is read only after authentication.
-pub struct Authenticated<S, B = ()> {
+/// An authenticated call. Its input is read only after authentication.
+pub struct Authenticated<S, I = ()> {
     /// The caller and the origin.
     pub call: Call,
-    /// The body.
-    pub body: B,
+    /// The parts of the request that the handler reads.
+    pub input: I,
     scheme: PhantomData<S>,
 }
 
@@ -85,28 +86,28 @@ impl AuthScheme for TokenOrAdmin {
     const CHALLENGES: &[Challenge] = &[Challenge::Basic, Challenge::ApiKey];
 }
 
-impl<W: AuthScheme + 'static, B: Body + 'static> FromRequest for Authenticated<W, B> {
+impl<S: AuthScheme + 'static, I: Input + 'static> FromRequest for Authenticated<S, I> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let call = authenticate::<W>(&request).await?;
-            let body = B::read(&request, payload).await?;
+            let call = authenticate::<S>(&request).await?;
+            let input = I::read(&request, &mut payload).await?;
             Ok(Self {
                 call,
-                body,
+                input,
                 scheme: PhantomData,
             })
         })
     }
 }
 
-async fn authenticate<W: AuthScheme>(request: &HttpRequest) -> Result<Call, ApiError> {
+async fn authenticate<S: AuthScheme>(request: &HttpRequest) -> Result<Call, ApiError> {
     let service = &state(request)?.service;
     let origin = origin(request)?;
-    let credentials = W::credentials(request.headers())?.ok_or_else(|| missing::<W>(request.headers()))?;
+    let credentials = S::credentials(request.headers())?.ok_or_else(|| missing::<S>(request.headers()))?;
     let caller = match credentials {
         Credentials::Value(value) => service.authenticate_value(value, origin).await,
         Credentials::Password { name, password } => {
@@ -118,8 +119,8 @@ async fn authenticate<W: AuthScheme>(request: &HttpRequest) -> Result<Call, ApiE
     Ok(Call { caller, origin })
 }
 
-fn missing<W: AuthScheme>(headers: &HeaderMap) -> ApiError {
-    let challenges = match W::CHALLENGES {
+fn missing<S: AuthScheme>(headers: &HeaderMap) -> ApiError {
+    let challenges = match S::CHALLENGES {
         [Challenge::Basic, others @ ..] if !others.is_empty() && site::is_from_script(headers) => others,
         all => all,
     };

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use actix_web::{
-    http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
-    test::TestRequest,
+use actix_web::http::{
+    Uri,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::ExposeSecret;
@@ -13,7 +13,7 @@ use super::{
     Proxies, ProxyHeader, api_tokens, audit_events,
     extract::{
         credentials::{self, Credentials},
-        query::read_query,
+        query::{QueryParameters, read_query},
     },
     graphql,
 };
@@ -53,19 +53,18 @@ pub fn check_graphql(document: &str) -> bool {
 
 /// Parses the query string of `GET /audit-events`.
 pub fn audit_filter(query: &str) -> Option<EventFilter> {
-    let request = request("/audit-events", query)?;
-    let query: audit_events::EventQuery = read_query(&request, &[audit_events::PARAMETERS]).ok()?;
+    let query: audit_events::EventQuery = parse(query)?;
     query.filter().ok()
 }
 
 /// Parses the query string of `GET /api-tokens`.
 pub fn list_filter(query: &str) -> Option<TokenFilter> {
-    let request = request("/api-tokens", query)?;
-    let query: api_tokens::ListQuery = read_query(&request, &[&["limit", "cursor"], api_tokens::FILTERS]).ok()?;
+    let query: api_tokens::ListQuery = parse(query)?;
     query.filters.filter().ok()
 }
 
-fn request(path: &str, query: &str) -> Option<actix_web::HttpRequest> {
-    let uri: actix_web::http::Uri = format!("{path}?{query}").parse().ok()?;
-    Some(TestRequest::default().uri(&uri.to_string()).to_http_request())
+/// Parses a query string that a URI can contain.
+fn parse<T: QueryParameters>(query: &str) -> Option<T> {
+    let uri: Uri = format!("/?{query}").parse().ok()?;
+    read_query(uri.query().unwrap_or_default(), T::NAMES).ok()
 }

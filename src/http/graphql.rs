@@ -9,10 +9,11 @@ mod schema;
 use std::sync::Arc;
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    Error, HttpResponse,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
+    web::Data,
 };
 use async_graphql::{Request, Response, ServerError, Variables};
 use serde::Deserialize;
@@ -20,11 +21,11 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
+    State,
     error::{ApiError, map_error_body},
     extract::{
         Authenticated, TokenOnly,
         json::{Json, JsonBody, UnknownFields},
-        state,
     },
     openapi::schemas::GraphqlResponse,
 };
@@ -72,16 +73,17 @@ impl From<GraphqlRequest> for Request {
     security(("ApiKeyAuth" = [])),
 )]
 pub async fn execute(
-    request: HttpRequest,
+    state: Data<State>,
     Authenticated {
-        call, body: Json(body), ..
+        call,
+        input: Json(body),
+        ..
     }: Authenticated<TokenOnly, Json<GraphqlRequest>>,
 ) -> Result<HttpResponse, ApiError> {
     if nesting::nests_too_deeply(&body.query) {
         let message = format!("the document nests more than {} levels deep", nesting::MAX_DEPTH);
         return Err(ApiError::bad_request(message));
     }
-    let state = state(&request)?.clone();
     let mut request = Request::from(body);
     let mut response = if let Some(error) = validate(&mut request)? {
         Response::from_errors(vec![error])

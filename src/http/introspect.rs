@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpResponse, web::Data};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    State,
     error::ApiError,
-    extract::{Authenticated, TokenOrAdmin, form::Form, state},
+    extract::{Authenticated, TokenOrAdmin, form::Form},
     openapi::schemas::ip_address,
 };
 use crate::{
@@ -92,9 +93,11 @@ impl From<VerifiedToken> for Introspection {
     responses((status = 200, description = "Whether the value is good, and for what", body = Introspection)),
 )]
 pub async fn introspect(
-    request: HttpRequest,
+    state: Data<State>,
     Authenticated {
-        call, body: Form(body), ..
+        call,
+        input: Form(body),
+        ..
     }: Authenticated<TokenOrAdmin, Form<IntrospectionRequest>>,
 ) -> Result<HttpResponse, ApiError> {
     let presented = body.token.ok_or_else(|| Invalid::new("token", "it is required"))?;
@@ -106,6 +109,6 @@ pub async fn introspect(
                 .map_err(|_| Invalid::new("client_ip", "it is not an IP address"))
         })
         .transpose()?;
-    let known = state(&request)?.service.introspect(&call, &presented, client).await?;
+    let known = state.service.introspect(&call, &presented, client).await?;
     Ok(HttpResponse::Ok().json(known.map(Introspection::from).unwrap_or_default()))
 }

@@ -4,16 +4,17 @@
 pub mod list;
 mod middleware;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpResponse, web::Data};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    State,
     error::ApiError,
     extract::{
         AdminOnly, Authenticated,
         json::{Json, JsonBody, UnknownFields},
-        state,
+        path::Uuid,
     },
     openapi::schemas::{self, NewLegacyToken},
 };
@@ -24,10 +25,7 @@ use crate::{
         permission::{Permission, PermissionSet},
         token::{Token, TokenId, TokenSummary},
     },
-    service::{
-        Error,
-        tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
-    },
+    service::tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
 };
 pub use middleware::{enforce_phase, finish_response};
 
@@ -96,7 +94,7 @@ impl JsonBody for LegacyFields {
     const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Ignored;
 }
 
-type AuthenticatedCall<B = ()> = Authenticated<AdminOnly, B>;
+type AuthenticatedCall<I = ()> = Authenticated<AdminOnly, I>;
 
 /// `POST …/tokens`: creates a token without a value.
 #[utoipa::path(
@@ -106,9 +104,11 @@ type AuthenticatedCall<B = ()> = Authenticated<AdminOnly, B>;
     security(("BasicAuth" = [])),
 )]
 pub async fn create(
-    request: HttpRequest,
+    state: Data<State>,
     Authenticated {
-        call, body: Json(body), ..
+        call,
+        input: Json(body),
+        ..
     }: AuthenticatedCall<Json<LegacyFields>>,
 ) -> Result<HttpResponse, ApiError> {
     let name = body.name.ok_or_else(|| Invalid::new("name", "it is required"))?;
@@ -122,7 +122,7 @@ pub async fn create(
         allowed_cidr_blocks: None,
         expires_at: None,
     };
-    let token = state(&request)?.service.create_without_value(call, new).await?;
+    let token = state.service.create_without_value(call, new).await?;
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
 
@@ -135,12 +135,13 @@ pub async fn create(
     security(("BasicAuth" = [])),
 )]
 pub async fn update(
-    request: HttpRequest,
+    state: Data<State>,
     Authenticated {
-        call, body: Json(body), ..
-    }: AuthenticatedCall<Json<LegacyFields>>,
+        call,
+        input: (Json(body), Uuid(id)),
+        ..
+    }: AuthenticatedCall<(Json<LegacyFields>, Uuid)>,
 ) -> Result<HttpResponse, ApiError> {
-    let id = id(&request)?;
     if let Some(uuid) = body.uuid.filter(|uuid| !uuid.is_null())
         && uuid.as_str().and_then(TokenId::parse) != Some(id)
     {
@@ -159,7 +160,7 @@ pub async fn update(
         permissions: (body.read.is_some() || body.change.is_some()).then_some(flags),
         ..TokenChanges::default()
     };
-    let token = state(&request)?.service.update(call, TokenRef::Id(id), changes).await?;
+    let token = state.service.update(call, TokenRef::Id(id), changes).await?;
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
 
@@ -171,10 +172,12 @@ pub async fn update(
     security(("BasicAuth" = [])),
 )]
 pub async fn get(
-    request: HttpRequest,
-    Authenticated { call, .. }: AuthenticatedCall,
+    state: Data<State>,
+    Authenticated {
+        call, input: Uuid(id), ..
+    }: AuthenticatedCall<Uuid>,
 ) -> Result<HttpResponse, ApiError> {
-    let token = state(&request)?.service.get(&call, TokenRef::Id(id(&request)?)).await?;
+    let token = state.service.get(&call, TokenRef::Id(id)).await?;
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))
 }
 
@@ -186,20 +189,11 @@ pub async fn get(
     security(("BasicAuth" = [])),
 )]
 pub async fn delete(
-    request: HttpRequest,
-    Authenticated { call, .. }: AuthenticatedCall,
+    state: Data<State>,
+    Authenticated {
+        call, input: Uuid(id), ..
+    }: AuthenticatedCall<Uuid>,
 ) -> Result<HttpResponse, ApiError> {
-    state(&request)?
-        .service
-        .delete(call, TokenRef::Id(id(&request)?))
-        .await?;
+    state.service.delete(call, TokenRef::Id(id)).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-fn id(request: &HttpRequest) -> Result<TokenId, Error> {
-    request
-        .match_info()
-        .get("uuid")
-        .and_then(TokenId::parse)
-        .ok_or(Error::NotFound("token"))
 }

@@ -4,20 +4,25 @@ pub mod csv;
 pub mod view;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::header::{self, HeaderValue},
+    web::Data,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
+    State,
     error::ApiError,
-    extract::{AdminOnly, Authenticated, accept::negotiate_media_type, query::read_query, state},
+    extract::{
+        AdminOnly, Authenticated,
+        accept::{Accepted, ResponseFormat},
+        query::{Query, QueryParameters},
+    },
 };
 use crate::{domain::legacy_report::ReportDays, http};
 use view::LegacyUsageReport;
 
-const CSV: &str = "text/csv";
 /// How many callers a report in JSON shows.
 pub const MAX_CALLERS: usize = 1000;
 
@@ -28,6 +33,23 @@ pub struct ReportQuery {
     /// How many days to look back, today included
     #[param(value_type = u16, required = false, minimum = 1, maximum = 400)]
     days: Option<String>,
+}
+
+impl QueryParameters for ReportQuery {
+    const NAMES: &'static [&'static [&'static str]] = &[&["days"]];
+}
+
+/// The formats of the report.
+#[derive(Clone, Copy)]
+pub enum ReportFormat {
+    /// The whole report.
+    Json,
+    /// The callers.
+    Csv,
+}
+
+impl ResponseFormat for ReportFormat {
+    const OFFERED: &'static [(&'static str, Self)] = &[("application/json", Self::Json), ("text/csv", Self::Csv)];
 }
 
 /// `GET /legacy-usage`: whether the legacy endpoints can be closed, and who uses them.
@@ -41,24 +63,29 @@ pub struct ReportQuery {
     security(("BasicAuth" = [])),
 )]
 pub async fn legacy_usage(
-    request: HttpRequest,
-    Authenticated { call, .. }: Authenticated<AdminOnly>,
+    state: Data<State>,
+    Authenticated {
+        call,
+        input: (Query(query), Accepted(format)),
+        ..
+    }: Authenticated<AdminOnly, (Query<ReportQuery>, Accepted<ReportFormat>)>,
 ) -> Result<HttpResponse, ApiError> {
-    let query: ReportQuery = read_query(&request, &[&["days"]])?;
-    let media_type = negotiate_media_type(&request, &["application/json", CSV])?;
     let days = query.days.map(|days| ReportDays::parse(&days)).transpose()?;
     let days = days.unwrap_or_default();
-    let state = state(&request)?;
     let service = &state.service;
     let phase = state.config.legacy.state(service.now());
     let mut response = HttpResponse::Ok();
     response.insert_header((header::VARY, HeaderValue::from_static("accept")));
-    if media_type == CSV {
-        let usage = service.legacy_usage(&call, days, usize::MAX, Some(phase)).await?;
-        return Ok(response
-            .content_type(http::csv::CONTENT_TYPE)
-            .body(csv::format_callers(&usage.report)));
-    }
-    let usage = service.legacy_usage(&call, days, MAX_CALLERS, Some(phase)).await?;
-    Ok(response.json(LegacyUsageReport::from(&usage)))
+    Ok(match format {
+        ReportFormat::Csv => {
+            let usage = service.legacy_usage(&call, days, usize::MAX, Some(phase)).await?;
+            response
+                .content_type(http::csv::CONTENT_TYPE)
+                .body(csv::format_callers(&usage.report))
+        }
+        ReportFormat::Json => {
+            let usage = service.legacy_usage(&call, days, MAX_CALLERS, Some(phase)).await?;
+            response.json(LegacyUsageReport::from(&usage))
+        }
+    })
 }

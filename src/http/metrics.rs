@@ -4,16 +4,17 @@
 use std::{sync::OnceLock, time::Duration};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     dev::ServiceResponse,
     http::{Method, header},
+    web::Data,
 };
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
-use super::{LEGACY_PREFIXES, error::ApiError, extract::state, legacy::LegacyPrefix};
+use super::{LEGACY_PREFIXES, State, error::ApiError, legacy::LegacyPrefix};
 use crate::{
     domain::{
         actor::Channel,
@@ -175,8 +176,7 @@ fn register_phase(registry: &Registry, phase: &LegacyPhase) -> Result<(), promet
     responses((status = 200, description = "All metrics, unless they have a listener of their own", content_type = "text/plain", body = String)),
     security(()),
 )]
-pub async fn metrics(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let state = state(&request)?;
+pub async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError> {
     let brownout = state.config.legacy.brownout_end(state.service.now());
     state.http_metrics.brownout.set(brownout.is_some().into());
     let families = [

@@ -4,7 +4,7 @@ mod error_responses;
 pub mod schemas;
 pub mod swagger_ui;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpResponse, web::Data};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -16,8 +16,7 @@ use utoipa::{
 };
 
 use super::{
-    LEGACY_PREFIXES, api_tokens, audit_events, error::ApiError, extract::state, graphql, introspect, legacy,
-    legacy_usage, metrics, ops, verify,
+    LEGACY_PREFIXES, State, api_tokens, audit_events, graphql, introspect, legacy, legacy_usage, metrics, ops, verify,
 };
 
 /// Everything but the legacy API.
@@ -53,14 +52,13 @@ struct CurrentApi;
 struct LegacyApi;
 
 /// `GET /openapi.json`: the document of this server.
-pub async fn json(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let state = state(&request)?;
+pub async fn json(state: Data<State>) -> HttpResponse {
     let text = state.openapi.get_or_init(|| {
         let document = document(&state.config.base_path);
         // A document has no map with other keys than texts, and nothing else that JSON has not.
         serde_json::to_vec(&document).unwrap_or_default().into()
     });
-    Ok(HttpResponse::Ok().content_type("application/json").body(text.clone()))
+    HttpResponse::Ok().content_type("application/json").body(text.clone())
 }
 
 /// The document of a server with that context path.

@@ -1,10 +1,10 @@
 //! For those who watch the server.
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{error::ApiError, extract::state};
+use super::{State, error::ApiError};
 
 /// That all is well.
 #[derive(Serialize, ToSchema)]
@@ -28,7 +28,7 @@ pub async fn healthz() -> HttpResponse {
     get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Say whether the store answers",
     responses((status = 200, description = "It does", body = Health)), security(()),
 )]
-pub async fn readyz(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    state(&request)?.service.ready().await?;
+pub async fn readyz(state: Data<State>) -> Result<HttpResponse, ApiError> {
+    state.service.ready().await?;
     Ok(healthz().await)
 }

@@ -1,16 +1,15 @@
 //! The forms that events are written in.
 
-use actix_web::HttpRequest;
-
 use super::view::{csv_header, push_csv_row, to_json_line};
 use crate::{
     domain::audit::EventPage,
-    http::{csv, error::ApiError, extract::accept::negotiate_media_type},
+    http::{csv, error::ApiError, extract::accept::ResponseFormat},
 };
 
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
-const OFFERED: &[&str] = &[JSON, CSV, "application/x-ndjson", "application/jsonl"];
+const NDJSON: &str = "application/x-ndjson";
+const JSON_LINES: &str = "application/jsonl";
 
 /// A format that events are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +24,16 @@ pub enum EventFormat {
     JsonArray,
 }
 
-impl EventFormat {
-    /// The format that a request prefers.
-    ///
-    /// # Errors
-    /// 406 when it takes none.
-    pub fn negotiate(request: &HttpRequest) -> Result<Self, ApiError> {
-        Ok(match negotiate_media_type(request, OFFERED)? {
-            JSON => Self::Json,
-            CSV => Self::Csv,
-            lines => Self::JsonLines(lines),
-        })
-    }
+impl ResponseFormat for EventFormat {
+    const OFFERED: &'static [(&'static str, Self)] = &[
+        (JSON, Self::Json),
+        (CSV, Self::Csv),
+        (NDJSON, Self::JsonLines(NDJSON)),
+        (JSON_LINES, Self::JsonLines(JSON_LINES)),
+    ];
+}
 
+impl EventFormat {
     /// What the answer says it is.
     pub const fn content_type(self) -> &'static str {
         match self {

@@ -69,7 +69,7 @@ pub async fn list(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let query: AdminListQuery = read_query(&request, &[&["done", "after"]])?;
+    let query: AdminListQuery = read_query(request.query_string(), &[&["done", "after"]])?;
     let notice = match query.done.as_deref() {
         Some("added") => Some(layout.texts.done_admin_added),
         Some("password-changed") => Some(layout.texts.done_password_changed),
@@ -159,7 +159,7 @@ struct NameQuery {
 
 /// Returns the admin in the request's path, and `true` if it is the only one.
 async fn named(request: &HttpRequest, call: &Call) -> Result<(AdminName, bool), ApiError> {
-    let query: NameQuery = read_query(request, &[&["name"]])?;
+    let query: NameQuery = read_query(request.query_string(), &[&["name"]])?;
     let name = AdminName::parse_existing(&query.name).ok_or(Error::NotFound("admin"))?;
     let is_last = state(request)?.service.is_last_admin(call, name.clone()).await?;
     Ok((name, is_last))

@@ -144,7 +144,7 @@ pub async fn page(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let query: AuditQuery = read_query(&request, &[FILTERS, &["after"]])?;
+    let query: AuditQuery = read_query(request.query_string(), &[FILTERS, &["after"]])?;
     let after = EventCursor::parse(&query.after).ok();
     let (events, refusal) = match query.filter() {
         Ok(filter) => {
@@ -195,7 +195,7 @@ pub async fn download(
         Some("events.json") => (EventFormat::JsonArray, "attachment; filename=\"audit-events.json\""),
         _ => return Err(ApiError::not_found("there is nothing at this path")),
     };
-    let query: AuditQuery = read_query(&request, &[FILTERS])?;
+    let query: AuditQuery = read_query(request.query_string(), &[FILTERS])?;
     let events = EventReader {
         state: state(&request)?.clone(),
         call,

@@ -7,7 +7,7 @@ use crate::{
     domain::session::SessionKey,
     http::{
         error::ApiError,
-        extract::{Body, form::Form},
+        extract::{Input, form::Form},
     },
 };
 
@@ -17,8 +17,8 @@ const FORM_KEY: &str = "formKey";
 /// The fields of a form. A name can occur more than once.
 pub struct FormFields(Vec<(String, String)>);
 
-impl Body for FormFields {
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
+impl Input for FormFields {
+    fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
         Box::pin(async move { Ok(Self(Form::read(request, payload).await?.0)) })
     }
 }

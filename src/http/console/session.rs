@@ -17,7 +17,7 @@ use crate::{
     domain::{caller::Call, session::SessionKey},
     http::{
         error::ApiError,
-        extract::{Body, origin, site::is_secure, state},
+        extract::{Input, origin, site::is_secure, state},
         observe::CallerIdentity,
     },
 };
@@ -58,10 +58,10 @@ impl FromRequest for SubmittedForm {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let session = authenticate_session(&request).await?;
-            let fields = FormFields::read(&request, payload).await?;
+            let fields = FormFields::read(&request, &mut payload).await?;
             fields.check(&session.key)?;
             Ok(Self { session, fields })
         })

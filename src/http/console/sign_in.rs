@@ -26,7 +26,7 @@ use crate::{
     domain::caller::Call,
     http::{
         error::ApiError,
-        extract::{Body, origin, query::read_query, state},
+        extract::{Input, origin, query::read_query, state},
         observe::CallerIdentity,
         page::html,
     },
@@ -64,7 +64,7 @@ struct SignInQuery {
 
 /// `GET /console/sign-in`: shows the form. Redirects if the browser has a session.
 pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let query: SignInQuery = read_query(&request, &[&["next", "over", "done"]])?;
+    let query: SignInQuery = read_query(request.query_string(), &[&["next", "over", "done"]])?;
     if request
         .headers()
         .get(FETCH_SITE)
@@ -129,8 +129,8 @@ impl FromRequest for AnonymousForm {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, payload) = (request.clone(), payload.take());
-        Box::pin(async move { Ok(Self(FormFields::read(&request, payload).await?)) })
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move { Ok(Self(FormFields::read(&request, &mut payload).await?)) })
     }
 }
 

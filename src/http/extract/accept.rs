@@ -2,18 +2,51 @@
 
 use actix_web::{
     HttpRequest,
+    dev::Payload,
     http::header::{ACCEPT, Accept, Header, Quality},
     mime::{self, Mime},
 };
 
+use futures_util::future::LocalBoxFuture;
+
+use super::input::Input;
 use crate::http::error::ApiError;
+
+/// The formats of a response.
+pub trait ResponseFormat: Copy + 'static {
+    /// The media types on offer, each with its format. The first one is the default.
+    const OFFERED: &'static [(&'static str, Self)];
+}
+
+/// The response format that the client prefers.
+pub struct Accepted<F>(pub F);
+
+impl<F: ResponseFormat> Input for Accepted<F> {
+    fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
+        let format = negotiate(request, F::OFFERED);
+        Box::pin(async move { Ok(Self(format?)) })
+    }
+}
+
+/// Returns the format whose media type the request prefers.
+///
+/// # Errors
+/// 406 if the request accepts none of them.
+fn negotiate<F: Copy>(request: &HttpRequest, offered: &[(&'static str, F)]) -> Result<F, ApiError> {
+    let names: Vec<&str> = offered.iter().map(|(name, _)| *name).collect();
+    let preferred = negotiate_media_type(request, &names)?;
+    let found = offered.iter().find(|(name, _)| *name == preferred);
+    found
+        .map(|(_, format)| *format)
+        .ok_or_else(|| ApiError::not_acceptable(&names.join(", ")))
+}
 
 /// Returns the media type among `offered` that a request prefers: the one with the highest quality,
 /// then the one with the most specific range, then the first.
 ///
 /// # Errors
 /// 406 if the request accepts none of them.
-pub fn negotiate_media_type(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, ApiError> {
+fn negotiate_media_type(request: &HttpRequest, offered: &[&'static str]) -> Result<&'static str, ApiError> {
     let refuse = || ApiError::not_acceptable(&offered.join(", "));
     let accept = if request.headers().contains_key(ACCEPT) {
         Accept::parse(request).map_err(|_| refuse())?

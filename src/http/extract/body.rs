@@ -7,27 +7,11 @@ use actix_web::{
     http::header,
     web::{Bytes, BytesMut},
 };
-use futures_util::{StreamExt, TryStreamExt, future::LocalBoxFuture};
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::state;
 use crate::domain::encoding::{is_utf_16, strip_byte_order_mark};
 use crate::http::{connection, error::ApiError};
-
-/// A request body that a handler can extract.
-pub trait Body: Sized {
-    /// Reads the body.
-    ///
-    /// # Errors
-    /// A 4xx error if the body is missing, malformed or too large, or does not arrive in time.
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>>;
-}
-
-/// No body: the request's body is not read.
-impl Body for () {
-    fn read(_: &HttpRequest, _: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
 
 /// Returns the complete body without a byte order mark.
 ///

@@ -5,7 +5,8 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::{
-    body::{Body, collect, is_encoded},
+    body::{collect, is_encoded},
+    input::Input,
     query,
 };
 use crate::http::error::ApiError;
@@ -15,10 +16,10 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// The fields of a form, each at most once.
 pub struct Form<T>(pub T);
 
-impl<T: DeserializeOwned> Body for Form<T> {
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
+impl<T: DeserializeOwned> Input for Form<T> {
+    fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
         Box::pin(async move {
-            let body = collect(request, payload).await?;
+            let body = collect(request, payload.take()).await?;
             if !request.content_type().eq_ignore_ascii_case(FORM) || is_encoded(request) {
                 return Err(ApiError::unsupported_media_type(FORM));
             }

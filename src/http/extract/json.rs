@@ -5,7 +5,8 @@ use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use super::{
-    body::{Body, collect, is_encoded},
+    body::{collect, is_encoded},
+    input::Input,
     site::is_from_browser,
 };
 use crate::{domain::invalid::find_closest, http::error::ApiError};
@@ -40,10 +41,10 @@ pub enum UnknownFields {
 /// A JSON object.
 pub struct Json<T>(pub T);
 
-impl<T: JsonBody> Body for Json<T> {
-    fn read(request: &HttpRequest, payload: Payload) -> LocalBoxFuture<'_, Result<Self, ApiError>> {
+impl<T: JsonBody> Input for Json<T> {
+    fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
         Box::pin(async move {
-            let body = collect(request, payload).await?;
+            let body = collect(request, payload.take()).await?;
             if !body.is_empty() && (!is_json(request) || is_encoded(request)) {
                 return Err(ApiError::unsupported_media_type("application/json"));
             }

@@ -1,35 +1,52 @@
 //! Parses query strings and URL-encoded forms, which have the same format.
 
-use actix_web::{HttpRequest, error::QueryPayloadError, web::Query};
+use actix_web::{HttpRequest, dev::Payload, error::QueryPayloadError, web};
+use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
+use super::input::Input;
 use crate::{
     domain::{Invalid, clock::Timestamp, invalid::find_closest},
     http::error::ApiError,
 };
+
+/// The query parameters of an operation.
+pub trait QueryParameters: DeserializeOwned {
+    /// The names of the parameters, in groups.
+    const NAMES: &'static [&'static [&'static str]];
+}
+
+/// The query of a request.
+pub struct Query<T>(pub T);
+
+impl<T: QueryParameters + 'static> Input for Query<T> {
+    fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
+        let parsed = read_query(request.query_string(), T::NAMES);
+        Box::pin(async move { parsed.map(Self) })
+    }
+}
 
 /// Parses URL-encoded fields.
 ///
 /// # Errors
 /// The reason why the text is not such fields.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    Query::from_query(text)
-        .map(Query::into_inner)
+    web::Query::from_query(text)
+        .map(web::Query::into_inner)
         .map_err(|error| match error {
             QueryPayloadError::Deserialize(reason) => reason.to_string(),
             other => other.to_string(),
         })
 }
 
-/// Parses the query parameters of a request. Each must be one of the `known` names, which are given
-/// in groups, and occur at most once.
+/// Parses a query. Each parameter must have one of the `known` names, which are given in groups, and
+/// occur at most once.
 ///
 /// # Errors
 /// 400 for an unknown or repeated parameter, so that a typo does not find or delete more than
 /// intended.
-pub fn read_query<T: DeserializeOwned>(request: &HttpRequest, known: &[&[&str]]) -> Result<T, ApiError> {
+pub fn read_query<T: DeserializeOwned>(text: &str, known: &[&[&str]]) -> Result<T, ApiError> {
     let unreadable = |reason| ApiError::bad_request(format!("the query cannot be read: {reason}"));
-    let text = request.query_string();
     let pairs: Vec<(String, String)> = parse(text).map_err(unreadable)?;
     let known: Vec<&str> = known.concat();
     if let Some((other, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {

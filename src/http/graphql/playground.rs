@@ -1,10 +1,10 @@
 //! The playground: a page to try out the API. It loads nothing from other servers.
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use crate::http::{
+    State,
     error::ApiError,
-    extract::state,
     page::{Asset, OWN_SCRIPTS_POLICY, static_html},
 };
 
@@ -20,12 +20,8 @@ const FILES: [Asset; 2] = [
     responses((status = 200, description = "The page", content_type = "text/html", body = String)),
     security(()),
 )]
-pub async fn page(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    Ok(static_html(
-        PAGE,
-        &state(&request)?.config.base_path,
-        OWN_SCRIPTS_POLICY,
-    ))
+pub async fn page(state: Data<State>) -> HttpResponse {
+    static_html(PAGE, &state.config.base_path, OWN_SCRIPTS_POLICY)
 }
 
 /// `GET /public/graphql/{file}`: the page's style sheet and script.

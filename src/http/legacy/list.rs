@@ -37,8 +37,7 @@ const TYPICAL_LENGTH: usize = 128;
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
     security(("BasicAuth" = [])),
 )]
-pub async fn list(request: HttpRequest, Listing { call, first }: Listing) -> Result<HttpResponse, ApiError> {
-    let state = state(&request)?.clone();
+pub async fn list(state: Data<State>, Listing { call, first }: Listing) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     response.content_type("application/json");
     let (text, next) = (json(b"[", &first)?, first.next);

@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{Bytes, Data},
+};
 use utoipa_swagger_ui::Config;
 
 use crate::http::{
+    State,
     error::ApiError,
-    extract::state,
     page::{Asset, static_html},
 };
 
@@ -26,8 +30,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// `GET /docs`.
-pub async fn page(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    Ok(static_html(PAGE, &state(&request)?.config.base_path, POLICY))
+pub async fn page(state: Data<State>) -> HttpResponse {
+    static_html(PAGE, &state.config.base_path, POLICY)
 }
 
 /// `GET /docs/{file}`.

@@ -219,7 +219,7 @@ pub async fn list(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let query: TokenListQuery = read_query(&request, &[&["name", "show", "sort", "after", "done"]])?;
+    let query: TokenListQuery = read_query(request.query_string(), &[&["name", "show", "sort", "after", "done"]])?;
     let name = query.name.trim();
     // Unknown parameters of old or hand-written links are ignored.
     let show = StatusFilter::ALL.into_iter().find(|show| show.name() == query.show);

@@ -1,0 +1,39 @@
+//! The token that a path names.
+
+use actix_web::{HttpRequest, dev::Payload};
+use futures_util::future::LocalBoxFuture;
+
+use super::input::Input;
+use crate::{
+    domain::token::TokenId,
+    http::error::ApiError,
+    service::{Error, tokens::TokenRef},
+};
+
+/// The `{id}` of a path: the ID of a token, or `self` for the token that the request is authenticated with.
+pub struct Id(pub TokenRef);
+
+impl Input for Id {
+    fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
+        let token = match request.match_info().get("id") {
+            Some("self") => Ok(TokenRef::Itself),
+            id => parse(id).map(TokenRef::Id),
+        };
+        Box::pin(async move { Ok(Self(token?)) })
+    }
+}
+
+/// The `{uuid}` of a path of the legacy API.
+pub struct Uuid(pub TokenId);
+
+impl Input for Uuid {
+    fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
+        let token = parse(request.match_info().get("uuid"));
+        Box::pin(async move { Ok(Self(token?)) })
+    }
+}
+
+/// Parses an ID. A malformed one is treated like an unknown one.
+fn parse(id: Option<&str>) -> Result<TokenId, Error> {
+    id.and_then(TokenId::parse).ok_or(Error::NotFound("token"))
+}
