@@ -5,6 +5,7 @@ pub(crate) mod audit_events;
 pub(crate) mod connection;
 mod console;
 pub(crate) mod csv;
+mod endpoints;
 mod error;
 mod extract;
 #[doc(hidden)]
@@ -20,6 +21,7 @@ mod ops;
 mod page;
 mod path;
 pub(crate) mod request_id;
+mod routing;
 mod verify;
 
 use std::{
@@ -28,7 +30,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpResponse, Resource, Route, guard,
+    Resource, Scope,
     http::header::{HeaderName, HeaderValue},
     middleware::from_fn,
     web::{self, Bytes, ServiceConfig},
@@ -38,10 +40,12 @@ use crate::{
     domain::{actor::Channel, legacy_phase::LegacyPhase},
     service::Service,
 };
-use error::ApiError;
+use endpoints::{ApiOperation, ENDPOINTS, EndpointGroup, ErrorFormat, METRICS};
 pub use extract::client_address::{Proxies, ProxyHeader};
 pub use metrics::HttpMetrics;
 use observe::RoutePattern;
+pub(crate) use routing::not_found;
+use routing::resource;
 
 /// What the handlers share.
 pub struct State {
@@ -92,20 +96,15 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
-/// The prefixes of the legacy API, which are all equal.
-pub const LEGACY_PREFIXES: [(&str, Channel); 4] = [
-    ("/rest/agent-config/1.0", Channel::Legacy10),
-    ("/rest/agent-config/latest", Channel::Legacy10),
-    ("/rest/agent/1.0", Channel::LegacyPre15),
-    ("/rest/agent/latest", Channel::LegacyPre15),
-];
-
-/// All routes; that of the metrics only if they have no listener of their own.
+/// Adds all routes below the context path. The metrics are left out if they have their own listener.
 pub fn routes(config: &mut ServiceConfig, base_path: &str, with_metrics: bool) {
     let add = |config: &mut ServiceConfig| {
-        add_routes(config);
+        for group in &*ENDPOINTS {
+            add_group(config, group);
+        }
+        config.service(console::routes());
         if with_metrics {
-            config.service(metrics_resource());
+            add_resources(config, &METRICS);
         }
     };
     if base_path.is_empty() {
@@ -116,109 +115,66 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, with_metrics: bool) {
     config.default_service(web::to(not_found));
 }
 
-/// They are tried in this order: the busiest is the first.
-fn add_routes(config: &mut ServiceConfig) {
-    config
-        .service(
-            web::resource("/verify")
-                .app_data(Channel::Verify)
-                .app_data(RoutePattern::default())
-                .to(verify::verify),
-        )
-        .service(
-            web::scope("/api-tokens")
-                .app_data(Channel::ApiTokens)
-                .service(
-                    resource("", "GET, HEAD, POST, DELETE")
-                        .route(get().to(api_tokens::list))
-                        .route(web::post().to(api_tokens::create))
-                        .route(web::delete().to(api_tokens::delete_matching)),
-                )
-                .service(
-                    resource("/{id}", "GET, HEAD, POST, DELETE")
-                        .route(get().to(api_tokens::get))
-                        .route(web::post().to(api_tokens::update))
-                        .route(web::delete().to(api_tokens::delete)),
-                )
-                .service(resource("/{id}/rotate", "POST").route(web::post().to(api_tokens::rotate))),
-        );
-    for (prefix, channel) in LEGACY_PREFIXES {
-        config.service(legacy_scope(prefix, channel));
+fn add_group(config: &mut ServiceConfig, group: &EndpointGroup) {
+    match group.error_format {
+        ErrorFormat::Empty => add_gate(config, group),
+        ErrorFormat::Message if group.prefix.is_empty() => add_resources(config, group),
+        ErrorFormat::Message => {
+            config.service(scope(group));
+        }
+        ErrorFormat::Graphql => {
+            config.service(scope(group).wrap(from_fn(graphql::wrap_errors)));
+        }
+        ErrorFormat::Legacy => {
+            let scope = scope(group)
+                .app_data(legacy::LegacyPrefix(group.prefix))
+                .default_service(web::to(not_found));
+            config.service(scope.wrap(from_fn(legacy::enforce_phase)));
+        }
     }
-    config
-        .service(resource("", "GET, HEAD").route(get().to(console::redirect_to_tokens)))
-        .service(resource("/", "GET, HEAD").route(get().to(console::redirect_to_tokens)))
-        .service(console::routes())
-        .service(
-            web::scope("/public/graphql")
-                .app_data(Channel::Graphql)
-                .wrap(from_fn(graphql::wrap_errors))
-                .service(
-                    resource("", "GET, HEAD, POST")
-                        .route(get().to(graphql::playground::page))
-                        .route(web::post().to(graphql::execute)),
-                )
-                .service(resource("/{file}", "GET, HEAD").route(get().to(graphql::playground::file))),
-        )
-        .service(
-            resource("/audit-events", "GET, HEAD")
-                .app_data(Channel::ApiTokens)
-                .route(get().to(audit_events::list)),
-        )
-        .service(
-            resource("/introspect", "POST")
-                .app_data(Channel::ApiTokens)
-                .route(web::post().to(introspect::introspect)),
-        )
-        .service(
-            resource("/legacy-usage", "GET, HEAD")
-                .app_data(Channel::ApiTokens)
-                .route(get().to(legacy_usage::legacy_usage)),
-        )
-        .service(resource("/openapi.json", "GET, HEAD").route(get().to(openapi::json)))
-        .service(resource("/docs", "GET, HEAD").route(get().to(openapi::swagger_ui::page)))
-        .service(resource("/docs/{file}", "GET, HEAD").route(get().to(openapi::swagger_ui::file)))
-        .service(resource("/healthz", "GET, HEAD").route(get().to(ops::healthz)))
-        .service(resource("/readyz", "GET, HEAD").route(get().to(ops::readyz)));
 }
 
-/// The route of the metrics.
+/// Adds the gate, which takes every method.
+fn add_gate(config: &mut ServiceConfig, group: &EndpointGroup) {
+    for operation in &group.operations {
+        let resource = web::resource(group.prefix).app_data(RoutePattern::default());
+        config.service(with_channel(resource, group.channel).route(operation.route_of_any_method()));
+    }
+}
+
+fn add_resources(config: &mut ServiceConfig, group: &EndpointGroup) {
+    for resource in resources(group) {
+        config.service(with_channel(resource, group.channel));
+    }
+}
+
+fn scope(group: &EndpointGroup) -> Scope {
+    let mut scope = web::scope(group.prefix);
+    if let Some(channel) = group.channel {
+        scope = scope.app_data(channel);
+    }
+    resources(group).fold(scope, Scope::service)
+}
+
+/// Returns the resources of a group, below its prefix.
+fn resources(group: &EndpointGroup) -> impl Iterator<Item = Resource> {
+    let operations = group.by_path().into_iter().map(|(path, operations)| {
+        let routes = operations.into_iter().map(ApiOperation::route);
+        resource(path, routes)
+    });
+    let pages = group.pages.iter().map(|page| resource(page.path, [page.route()]));
+    operations.chain(pages)
+}
+
+fn with_channel(resource: Resource, channel: Option<Channel>) -> Resource {
+    match channel {
+        Some(channel) => resource.app_data(channel),
+        None => resource,
+    }
+}
+
+/// Creates the resource of the metrics.
 pub fn metrics_resource() -> Resource {
-    resource("/metrics", "GET, HEAD").route(get().to(metrics::metrics))
-}
-
-fn legacy_scope(prefix: &'static str, channel: Channel) -> impl actix_web::dev::HttpServiceFactory + 'static {
-    web::scope(prefix)
-        .app_data(channel)
-        .app_data(legacy::LegacyPrefix(prefix))
-        .wrap(from_fn(legacy::enforce_phase))
-        .service(
-            resource("/tokens", "GET, HEAD, POST")
-                .route(get().to(legacy::list::list))
-                .route(web::post().to(legacy::create)),
-        )
-        .service(
-            resource("/tokens/{uuid}", "GET, HEAD, PUT, DELETE")
-                .route(get().to(legacy::get))
-                .route(web::put().to(legacy::update))
-                .route(web::delete().to(legacy::delete)),
-        )
-        .default_service(web::to(not_found))
-}
-
-fn resource(path: &str, allowed_methods: &'static str) -> Resource {
-    let refuse = move || async move { Err::<HttpResponse, _>(ApiError::method_not_allowed(allowed_methods)) };
-    web::resource(path)
-        .app_data(RoutePattern::default())
-        .default_service(web::to(refuse))
-}
-
-/// GET, and HEAD, which RFC 9110 asks for wherever there is GET.
-fn get() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
-}
-
-/// Where there is nothing.
-pub(crate) async fn not_found() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::not_found("there is nothing at this path"))
+    let metrics = &*METRICS;
+    resource("/metrics", metrics.operations.iter().map(ApiOperation::route))
 }

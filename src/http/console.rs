@@ -30,9 +30,9 @@ use askama::Template;
 use super::{
     error::ApiError,
     extract::state,
-    get, not_found,
     page::{Asset, html},
-    request_id, resource,
+    request_id,
+    routing::{get, not_found, post, resource},
 };
 use crate::{domain::actor::Channel, service};
 use layout::Layout;
@@ -53,59 +53,39 @@ pub fn routes() -> impl HttpServiceFactory {
     web::scope("/console")
         .app_data(Channel::Console)
         .wrap(from_fn(render_errors))
-        .service(resource("", "GET, HEAD").route(get().to(redirect_to_tokens)))
-        .service(
-            resource("/sign-in", "GET, HEAD, POST")
-                .route(get().to(sign_in::show_form))
-                .route(web::post().to(sign_in::sign_in)),
-        )
-        .service(resource("/sign-out", "POST").route(web::post().to(sign_in::sign_out)))
+        .service(resource("", [get(redirect_to_tokens)]))
+        .service(resource("/sign-in", [get(sign_in::show_form), post(sign_in::sign_in)]))
+        .service(resource("/sign-out", [post(sign_in::sign_out)]))
         .service(token_routes())
-        .service(
-            resource("/admins", "GET, HEAD, POST")
-                .route(get().to(admins::list))
-                .route(web::post().to(admins::add)),
-        )
-        .service(
-            resource("/admins/password", "GET, HEAD, POST")
-                .route(get().to(admins::password_form))
-                .route(web::post().to(admins::change_password)),
-        )
-        .service(
-            resource("/admins/remove", "GET, HEAD, POST")
-                .route(get().to(admins::removal_form))
-                .route(web::post().to(admins::remove)),
-        )
-        .service(resource("/audit", "GET, HEAD").route(get().to(audit::page)))
-        .service(resource("/audit/{file}", "GET, HEAD").route(get().to(audit::download)))
-        .service(resource("/legacy", "GET, HEAD").route(get().to(legacy::page)))
-        .service(resource("/assets/{file}", "GET, HEAD").route(get().to(asset)))
+        .service(resource("/admins", [get(admins::list), post(admins::add)]))
+        .service(resource(
+            "/admins/password",
+            [get(admins::password_form), post(admins::change_password)],
+        ))
+        .service(resource(
+            "/admins/remove",
+            [get(admins::removal_form), post(admins::remove)],
+        ))
+        .service(resource("/audit", [get(audit::page)]))
+        .service(resource("/audit/{file}", [get(audit::download)]))
+        .service(resource("/legacy", [get(legacy::page)]))
+        .service(resource("/assets/{file}", [get(asset)]))
         .default_service(web::to(not_found))
 }
 
 fn token_routes() -> Scope {
     web::scope("/tokens")
-        .service(
-            resource("", "GET, HEAD, POST")
-                .route(get().to(tokens::list::list))
-                .route(web::post().to(tokens::form::create)),
-        )
-        .service(resource("/new", "GET, HEAD").route(get().to(tokens::form::new)))
-        .service(
-            resource("/{id}", "GET, HEAD, POST")
-                .route(get().to(tokens::form::edit))
-                .route(web::post().to(tokens::form::update)),
-        )
-        .service(
-            resource("/{id}/rotate", "GET, HEAD, POST")
-                .route(get().to(tokens::rotate::show_form))
-                .route(web::post().to(tokens::rotate::rotate)),
-        )
-        .service(
-            resource("/{id}/delete", "GET, HEAD, POST")
-                .route(get().to(tokens::delete::show_form))
-                .route(web::post().to(tokens::delete::delete)),
-        )
+        .service(resource("", [get(tokens::list::list), post(tokens::form::create)]))
+        .service(resource("/new", [get(tokens::form::new)]))
+        .service(resource("/{id}", [get(tokens::form::edit), post(tokens::form::update)]))
+        .service(resource(
+            "/{id}/rotate",
+            [get(tokens::rotate::show_form), post(tokens::rotate::rotate)],
+        ))
+        .service(resource(
+            "/{id}/delete",
+            [get(tokens::delete::show_form), post(tokens::delete::delete)],
+        ))
 }
 
 /// `GET /`, `GET /console`: redirects to the first page.

@@ -1,4 +1,6 @@
-//! Answers that say no.
+//! Error responses.
+
+mod kind;
 
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use serde_json::json;
 
 use super::request_id;
 use crate::service::{Error, Refusal};
+pub use kind::{DeclaresErrors, ErrorKind};
 
 /// How long a client is asked to wait when the store is not available, in seconds.
 const STORE_RETRY_AFTER: u64 = 1;
@@ -53,7 +56,11 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::with_status(kind.status(), message)
+    }
+
+    fn with_status(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
             message: message.into(),
@@ -79,14 +86,14 @@ impl ApiError {
 
     /// 303: what was asked for is seen elsewhere (RFC 9110, section 15.4.4).
     pub fn see_other(location: HeaderValue) -> Self {
-        Self::new(StatusCode::SEE_OTHER, "this is elsewhere")
+        Self::with_status(StatusCode::SEE_OTHER, "this is elsewhere")
             .with_header(header::LOCATION, location)
             .without_body()
     }
 
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
+        Self::new(ErrorKind::BadRequest, message)
     }
 
     /// 401, asking for credentials of that scheme.
@@ -103,7 +110,7 @@ impl ApiError {
                 }
                 _ => None,
             },
-            ..Self::new(StatusCode::UNAUTHORIZED, refusal.to_string())
+            ..Self::new(ErrorKind::Unauthorized, refusal.to_string())
         };
         challenges.iter().fold(failure, |failure, challenge| {
             failure.with_header(header::WWW_AUTHENTICATE, challenge.header())
@@ -112,42 +119,45 @@ impl ApiError {
 
     /// 403.
     pub fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, message)
+        Self::new(ErrorKind::Forbidden, message)
     }
 
     /// 404.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, message)
+        Self::new(ErrorKind::NotFound, message)
     }
 
     /// 405, naming the methods that are allowed.
-    pub fn method_not_allowed(allowed: &'static str) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path takes {allowed}"))
-            .with_header(header::ALLOW, HeaderValue::from_static(allowed))
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        let refusal = Self::new(ErrorKind::MethodNotAllowed, format!("this path takes {allowed}"));
+        match HeaderValue::from_str(allowed) {
+            Ok(value) => refusal.with_header(header::ALLOW, value),
+            Err(_) => refusal,
+        }
     }
 
     /// 406, naming what could be asked for.
     pub fn not_acceptable(offered: &str) -> Self {
         Self::new(
-            StatusCode::NOT_ACCEPTABLE,
+            ErrorKind::NotAcceptable,
             format!("this path answers {offered}; send an Accept header that takes one of them, or none"),
         )
     }
 
     /// 408: the request did not arrive in time.
     pub fn request_timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time")
+        Self::new(ErrorKind::RequestTimeout, "the request did not arrive in time")
     }
 
     /// 410, naming what to use instead.
     pub fn gone(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::GONE, message)
+        Self::new(ErrorKind::Gone, message)
     }
 
     /// 413.
     pub fn body_too_large(max: usize) -> Self {
         Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::ContentTooLarge,
             format!("the body has more than {max} bytes"),
         )
     }
@@ -155,7 +165,7 @@ impl ApiError {
     /// 415.
     pub fn unsupported_media_type(right: &str) -> Self {
         Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorKind::UnsupportedMediaType,
             format!("the body must be {right}, not compressed; send Content-Type: {right}"),
         )
     }
@@ -163,14 +173,14 @@ impl ApiError {
     /// 431 (RFC 6585).
     pub fn headers_too_large(max: usize) -> Self {
         Self::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            ErrorKind::HeadersTooLarge,
             format!("the request line and headers have more than {max} bytes"),
         )
     }
 
     /// 503, naming how long that will last.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, message).with_header(header::RETRY_AFTER, ceil_seconds(retry_after))
+        Self::new(ErrorKind::ServiceUnavailable, message).with_header(header::RETRY_AFTER, ceil_seconds(retry_after))
     }
 
     /// What the client is told.
@@ -227,23 +237,22 @@ impl From<Error> for ApiError {
                 Self::unauthorized(*refusal, challenge)
             }
             Error::Throttled { retry_after } | Error::TooManyLogins { retry_after } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+                Self::new(ErrorKind::TooManyRequests, message)
                     .with_header(header::RETRY_AFTER, ceil_seconds(*retry_after))
             }
             Error::Forbidden(_) => Self::forbidden(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),
-            Error::Conflict(_) | Error::PreconditionFailed => Self::new(StatusCode::CONFLICT, message),
+            Error::Conflict(_) | Error::PreconditionFailed => Self::new(ErrorKind::Conflict, message),
             Error::Unavailable(_) | Error::Unready(_) => Self {
                 source: Some(Box::new(error)),
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-                    .with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)
+                ..Self::new(ErrorKind::ServiceUnavailable, message).with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)
             },
             Error::Internal(_) => {
                 let message = format!("{message}; the log tells more of request {}", request_id::current());
                 Self {
                     source: Some(Box::new(error)),
-                    ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+                    ..Self::new(ErrorKind::InternalServerError, message)
                 }
             }
         }

@@ -18,7 +18,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{
     State,
-    error::{ApiError, Challenge},
+    error::{ApiError, Challenge, DeclaresErrors, ErrorKind},
     observe::CallerIdentity,
 };
 use crate::{
@@ -51,6 +51,9 @@ pub trait AuthScheme {
 
     /// The challenges in the response to a request without credentials.
     const CHALLENGES: &[Challenge];
+
+    /// The errors that the credentials can cause.
+    const ERRORS: &[ErrorKind];
 }
 
 /// Only admins, with HTTP Basic.
@@ -62,6 +65,8 @@ impl AuthScheme for AdminOnly {
     }
 
     const CHALLENGES: &[Challenge] = &[Challenge::Basic];
+
+    const ERRORS: &[ErrorKind] = TokenOrAdmin::ERRORS;
 }
 
 /// Only tokens, with their value.
@@ -73,6 +78,8 @@ impl AuthScheme for TokenOnly {
     }
 
     const CHALLENGES: &[Challenge] = &[Challenge::ApiKey];
+
+    const ERRORS: &[ErrorKind] = &[ErrorKind::Unauthorized];
 }
 
 /// Tokens with their value, and admins with HTTP Basic.
@@ -84,6 +91,12 @@ impl AuthScheme for TokenOrAdmin {
     }
 
     const CHALLENGES: &[Challenge] = &[Challenge::Basic, Challenge::ApiKey];
+
+    const ERRORS: &[ErrorKind] = &[
+        ErrorKind::Unauthorized,
+        ErrorKind::Forbidden,
+        ErrorKind::TooManyRequests,
+    ];
 }
 
 impl<S: AuthScheme + 'static, I: Input + 'static> FromRequest for Authenticated<S, I> {
@@ -101,6 +114,27 @@ impl<S: AuthScheme + 'static, I: Input + 'static> FromRequest for Authenticated<
                 scheme: PhantomData,
             })
         })
+    }
+}
+
+impl<S: AuthScheme, I: DeclaresErrors> DeclaresErrors for Authenticated<S, I> {
+    fn errors() -> Vec<ErrorKind> {
+        let of_service = &[ErrorKind::InternalServerError, ErrorKind::ServiceUnavailable];
+        [S::ERRORS, of_service, &I::errors()].concat()
+    }
+}
+
+/// The state is always there.
+impl DeclaresErrors for Data<State> {
+    fn errors() -> Vec<ErrorKind> {
+        Vec::new()
+    }
+}
+
+/// The handler itself reads the request.
+impl DeclaresErrors for HttpRequest {
+    fn errors() -> Vec<ErrorKind> {
+        Vec::new()
     }
 }
 

@@ -33,8 +33,7 @@ pub use middleware::{enforce_phase, finish_response};
 #[derive(Clone, Copy, Debug)]
 pub struct LegacyPrefix(pub &'static str);
 
-/// A token as the legacy page shows it: scripts split this text at its commas and colons, so the
-/// order and the form are part of it.
+/// A token of the legacy API. Scripts split this text at commas and colons: the order is fixed.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "uuid": "2c4ee2ad-7c2c-4f02-8d0c-7ac2da6b0bb5", "name": "informational name", "read": true, "change": false,

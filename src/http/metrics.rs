@@ -14,7 +14,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::{LEGACY_PREFIXES, State, error::ApiError, legacy::LegacyPrefix};
+use super::{State, endpoints::LEGACY_PREFIXES, error::ApiError, legacy::LegacyPrefix};
 use crate::{
     domain::{
         actor::Channel,

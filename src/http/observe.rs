@@ -19,8 +19,9 @@ use actix_web::{
 };
 
 use super::{
-    LEGACY_PREFIXES, State,
+    State,
     connection::{Exchange, ResponseBody},
+    endpoints::{ENDPOINTS, ErrorFormat},
     error::{ApiError, Challenge},
     extract::client_address::ClientAddress,
     graphql,
@@ -229,18 +230,12 @@ fn refuse(request: ServiceRequest, failure: ApiError) -> ServiceResponse<BoxBody
         return request.error_response(failure);
     };
     let path = request.path().strip_prefix(&state.config.base_path).unwrap_or_default();
-    let is_below = |prefix: &str| {
-        path.strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if is_below("/verify") {
-        request.error_response(failure.without_body())
-    } else if is_below("/public/graphql") {
-        graphql::finish_response(request.error_response(failure))
-    } else if LEGACY_PREFIXES.iter().any(|(prefix, _)| is_below(prefix)) {
-        legacy::finish_response(request.error_response(failure), &state)
-    } else {
-        request.error_response(failure)
+    let group = ENDPOINTS.iter().find(|group| group.contains(path));
+    match group.map_or(ErrorFormat::Message, |group| group.error_format) {
+        ErrorFormat::Empty => request.error_response(failure.without_body()),
+        ErrorFormat::Graphql => graphql::finish_response(request.error_response(failure)),
+        ErrorFormat::Legacy => legacy::finish_response(request.error_response(failure), &state),
+        ErrorFormat::Message => request.error_response(failure),
     }
 }
 

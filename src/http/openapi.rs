@@ -1,4 +1,4 @@
-//! The OpenAPI document: generated from the handlers and their types, with the failures that every operation of a kind shares.
+//! The OpenAPI document, generated from the endpoints.
 
 mod error_responses;
 pub mod schemas;
@@ -16,10 +16,12 @@ use utoipa::{
 };
 
 use super::{
-    LEGACY_PREFIXES, State, api_tokens, audit_events, graphql, introspect, legacy, legacy_usage, metrics, ops, verify,
+    State,
+    endpoints::{ApiOperation, ENDPOINTS, EndpointGroup, ErrorFormat, LEGACY_PREFIXES, METRICS},
+    error::ErrorKind,
 };
 
-/// Everything but the legacy API.
+/// The document without its operations.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -36,20 +38,9 @@ use super::{
         (name = "Audit", description = "What has been done, for admins by HTTP Basic"),
         (name = "Operations", description = "For those who watch the server"),
     ),
-    paths(
-        api_tokens::list, api_tokens::create, api_tokens::get, api_tokens::update, api_tokens::delete, api_tokens::rotate,
-        api_tokens::delete_matching, audit_events::list,
-        graphql::execute, graphql::playground::page, verify::verify, introspect::introspect, legacy_usage::legacy_usage,
-        ops::healthz, ops::readyz, metrics::metrics,
-    ),
     security(("ApiKeyAuth" = []), ("BasicAuth" = [])),
 )]
-struct CurrentApi;
-
-/// The legacy API, below one of its prefixes.
-#[derive(OpenApi)]
-#[openapi(paths(legacy::list::list, legacy::create, legacy::get, legacy::update, legacy::delete))]
-struct LegacyApi;
+struct Frame;
 
 /// `GET /openapi.json`: the document of this server.
 pub async fn json(state: Data<State>) -> HttpResponse {
@@ -61,68 +52,98 @@ pub async fn json(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(text.clone())
 }
 
-/// The document of a server with that context path.
+/// Returns the document of a server with this context path.
 pub fn document(base_path: &str) -> Document {
-    let mut document = CurrentApi::openapi();
+    let mut document = Frame::openapi();
     let root = if base_path.is_empty() { "/" } else { base_path };
     document.servers = Some(vec![Server::new(root)]);
     let mut components = document.components.take().unwrap_or_default();
-    name_by_method(&mut document.paths, "/verify");
-    add_self_paths(&mut document.paths);
-    add_legacy(&mut document.paths, &mut components);
+    for group in ENDPOINTS.iter().chain([&*METRICS]) {
+        for operation in &group.operations {
+            add_operation(&mut document.paths, &mut components, group, operation);
+        }
+    }
     add_security_schemes(&mut components);
-    error_responses::add(&mut document.paths, &mut components);
+    error_responses::add_schemas(&mut components);
     forbid_unknown_fields(&mut components);
     document.components = Some(components);
     document
 }
 
-/// Gives the operations of a path that takes every method alike a name each.
-fn name_by_method(paths: &mut Paths, path: &str) {
-    for (method, operation) in paths.paths.get_mut(path).into_iter().flat_map(operations) {
-        operation.operation_id = operation.operation_id.take().map(|id| id + method);
+/// Adds an operation, and the same one on `self` if its path names a token.
+fn add_operation(paths: &mut Paths, components: &mut Components, group: &EndpointGroup, operation: &ApiOperation) {
+    let document = operation.document.clone();
+    components
+        .schemas
+        .extend(document.components.unwrap_or_default().schemas);
+    for (path, mut item) in document.paths.paths {
+        let path = if path.starts_with(group.prefix) {
+            path
+        } else {
+            format!("{}{path}", group.prefix)
+        };
+        name_by_method(&mut item);
+        if group.error_format == ErrorFormat::Legacy {
+            mark_as_legacy(&mut item, group.prefix);
+        }
+        if path.contains("{id}") {
+            let mut item = item.clone();
+            refer_to_self(&mut item);
+            let errors = operation
+                .errors
+                .iter()
+                .filter(|error| **error != ErrorKind::TooManyRequests);
+            error_responses::add(&mut item, components, group.error_format, errors.copied());
+            add_path(paths, path.replace("{id}", "self"), item);
+        }
+        let errors = operation.errors.iter().copied();
+        error_responses::add(&mut item, components, group.error_format, errors);
+        add_path(paths, path, item);
     }
 }
 
-/// Adds the operations on `self`, the token that a call is made with: the same as those on an id, but for tokens alone.
-fn add_self_paths(paths: &mut Paths) {
-    let on_id = paths.paths.iter().filter(|(path, _)| path.contains("{id}"));
-    let on_self: Vec<_> = on_id
-        .map(|(path, item)| {
-            let mut item = item.clone();
-            for (_, operation) in operations(&mut item) {
-                operation.parameters = None;
-                operation.security = Some(vec![SecurityRequirement::new("ApiKeyAuth", Vec::<String>::new())]);
-                operation.operation_id = operation.operation_id.take().map(|id| id + "Self");
-                operation.summary = operation
-                    .summary
-                    .take()
-                    .map(|summary| summary + ": the one of the call itself");
-            }
-            (path.replace("{id}", "self"), item)
-        })
-        .collect();
-    paths.paths.extend(on_self);
+fn add_path(paths: &mut Paths, path: String, item: PathItem) {
+    match paths.paths.get_mut(&path) {
+        Some(existing) => existing.merge_operations(item),
+        None => {
+            paths.paths.insert(path, item);
+        }
+    }
 }
 
-/// Adds the legacy API by each of its prefixes.
-fn add_legacy(paths: &mut Paths, components: &mut Components) {
-    let legacy = LegacyApi::openapi();
-    components.schemas.extend(legacy.components.unwrap_or_default().schemas);
-    for (number, (prefix, _)) in LEGACY_PREFIXES.into_iter().enumerate() {
-        let (tag, suffix) = match number {
-            0 => ("Legacy", String::new()),
-            _ => ("Legacy, by other prefixes", (number + 1).to_string()),
-        };
-        for (path, item) in &legacy.paths.paths {
-            let mut item = item.clone();
-            for (_, operation) in operations(&mut item) {
-                operation.tags = Some(vec![tag.to_owned()]);
-                operation.deprecated = Some(Deprecated::True);
-                operation.operation_id = operation.operation_id.take().map(|id| id + &suffix);
-            }
-            paths.paths.insert(format!("{prefix}{path}"), item);
+/// Gives the operations of a handler with several methods a name each.
+fn name_by_method(item: &mut PathItem) {
+    if operations(item).count() > 1 {
+        for (method, operation) in operations(item) {
+            operation.operation_id = operation.operation_id.take().map(|id| id + method);
         }
+    }
+}
+
+/// Changes operations on an ID to operations on `self`, which only a token can call.
+fn refer_to_self(item: &mut PathItem) {
+    for (_, operation) in operations(item) {
+        operation.parameters = None;
+        operation.security = Some(vec![SecurityRequirement::new("ApiKeyAuth", Vec::<String>::new())]);
+        operation.operation_id = operation.operation_id.take().map(|id| id + "Self");
+        operation.summary = operation
+            .summary
+            .take()
+            .map(|summary| summary + ": the one of the call itself");
+    }
+}
+
+/// Marks operations as deprecated. Their tag and ID depend on the prefix.
+fn mark_as_legacy(item: &mut PathItem, prefix: &str) {
+    let number = LEGACY_PREFIXES.iter().position(|(known, _)| *known == prefix);
+    let (tag, suffix) = match number.unwrap_or_default() {
+        0 => ("Legacy", String::new()),
+        number => ("Legacy, by other prefixes", (number + 1).to_string()),
+    };
+    for (_, operation) in operations(item) {
+        operation.tags = Some(vec![tag.to_owned()]);
+        operation.deprecated = Some(Deprecated::True);
+        operation.operation_id = operation.operation_id.take().map(|id| id + &suffix);
     }
 }
 

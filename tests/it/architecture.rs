@@ -6,7 +6,8 @@ use crate::{support::TestEnv, tests};
 
 tests![
     modules_depend_only_on_lower_layers,
-    every_dependency_rule_detects_its_violation
+    every_dependency_rule_detects_its_violation,
+    resources_are_created_in_one_place,
 ];
 
 /// The layers from the top to the bottom; those of one row may use each other.
@@ -70,6 +71,26 @@ fn every_dependency_rule_detects_its_violation(_: &TestEnv) {
     );
     assert_eq!(broken_rules("http", "use diesel::Connection;"), ["diesel"]);
     assert!(broken_rules("http", "use crate::{domain::actor::Channel, service::Service};").is_empty());
+}
+
+/// `http::endpoints` declares the operations of the API, from which routes and the OpenAPI document follow. A resource that is created
+/// elsewhere would be missing in the document.
+fn resources_are_created_in_one_place(_: &TestEnv) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let creators = files(&source).into_iter().filter(|file| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.contains("web::resource(") || text.contains("resource(\"")
+    });
+    let creators: Vec<String> = creators
+        .map(|file| file.strip_prefix(&source).unwrap().display().to_string())
+        .collect();
+    // The gate and the metrics, the console's pages, and the function that creates all others.
+    assert_eq!(sorted(creators), ["http.rs", "http/console.rs", "http/routing.rs"]);
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
 }
 
 fn broken_rules(place: &str, text: &str) -> Vec<String> {

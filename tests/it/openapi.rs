@@ -17,6 +17,7 @@ tests![
     the_committed_document_is_up_to_date,
     every_error_response_has_a_schema_and_an_example,
     operation_ids_are_unique,
+    every_documented_operation_is_routed,
     the_document_contains_the_context_path,
     swagger_ui_loads_nothing_from_other_hosts,
 ];
@@ -82,6 +83,38 @@ fn operation_ids_are_unique(env: &TestEnv) {
         .collect();
     let different: BTreeSet<_> = names.iter().collect();
     assert_eq!(names.len(), different.len(), "{names:?}");
+}
+
+fn every_documented_operation_is_routed(env: &TestEnv) {
+    let app = env.app();
+    let document = document(env);
+    let mut routed = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let documented: BTreeSet<String> = item.as_object().unwrap().keys().map(|key| key.to_uppercase()).collect();
+        let id = "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0";
+        let url = path.replace("{id}", id).replace("{uuid}", id);
+        let refused = app.send("PROPFIND", &url, Auth::Anonymous, &[], "");
+        if path == "/verify" {
+            // The gate takes every method; those of the document are the common ones.
+            refused.expect(401);
+            continue;
+        }
+        let refused = refused.expect(405);
+        let allowed: BTreeSet<&str> = refused.header("allow").unwrap().split(", ").collect();
+        for method in &allowed {
+            let status = app.send(method, &url, Auth::Anonymous, &[], "").status;
+            assert!(![404, 405].contains(&status), "{method} {path}: {status}");
+            routed += 1;
+        }
+        let is_documented =
+            |method: &&str| documented.contains(*method) || *method == "HEAD" && documented.contains("GET");
+        assert!(allowed.iter().all(is_documented), "{path}: {allowed:?}");
+        assert!(
+            documented.iter().all(|method| allowed.contains(method.as_str())),
+            "{path}: {allowed:?}"
+        );
+    }
+    assert!(routed > 40, "only {routed}");
 }
 
 fn the_document_contains_the_context_path(env: &TestEnv) {

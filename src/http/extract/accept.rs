@@ -10,7 +10,7 @@ use actix_web::{
 use futures_util::future::LocalBoxFuture;
 
 use super::input::Input;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, DeclaresErrors, ErrorKind};
 
 /// The formats of a response.
 pub trait ResponseFormat: Copy + 'static {
@@ -20,6 +20,12 @@ pub trait ResponseFormat: Copy + 'static {
 
 /// The response format that the client prefers.
 pub struct Accepted<F>(pub F);
+
+impl<F> DeclaresErrors for Accepted<F> {
+    fn errors() -> Vec<ErrorKind> {
+        vec![ErrorKind::NotAcceptable]
+    }
+}
 
 impl<F: ResponseFormat> Input for Accepted<F> {
     fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {

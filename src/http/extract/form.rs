@@ -9,12 +9,23 @@ use super::{
     input::Input,
     query,
 };
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, DeclaresErrors, ErrorKind};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The fields of a form, each at most once.
 pub struct Form<T>(pub T);
+
+impl<T> DeclaresErrors for Form<T> {
+    fn errors() -> Vec<ErrorKind> {
+        vec![
+            ErrorKind::BadRequest,
+            ErrorKind::RequestTimeout,
+            ErrorKind::ContentTooLarge,
+            ErrorKind::UnsupportedMediaType,
+        ]
+    }
+}
 
 impl<T: DeserializeOwned> Input for Form<T> {
     fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {

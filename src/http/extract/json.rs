@@ -9,7 +9,10 @@ use super::{
     input::Input,
     site::is_from_browser,
 };
-use crate::{domain::invalid::find_closest, http::error::ApiError};
+use crate::{
+    domain::invalid::find_closest,
+    http::error::{ApiError, DeclaresErrors, ErrorKind},
+};
 
 /// The fields of a JSON object.
 pub trait JsonBody: DeserializeOwned {
@@ -40,6 +43,17 @@ pub enum UnknownFields {
 
 /// A JSON object.
 pub struct Json<T>(pub T);
+
+impl<T> DeclaresErrors for Json<T> {
+    fn errors() -> Vec<ErrorKind> {
+        vec![
+            ErrorKind::BadRequest,
+            ErrorKind::RequestTimeout,
+            ErrorKind::ContentTooLarge,
+            ErrorKind::UnsupportedMediaType,
+        ]
+    }
+}
 
 impl<T: JsonBody> Input for Json<T> {
     fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {

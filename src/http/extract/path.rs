@@ -6,12 +6,18 @@ use futures_util::future::LocalBoxFuture;
 use super::input::Input;
 use crate::{
     domain::token::TokenId,
-    http::error::ApiError,
+    http::error::{ApiError, DeclaresErrors, ErrorKind},
     service::{Error, tokens::TokenRef},
 };
 
 /// The `{id}` of a path: the ID of a token, or `self` for the token that the request is authenticated with.
 pub struct Id(pub TokenRef);
+
+impl DeclaresErrors for Id {
+    fn errors() -> Vec<ErrorKind> {
+        vec![ErrorKind::NotFound]
+    }
+}
 
 impl Input for Id {
     fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
@@ -25,6 +31,12 @@ impl Input for Id {
 
 /// The `{uuid}` of a path of the legacy API.
 pub struct Uuid(pub TokenId);
+
+impl DeclaresErrors for Uuid {
+    fn errors() -> Vec<ErrorKind> {
+        vec![ErrorKind::NotFound]
+    }
+}
 
 impl Input for Uuid {
     fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {

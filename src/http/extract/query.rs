@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::input::Input;
 use crate::{
     domain::{Invalid, clock::Timestamp, invalid::find_closest},
-    http::error::ApiError,
+    http::error::{ApiError, DeclaresErrors, ErrorKind},
 };
 
 /// The query parameters of an operation.
@@ -18,6 +18,12 @@ pub trait QueryParameters: DeserializeOwned {
 
 /// The query of a request.
 pub struct Query<T>(pub T);
+
+impl<T> DeclaresErrors for Query<T> {
+    fn errors() -> Vec<ErrorKind> {
+        vec![ErrorKind::BadRequest]
+    }
+}
 
 impl<T: QueryParameters + 'static> Input for Query<T> {
     fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {

@@ -15,8 +15,9 @@ use crate::{
     },
     http::{
         State,
-        error::{ApiError, Challenge},
+        error::{ApiError, Challenge, DeclaresErrors, ErrorKind},
         extract::{
+            AdminOnly, Authenticated,
             credentials::{self, Credentials::Password},
             origin, state,
         },
@@ -61,6 +62,12 @@ pub async fn list(state: Data<State>, Listing { call, first }: Listing) -> Resul
 pub struct Listing {
     call: Call,
     first: SummaryPage,
+}
+
+impl DeclaresErrors for Listing {
+    fn errors() -> Vec<ErrorKind> {
+        Authenticated::<AdminOnly>::errors()
+    }
 }
 
 impl FromRequest for Listing {

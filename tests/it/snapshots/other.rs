@@ -146,6 +146,13 @@ fn record_legacy_usage(recorder: &mut Recorder, app: &TestApp) {
     recorder.record(app, id, 200, "JSON", &report);
     recorder.record(app, id, 200, "CSV", &report.header("accept", "text/csv"));
     recorder.record(app, id, 400, "no days", &report.path("/legacy-usage?days=0"));
+    recorder.record(
+        app,
+        id,
+        406,
+        "another media type",
+        &report.header("accept", "image/png"),
+    );
 }
 
 /// Records the operations that need no credentials.
@@ -165,6 +172,8 @@ fn record_public(env: &TestEnv, recorder: &mut Recorder, app: &TestApp) {
         recorder.record(app, id, 200, "a request", &shown);
         let patch = Request::new("PATCH", path, Auth::Anonymous);
         recorder.record(app, id, 405, "another method", &patch);
+        let large = get.header("x-long", &"x".repeat(16_384));
+        recorder.record(app, id, 431, "the headers are too large", &large);
     }
     let apart = env.app_with(&["--metrics-listen", "127.0.0.1:0"]);
     let metrics = Request::new("GET", "/metrics", Auth::Anonymous);

@@ -1,0 +1,116 @@
+//! Kinds of error responses.
+
+use actix_web::http::StatusCode;
+
+/// Declares the kinds: name, status, and for the OpenAPI document a description and an example message.
+macro_rules! error_kinds {
+    ($($kind:ident($status:ident): $description:literal, $example:literal;)+) => {
+        /// A kind of error response.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ErrorKind {
+            $(#[doc = $description] $kind,)+
+        }
+
+        impl ErrorKind {
+            /// Returns the status of the response.
+            pub const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$kind => StatusCode::$status,)+
+                }
+            }
+
+            /// Returns the name of the response in the OpenAPI document.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($kind),)+
+                }
+            }
+
+            /// Returns the description in the OpenAPI document.
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $description,)+
+                }
+            }
+
+            /// Returns the example message in the OpenAPI document.
+            pub const fn example(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $example,)+
+                }
+            }
+        }
+    };
+}
+
+error_kinds! {
+    BadRequest(BAD_REQUEST):
+        "Something that was sent is wrong; the message names it",
+        "name: it is required";
+    Unauthorized(UNAUTHORIZED):
+        "There are no good credentials",
+        "the API key is not valid";
+    Forbidden(FORBIDDEN):
+        "The caller is known, and may not",
+        "this needs the permission OrganizationAPITokenModify (Manage API Tokens)";
+    NotFound(NOT_FOUND):
+        "There is no such token",
+        "there is no such token";
+    MethodNotAllowed(METHOD_NOT_ALLOWED):
+        "The path takes other methods",
+        "this path takes GET, HEAD";
+    NotAcceptable(NOT_ACCEPTABLE):
+        "The Accept header takes nothing that this can answer",
+        "this path answers application/json, text/csv, application/x-ndjson and application/jsonl";
+    RequestTimeout(REQUEST_TIMEOUT):
+        "The request did not arrive in time",
+        "the request did not arrive in time";
+    Conflict(CONFLICT):
+        "It cannot be done as things stand",
+        "10 earlier values of this token are still in their grace period";
+    Gone(GONE):
+        "The legacy API is switched off",
+        "this API is switched off, use /api-tokens";
+    ContentTooLarge(PAYLOAD_TOO_LARGE):
+        "The body is too large",
+        "the body has more than 65536 bytes";
+    UnsupportedMediaType(UNSUPPORTED_MEDIA_TYPE):
+        "The body is of another type, or compressed",
+        "the body must be application/json, not compressed";
+    TooManyRequests(TOO_MANY_REQUESTS):
+        "There were too many failed logins",
+        "too many failed logins, try again later";
+    HeadersTooLarge(REQUEST_HEADER_FIELDS_TOO_LARGE):
+        "The headers are too large",
+        "the request line and headers have more than 16384 bytes";
+    InternalServerError(INTERNAL_SERVER_ERROR):
+        "A defect; the log tells more",
+        "internal error, the log tells more of request 51dd1b12f0a0c2c6-7";
+    ServiceUnavailable(SERVICE_UNAVAILABLE):
+        "The store is not available, or the legacy API is closed for a while",
+        "the store is not available";
+}
+
+/// Declares the errors that a type can cause as an argument of a handler. The OpenAPI document lists those of an operation's handler.
+pub trait DeclaresErrors {
+    /// Returns the kinds of errors.
+    fn errors() -> Vec<ErrorKind>;
+}
+
+impl DeclaresErrors for () {
+    fn errors() -> Vec<ErrorKind> {
+        Vec::new()
+    }
+}
+
+impl<A: DeclaresErrors> DeclaresErrors for (A,) {
+    fn errors() -> Vec<ErrorKind> {
+        A::errors()
+    }
+}
+
+impl<A: DeclaresErrors, B: DeclaresErrors> DeclaresErrors for (A, B) {
+    fn errors() -> Vec<ErrorKind> {
+        [A::errors(), B::errors()].concat()
+    }
+}
