@@ -99,7 +99,7 @@ const DELETE_FLAGS: [&str; 5] = ["name", "state", "unused_since", "expires_befor
 
 #[derive(Args)]
 pub struct Filters {
-    /// Only tokens whose name contains this text (case-sensitive)
+    /// Only tokens whose name contains this text (case-insensitive)
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Only tokens in this state: active, expired, never-used, or legacy

@@ -92,10 +92,8 @@ impl Default for PageSize {
 /// A filter on a token list. Fields that are `None` exclude nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenFilter {
-    /// Tokens whose name contains this text, in the same case.
-    pub name: Option<String>,
     /// Tokens whose name contains this text, ignoring case.
-    pub name_ignoring_case: Option<String>,
+    pub name: Option<String>,
     /// Tokens in this state.
     pub state: Option<TokenState>,
     /// Tokens last used before this time, or never used and created before it.

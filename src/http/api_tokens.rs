@@ -76,7 +76,7 @@ impl QueryParameters for DeleteQuery {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct FilterQuery {
-    /// Only tokens whose name contains this, in the same case
+    /// Only tokens whose name contains this text, in any case
     #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: Option<String>,
     /// Only tokens in this state

@@ -394,7 +394,8 @@ fn filters_select_tokens(env: &TestEnv) {
     env.clock.advance(Duration::from_secs(10));
     app.new_token(&json!({ "name": "late", "expiresAt": env.clock.seconds_from_now(500) }));
     assert_eq!(names("name=Agent"), ["Old Agent"]);
-    assert_eq!(names("name=agent"), Vec::<String>::new());
+    assert_eq!(names("name=aGENT"), ["Old Agent"]);
+    assert_eq!(names("name=agents"), Vec::<String>::new());
     assert_eq!(names("name=%25"), ["used 100%"]);
     assert_eq!(names("name=_"), ["ends_soon"]);
     assert_eq!(names("name="), ["used 100%", "ends_soon", "Old Agent", "late"]);
@@ -416,6 +417,8 @@ fn filters_select_tokens(env: &TestEnv) {
     assert_eq!(names("state=expired"), ["ends_soon"]);
     assert_eq!(names("state=active"), ["used 100%", "Old Agent", "late"]);
     assert_eq!(names("state=active&name=e&limit=1"), ["used 100%"]);
+    app.new_token(&json!({ "name": "\u{dc}BER" }));
+    assert_eq!(names("name=%C3%BCber"), ["\u{dc}BER"]);
 }
 
 fn invalid_queries_are_reported(env: &TestEnv) {

@@ -124,20 +124,11 @@ fn forms(part: &str) -> [String; 2] {
 pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     let mut query = tokens::table.into_boxed();
     if let Some(part) = filter.name.as_deref() {
-        let contains = |part: String| replace(tokens::name, part, "").ne(tokens::name);
-        let [composed, decomposed] = forms(part);
-        query = if composed == decomposed {
-            query.filter(contains(composed))
-        } else {
-            query.filter(contains(composed).or(contains(decomposed)))
-        };
-    }
-    if let Some(part) = filter.name_ignoring_case.as_deref() {
         let contains = |part: &str| replace(lower(tokens::name), lower(part.to_owned()), "").ne(lower(tokens::name));
         query = if part.is_ascii() {
             query.filter(contains(part))
         } else {
-            // Where the database knows the case of ASCII letters alone, the others are looked for in each.
+            // SQLite, and PostgreSQL in the C locale, only fold ASCII letters: also search for the text in lower and in upper case.
             let in_any_case =
                 |part: &str| contains(part).or(contains(&part.to_lowercase()).or(contains(&part.to_uppercase())));
             let [composed, decomposed] = forms(part);

@@ -84,7 +84,7 @@ impl StatusFilter {
 
     fn filter(self, name: &str, now: Timestamp) -> TokenFilter {
         let all = TokenFilter {
-            name_ignoring_case: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
             ..TokenFilter::default()
         };
         let in_state = |state| TokenFilter {
