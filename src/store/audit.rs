@@ -82,8 +82,9 @@ pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), Sto
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn record_if_changed(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = conn {
-        conn.batch_execute(POSTGRES_LOCK)?;
+    match conn {
+        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        AnyConnection::Postgres(conn) => conn.batch_execute(POSTGRES_LOCK)?,
     }
     if last_details(conn, event.action)?.as_ref() == Some(&event.details) {
         return Ok(());

@@ -35,7 +35,8 @@ pub enum AnyConnection {
     Postgres(PgConnection),
 }
 
-/// Runs one expression per database where the query builder cannot express both at once.
+/// Runs one expression per database where the query builder cannot express both at once. Code for
+/// one database alone is a `match` that names both: a third does not compile until it is handled.
 macro_rules! with_conn {
     ($conn:expr, $inner:ident => $sqlite:expr, $postgres:expr $(,)?) => {
         match $conn {
@@ -179,9 +180,12 @@ impl DatabaseUrl {
     /// `timeout` on waits for SQLite's locks. PostgreSQL transactions set their own limits.
     pub(super) fn connect_limited(&self, options: ConnectionOptions) -> Result<AnyConnection, PoolError> {
         let mut conn = self.connect_unlimited(options)?;
-        if let AnyConnection::Sqlite(conn) = &mut conn {
-            let half = options.timeout.as_millis() / 2;
-            conn.batch_execute(&format!("PRAGMA busy_timeout = {half}"))?;
+        match &mut conn {
+            AnyConnection::Sqlite(conn) => {
+                let half = options.timeout.as_millis() / 2;
+                conn.batch_execute(&format!("PRAGMA busy_timeout = {half}"))?;
+            }
+            AnyConnection::Postgres(_) => {} // Its transactions set their own limits.
         }
         Ok(conn)
     }

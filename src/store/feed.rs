@@ -168,17 +168,23 @@ impl Reconnecting {
 }
 
 fn listen(conn: &mut AnyConnection) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = conn {
-        diesel::sql_query(format!("LISTEN {CHANNEL}")).execute(conn)?;
+    match conn {
+        AnyConnection::Sqlite(_) => {} // It cannot notify: the feed polls.
+        AnyConnection::Postgres(conn) => {
+            diesel::sql_query(format!("LISTEN {CHANNEL}")).execute(conn)?;
+        }
     }
     Ok(())
 }
 
 fn process_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = conn {
-        for announcement in conn.notifications_iter() {
-            if let Some(change) = Change::parse(&announcement?.payload) {
-                listener.apply_change(&change, Instant::now());
+    match conn {
+        AnyConnection::Sqlite(_) => {} // It cannot notify: the feed polls.
+        AnyConnection::Postgres(conn) => {
+            for announcement in conn.notifications_iter() {
+                if let Some(change) = Change::parse(&announcement?.payload) {
+                    listener.apply_change(&change, Instant::now());
+                }
             }
         }
     }

@@ -130,12 +130,15 @@ impl Files {
         if identity(&self.path) != self.database {
             return Err(PoolError::FileReplaced);
         }
-        if let AnyConnection::Sqlite(mut conn) = self.url.connect()? {
-            if self.log().contains(&None) {
-                // A new database has no log before its first transaction.
-                conn.batch_execute("BEGIN IMMEDIATE; COMMIT")?;
+        match self.url.connect()? {
+            AnyConnection::Sqlite(mut conn) => {
+                if self.log().contains(&None) {
+                    // A new database has no log before its first transaction.
+                    conn.batch_execute("BEGIN IMMEDIATE; COMMIT")?;
+                }
+                keeper.conn = Some(conn);
             }
-            keeper.conn = Some(conn);
+            AnyConnection::Postgres(_) => {} // It has no files here.
         }
         let generation = Arc::new(WalGeneration { log: self.log() });
         *self.generation.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&generation));

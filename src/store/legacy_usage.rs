@@ -69,12 +69,12 @@ pub fn record(
     Ok(())
 }
 
-/// Locks these tables against writes by other transactions. SQLite has only one writer.
+/// Locks these tables against writes by other transactions.
 pub(super) fn lock_tables(conn: &mut AnyConnection) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = conn {
-        conn.batch_execute(POSTGRES_LOCK)?;
+    match conn {
+        AnyConnection::Sqlite(_) => Ok(()), // It has one writer, and needs no locks.
+        AnyConnection::Postgres(conn) => Ok(conn.batch_execute(POSTGRES_LOCK)?),
     }
-    Ok(())
 }
 
 /// Returns the remaining capacity beside the stored callers.

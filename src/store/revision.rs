@@ -137,8 +137,11 @@ pub fn advance(conn: &mut AnyConnection, step: Step, invalidation: Invalidation)
         .returning((revision::store_id, revision::value))
         .get_result(conn)?;
     let change = Change::new(Revision { store_id, number }, step, invalidation);
-    if let AnyConnection::Postgres(conn) = conn {
-        select(pg_notify(CHANNEL, change.payload())).execute(conn)?;
+    match conn {
+        AnyConnection::Sqlite(_) => {} // It cannot notify: other processes poll.
+        AnyConnection::Postgres(conn) => {
+            select(pg_notify(CHANNEL, change.payload())).execute(conn)?;
+        }
     }
     Ok(change)
 }

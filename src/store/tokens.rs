@@ -142,14 +142,17 @@ pub fn find_and_lock(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Tok
     row.map(token_from_row).transpose()
 }
 
-/// Keeps others from changing the token of that id, if there is one, until the transaction ends. SQLite has one writer, and needs no locks.
+/// Locks a token against changes until the transaction ends, if it exists.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = conn {
-        let query = tokens::table.filter(tokens::id.eq(id.to_string())).select(tokens::seq);
-        query.for_share().load::<i64>(conn)?;
+    match conn {
+        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        AnyConnection::Postgres(conn) => {
+            let query = tokens::table.filter(tokens::id.eq(id.to_string())).select(tokens::seq);
+            query.for_share().load::<i64>(conn)?;
+        }
     }
     Ok(())
 }
@@ -342,10 +345,13 @@ pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>,
 /// # Errors
 /// When the store fails.
 pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = conn {
-        let these = tokens::table.filter(tokens::id.eq_any(to_strings(ids)));
-        let query = these.order(tokens::id.asc()).select(tokens::seq);
-        query.for_update().load::<i64>(conn)?;
+    match conn {
+        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        AnyConnection::Postgres(conn) => {
+            let these = tokens::table.filter(tokens::id.eq_any(to_strings(ids)));
+            let query = these.order(tokens::id.asc()).select(tokens::seq);
+            query.for_update().load::<i64>(conn)?;
+        }
     }
     Ok(())
 }

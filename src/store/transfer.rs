@@ -72,11 +72,12 @@ pub fn transfer(
 ) -> Result<Contents, TransferError> {
     from.begin_snapshot(None)?;
     to.begin_write(None)?;
-    if let AnyConnection::Postgres(conn) = to {
-        // Nobody else writes until the move has ended. Before the first look, or it would be at something that changes.
-        conn.batch_execute(
+    match to {
+        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        // No other writes until the end of the transaction. The lock precedes the first read, which would otherwise be out of date.
+        AnyConnection::Postgres(conn) => conn.batch_execute(
             "LOCK TABLE tokens, grace_values, admins, audit_events, legacy_callers, legacy_calls, legacy_watch, revision IN EXCLUSIVE MODE",
-        )?;
+        )?,
     }
     let outcome = transfer_rows(from, to, &mut moved);
     from.rollback()?;
@@ -200,11 +201,14 @@ fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<()
     diesel::update(revision::table)
         .set(revision::value.eq(changes.max(known) + 1))
         .execute(to)?;
-    if let AnyConnection::Postgres(conn) = to {
-        for table in ["tokens", "audit_events", "legacy_callers"] {
-            conn.batch_execute(&format!(
+    match to {
+        AnyConnection::Sqlite(_) => {} // It continues after the largest number that was inserted.
+        AnyConnection::Postgres(conn) => {
+            for table in ["tokens", "audit_events", "legacy_callers"] {
+                conn.batch_execute(&format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), coalesce((SELECT max(seq) FROM {table}), 0) + 1, false)"
             ))?;
+            }
         }
     }
     Ok(())
