@@ -5,6 +5,7 @@ pub mod admins;
 pub mod audit;
 pub mod backup;
 pub mod check;
+mod columns;
 mod connection;
 pub mod error;
 pub mod feed;

@@ -1,8 +1,10 @@
 //! Queries on admins.
 
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl};
+use serde::Serialize;
 
 use super::{
+    columns::decode,
     connection::{AnyConnection, with_conn},
     error::StoreError,
     schema::{admins, sessions},
@@ -12,6 +14,7 @@ use crate::domain::{
     clock::Timestamp,
     name::AdminName,
     page::PageSize,
+    record::AdminRecord,
     text::{to_nfc, to_nfd},
 };
 
@@ -31,13 +34,13 @@ pub struct AdminEntry {
 /// # Errors
 /// [`StoreError::AlreadyExists`] when there is one of that name.
 pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result<(), StoreError> {
-    diesel::insert_into(admins::table)
-        .values((
-            admins::name.eq(admin.name.as_str()),
-            admins::password_hash.eq(admin.password_hash.as_phc()),
-            admins::created_at.eq(now.micros()),
-        ))
-        .execute(conn)?;
+    let record = AdminRecord {
+        admin: admin.clone(),
+        created_at: now,
+        password_changed_at: None,
+    };
+    let insert = diesel::insert_into(admins::table).values(AdminRow::from(&record));
+    with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
     Ok(())
 }
 
@@ -69,7 +72,46 @@ fn by_name(name: &AdminName) -> _ {
     admins::table.filter(admins::name.eq_any(forms))
 }
 
-fn admin_from_row(name: String, phc: String) -> Admin {
+/// An admin as it is stored.
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = admins, treat_none_as_default_value = false)]
+pub(super) struct AdminRow {
+    pub(super) name: String,
+    password_hash: String,
+    created_at: i64,
+    password_changed_at: Option<i64>,
+}
+
+impl From<&AdminRecord> for AdminRow {
+    fn from(record: &AdminRecord) -> Self {
+        // Exhaustive, so that a new field does not compile until it is stored.
+        let AdminRecord {
+            admin: Admin { name, password_hash },
+            created_at,
+            password_changed_at,
+        } = record;
+        Self {
+            name: name.as_str().to_owned(),
+            password_hash: password_hash.as_phc().to_owned(),
+            created_at: created_at.micros(),
+            password_changed_at: password_changed_at.map(Timestamp::micros),
+        }
+    }
+}
+
+impl TryFrom<AdminRow> for AdminRecord {
+    type Error = StoreError;
+
+    fn try_from(row: AdminRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            admin: admin_from_row(row.name, row.password_hash),
+            created_at: decode(row.created_at)?,
+            password_changed_at: row.password_changed_at.map(decode).transpose()?,
+        })
+    }
+}
+
+pub(super) fn admin_from_row(name: String, phc: String) -> Admin {
     Admin {
         name: AdminName::from_stored(name),
         password_hash: PasswordHash::from_phc(phc),
@@ -97,12 +139,11 @@ pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize)
         .limit(i64::try_from(size.get() + 1).unwrap_or(i64::MAX))
         .load(conn)?;
     let has_more = rows.len() > size.get();
-    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
-    let entry = |(name, created_at, password_changed_at): (String, _, Option<_>)| {
+    let entry = |(name, created_at, password_changed_at): (String, i64, Option<i64>)| {
         Ok::<_, StoreError>(AdminEntry {
             name: AdminName::from_stored(name),
-            created_at: time(created_at)?,
-            password_changed_at: password_changed_at.map(time).transpose()?,
+            created_at: decode(created_at)?,
+            password_changed_at: password_changed_at.map(decode).transpose()?,
         })
     };
     let admins = rows

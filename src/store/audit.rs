@@ -6,14 +6,16 @@ use diesel::{
     BoolExpressionMethods, Connection, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
     QueryableByName, RunQueryDsl, connection::SimpleConnection, dsl::max, sql_query, sql_types::Text,
 };
+use serde::Serialize;
 
 use super::{
+    columns::{decode, decode_actor},
     connection::{AnyConnection, with_conn},
     error::StoreError,
     schema::audit_events,
 };
 use crate::domain::{
-    actor::{Actor, ActorKind, Channel, Origin},
+    actor::{Actor, Origin},
     audit::{Action, AuditEvent, EventCursor, EventFilter, EventOrder, EventPage, RecordedEvent},
     clock::Timestamp,
     page::PageSize,
@@ -44,16 +46,25 @@ struct NewEventRow<'a> {
 
 impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
     fn from(event: &'a AuditEvent) -> Self {
-        let actor = event.actor.as_ref();
+        // Exhaustive, so that a new field does not compile until it is stored.
+        let AuditEvent {
+            at,
+            actor,
+            origin: Origin { channel, client },
+            action,
+            token_id,
+            details,
+        } = event;
+        let actor = actor.as_ref();
         Self {
-            at: event.at.micros(),
-            actor_type: actor.map(|actor| actor.kind.name()),
-            actor_id: actor.map(|actor| actor.id.as_str()),
-            channel: event.origin.channel.name(),
-            client: event.origin.client.map(|address| address.to_string()),
-            action: event.action.name(),
-            token_id: event.token_id.map(|id| id.to_string()),
-            details: event.details.to_string(),
+            at: at.micros(),
+            actor_type: actor.map(|Actor { kind, .. }| kind.name()),
+            actor_id: actor.map(|Actor { id, .. }| id.as_str()),
+            channel: channel.name(),
+            client: client.map(|address| address.to_string()),
+            action: action.name(),
+            token_id: token_id.map(|id| id.to_string()),
+            details: details.to_string(),
         }
     }
 }
@@ -158,7 +169,9 @@ pub fn find_tail_start(
         .limit(1)
         .first(conn)
         .optional()?;
-    found.map(|(at, id)| Ok(EventCursor { at: time(at)?, id })).transpose()
+    found
+        .map(|(at, id)| Ok(EventCursor { at: decode(at)?, id }))
+        .transpose()
 }
 
 /// Returns at most `size` events that match `filter`, with numbers greater than `behind` and at
@@ -232,10 +245,7 @@ pub fn find_deleted(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet
         .filter(audit_events::action.eq(Action::TokenDeleted.name()))
         .select(audit_events::token_id)
         .load(conn)?;
-    let found = found.into_iter().flatten();
-    found
-        .map(|id| TokenId::parse(&id).ok_or(StoreError::Corrupt("audit event")))
-        .collect()
+    found.into_iter().flatten().map(|id| decode(id.as_str())).collect()
 }
 
 /// Returns the time of the newest event.
@@ -327,9 +337,11 @@ fn ordered(query: Query<'_>, order: EventOrder) -> Query<'_> {
     }
 }
 
-#[derive(Queryable)]
-struct EventRow {
-    seq: i64,
+/// An event as it is stored.
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = audit_events)]
+pub(super) struct EventRow {
+    pub(super) seq: i64,
     at: i64,
     actor_type: Option<String>,
     actor_id: Option<String>,
@@ -342,33 +354,23 @@ struct EventRow {
 
 impl EventRow {
     fn into_event(self) -> Result<RecordedEvent, StoreError> {
-        let corrupt = || StoreError::Corrupt("audit event");
         let actor = match (self.actor_type, self.actor_id) {
-            (Some(kind), Some(id)) => Some(Actor {
-                id,
-                kind: ActorKind::from_name(&kind).ok_or_else(corrupt)?,
-            }),
+            (Some(kind), Some(id)) => Some(decode_actor(&kind, id)?),
             _ => None,
         };
-        let client = self.client.map(|address| address.parse().map_err(|_| corrupt()));
-        let token_id = self.token_id.map(|id| TokenId::parse(&id).ok_or_else(corrupt));
         Ok(RecordedEvent {
             id: self.seq,
             event: AuditEvent {
-                at: time(self.at)?,
+                at: decode(self.at)?,
                 actor,
                 origin: Origin {
-                    channel: Channel::parse(&self.channel).map_err(|_| corrupt())?,
-                    client: client.transpose()?,
+                    channel: decode(self.channel.as_str())?,
+                    client: self.client.as_deref().map(decode).transpose()?,
                 },
-                action: Action::parse(&self.action).map_err(|_| corrupt())?,
-                token_id: token_id.transpose()?,
-                details: serde_json::from_str(&self.details).map_err(|_| corrupt())?,
+                action: decode(self.action.as_str())?,
+                token_id: self.token_id.as_deref().map(decode).transpose()?,
+                details: serde_json::from_str(&self.details).map_err(|_| StoreError::Corrupt("audit event"))?,
             },
         })
     }
-}
-
-fn time(micros: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"))
 }

@@ -1,16 +1,17 @@
 //! Queries on the recorded use of the legacy API.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl,
+    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl,
     connection::SimpleConnection,
     dsl::{count_star, max, min},
 };
+use serde::Serialize;
 
 use super::{
+    columns::{decode, decode_actor},
     connection::AnyConnection,
     error::StoreError,
     schema::{legacy_callers, legacy_calls},
-    tokens::parse_actor,
 };
 use crate::domain::{
     clock::{Day, Timestamp},
@@ -38,7 +39,21 @@ pub struct StoredCaller {
     pub total: u64,
 }
 
-type CallerRow = (i64, String, String, String, String, String, String, i64, i64, i64);
+/// A caller as it is stored.
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = legacy_callers)]
+pub(super) struct CallerRow {
+    pub(super) seq: i64,
+    prefix: String,
+    method: String,
+    actor_type: String,
+    actor_id: String,
+    client: String,
+    user_agent: String,
+    first_seen: i64,
+    last_seen: i64,
+    total: i64,
+}
 
 /// Adds calls to the recorded ones. Callers beyond the limits are counted as one.
 ///
@@ -106,11 +121,19 @@ fn find(conn: &mut AnyConnection, caller: &LegacyCaller) -> Result<Option<Stored
 /// Returns the columns for the actor's type and ID and for the client. They are empty, not null, so
 /// that a unique index covers them.
 fn key(caller: &LegacyCaller) -> (&str, &str, String) {
-    let actor = caller.actor.as_ref();
+    // Exhaustive, so that a new field does not compile until it is part of the key.
+    let LegacyCaller {
+        prefix: _,
+        method: _,
+        actor,
+        client,
+        user_agent: _,
+    } = caller;
+    let actor = actor.as_ref();
     (
         actor.map_or("", |actor| actor.kind.name()),
         actor.map_or("", |actor| &actor.id),
-        match caller.client {
+        match client {
             CallerAddress::Other => String::new(),
             client => client.to_string(),
         },
@@ -266,14 +289,24 @@ pub fn remove_before(conn: &mut AnyConnection, first: Day) -> Result<bool, Store
 }
 
 fn caller_from_row(row: CallerRow) -> Result<StoredCaller, StoreError> {
-    let (seq, prefix, method, actor_type, actor_id, client, user_agent, first_seen, last_seen, total) = row;
-    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
+    let CallerRow {
+        seq,
+        prefix,
+        method,
+        actor_type,
+        actor_id,
+        client,
+        user_agent,
+        first_seen,
+        last_seen,
+        total,
+    } = row;
     let actor = (!actor_type.is_empty())
-        .then(|| parse_actor(&actor_type, actor_id))
+        .then(|| decode_actor(&actor_type, actor_id))
         .transpose()?;
     let client = match client.as_str() {
         "" => CallerAddress::Other,
-        text => CallerAddress::parse(text).ok_or(StoreError::Corrupt("client address"))?,
+        text => decode(text)?,
     };
     Ok(StoredCaller {
         seq,
@@ -284,8 +317,8 @@ fn caller_from_row(row: CallerRow) -> Result<StoredCaller, StoreError> {
             client,
             user_agent,
         },
-        first_seen: time(first_seen)?,
-        last_seen: time(last_seen)?,
+        first_seen: decode(first_seen)?,
+        last_seen: decode(last_seen)?,
         total: u64::try_from(total).unwrap_or_default(),
     })
 }

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
 
 use super::{
+    admins::AdminRow,
+    columns::decode,
     connection::{AnyConnection, with_conn},
     error::StoreError,
     schema::{admins, grace_values, tokens},
     tokens::{NewTokenRow, TokenRow, token_from_row},
 };
 use crate::domain::{
-    admin::{Admin, PasswordHash},
-    clock::Timestamp,
-    name::AdminName,
     page::Cursor,
     record::{AdminRecord, GraceValue, TokenRecord},
     token::{TokenId, TokenVersion},
@@ -62,15 +61,15 @@ fn with_grace_values(conn: &mut AnyConnection, rows: Vec<TokenRow>) -> Result<Ve
     let mut grace: HashMap<i64, Vec<GraceValue>> = HashMap::new();
     for (seq, value, until) in of_rows.load::<(i64, Vec<u8>, i64)>(conn)? {
         grace.entry(seq).or_default().push(GraceValue {
-            value: parse_hash(&value)?,
-            valid_until: parse_time(until)?,
+            value: decode(value.as_slice())?,
+            valid_until: decode(until)?,
         });
     }
     rows.into_iter()
         .map(|row| {
             let seq = row.seq;
             let record = TokenRecord {
-                value: row.value_hash.as_deref().map(parse_hash).transpose()?,
+                value: row.value_hash.as_deref().map(decode).transpose()?,
                 grace_values: grace.remove(&seq).unwrap_or_default(),
                 token: token_from_row(row)?,
             };
@@ -150,8 +149,7 @@ pub fn find_owners(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<Has
             .load(conn)?;
         let current = current.into_iter().filter_map(|(hash, id)| Some((hash?, id)));
         for (hash, id) in current.chain(earlier) {
-            let id = TokenId::parse(&id).ok_or(StoreError::Corrupt("token id"))?;
-            owners.insert(parse_hash(&hash)?, id);
+            owners.insert(decode(hash.as_slice())?, decode(id.as_str())?);
         }
     }
     Ok(owners)
@@ -162,19 +160,8 @@ pub fn find_owners(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<Has
 /// # Errors
 /// When the store fails.
 pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> {
-    let rows: Vec<(String, String, i64, Option<i64>)> = admins::table.order(admins::name.asc()).load(conn)?;
-    rows.into_iter()
-        .map(|(name, phc, created_at, password_changed_at)| {
-            Ok(AdminRecord {
-                admin: Admin {
-                    name: AdminName::from_stored(name),
-                    password_hash: PasswordHash::from_phc(phc),
-                },
-                created_at: parse_time(created_at)?,
-                password_changed_at: password_changed_at.map(parse_time).transpose()?,
-            })
-        })
-        .collect()
+    let rows: Vec<AdminRow> = admins::table.order(admins::name.asc()).load(conn)?;
+    rows.into_iter().map(AdminRecord::try_from).collect()
 }
 
 /// Writes an admin, over the one of that name if there is one.
@@ -182,23 +169,8 @@ pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> 
 /// # Errors
 /// When the store fails.
 pub fn upsert_admin(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
-    let name = record.admin.name.as_str();
-    diesel::delete(admins::table.filter(admins::name.eq(name))).execute(conn)?;
-    diesel::insert_into(admins::table)
-        .values((
-            admins::name.eq(name),
-            admins::password_hash.eq(record.admin.password_hash.as_phc()),
-            admins::created_at.eq(record.created_at.micros()),
-            admins::password_changed_at.eq(record.password_changed_at.map(Timestamp::micros)),
-        ))
-        .execute(conn)?;
+    diesel::delete(admins::table.filter(admins::name.eq(record.admin.name.as_str()))).execute(conn)?;
+    let insert = diesel::insert_into(admins::table).values(AdminRow::from(record));
+    with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
     Ok(())
-}
-
-fn parse_hash(bytes: &[u8]) -> Result<ValueHash, StoreError> {
-    ValueHash::from_bytes(bytes).ok_or(StoreError::Corrupt("value"))
-}
-
-fn parse_time(micros: i64) -> Result<Timestamp, StoreError> {
-    Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"))
 }

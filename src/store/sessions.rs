@@ -3,12 +3,14 @@
 use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 
 use super::{
+    admins::admin_from_row,
+    columns::decode,
     connection::AnyConnection,
     error::StoreError,
     schema::{admins, sessions},
 };
 use crate::domain::{
-    admin::{Admin, PasswordHash},
+    admin::Admin,
     clock::Timestamp,
     name::AdminName,
     session::{SessionHash, SessionTimes},
@@ -76,17 +78,12 @@ pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin
         ))
         .first(conn)
         .optional()?;
-    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
     row.map(|(name, password_hash, begun_at, seen_at)| {
-        let admin = Admin {
-            name: AdminName::from_stored(name),
-            password_hash: PasswordHash::from_phc(password_hash),
-        };
         let times = SessionTimes {
-            begun_at: time(begun_at)?,
-            seen_at: time(seen_at)?,
+            begun_at: decode(begun_at)?,
+            seen_at: decode(seen_at)?,
         };
-        Ok((admin, times))
+        Ok((admin_from_row(name, password_hash), times))
     })
     .transpose()
 }

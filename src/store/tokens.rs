@@ -13,16 +13,14 @@ use diesel::{
 use serde::Serialize;
 
 use super::{
+    columns::{decode, decode_actor},
     connection::{AnyConnection, with_conn},
     error::StoreError,
     schema::{grace_values, tokens},
 };
 use crate::domain::{
-    actor::{Actor, ActorKind},
-    cidr::CidrBlocks,
     clock::{MAX_CLOCK_SKEW, Timestamp},
     name::TokenName,
-    permission::PermissionSet,
     token::{Attribution, MAX_GRACE_PERIOD, Token, TokenId, TokenVersion},
     value::ValueHash,
 };
@@ -211,8 +209,7 @@ pub(super) fn find_by_values(
 }
 
 fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue, StoreError> {
-    let until = until.map(|until| Timestamp::from_micros(until).ok_or(StoreError::Corrupt("time")));
-    Ok((token_from_row(row)?, until.transpose()?))
+    Ok((token_from_row(row)?, until.map(decode).transpose()?))
 }
 
 /// Writes the name, permissions, blocks, expiry, last change and version of `token`. Returns `false` if no token has this ID and the
@@ -221,16 +218,30 @@ fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue,
 /// # Errors
 /// If the store fails.
 pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -> Result<bool, StoreError> {
-    let updated = token.updated.as_ref();
+    let Token {
+        id,
+        name,
+        permissions,
+        allowed_cidr_blocks,
+        updated,
+        expires_at,
+        version,
+        // Not changed by an update.
+        has_value: _,
+        created: _,
+        rotated_at: _,
+        last_used_at: _,
+    } = token;
+    let updated = updated.as_ref();
     let is_current = tokens::version.eq(previous.number());
-    let this = tokens::id.eq(token.id.to_string()).and(is_current);
+    let this = tokens::id.eq(id.to_string()).and(is_current);
     let changed = diesel::update(tokens::table.filter(this))
         .set((
-            tokens::version.eq(token.version.number()),
-            tokens::name.eq(token.name.as_str()),
-            tokens::permissions.eq(token.permissions.to_string()),
-            tokens::allowed_cidr_blocks.eq(token.allowed_cidr_blocks.to_string()),
-            tokens::expires_at.eq(token.expires_at.time().map(Timestamp::micros)),
+            tokens::version.eq(version.number()),
+            tokens::name.eq(name.as_str()),
+            tokens::permissions.eq(permissions.to_string()),
+            tokens::allowed_cidr_blocks.eq(allowed_cidr_blocks.to_string()),
+            tokens::expires_at.eq(expires_at.time().map(Timestamp::micros)),
             tokens::updated_at.eq(updated.map(|change| change.at.micros())),
             tokens::updated_by_type.eq(updated.map(|change| change.by.kind.name())),
             tokens::updated_by_id.eq(updated.map(|change| change.by.id.as_str())),
@@ -253,7 +264,21 @@ pub fn replace_value(
     value: &ValueHash,
     old_valid_until: Option<Timestamp>,
 ) -> Result<bool, StoreError> {
-    let this = tokens::table.filter(tokens::id.eq(token.id.to_string()));
+    let Token {
+        id,
+        rotated_at,
+        expires_at,
+        version,
+        // Not changed by a rotation.
+        name: _,
+        permissions: _,
+        allowed_cidr_blocks: _,
+        has_value: _,
+        created: _,
+        updated: _,
+        last_used_at: _,
+    } = token;
+    let this = tokens::table.filter(tokens::id.eq(id.to_string()));
     let Some((seq, old)) = this
         .select((tokens::seq, tokens::value_hash))
         .first::<(i64, Option<Vec<u8>>)>(conn)
@@ -280,10 +305,10 @@ pub fn replace_value(
     let is_current = tokens::version.eq(previous.number());
     let changed = diesel::update(tokens::table.filter(tokens::seq.eq(seq).and(is_current)))
         .set((
-            tokens::version.eq(token.version.number()),
+            tokens::version.eq(version.number()),
             tokens::value_hash.eq(value.as_bytes().as_slice()),
-            tokens::rotated_at.eq(token.rotated_at.map(Timestamp::micros)),
-            tokens::expires_at.eq(token.expires_at.time().map(Timestamp::micros)),
+            tokens::rotated_at.eq(rotated_at.map(Timestamp::micros)),
+            tokens::expires_at.eq(expires_at.time().map(Timestamp::micros)),
         ))
         .execute(conn)?;
     Ok(changed == 1)
@@ -401,36 +426,29 @@ pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)], now: 
     Ok(())
 }
 
-/// The token of a row.
+/// Converts a row to a token.
 pub(super) fn token_from_row(row: TokenRow) -> Result<Token, StoreError> {
-    let corrupt = |_| StoreError::Corrupt("token");
-    let time = |micros| Timestamp::from_micros(micros).ok_or(StoreError::Corrupt("time"));
     let updated = match (row.updated_at, row.updated_by_type, row.updated_by_id) {
         (Some(at), Some(kind), Some(id)) => Some(Attribution {
-            at: time(at)?,
-            by: parse_actor(&kind, id)?,
+            at: decode(at)?,
+            by: decode_actor(&kind, id)?,
         }),
         _ => None,
     };
     Ok(Token {
-        id: TokenId::parse(&row.id).ok_or(StoreError::Corrupt("token id"))?,
+        id: decode(row.id.as_str())?,
         name: TokenName::from_stored(row.name),
-        permissions: PermissionSet::parse(row.permissions.split_ascii_whitespace()).map_err(corrupt)?,
-        allowed_cidr_blocks: CidrBlocks::parse(row.allowed_cidr_blocks.split_ascii_whitespace()).map_err(corrupt)?,
+        permissions: decode(row.permissions.as_str())?,
+        allowed_cidr_blocks: decode(row.allowed_cidr_blocks.as_str())?,
         has_value: row.value_hash.is_some(),
         created: Attribution {
-            at: time(row.created_at)?,
-            by: parse_actor(&row.created_by_type, row.created_by_id)?,
+            at: decode(row.created_at)?,
+            by: decode_actor(&row.created_by_type, row.created_by_id)?,
         },
         updated,
-        rotated_at: row.rotated_at.map(time).transpose()?,
-        last_used_at: row.last_used_at.map(time).transpose()?,
-        expires_at: row.expires_at.map(time).transpose()?.into(),
-        version: TokenVersion::from_number(row.version).ok_or(StoreError::Corrupt("token version"))?,
+        rotated_at: row.rotated_at.map(decode).transpose()?,
+        last_used_at: row.last_used_at.map(decode).transpose()?,
+        expires_at: row.expires_at.map(decode).transpose()?.into(),
+        version: decode(row.version)?,
     })
-}
-
-pub(super) fn parse_actor(kind: &str, id: String) -> Result<Actor, StoreError> {
-    let kind = ActorKind::from_name(kind).ok_or(StoreError::Corrupt("actor"))?;
-    Ok(Actor { id, kind })
 }

@@ -11,11 +11,10 @@ use crate::{
         clock::Timestamp,
         name::TokenName,
         page::{Cursor, Page, PageSize, SummaryPage, TokenFilter, TokenState},
-        permission::PermissionSet,
         text::{to_nfc, to_nfd},
         token::{TokenId, TokenSummary},
     },
-    store::{connection::AnyConnection, error::StoreError, schema::tokens},
+    store::{columns::decode, connection::AnyConnection, error::StoreError, schema::tokens},
 };
 
 define_sql_function! {
@@ -67,11 +66,10 @@ pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Res
     let next = rows.last().filter(|_| rows.len() == size.get());
     let next = next.map(|(seq, ..)| Cursor::after(*seq));
     let tokens = rows.into_iter().map(|(_, id, name, permissions)| {
-        let corrupt = |_| StoreError::Corrupt("token");
         Ok(TokenSummary {
-            id: TokenId::parse(&id).ok_or(StoreError::Corrupt("token id"))?,
+            id: decode(id.as_str())?,
             name: TokenName::from_stored(name),
-            permissions: PermissionSet::parse(permissions.split_ascii_whitespace()).map_err(corrupt)?,
+            permissions: decode(permissions.as_str())?,
         })
     });
     Ok(SummaryPage {
@@ -104,7 +102,7 @@ pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Re
             .limit(BATCH_SIZE)
             .load(conn)?;
         for id in &found {
-            ids.push(TokenId::parse(id).ok_or(StoreError::Corrupt("token id"))?);
+            ids.push(decode(id.as_str())?);
         }
         match found.pop() {
             Some(id) => last = id,
