@@ -1,4 +1,4 @@
-//! Moves everything from one store to another.
+//! Copies everything from one store to another.
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl,
@@ -8,37 +8,90 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::{
+    admins::AdminRow,
+    audit::EventRow,
     connection::{AnyConnection, with_conn},
     error::StoreError,
+    legacy_usage::CallerRow,
     schema::{admins, audit_events, grace_values, legacy_callers, legacy_calls, legacy_watch, revision, tokens},
     tokens::TokenRow,
 };
 
 const BATCH_SIZE: i64 = 1000;
 
-/// What a store holds: how many rows of each table, and the SHA-256 of all of them in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Contents {
-    /// Tokens.
-    pub tokens: u64,
-    /// Values in their grace period.
-    pub grace_values: u64,
-    /// Admins.
-    pub admins: u64,
-    /// Audit events.
-    pub audit_events: u64,
-    /// Callers of the legacy endpoints.
-    pub legacy_callers: u64,
-    /// Days on which they called.
-    pub legacy_calls: u64,
-    /// Number of days on which servers watched the legacy API.
-    pub legacy_watch: u64,
-    /// The SHA-256 of every row, in hexadecimal digits.
-    pub digest: String,
+macro_rules! tables {
+    ($($(#[doc = $doc:literal])* $table:ident: $row:ident,)*) => {
+        /// The number of rows in each table, and a digest of all rows.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+        #[serde(rename_all = "camelCase")]
+        pub struct Contents {
+            $($(#[doc = $doc])* pub $table: u64,)*
+            /// The SHA-256 of every row in order, in hexadecimal digits.
+            pub digest: String,
+        }
+
+        /// The tables that are copied, referenced tables before those that refer to them.
+        const TABLES: &[&str] = &[$(stringify!($table),)*];
+
+        fn copy_tables(
+            from: &mut AnyConnection,
+            to: &mut AnyConnection,
+            step: &mut impl FnMut(u64),
+        ) -> Result<(), TransferError> {
+            $($row::copy_all(from, to, step)?;)*
+            Ok(())
+        }
+
+        /// Returns the number of rows to copy.
+        ///
+        /// # Errors
+        /// If the store fails.
+        pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
+            let counts = [$($table::table.count().get_result::<i64>(conn)?,)*];
+            Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
+        }
+
+        /// Reads all rows.
+        ///
+        /// # Errors
+        /// If the store fails.
+        pub fn contents(conn: &mut AnyConnection) -> Result<Contents, TransferError> {
+            let mut digest = Sha256::new();
+            let mut contents = Contents {
+                $($table: $row::digest_all(conn, &mut digest, u64::MAX)?,)*
+                digest: String::new(),
+            };
+            let bytes: [u8; 32] = digest.finalize().into();
+            contents.digest = bytes
+                .iter()
+                .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+            Ok(contents)
+        }
+    };
 }
 
-/// Why nothing was moved.
+// Every table except `sessions`, which end with a move, and `revision`, of which a copy continues the numbers.
+tables! {
+    /// Tokens.
+    tokens: TokenRow,
+    /// Values in their grace period.
+    grace_values: GraceValueRow,
+    /// Admins.
+    admins: AdminRow,
+    /// Audit events.
+    audit_events: EventRow,
+    /// Callers of the legacy API.
+    legacy_callers: CallerRow,
+    /// Days on which they called.
+    legacy_calls: LegacyCallsRow,
+    /// Days on which servers watched the legacy API.
+    legacy_watch: LegacyWatchRow,
+}
+
+/// The tables whose rows are numbered by a sequence.
+const NUMBERED_TABLES: [&str; 3] = ["tokens", "audit_events", "legacy_callers"];
+
+/// Why nothing was copied.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// A store failed.
@@ -58,13 +111,13 @@ impl From<diesel::result::Error> for TransferError {
     }
 }
 
-/// Makes `to` hold exactly what `from` holds, all or nothing, and tells what that is. `moved` is told after each step how many rows have
-/// been moved.
+/// Replaces the rows of `to` by those of `from` in one transaction, and returns them. Calls `moved` after each step with the number of
+/// rows copied so far.
 ///
-/// `to` must be empty, or an earlier copy of `from` that nobody has changed since: each change leaves an audit event.
+/// `to` must be empty, or an earlier copy of `from` without later changes. A change is visible as an audit event, a use as a time.
 ///
 /// # Errors
-/// When `to` is in use, or either store fails; then `to` is as it was.
+/// [`TransferError::InUse`]; or if a store fails. Then `to` is unchanged.
 pub fn transfer(
     from: &mut AnyConnection,
     to: &mut AnyConnection,
@@ -75,9 +128,9 @@ pub fn transfer(
     match to {
         AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
         // No other writes until the end of the transaction. The lock precedes the first read, which would otherwise be out of date.
-        AnyConnection::Postgres(conn) => conn.batch_execute(
-            "LOCK TABLE tokens, grace_values, admins, audit_events, legacy_callers, legacy_calls, legacy_watch, revision IN EXCLUSIVE MODE",
-        )?,
+        AnyConnection::Postgres(conn) => {
+            conn.batch_execute(&format!("LOCK TABLE {}, revision IN EXCLUSIVE MODE", TABLES.join(", ")))?;
+        }
     }
     let outcome = transfer_rows(from, to, &mut moved);
     from.rollback()?;
@@ -102,15 +155,7 @@ fn transfer_rows(
     if !is_earlier_copy(from, to)? {
         return Err(TransferError::InUse);
     }
-    for table in [
-        "grace_values",
-        "tokens",
-        "admins",
-        "audit_events",
-        "legacy_calls",
-        "legacy_callers",
-        "legacy_watch",
-    ] {
+    for table in TABLES.iter().rev() {
         to.batch_execute(&format!("DELETE FROM {table}"))?;
     }
     let mut rows = 0;
@@ -118,13 +163,7 @@ fn transfer_rows(
         rows += count;
         moved(rows);
     };
-    TokenRow::move_all(from, to, &mut step)?;
-    GraceValueRow::move_all(from, to, &mut step)?;
-    AdminRow::move_all(from, to, &mut step)?;
-    AuditEventRow::move_all(from, to, &mut step)?;
-    LegacyCallerRow::move_all(from, to, &mut step)?;
-    LegacyCallsRow::move_all(from, to, &mut step)?;
-    LegacyWatchRow::move_all(from, to, &mut step)?;
+    copy_tables(from, to, &mut step)?;
     let contents = contents(to)?;
     if contents != self::contents(from)? {
         return Err(TransferError::DigestMismatch);
@@ -133,51 +172,12 @@ fn transfer_rows(
     Ok(contents)
 }
 
-/// What a store holds.
-///
-/// # Errors
-/// When it fails.
-pub fn contents(conn: &mut AnyConnection) -> Result<Contents, TransferError> {
-    let mut digest = Sha256::new();
-    let mut contents = Contents {
-        tokens: TokenRow::digest_all(conn, &mut digest, u64::MAX)?,
-        grace_values: GraceValueRow::digest_all(conn, &mut digest, u64::MAX)?,
-        admins: AdminRow::digest_all(conn, &mut digest, u64::MAX)?,
-        audit_events: AuditEventRow::digest_all(conn, &mut digest, u64::MAX)?,
-        legacy_callers: LegacyCallerRow::digest_all(conn, &mut digest, u64::MAX)?,
-        legacy_calls: LegacyCallsRow::digest_all(conn, &mut digest, u64::MAX)?,
-        legacy_watch: LegacyWatchRow::digest_all(conn, &mut digest, u64::MAX)?,
-        digest: String::new(),
-    };
-    let bytes: [u8; 32] = digest.finalize().into();
-    contents.digest = bytes
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    Ok(contents)
-}
-
-/// How many rows there are to be moved.
-///
-/// # Errors
-/// When the store fails.
-pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
-    let counts = [
-        tokens::table.count().get_result::<i64>(conn)?,
-        grace_values::table.count().get_result(conn)?,
-        admins::table.count().get_result(conn)?,
-        audit_events::table.count().get_result(conn)?,
-        legacy_callers::table.count().get_result(conn)?,
-        legacy_calls::table.count().get_result(conn)?,
-        legacy_watch::table.count().get_result(conn)?,
-    ];
-    Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
-}
-
-/// Whether `to` is empty, or its audit events are the first ones of `from`, and no token and no legacy endpoint was used there since.
+/// Returns `true` if `to` is empty, or its audit events are the first ones of `from` and neither a token nor the legacy API was used there
+/// later.
 fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<bool, TransferError> {
     let (mut of_from, mut of_to) = (Sha256::new(), Sha256::new());
-    let events = AuditEventRow::digest_all(to, &mut of_to, u64::MAX)?;
-    AuditEventRow::digest_all(from, &mut of_from, events)?;
+    let events = EventRow::digest_all(to, &mut of_to, u64::MAX)?;
+    EventRow::digest_all(from, &mut of_from, events)?;
     let empty = tokens::table.count().get_result::<i64>(to)? == 0 && admins::table.count().get_result::<i64>(to)? == 0;
     let last_use = |conn| {
         tokens::table
@@ -193,10 +193,10 @@ fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<b
     Ok(of_from.finalize() == of_to.finalize() && unused && (events > 0 || empty))
 }
 
-/// The next token, event and change get the numbers that they would have got.
+/// Continues the numbers of tokens, events, callers and revisions where `from` left off.
 fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<(), TransferError> {
     let changes: i64 = revision::table.select(revision::value).first(from)?;
-    // One more, so that a server that knew the destination before forgets what it knew.
+    // One more, so that a server that uses the destination clears its cache.
     let known: i64 = revision::table.select(revision::value).first(to)?;
     diesel::update(revision::table)
         .set(revision::value.eq(changes.max(known) + 1))
@@ -204,7 +204,7 @@ fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<()
     match to {
         AnyConnection::Sqlite(_) => {} // It continues after the largest number that was inserted.
         AnyConnection::Postgres(conn) => {
-            for table in ["tokens", "audit_events", "legacy_callers"] {
+            for table in NUMBERED_TABLES {
                 conn.batch_execute(&format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), coalesce((SELECT max(seq) FROM {table}), 0) + 1, false)"
             ))?;
@@ -214,12 +214,12 @@ fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<()
     Ok(())
 }
 
-/// A row as both stores keep it.
+/// A row, in the form in which both stores hold it.
 trait Row: Serialize + Sized {
     fn page(conn: &mut AnyConnection, behind: Option<&Self>) -> Result<Vec<Self>, TransferError>;
     fn insert(conn: &mut AnyConnection, rows: &[Self]) -> Result<(), TransferError>;
 
-    fn move_all(
+    fn copy_all(
         from: &mut AnyConnection,
         to: &mut AnyConnection,
         step: &mut impl FnMut(u64),
@@ -234,7 +234,7 @@ trait Row: Serialize + Sized {
         }
     }
 
-    /// Adds the first `max_rows` rows to a digest, and counts them.
+    /// Adds the first `max_rows` rows to a digest, and returns their number.
     fn digest_all(conn: &mut AnyConnection, digest: &mut Sha256, max_rows: u64) -> Result<u64, TransferError> {
         let mut last: Option<Self> = None;
         let mut count = 0;
@@ -280,8 +280,8 @@ macro_rules! row {
 row!(TokenRow of tokens by seq);
 row!(GraceValueRow of grace_values by value_hash);
 row!(AdminRow of admins by name);
-row!(AuditEventRow of audit_events by seq);
-row!(LegacyCallerRow of legacy_callers by seq);
+row!(EventRow of audit_events by seq);
+row!(CallerRow of legacy_callers by seq);
 row!(LegacyWatchRow of legacy_watch by day);
 row!(LegacyCallsRow of legacy_calls in (legacy_calls::caller_seq.asc(), legacy_calls::day.asc()), row =>
     legacy_calls::caller_seq.gt(row.caller_seq)
@@ -293,44 +293,6 @@ struct GraceValueRow {
     value_hash: Vec<u8>,
     token_seq: i64,
     valid_until: i64,
-}
-
-#[derive(Queryable, Insertable, Serialize)]
-#[diesel(table_name = admins)]
-struct AdminRow {
-    name: String,
-    password_hash: String,
-    created_at: i64,
-    password_changed_at: Option<i64>,
-}
-
-#[derive(Queryable, Insertable, Serialize)]
-#[diesel(table_name = audit_events)]
-struct AuditEventRow {
-    seq: i64,
-    at: i64,
-    actor_type: Option<String>,
-    actor_id: Option<String>,
-    channel: String,
-    client: Option<String>,
-    action: String,
-    token_id: Option<String>,
-    details: String,
-}
-
-#[derive(Queryable, Insertable, Serialize)]
-#[diesel(table_name = legacy_callers)]
-struct LegacyCallerRow {
-    seq: i64,
-    prefix: String,
-    method: String,
-    actor_type: String,
-    actor_id: String,
-    client: String,
-    user_agent: String,
-    first_seen: i64,
-    last_seen: i64,
-    total: i64,
 }
 
 #[derive(Queryable, Insertable, Serialize)]
@@ -346,4 +308,37 @@ struct LegacyCallsRow {
 struct LegacyWatchRow {
     day: i64,
     hours: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::{QueryableByName, sql_query, sql_types::Text};
+
+    use super::*;
+    use crate::store::{migrations, url::DatabaseUrl};
+
+    #[derive(QueryableByName)]
+    struct Table {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+
+    #[test]
+    fn every_table_is_copied_except_sessions_and_the_revision() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.db");
+        std::fs::File::create(&path).unwrap();
+        let url = DatabaseUrl::Sqlite(path);
+        let mut conn = url.connect().unwrap();
+        migrations::run(&url, &mut conn).unwrap();
+        let query = sql_query(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%\\_\\_%' ESCAPE '\\' AND name <> 'sqlite_sequence'",
+        );
+        let found: Vec<Table> = with_conn!(&mut conn, conn => query.load(conn), query.load(conn)).unwrap();
+        let mut found: Vec<String> = found.into_iter().map(|table| table.name).collect();
+        found.sort_unstable();
+        let mut expected: Vec<&str> = TABLES.iter().copied().chain(["revision", "sessions"]).collect();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
 }
