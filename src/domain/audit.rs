@@ -44,7 +44,8 @@ macro_rules! actions {
                 match self { $(Self::$action => $name,)* }
             }
 
-            /// Returns `true` if the action `invalidates` cached tokens or admins, `false` if it `keeps` them.
+            /// Returns `true` if the action `invalidates` cached tokens or admins, `false` if it
+            /// `keeps` them.
             #[must_use]
             pub const fn invalidates(self) -> bool {
                 match self { $(Self::$action => actions!(@is $effect),)* }

@@ -88,8 +88,9 @@ pub enum Denied {
 
 /// Decides whether `caller` may do `operation` to `target`. Every use case asks this function.
 ///
-/// `target` is `None` when the operation is not on a single token, or on one that does not exist. Callers and operations are matched
-/// exhaustively: a new one does not compile until it is decided here.
+/// `target` is `None` when the operation is not on a single token, or on one that does not exist.
+/// Callers and operations are matched exhaustively: a new one does not compile until it is decided
+/// here.
 ///
 /// # Errors
 /// [`Denied`], with the reason.
@@ -149,9 +150,10 @@ const fn authorize_command_line(operation: Operation<'_>) -> Result<(), Denied> 
     }
 }
 
-/// A token reads and rotates itself without any permission, unless it prolongs itself; everything else needs a permission, or is
-/// reserved for admins. A token never grants more than it holds, never changes a token that holds more, and never creates or prolongs
-/// a token beyond its own expiry.
+/// A token reads and rotates itself without any permission, unless it prolongs itself; everything
+/// else needs a permission, or is reserved for admins. A token never grants more than it holds,
+/// never changes a token that holds more, and never creates or prolongs a token beyond its own
+/// expiry.
 fn authorize_token(caller: &Token, operation: Operation<'_>, target: Option<&Token>) -> Result<(), Denied> {
     let is_self = target.is_some_and(|target| target.id == caller.id);
     match operation {
@@ -174,7 +176,8 @@ fn authorize_token(caller: &Token, operation: Operation<'_>, target: Option<&Tok
             check_target(caller, target)
         }
         Operation::DeleteMatching => {
-            // The number of tokens that match a filter reveals their names, so counting them is reading.
+            // The number of tokens that match a filter reveals their names, so counting them is
+            // reading.
             require_permission(caller, Permission::OrganizationAPITokenRead)?;
             require_permission(caller, Permission::OrganizationAPITokenModify)
         }
@@ -213,7 +216,8 @@ fn check_target(caller: &Token, target: Option<&Token>) -> Result<(), Denied> {
     Ok(())
 }
 
-/// Returns `true` if this expiry is later than the token's current one. A token that does not exist yet is always prolonged.
+/// Returns `true` if this expiry is later than the token's current one. A token that does not exist
+/// yet is always prolonged.
 fn prolongs(expires_at: Option<Expiry>, target: Option<&Token>) -> bool {
     expires_at.is_some_and(|new| target.is_none_or(|target| new > target.expires_at))
 }

@@ -177,6 +177,7 @@ pub fn state(request: &HttpRequest) -> Result<&Data<State>, ApiError> {
     request.app_data().ok_or_else(|| misconfigured("the state"))
 }
 
-fn misconfigured(missing: &str) -> ApiError {
+/// Returns the error for a route that lacks some of its configuration.
+pub fn misconfigured(missing: &str) -> ApiError {
     Error::Internal(format!("the route lacks {missing}").into()).into()
 }

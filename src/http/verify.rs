@@ -2,7 +2,8 @@
 //! Caddy's `forward_auth`, Traefik's `ForwardAuth`).
 
 use std::{
-    sync::{Mutex, PoisonError},
+    cell::{Cell, RefCell},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -10,22 +11,23 @@ use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     http::{
         Method,
-        header::{HeaderName, HeaderValue},
+        header::{HeaderName, HeaderValue, InvalidHeaderValue},
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     error::{ApiError, Challenge},
-    extract::{credentials, origin, query, state},
+    extract::{credentials, misconfigured, origin, query, state},
     legacy::LegacyPrefix,
     observe::CallerIdentity,
     openapi::schemas::PermissionName,
 };
 use crate::{
     domain::{
+        name::TokenName,
         permission::{Permission, PermissionSet},
-        token::Token,
+        token::{Token, TokenId},
     },
     service::{Refusal, authentication::PresentedCredential},
 };
@@ -45,7 +47,10 @@ const TOKEN_ID: HeaderName = HeaderName::from_static("x-token-id");
 const TOKEN_NAME: HeaderName = HeaderName::from_static("x-token-name");
 const TOKEN_PERMISSIONS: HeaderName = HeaderName::from_static("x-token-permissions");
 
-/// Minimum interval between log lines about a misconfigured gate.
+/// Maximum number of tokens whose response headers a worker caches.
+const MAX_CACHED_HEADERS: usize = 4096;
+
+/// Minimum interval between log lines of a worker about a misconfigured gate.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The characters of a token name that are percent-encoded in the header: all but the unreserved
@@ -81,7 +86,8 @@ pub async fn verify(request: HttpRequest) -> Result<HttpResponse, ApiError> {
 async fn authorize(request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     let state = state(request)?;
     let origin = origin(request)?;
-    let required = required(request)?;
+    let gate: &Gate = request.app_data().ok_or_else(|| misconfigured("the gate"))?;
+    let required = required(request, gate)?;
     let value = credentials::parse_token(request.headers())?;
     let uuid = if value.is_none() && state.config.legacy_uuid_auth {
         original_uuid(request)?
@@ -99,50 +105,102 @@ async fn authorize(request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     let known = state.service.verify(shown, required, origin).await?;
     request.extensions_mut().insert(CallerIdentity::Token(known.token.id));
     let mut response = HttpResponse::Ok();
-    let headers = known.told.get_or_init(|| Box::new(gate_headers(&known.token)));
-    for header in headers.downcast_ref::<GateHeaders>().into_iter().flatten() {
-        response.insert_header(header.clone());
-    }
+    let GateHeaders { id, name, permissions } = gate.headers(&known.token)?;
+    response
+        .insert_header((TOKEN_ID, id))
+        .insert_header((TOKEN_NAME, name))
+        .insert_header((TOKEN_PERMISSIONS, permissions));
     Ok(response.finish())
 }
 
-/// The response headers about a token.
-type GateHeaders = Vec<(HeaderName, HeaderValue)>;
+/// The state of the gate in one worker thread.
+#[derive(Default)]
+pub struct Gate {
+    headers: RefCell<HashMap<TokenId, CachedHeaders>>,
+    last_warning: Cell<Option<Instant>>,
+}
 
-fn gate_headers(token: &Token) -> GateHeaders {
-    let headers = [
-        (TOKEN_ID, token.id.to_string()),
-        (
-            TOKEN_NAME,
-            utf8_percent_encode(token.name.as_str(), ENCODED).to_string(),
-        ),
-        (TOKEN_PERMISSIONS, token.permissions.to_string().replace(' ', ",")),
-    ];
-    // All three texts are valid header values, so none is dropped here.
-    let headers = headers
-        .into_iter()
-        .filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?)));
-    headers.collect()
+/// Response headers, with the properties of the token from which they were built.
+struct CachedHeaders {
+    name: TokenName,
+    permissions: PermissionSet,
+    headers: GateHeaders,
+}
+
+/// The response headers about a token. A clone shares the texts.
+#[derive(Clone)]
+struct GateHeaders {
+    id: HeaderValue,
+    name: HeaderValue,
+    permissions: HeaderValue,
+}
+
+impl GateHeaders {
+    fn new(token: &Token) -> Result<Self, InvalidHeaderValue> {
+        let name = utf8_percent_encode(token.name.as_str(), ENCODED).to_string();
+        Ok(Self {
+            id: token.id.to_string().try_into()?,
+            name: name.try_into()?,
+            permissions: token.permissions.to_string().replace(' ', ",").try_into()?,
+        })
+    }
+}
+
+impl Gate {
+    /// Returns the response headers about this token. They are cached, so that a request with a
+    /// known token encodes nothing.
+    fn headers(&self, token: &Token) -> Result<GateHeaders, InvalidHeaderValue> {
+        let mut cache = self.headers.borrow_mut();
+        if let Some(cached) = cache.get(&token.id)
+            && cached.name == token.name
+            && cached.permissions == token.permissions
+        {
+            return Ok(cached.headers.clone());
+        }
+        if cache.len() >= MAX_CACHED_HEADERS {
+            cache.clear();
+        }
+        let headers = GateHeaders::new(token)?;
+        let cached = CachedHeaders {
+            name: token.name.clone(),
+            permissions: token.permissions,
+            headers: headers.clone(),
+        };
+        cache.insert(token.id, cached);
+        Ok(headers)
+    }
+
+    /// Refuses all requests to a misconfigured gate. The log does not contain the query, which may
+    /// contain a credential.
+    fn reject_misconfiguration(&self, reason: &'static str) -> ApiError {
+        let last_warning = self.last_warning.get();
+        // Limited because unauthenticated clients can trigger it.
+        if last_warning.is_none_or(|warned| warned.elapsed() >= LOG_INTERVAL) {
+            self.last_warning.set(Some(Instant::now()));
+            log::warn!("/verify refuses all requests with the configured query: {reason}");
+        }
+        ApiError::forbidden(reason)
+    }
 }
 
 /// Returns the permissions that the token must have: those that the gate's query requires, or by
 /// default those that the legacy add-on demanded.
-fn required(request: &HttpRequest) -> Result<PermissionSet, ApiError> {
+fn required(request: &HttpRequest, gate: &Gate) -> Result<PermissionSet, ApiError> {
     let by_method =
         || PermissionSet::token_management().with(Permission::OrganizationAPITokenModify, !is_read_only(request));
     if request.query_string().is_empty() {
         return Ok(by_method());
     }
     let named: Vec<(String, String)> =
-        query::parse(request.query_string()).map_err(|_| reject_misconfiguration("the query is malformed"))?;
+        query::parse(request.query_string()).map_err(|_| gate.reject_misconfiguration("the query is malformed"))?;
     if named.is_empty() {
         return Ok(by_method());
     }
     if named.iter().any(|(name, _)| name != "require") {
-        return Err(reject_misconfiguration("\"require\" is the only parameter"));
+        return Err(gate.reject_misconfiguration("\"require\" is the only parameter"));
     }
     PermissionSet::parse(named.into_iter().map(|(_, permission)| permission))
-        .map_err(|_| reject_misconfiguration("\"require\" must be the name of a permission"))
+        .map_err(|_| gate.reject_misconfiguration("\"require\" must be the name of a permission"))
 }
 
 /// Returns `true` if the original request only reads. All method headers must agree, because a
@@ -177,17 +235,4 @@ fn original_uuid(request: &HttpRequest) -> Result<Option<String>, ApiError> {
         }
     }
     Ok(found)
-}
-
-/// Refuses all requests to a misconfigured gate. The log does not contain the query, which may
-/// contain a credential.
-fn reject_misconfiguration(reason: &'static str) -> ApiError {
-    static LAST_LOGGED: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut last_logged = LAST_LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
-    // Limited because unauthenticated clients can trigger it.
-    if last_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
-        *last_logged = Some(Instant::now());
-        log::warn!("/verify refuses all requests with the configured query: {reason}");
-    }
-    ApiError::forbidden(reason)
 }

@@ -121,7 +121,8 @@ impl Service {
             .await
     }
 
-    /// Returns `true` if there is an admin. The server asks this about itself when it starts; no caller is authorized.
+    /// Returns `true` if there is an admin. The server asks this about itself when it starts; no
+    /// caller is authorized.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store fails.

@@ -31,8 +31,9 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The metrics of the service.
 pub struct ServiceMetrics {
     registry: Registry,
-    /// By kind, then by outcome.
-    authentications: [[IntCounter; OUTCOMES.len()]; KINDS.len()],
+    value_authentications: AuthenticationCounters,
+    legacy_uuid_authentications: AuthenticationCounters,
+    password_authentications: AuthenticationCounters,
     hits: IntCounter,
     misses: IntCounter,
     tokens: IntGaugeVec,
@@ -55,10 +56,44 @@ struct LastCount {
     took: Option<Duration>,
 }
 
-/// The labels of [`CredentialKind`], in its order.
-const KINDS: [&str; 3] = ["value", "legacy-uuid", "password"];
-/// The labels of the outcomes.
-const OUTCOMES: [&str; 5] = ["accepted", "wrong", "expired", "address", "throttled"];
+/// The counters of authentication attempts with one kind of credential, by outcome.
+struct AuthenticationCounters {
+    accepted: IntCounter,
+    wrong: IntCounter,
+    expired: IntCounter,
+    address: IntCounter,
+    throttled: IntCounter,
+}
+
+impl AuthenticationCounters {
+    fn new(counters: &IntCounterVec, kind: &str) -> Self {
+        let counter = |outcome| counters.with_label_values(&[kind, outcome]);
+        Self {
+            accepted: counter("accepted"),
+            wrong: counter("wrong"),
+            expired: counter("expired"),
+            address: counter("address"),
+            throttled: counter("throttled"),
+        }
+    }
+
+    const fn of(&self, outcome: AuthenticationOutcome) -> &IntCounter {
+        match outcome {
+            AuthenticationOutcome::Accepted => &self.accepted,
+            AuthenticationOutcome::Refused(
+                Refusal::Missing
+                | Refusal::Malformed
+                | Refusal::DifferentKeys
+                | Refusal::DifferentAuthorizations
+                | Refusal::Password
+                | Refusal::Value,
+            ) => &self.wrong,
+            AuthenticationOutcome::Refused(Refusal::Expired) => &self.expired,
+            AuthenticationOutcome::Refused(Refusal::Address) => &self.address,
+            AuthenticationOutcome::Throttled => &self.throttled,
+        }
+    }
+}
 
 /// The kind of credential in an authentication attempt.
 #[derive(Clone, Copy)]
@@ -113,8 +148,9 @@ impl ServiceMetrics {
         // All series start at zero. Otherwise Prometheus would not see the first event as an
         // increase.
         let metrics = Self {
-            authentications: KINDS
-                .map(|kind| OUTCOMES.map(|outcome| authentications.with_label_values(&[kind, outcome]))),
+            value_authentications: AuthenticationCounters::new(&authentications, "value"),
+            legacy_uuid_authentications: AuthenticationCounters::new(&authentications, "legacy-uuid"),
+            password_authentications: AuthenticationCounters::new(&authentications, "password"),
             hits: lookups.with_label_values(&["hit"]),
             misses: lookups.with_label_values(&["miss"]),
             cache_entries: gauge("tokenbridge_cache_entries", "Number of cached token credentials")?,
@@ -184,24 +220,12 @@ impl ServiceMetrics {
 
     /// Counts an authentication attempt.
     pub fn count_authentication(&self, kind: CredentialKind, outcome: AuthenticationOutcome) {
-        let outcome = match outcome {
-            AuthenticationOutcome::Accepted => 0,
-            AuthenticationOutcome::Refused(
-                Refusal::Missing
-                | Refusal::Malformed
-                | Refusal::DifferentKeys
-                | Refusal::DifferentAuthorizations
-                | Refusal::Password
-                | Refusal::Value,
-            ) => 1,
-            AuthenticationOutcome::Refused(Refusal::Expired) => 2,
-            AuthenticationOutcome::Refused(Refusal::Address) => 3,
-            AuthenticationOutcome::Throttled => 4,
+        let counters = match kind {
+            CredentialKind::Value => &self.value_authentications,
+            CredentialKind::LegacyUuid => &self.legacy_uuid_authentications,
+            CredentialKind::Password => &self.password_authentications,
         };
-        let of_kind = self.authentications.get(kind as usize);
-        if let Some(counter) = of_kind.and_then(|outcomes| outcomes.get(outcome)) {
-            counter.inc();
-        }
+        counters.of(outcome).inc();
     }
 
     /// Records a call of a legacy endpoint.

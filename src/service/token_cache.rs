@@ -2,9 +2,8 @@
 //! change that would invalidate it.
 
 use std::{
-    any::Any,
     collections::{HashMap, VecDeque},
-    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
@@ -82,9 +81,6 @@ pub struct VerifiedToken {
     pub token: Arc<Token>,
     /// The end of the value's grace period, if the value is in one.
     pub valid_until: Option<Timestamp>,
-    /// The gate's response headers for this token, cached on first use. They stay valid as long as
-    /// the token does not change.
-    pub told: Arc<OnceLock<Box<dyn Any + Send + Sync>>>,
 }
 
 impl VerifiedToken {
@@ -93,7 +89,6 @@ impl VerifiedToken {
         Self {
             token: Arc::new(token),
             valid_until,
-            told: Arc::default(),
         }
     }
 }

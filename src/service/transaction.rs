@@ -79,9 +79,11 @@ impl Transaction<'_> {
 }
 
 impl Service {
-    /// Returns a function for a read transaction, which authorizes the caller for `operation` and returns the current time.
+    /// Returns a function for a read transaction, which authorizes the caller for `operation` and
+    /// returns the current time.
     ///
-    /// The caller is looked up again in that transaction: the wait for a connection may have been long.
+    /// The caller is looked up again in that transaction: the wait for a connection may have been
+    /// long.
     pub(super) fn authorization(
         &self,
         call: &Call,

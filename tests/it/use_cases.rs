@@ -83,7 +83,8 @@ use_cases! {
     Update update;
 }
 
-/// Methods whose caller presents a credential or a session key, which they verify: they find out who calls.
+/// Methods whose caller presents a credential or a session key, which they verify: they find out
+/// who calls.
 const AUTHENTICATION: &[&str] = &[
     "authenticate_admin",
     "authenticate_and_list",
@@ -340,7 +341,8 @@ async fn other_admin(service: &Service, name: &str) -> AdminName {
     name
 }
 
-/// A new public method of the service has to be listed above, and if it acts for a caller, with its expected permissions.
+/// A new public method of the service has to be listed above, and if it acts for a caller, with its
+/// expected permissions.
 fn every_method_of_the_service_is_classified(_: &TestEnv) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut methods = BTreeSet::new();
