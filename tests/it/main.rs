@@ -52,6 +52,7 @@ mod sites;
 mod snapshots;
 mod support;
 mod threat_model;
+mod token_fields;
 mod transfer;
 mod urls;
 mod use_cases;
@@ -107,6 +108,7 @@ const ON_BOTH: &[&[Test]] = &[
     replicas::TESTS,
     runbook::TESTS,
     snapshots::TESTS,
+    token_fields::TESTS,
     use_cases::TESTS,
     verify::TESTS,
 ];
