@@ -30,7 +30,9 @@ use crate::{
         Invalid,
         actor::{Channel, Origin},
         caller::{Call, Caller},
+        clock::Timestamp,
         printable::escape_unprintable,
+        token::TokenId,
     },
     http::{observe::error_chain, openapi},
     service,
@@ -260,12 +262,20 @@ fn call() -> Call {
     }
 }
 
+fn parse_time(text: &str) -> Result<Timestamp, Invalid> {
+    Timestamp::parse("time", text)
+}
+
+fn parse_token_id(text: &str) -> Result<TokenId, &'static str> {
+    TokenId::parse(text).ok_or("must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::ArgMatches;
 
     use super::*;
-    use crate::domain::{brownout::Brownout, token::TokenId};
+    use crate::domain::brownout::Brownout;
 
     /// Calls `check` for each flag of each command, with the command's words and the flag.
     fn for_each_flag(check: &mut dyn FnMut(&[String], &clap::Arg)) {

@@ -19,7 +19,7 @@ pub enum AdminCommand {
     /// Add an admin
     Add {
         /// Name of the new admin
-        #[arg(value_parser = parse_name)]
+        #[arg(value_parser = |text: &str| AdminName::parse(text))]
         name: AdminName,
         #[command(flatten)]
         password: PasswordSource,
@@ -107,10 +107,6 @@ async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
             output::print_table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
         }
     }
-}
-
-fn parse_name(text: &str) -> Result<AdminName, String> {
-    AdminName::parse(text).map_err(|invalid| invalid.to_string())
 }
 
 fn parse_existing_name(text: &str) -> Result<AdminName, String> {

@@ -1,10 +1,12 @@
 //! `tokenbridge audit`.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
 
-use clap::ValueEnum;
-
-use super::{CliError, call, output};
+use super::{
+    CliError, call,
+    output::{self, ReportFormat},
+    parse_time, parse_token_id,
+};
 use crate::{
     domain::{
         actor::Channel,
@@ -40,39 +42,43 @@ pub struct Audit {
     #[arg(long, value_name = "ID", value_parser = parse_token_id)]
     token: Option<TokenId>,
     /// Only events with this action, such as token.deleted
-    #[arg(long, value_name = "ACTION", value_parser = parse_action)]
+    #[arg(long, value_name = "ACTION", value_parser = Action::parse)]
     action: Option<Action>,
     /// Only events through this channel, such as api-tokens
-    #[arg(long, value_name = "CHANNEL", value_parser = parse_channel)]
+    #[arg(long, value_name = "CHANNEL", value_parser = Channel::parse)]
     channel: Option<Channel>,
     /// Number of latest events to print, or all
-    #[arg(long, value_name = "N", default_value = "100", value_parser = parse_limit)]
+    #[arg(long, value_name = "N", default_value = "100")]
     limit: Limit,
     /// Print new events as they are written, until interrupted
     #[arg(long)]
     follow: bool,
-    /// Output format
+    /// Output format; json prints one object per line
     #[arg(long, default_value = "table")]
-    output: AuditFormat,
+    output: ReportFormat,
     #[command(flatten)]
     store: StoreSettings,
 }
 
-/// The format in which events are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AuditFormat {
-    /// For people.
-    Table,
-    /// A JSON object a line.
-    Json,
-    /// RFC 4180.
-    Csv,
-}
-
+/// The number of latest events to print.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
     All,
     Last(NonZeroU32),
+}
+
+impl FromStr for Limit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            number => number
+                .parse()
+                .map(Self::Last)
+                .map_err(|_| "must be a number of at least 1, or all"),
+        }
+    }
 }
 
 pub async fn run(audit: Audit) -> Result<(), CliError> {
@@ -85,7 +91,7 @@ pub async fn run(audit: Audit) -> Result<(), CliError> {
         action: audit.action,
         channel: audit.channel,
     };
-    output::print_bytes(audit.output.header().as_bytes())?;
+    output::print_bytes(header(audit.output).as_bytes())?;
     if !audit.follow {
         return print_last(&service, &filter, audit.limit, i64::MAX, audit.output).await;
     }
@@ -106,7 +112,7 @@ async fn print_last(
     filter: &EventFilter,
     limit: Limit,
     up_to: i64,
-    format: AuditFormat,
+    format: ReportFormat,
 ) -> Result<(), CliError> {
     let (call, order) = (call(), EventOrder::OldestFirst);
     let mut after = match limit {
@@ -120,7 +126,7 @@ async fn print_last(
         let page = service.list_events(&call, filter.clone(), order, after, PageSize::MAX);
         let mut page = page.await?;
         page.events.retain(|event| event.id <= up_to);
-        format.print(&page.events)?;
+        print(format, &page.events)?;
         if page.next.is_none() {
             return Ok(());
         }
@@ -133,14 +139,14 @@ async fn follow(
     service: &Service,
     filter: &EventFilter,
     tail: &mut EventTail,
-    format: AuditFormat,
+    format: ReportFormat,
 ) -> Result<(), CliError> {
     let mut is_waiting = false;
     loop {
         match service.poll_tail(&call(), filter.clone(), tail).await {
             Ok(events) => {
                 is_waiting = false;
-                format.print(&events)?;
+                print(format, &events)?;
                 if events.len() == PageSize::MAX.get() {
                     continue;
                 }
@@ -157,26 +163,24 @@ async fn follow(
     }
 }
 
-impl AuditFormat {
-    fn header(self) -> String {
-        match self {
-            Self::Table => columns("TIME", "ACTOR", "CHANNEL", "CLIENT", "ACTION", "TOKEN", "DETAILS"),
-            Self::Csv => csv_header(),
-            Self::Json => String::new(),
-        }
+fn header(format: ReportFormat) -> String {
+    match format {
+        ReportFormat::Table => columns("TIME", "ACTOR", "CHANNEL", "CLIENT", "ACTION", "TOKEN", "DETAILS"),
+        ReportFormat::Csv => csv_header(),
+        ReportFormat::Json => String::new(),
     }
+}
 
-    fn print(self, events: &[RecordedEvent]) -> Result<(), CliError> {
-        let mut text = String::new();
-        for recorded in events {
-            match self {
-                Self::Table => text.push_str(&row(recorded)),
-                Self::Csv => push_csv_row(recorded, &mut text),
-                Self::Json => text.push_str(&to_json_line(recorded)?),
-            }
+fn print(format: ReportFormat, events: &[RecordedEvent]) -> Result<(), CliError> {
+    let mut text = String::new();
+    for recorded in events {
+        match format {
+            ReportFormat::Table => text.push_str(&row(recorded)),
+            ReportFormat::Csv => push_csv_row(recorded, &mut text),
+            ReportFormat::Json => text.push_str(&to_json_line(recorded)?),
         }
-        output::print_bytes(text.as_bytes())
     }
+    output::print_bytes(text.as_bytes())
 }
 
 fn row(recorded: &RecordedEvent) -> String {
@@ -197,28 +201,4 @@ fn row(recorded: &RecordedEvent) -> String {
 /// yet.
 fn columns(time: &str, actor: &str, channel: &str, client: &str, action: &str, token: &str, details: &str) -> String {
     format!("{time:27}  {actor:12}  {channel:14}  {client:15}  {action:22}  {token:36}  {details}\n")
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse("time", text).map_err(|invalid| invalid.to_string())
-}
-
-fn parse_token_id(text: &str) -> Result<TokenId, String> {
-    TokenId::parse(text).ok_or_else(|| "must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
-}
-
-fn parse_action(text: &str) -> Result<Action, String> {
-    Action::parse(text).map_err(|invalid| invalid.to_string())
-}
-
-fn parse_channel(text: &str) -> Result<Channel, String> {
-    Channel::parse(text).map_err(|invalid| invalid.to_string())
-}
-
-fn parse_limit(text: &str) -> Result<Limit, String> {
-    if text == "all" {
-        return Ok(Limit::All);
-    }
-    let count = text.parse().map(Limit::Last);
-    count.map_err(|_| "must be a number of at least 1, or all".to_owned())
 }

@@ -5,12 +5,12 @@ mod source;
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{
     CliError, call,
     output::{self, Format},
+    parse_token_id,
     password::PasswordSource,
 };
 use crate::{
@@ -80,10 +80,7 @@ pub async fn run(import: Import) -> Result<(), CliError> {
         |row: &ImportRow| import.only.is_empty() || row.token_id().is_some_and(|id| import.only.contains(&id));
     let rows: Vec<ImportRow> = rows.into_iter().filter(is_selected).collect();
     let service = open_service(&import.store, true)?;
-    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go")
-        .unwrap_or(ProgressStyle::default_bar());
-    // Drawn only on a terminal.
-    let bar = ProgressBar::new(rows.len() as u64).with_style(style);
+    let bar = output::progress_bar(rows.len() as u64);
     let options = ImportOptions {
         source: source.to_string(),
         update: import.update,
@@ -115,18 +112,20 @@ pub async fn run(import: Import) -> Result<(), CliError> {
     Ok(())
 }
 
-fn parse_token_id(text: &str) -> Result<TokenId, String> {
-    TokenId::parse(text).ok_or_else(|| "must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
+fn print(import: &Import, report: &ImportReport) -> Result<(), CliError> {
+    match import.output {
+        Format::Json => {
+            let mut report = json!(report);
+            if let Some(report) = report.as_object_mut() {
+                report.insert("dryRun".to_owned(), json!(import.dry_run));
+            }
+            output::print_json(&report)
+        }
+        Format::Table => print_rows(import, report),
+    }
 }
 
-fn print(import: &Import, report: &ImportReport) -> Result<(), CliError> {
-    if import.output == Format::Json {
-        let mut report = json!(report);
-        if let Some(report) = report.as_object_mut() {
-            report.insert("dryRun".to_owned(), json!(import.dry_run));
-        }
-        return output::print_json(&report);
-    }
+fn print_rows(import: &Import, report: &ImportReport) -> Result<(), CliError> {
     for row in &report.rows {
         let (word, reason) = match &row.outcome {
             RowOutcome::Created | RowOutcome::Unchanged => continue,

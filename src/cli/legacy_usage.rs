@@ -1,8 +1,11 @@
 //! `tokenbridge legacy-usage`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{CliError, call, output};
+use super::{
+    CliError, call,
+    output::{self, ReportFormat},
+};
 use crate::{
     domain::legacy_report::{CallerUsage, ReportDays},
     http::legacy_usage::{MAX_CALLERS, csv, view::LegacyUsageReport},
@@ -15,40 +18,28 @@ use crate::{
 #[derive(Args)]
 pub struct LegacyUsageArgs {
     /// Number of days to report, including today: 1 to 400
-    #[arg(long, value_name = "N", default_value = "30", value_parser = parse_days)]
+    #[arg(long, value_name = "N", default_value = "30", value_parser = ReportDays::parse)]
     days: ReportDays,
     /// Output format
     #[arg(long, default_value = "table")]
-    output: UsageFormat,
+    output: ReportFormat,
     #[command(flatten)]
     store: StoreSettings,
-}
-
-/// The form in which the report is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum UsageFormat {
-    /// For people.
-    Table,
-    /// For programs: everything that is known.
-    Json,
-    /// For spreadsheets: the callers.
-    Csv,
 }
 
 /// Prints the callers of the legacy API. Calls that a running server has not flushed yet, of the last two seconds, are
 /// missing.
 pub async fn run(usage: LegacyUsageArgs) -> Result<(), CliError> {
-    let max_callers = if usage.output == UsageFormat::Csv {
-        usize::MAX
-    } else {
-        MAX_CALLERS
+    let max_callers = match usage.output {
+        ReportFormat::Csv => usize::MAX,
+        ReportFormat::Table | ReportFormat::Json => MAX_CALLERS,
     };
     let service = open_service(&usage.store, false)?;
     let found = service.legacy_usage(&call(), usage.days, max_callers, None).await?;
     match usage.output {
-        UsageFormat::Json => output::print_json(&LegacyUsageReport::from(&found)),
-        UsageFormat::Csv => output::print_bytes(csv::format_callers(&found.report).as_bytes()),
-        UsageFormat::Table => print(&found),
+        ReportFormat::Json => output::print_json(&LegacyUsageReport::from(&found)),
+        ReportFormat::Csv => output::print_bytes(csv::format_callers(&found.report).as_bytes()),
+        ReportFormat::Table => print(&found),
     }
 }
 
@@ -91,8 +82,4 @@ fn row(usage: &CallerUsage) -> [String; 7] {
         caller.prefix.clone(),
         caller.user_agent.clone(),
     ]
-}
-
-fn parse_days(text: &str) -> Result<ReportDays, String> {
-    ReportDays::parse(text).map_err(|invalid| invalid.to_string())
 }

@@ -1,7 +1,6 @@
 //! `tokenbridge migrate`.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
     CliError,
@@ -60,10 +59,7 @@ fn transfer_all(settings: &StoreSettings, from: &DatabaseUrl, to: &DatabaseUrl) 
     };
     let (mut source, mut destination) = (connect(from)?, connect(to)?);
     let total = count(&mut source).map_err(crate::service::Error::from)?;
-    // Drawn only on a terminal.
-    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go")
-        .unwrap_or(ProgressStyle::default_bar());
-    let bar = ProgressBar::new(total).with_style(style);
+    let bar = output::progress_bar(total);
     let contents = transfer(&mut source, &mut destination, |moved| bar.set_position(moved))?;
     bar.finish_and_clear();
     Ok(contents)

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::CliError;
@@ -15,6 +16,23 @@ pub enum Format {
     Table,
     /// JSON.
     Json,
+}
+
+/// The output format of a command whose result also fits a spreadsheet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// A table.
+    Table,
+    /// JSON.
+    Json,
+    /// CSV (RFC 4180).
+    Csv,
+}
+
+/// Creates a progress bar over a number of rows. It is drawn only on a terminal.
+pub fn progress_bar(rows: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} to go");
+    ProgressBar::new(rows).with_style(style.unwrap_or(ProgressStyle::default_bar()))
 }
 
 /// Prints bytes without escaping.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     CliError, call,
     output::{self, Format},
+    parse_time, parse_token_id,
 };
 use crate::{
     domain::{
@@ -32,7 +33,7 @@ pub enum TokenCommand {
     /// Create a token and print its value, which is not shown again
     Create {
         /// Name of the token
-        #[arg(value_parser = parse_name)]
+        #[arg(value_parser = |text: &str| TokenName::parse(text))]
         name: TokenName,
         /// Permission of the token; repeat the flag or separate items by commas [default: the two token permissions]
         #[arg(
@@ -62,7 +63,7 @@ pub enum TokenCommand {
     /// Show a token
     Show {
         /// ID of the token
-        #[arg(value_parser = parse_id)]
+        #[arg(value_parser = parse_token_id)]
         id: TokenId,
         #[command(flatten)]
         common: Common,
@@ -70,7 +71,7 @@ pub enum TokenCommand {
     /// Replace the value of a token and print the new one; a legacy token gets its first value
     Rotate {
         /// ID of the token
-        #[arg(value_parser = parse_id)]
+        #[arg(value_parser = parse_token_id)]
         id: TokenId,
         /// Seconds for which the previous value stays valid
         #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=604_800))]
@@ -82,7 +83,7 @@ pub enum TokenCommand {
     /// immediately
     Delete {
         /// ID of the token
-        #[arg(value_parser = parse_id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
+        #[arg(value_parser = parse_token_id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
         id: Option<TokenId>,
         #[command(flatten)]
         filters: Filters,
@@ -103,7 +104,7 @@ pub struct Filters {
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Only tokens in this state: active, expired, never-used, or legacy
-    #[arg(long, value_name = "S", value_parser = parse_state)]
+    #[arg(long, value_name = "S", value_parser = TokenState::parse)]
     state: Option<TokenState>,
     /// Only tokens last used before this time, or created before it and never used
     #[arg(long, value_name = "T", value_parser = parse_time)]
@@ -234,22 +235,26 @@ async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<
 }
 
 fn row(token: &Token) -> [String; 5] {
-    let or = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |time| time.to_string());
+    let or_never = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |time| time.to_string());
     [
         token.id.to_string(),
         token.name.as_str().to_owned(),
         token.permissions.to_string(),
-        or(token.last_used_at),
-        or(token.expires_at.time()),
+        or_never(token.last_used_at),
+        or_never(token.expires_at.time()),
     ]
 }
 
 fn print(format: Format, token: &Token, value: Option<&TokenValue>) -> Result<(), CliError> {
     let shown = value.map_or_else(|| ApiToken::from(token), |value| ApiToken::with_value(token, value));
-    if format == Format::Json {
-        return output::print_json(&shown);
+    match format {
+        Format::Json => output::print_json(&shown),
+        Format::Table => print_fields(&shown),
     }
-    let fields = serde_json::to_value(&shown).unwrap_or_default();
+}
+
+fn print_fields(shown: &ApiToken) -> Result<(), CliError> {
+    let fields = serde_json::to_value(shown).unwrap_or_default();
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Null => "never".to_owned(),
@@ -270,20 +275,4 @@ fn print(format: Format, token: &Token, value: Option<&TokenValue>) -> Result<()
         .flatten()
         .map(|(name, value)| [name.clone(), text(value)]);
     output::print_table(&rows.collect::<Vec<_>>())
-}
-
-fn parse_name(text: &str) -> Result<TokenName, String> {
-    TokenName::parse(text).map_err(|invalid| invalid.to_string())
-}
-
-fn parse_id(text: &str) -> Result<TokenId, String> {
-    TokenId::parse(text).ok_or_else(|| "must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6".to_owned())
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse("time", text).map_err(|invalid| invalid.to_string())
-}
-
-fn parse_state(text: &str) -> Result<TokenState, String> {
-    TokenState::parse(text).map_err(|invalid| invalid.to_string())
 }
