@@ -4,10 +4,12 @@
 mod admins;
 mod audit;
 mod chart;
+mod cookies;
 mod display_time;
 mod fields;
 mod layout;
 mod legacy;
+mod paths;
 mod permissions;
 mod session;
 mod sign_in;

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::{
     display_time::DisplayTime,
     fields::FormFields,
-    layout::{Layout, build_query},
+    layout::Layout,
+    paths::build_query,
     render_page, render_page_with_status, see_other,
     session::{ConsoleSession, SubmittedForm},
 };

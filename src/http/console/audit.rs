@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    display_time::DisplayTime,
-    layout::{Layout, build_query},
+    display_time::{DisplayTime, parse_datetime_local},
+    layout::Layout,
+    paths::build_query,
     render_page_with_status,
     session::ConsoleSession,
-    tokens::form::parse_datetime_local,
 };
 use crate::{
     domain::{

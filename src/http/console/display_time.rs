@@ -1,7 +1,7 @@
 //! Human-readable times.
 
 use super::text::{Texts, fill};
-use crate::domain::clock::Timestamp;
+use crate::domain::{Invalid, clock::Timestamp};
 
 /// A time in relative and exact form.
 pub struct DisplayTime {
@@ -36,6 +36,27 @@ pub fn exact(time: Timestamp) -> String {
     let text = time.to_string();
     let seconds: String = text.chars().take("2030-01-31T12:00:00".len()).collect();
     seconds.replace('T', " ") + " UTC"
+}
+
+/// Formats a time in UTC for `<input type="datetime-local">`, to the second. Returns an empty text
+/// for no time.
+pub fn format_datetime_local(time: Option<Timestamp>) -> String {
+    let text = time.map(|time| time.to_string()).unwrap_or_default();
+    text.chars().take("2030-01-31T12:00:00".len()).collect()
+}
+
+/// Parses the value of such an input, with optional seconds. Returns `None` if it is empty.
+///
+/// # Errors
+/// [`Invalid`] for `field` if the value is not a time.
+pub fn parse_datetime_local(field: &'static str, text: &str) -> Result<Option<Timestamp>, Invalid> {
+    let seconds = if text.len() == "2030-01-31T12:00".len() {
+        ":00"
+    } else {
+        ""
+    };
+    let time = || Timestamp::parse(field, &format!("{text}{seconds}Z"));
+    (!text.is_empty()).then(time).transpose()
 }
 
 fn relative(time: Timestamp, now: Timestamp, t: &Texts) -> String {

@@ -1,28 +1,23 @@
 //! The common frame of all pages.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    cookie::{Cookie, SameSite, time::Duration},
-    http::{Method, header},
-};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use actix_web::{HttpRequest, HttpResponse, http::Method};
 
 use super::{
+    cookies,
     display_time::DisplayTime,
+    paths::build_query,
     see_other,
-    text::{COOKIE, Language, Texts, fill},
+    text::{Language, Texts, fill},
 };
 use crate::{
     domain::{clock::Timestamp, session::SessionKey},
     http::{
         error::ApiError,
-        extract::{query, site::is_secure, state},
+        extract::{query, state},
     },
 };
 
 const LANGUAGE_PARAMETER: &str = "lang";
-const LANGUAGE_COOKIE_AGE: Duration = Duration::days(365);
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The common frame of a page.
 pub struct Layout {
@@ -102,15 +97,6 @@ impl Layout {
     }
 }
 
-/// Builds a query string with a leading question mark. Leaves out empty parameters; returns an
-/// empty text if none is left.
-pub fn build_query(parameters: &[(&str, &str)]) -> String {
-    let pairs = parameters.iter().filter(|(_, value)| !value.is_empty());
-    let pairs = pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, QUERY)));
-    let query = pairs.collect::<Vec<_>>().join("&");
-    if query.is_empty() { query } else { format!("?{query}") }
-}
-
 fn pairs(request: &HttpRequest) -> Vec<(String, String)> {
     query::parse(request.query_string()).unwrap_or_default()
 }
@@ -132,28 +118,11 @@ pub fn switch_language(request: &HttpRequest) -> Option<HttpResponse> {
     let pairs = pairs(request);
     let (_, tag) = pairs.iter().find(|(name, _)| name == LANGUAGE_PARAMETER)?;
     let base_path = &state(request).ok()?.config.base_path;
-    let cookie = Language::from_tag(tag).map(|language| {
-        Cookie::build(COOKIE, language.tag())
-            .path(format!("{base_path}/console"))
-            .max_age(LANGUAGE_COOKIE_AGE)
-            .same_site(SameSite::Strict)
-            .http_only(true)
-            .secure(is_secure(request))
-            .finish()
-    });
     let others = pairs.iter().filter(|(name, _)| name != LANGUAGE_PARAMETER);
     let others: Vec<_> = others.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut response = see_other(&format!("{}{}", request.path(), build_query(&others)));
-    // Adding a cookie fails only if its text is not a valid header value.
-    let _ = cookie.map(|cookie| response.add_cookie(&cookie));
+    if let Some(language) = Language::from_tag(tag) {
+        cookies::add_language(&mut response, request, &format!("{base_path}/console"), language.tag());
+    }
     Some(response)
-}
-
-/// Returns the values of all cookies with this name, the one with the most specific path first.
-/// Malformed cookies, which other programs on this host may have set, are skipped.
-pub fn cookies<'r>(request: &'r HttpRequest, name: &'r str) -> impl Iterator<Item = &'r str> {
-    let lines = request.headers().get_all(header::COOKIE);
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
-    pairs.filter(move |(known, _)| *known == name).map(|(_, value)| value)
 }

@@ -1,29 +1,26 @@
 //! Extractors for console sessions and submitted forms.
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest, HttpResponse,
-    cookie::{Cookie, SameSite},
+    FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     http::{Method, header::HeaderValue},
 };
 use futures_util::future::LocalBoxFuture;
 
 use super::{
+    cookies,
     fields::FormFields,
-    layout::{Layout, build_query, cookies},
-    sign_in::{FIRST_PAGE, SIGN_IN},
+    layout::Layout,
+    paths::{FIRST_PAGE, SIGN_IN, build_query},
 };
 use crate::{
     domain::{caller::Call, session::SessionKey},
     http::{
         error::ApiError,
-        extract::{Input, origin, site::is_secure, state},
+        extract::{Input, origin, state},
         observe::CallerIdentity,
     },
 };
-
-/// The cookie with the session key.
-pub const COOKIE: &str = "tokenbridge_session";
 
 /// The session of a signed-in admin, and the frame of the page.
 pub struct ConsoleSession {
@@ -70,7 +67,7 @@ impl FromRequest for SubmittedForm {
 
 async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, ApiError> {
     let origin = origin(request)?;
-    let caller = match read_key(request, COOKIE) {
+    let caller = match cookies::read_key(request, cookies::SESSION) {
         Some(key) => state(request)?
             .service
             .resume_session(&key)
@@ -88,11 +85,6 @@ async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, A
     Ok(ConsoleSession { call, key, layout })
 }
 
-/// Returns the key in the cookie with this name.
-pub fn read_key(request: &HttpRequest, cookie: &str) -> Option<SessionKey> {
-    cookies(request, cookie).find_map(SessionKey::parse)
-}
-
 /// Returns the path of the sign-in page, with the requested page as the target after the sign-in.
 ///
 /// # Errors
@@ -106,27 +98,11 @@ pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, ApiError> {
         (true, query) => format!("{path}?{query}"),
     };
     let next = if asked_for == FIRST_PAGE { "" } else { &asked_for };
-    let over = if read_key(request, COOKIE).is_some() { "yes" } else { "" };
+    let over = if cookies::read_key(request, cookies::SESSION).is_some() {
+        "yes"
+    } else {
+        ""
+    };
     let location = format!("{base}{SIGN_IN}{}", build_query(&[("next", next), ("over", over)]));
     Ok(HeaderValue::from_str(&location)?)
-}
-
-/// Adds a cookie with a key to a response. Scripts cannot read it (`HttpOnly`), and requests from
-/// other sites do not include it (`SameSite`).
-pub fn with_key_cookie(
-    mut response: HttpResponse,
-    request: &HttpRequest,
-    cookie: &'static str,
-    path: &str,
-    key: &SessionKey,
-) -> HttpResponse {
-    let cookie = Cookie::build(cookie, key.expose())
-        .path(path)
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .secure(is_secure(request))
-        .finish();
-    // A response takes every cookie whose text is one.
-    let _ = response.add_cookie(&cookie);
-    response
 }

@@ -2,7 +2,6 @@
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
-    cookie::{Cookie, time::Duration},
     dev::Payload,
     http::{
         StatusCode,
@@ -11,15 +10,15 @@ use actix_web::{
 };
 use askama::Template;
 use futures_util::future::LocalBoxFuture;
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::{
-    POLICY,
+    POLICY, cookies,
     fields::FormFields,
     layout::Layout,
+    paths::{SIGN_IN, resolve_next},
     render_page, render_page_with_status, see_other,
-    session::{COOKIE, SubmittedForm, read_key, with_key_cookie},
+    session::SubmittedForm,
     text::fill,
 };
 use crate::{
@@ -35,14 +34,6 @@ use crate::{
 
 /// The relation between the site that links to a page and this site (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// The cookie with the key of the sign-in form. It is separate from the session cookie: a browser
-/// that follows another site's link does not send that one, and must not lose it.
-const FORM_COOKIE: &str = "tokenbridge_sign_in";
-/// The path of the sign-in page below the console.
-pub const SIGN_IN: &str = "/sign-in";
-/// The path of the default page below the console.
-pub const FIRST_PAGE: &str = "/tokens";
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -73,7 +64,7 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         return Ok(reload_page());
     }
     let service = &state(&request)?.service;
-    if let Some(key) = read_key(&request, COOKIE)
+    if let Some(key) = cookies::read_key(&request, cookies::SESSION)
         && service.resume_session(&key).await?.is_some()
     {
         let base = Layout::anonymous(&request)?.base;
@@ -82,7 +73,7 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
             query.next.as_deref().unwrap_or_default(),
         )));
     }
-    let key = match read_key(&request, FORM_COOKIE) {
+    let key = match cookies::read_key(&request, cookies::SIGN_IN_FORM) {
         Some(key) => key,
         None => service.new_session_key()?,
     };
@@ -102,13 +93,9 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         notice,
         refusal: None,
     };
-    Ok(with_key_cookie(
-        render_page(&template)?,
-        &request,
-        FORM_COOKIE,
-        &path,
-        &key,
-    ))
+    let mut response = render_page(&template)?;
+    cookies::add_key(&mut response, &request, cookies::SIGN_IN_FORM, &path, &key);
+    Ok(response)
 }
 
 /// Returns a page that reloads itself. A browser that follows a link of another site does not send
@@ -137,7 +124,7 @@ impl FromRequest for AnonymousForm {
 /// `POST /console/sign-in`: starts a session with a new key, and ends the browser's previous
 /// session.
 pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousForm) -> Result<HttpResponse, ApiError> {
-    let of_form = read_key(&request, FORM_COOKIE).ok_or_else(FormFields::refusal)?;
+    let of_form = cookies::read_key(&request, cookies::SIGN_IN_FORM).ok_or_else(FormFields::refusal)?;
     let layout = Layout::new(&request, &of_form, None)?;
     fields.check(&of_form)?;
     let (name, next) = (fields.take("name"), fields.take("next"));
@@ -147,11 +134,12 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
     let refused = match service.authenticate_admin(&name, password, origin).await {
         Ok(caller) => {
             let identity = CallerIdentity::of(&caller);
-            let before = read_key(&request, COOKIE);
+            let before = cookies::read_key(&request, cookies::SESSION);
             let key = service.begin_session(Call { caller, origin }, before).await?;
             request.extensions_mut().insert(identity);
-            let response = see_other(&resolve_next(&layout.base, &next));
-            return Ok(with_key_cookie(response, &request, COOKIE, &layout.base, &key));
+            let mut response = see_other(&resolve_next(&layout.base, &next));
+            cookies::add_key(&mut response, &request, cookies::SESSION, &layout.base, &key);
+            return Ok(response);
         }
         Err(error) => error,
     };
@@ -179,69 +167,13 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
     Ok(response)
 }
 
-/// Returns the path of the target after the sign-in, or of the default page if `next` is not a
-/// console path.
-fn resolve_next(base: &str, next: &str) -> String {
-    let next = if is_console_path(next) { next } else { FIRST_PAGE };
-    format!("{base}{next}")
-}
-
-/// Returns `true` if a path stays below the path that it is appended to, as browsers parse it
-/// (WHATWG URL, section 4.4): they treat backslashes as slashes, and `%2e` as a dot. This prevents
-/// open redirects.
-fn is_console_path(next: &str) -> bool {
-    let path = next.split(['?', '#']).next().unwrap_or_default();
-    let leads_up = |segment: &str| percent_decode_str(segment).eq(*b"..");
-    next.starts_with('/') && next.bytes().all(|byte| byte.is_ascii_graphic()) && !path.split(['/', '\\']).any(leads_up)
-}
-
 /// `POST /console/sign-out`: ends the session.
 pub async fn sign_out(
     request: HttpRequest,
     SubmittedForm { session, .. }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     state(&request)?.service.end_session(&session.key).await?;
-    let mut response = see_other(&format!("{}/sign-in?done=signed-out", session.layout.base));
-    let mut cookie = Cookie::build(COOKIE, "")
-        .path(session.layout.base)
-        .http_only(true)
-        .finish();
-    cookie.set_max_age(Duration::ZERO);
-    // A response takes every cookie whose text is one.
-    let _ = response.add_cookie(&cookie);
+    let mut response = see_other(&format!("{}{SIGN_IN}?done=signed-out", session.layout.base));
+    cookies::remove_session(&mut response, &session.layout.base);
     Ok(response)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirect_targets_stay_within_the_console() {
-        for next in [
-            "/tokens",
-            "/audit?actor=a%20b&channel=..",
-            "/tokens/..x",
-            "/x/./y",
-            "//evil.example",
-        ] {
-            assert_eq!(resolve_next("/console", next), format!("/console{next}"));
-        }
-        for next in [
-            "",
-            "tokens",
-            "https://evil.example",
-            "/../docs",
-            "/tokens/%2e%2E/../x",
-            "/..\\docs",
-            "/.%2e?x",
-            "/..#x",
-            "/.\t./docs",
-            "/a b",
-            "/\r\nx: y",
-            "/\u{e4}",
-        ] {
-            assert_eq!(resolve_next("/console", next), "/console/tokens", "{next:?}");
-        }
-    }
 }

@@ -5,10 +5,7 @@ use actix_web::{
     http::header::{AcceptLanguage, Header, Preference, Quality},
 };
 
-use super::layout::cookies;
-
-/// The cookie with the chosen language.
-pub const COOKIE: &str = "tokenbridge_language";
+use super::cookies;
 
 /// A language of the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +55,7 @@ impl Language {
     /// Returns the language of a request: the chosen one, else the one that the browser prefers
     /// (RFC 9110, section 12.5.4), else English.
     pub fn of(request: &HttpRequest) -> Self {
-        let chosen = cookies(request, COOKIE).find_map(Self::from_tag);
+        let chosen = cookies::values(request, cookies::LANGUAGE).find_map(Self::from_tag);
         let asked_for = || {
             let AcceptLanguage(mut accepted) = AcceptLanguage::parse(request).ok()?;
             accepted.retain(|language| language.quality > Quality::ZERO);

@@ -8,7 +8,6 @@ use crate::{
     domain::{
         Invalid,
         cidr::CidrBlocks,
-        clock::Timestamp,
         expiry::Expiry,
         name::TokenName,
         permission::PermissionSet,
@@ -17,7 +16,7 @@ use crate::{
     },
     http::{
         console::{
-            display_time::DisplayTime,
+            display_time::{DisplayTime, format_datetime_local, parse_datetime_local},
             fields::FormFields,
             layout::Layout,
             permissions::{PermissionGroup, permission_groups},
@@ -86,18 +85,31 @@ struct TokenDetails {
 
 impl TokenDetails {
     fn new(token: &Token, layout: &Layout) -> Self {
+        let Token {
+            id,
+            created,
+            updated,
+            rotated_at,
+            last_used_at,
+            // The title shows the name, the form the next three, and the badges the others.
+            name: _,
+            permissions: _,
+            allowed_cidr_blocks: _,
+            expires_at: _,
+            has_value: _,
+            version: _,
+        } = token;
         let by = |actor| describe_actor(actor, layout.texts);
         Self {
-            id: token.id.to_string(),
+            id: id.to_string(),
             badges: badges(token, layout),
-            created: layout.display_time(token.created.at),
-            by: by(&token.created.by),
-            updated: token
-                .updated
+            created: layout.display_time(created.at),
+            by: by(&created.by),
+            updated: updated
                 .as_ref()
                 .map(|change| (layout.display_time(change.at), by(&change.by))),
-            rotated: token.rotated_at.map(|time| layout.display_time(time)),
-            last_used: token.last_used_at.map(|time| layout.display_time(time)),
+            rotated: rotated_at.map(|time| layout.display_time(time)),
+            last_used: last_used_at.map(|time| layout.display_time(time)),
         }
     }
 }
@@ -138,7 +150,7 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<Tok
         .map_err(|invalid| refuse("blocks", texts.bad_blocks, invalid))
         .ok();
     let expires = fields.text("expires").trim();
-    let expires_at = if before != Expiry::Never && expires == format_datetime_local(before) {
+    let expires_at = if before != Expiry::Never && expires == format_datetime_local(before.time()) {
         Ok(before)
     } else {
         parse_datetime_local("expiresAt", expires).and_then(|time| Expiry::from(time).require_future(layout.now))
@@ -162,26 +174,6 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<Tok
         errors,
         refusal: None,
     })
-}
-
-/// Formats a time in UTC for `<input type="datetime-local">`, to the second.
-fn format_datetime_local(expiry: Expiry) -> String {
-    let text = expiry.time().map(|time| time.to_string()).unwrap_or_default();
-    text.chars().take("2030-01-31T12:00:00".len()).collect()
-}
-
-/// Parses the value of such an input, with optional seconds. Returns `None` if it is empty.
-///
-/// # Errors
-/// [`Invalid`] for `field` if the value is not a time.
-pub fn parse_datetime_local(field: &'static str, text: &str) -> Result<Option<Timestamp>, Invalid> {
-    let seconds = if text.len() == "2030-01-31T12:00".len() {
-        ":00"
-    } else {
-        ""
-    };
-    let time = || Timestamp::parse(field, &format!("{text}{seconds}Z"));
-    (!text.is_empty()).then(time).transpose()
 }
 
 /// Creates the form for a new token. Each form has its own random mark, from which the ID of the
@@ -257,12 +249,26 @@ fn edit_form(layout: Layout, token: &Token, values: FormValues) -> FormPage {
 }
 
 fn current_values(token: &Token) -> FormValues {
-    let blocks: Vec<_> = token.allowed_cidr_blocks.iter().map(ToString::to_string).collect();
+    let Token {
+        name,
+        permissions,
+        allowed_cidr_blocks,
+        expires_at,
+        // The hidden field and the details show these; the form does not change them.
+        version: _,
+        id: _,
+        created: _,
+        updated: _,
+        rotated_at: _,
+        last_used_at: _,
+        has_value: _,
+    } = token;
+    let blocks: Vec<_> = allowed_cidr_blocks.iter().map(ToString::to_string).collect();
     FormValues {
-        name: token.name.as_str().to_owned(),
-        permissions: token.permissions,
+        name: name.as_str().to_owned(),
+        permissions: *permissions,
         blocks: blocks.join("\n"),
-        expires: format_datetime_local(token.expires_at),
+        expires: format_datetime_local(expires_at.time()),
         ..FormValues::default()
     }
 }

@@ -17,7 +17,8 @@ use crate::{
     http::{
         console::{
             display_time::DisplayTime,
-            layout::{Layout, build_query},
+            layout::Layout,
+            paths::build_query,
             render_page,
             session::ConsoleSession,
             text::{Texts, fill},
@@ -192,24 +193,38 @@ struct TokenRow {
 
 impl TokenRow {
     fn new(token: &Token, layout: &Layout) -> Self {
+        let Token {
+            id,
+            name,
+            permissions,
+            allowed_cidr_blocks,
+            created,
+            rotated_at,
+            last_used_at,
+            expires_at,
+            // Only the token's own page shows the last change; the badges show the others.
+            updated: _,
+            has_value: _,
+            version: _,
+        } = token;
         let texts = layout.texts;
         let more = |all: usize| (all > MAX_SHOWN).then(|| fill(texts.and_more, [&(all - MAX_SHOWN)]));
-        let permissions: Vec<_> = token.permissions.iter().map(Permission::display_name).collect();
-        let blocks: Vec<_> = token.allowed_cidr_blocks.iter().map(ToString::to_string).collect();
+        let permissions: Vec<_> = permissions.iter().map(Permission::display_name).collect();
+        let blocks: Vec<_> = allowed_cidr_blocks.iter().map(ToString::to_string).collect();
         let when = |time: Option<Timestamp>| time.map(|time| layout.display_time(time));
         Self {
-            id: token.id.to_string(),
-            name: token.name.as_str().to_owned(),
+            id: id.to_string(),
+            name: name.as_str().to_owned(),
             badges: badges(token, layout),
             more_permissions: more(permissions.len()),
             permissions: permissions.into_iter().take(MAX_SHOWN).collect(),
             more_blocks: more(blocks.len()),
             blocks: blocks.into_iter().take(MAX_SHOWN).collect(),
-            created: layout.display_time(token.created.at),
-            by: describe_actor(&token.created.by, texts),
-            last_used: when(token.last_used_at),
-            rotated: when(token.rotated_at),
-            expires: when(token.expires_at.time()),
+            created: layout.display_time(created.at),
+            by: describe_actor(&created.by, texts),
+            last_used: when(*last_used_at),
+            rotated: when(*rotated_at),
+            expires: when(expires_at.time()),
         }
     }
 }
