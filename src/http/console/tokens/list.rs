@@ -175,6 +175,16 @@ struct Column {
     link: Option<String>,
 }
 
+impl Column {
+    const fn new(title: &'static str) -> Self {
+        Self {
+            title,
+            sorted: None,
+            link: None,
+        }
+    }
+}
+
 /// A row of the list.
 struct TokenRow {
     id: String,
@@ -229,92 +239,117 @@ impl TokenRow {
     }
 }
 
-/// `GET /console/tokens`: lists tokens.
-pub async fn list(
-    request: HttpRequest,
-    ConsoleSession { call, layout, .. }: ConsoleSession,
-) -> Result<HttpResponse, ApiError> {
-    let query: TokenListQuery = read_query(request.query_string(), &[&["name", "show", "sort", "after", "done"]])?;
-    let name = query.name.trim();
-    // Unknown parameters of old or hand-written links are ignored.
-    let show = StatusFilter::ALL.into_iter().find(|show| show.name() == query.show);
-    let show = show.unwrap_or(StatusFilter::All);
-    let order = TokenOrder::parse(&query.sort).unwrap_or_default();
-    let after = SortedCursor::parse(&query.after).ok();
-    let texts = layout.texts;
-    // No name contains a control character, and PostgreSQL refuses NUL.
-    let searched: String = name.chars().filter(|letter| !letter.is_control()).collect();
-    let filter = show.filter(&searched, layout.now);
-    let is_unfiltered = filter.is_empty();
-    let is_later_page = after.is_some();
-    let service = &state(&request)?.service;
-    let tokens = service
-        .list_sorted(&call, filter, order, after, PageSize::default())
-        .await?;
-    let link = |order: TokenOrder, after: &str| {
+/// The list that a request asks for.
+struct ListView<'q> {
+    name: &'q str,
+    show: StatusFilter,
+    order: TokenOrder,
+    /// The path of the list.
+    path: String,
+}
+
+impl ListView<'_> {
+    /// Returns the link to this list in another order, from a position on.
+    fn link(&self, order: TokenOrder, after: &str) -> String {
         let order = if order == TokenOrder::default() {
             String::new()
         } else {
             order.to_string()
         };
         let pairs = [
-            ("name", name),
-            ("show", show.name()),
+            ("name", self.name),
+            ("show", self.show.name()),
             ("sort", &order),
             ("after", after),
         ];
-        format!("{}/tokens{}", layout.base, build_query(&pairs))
-    };
-    let column = |title, by: Option<SortKey>, first_descending: bool| {
-        let now_descending = by.filter(|by| *by == order.by).map(|_| order.descending);
+        format!("{}{}", self.path, build_query(&pairs))
+    }
+
+    /// Creates the header of a column that sorts the list: first in this direction, then
+    /// alternately.
+    fn sortable_column(&self, title: &'static str, by: SortKey, first_descending: bool) -> Column {
+        let descending = (by == self.order.by).then_some(self.order.descending);
+        let next = TokenOrder {
+            by,
+            descending: descending.map_or(first_descending, |descending| !descending),
+        };
         Column {
             title,
-            sorted: now_descending.map(|descending| if descending { "descending" } else { "ascending" }),
-            link: by.map(|by| {
-                let descending = now_descending.map_or(first_descending, |descending| !descending);
-                link(TokenOrder { by, descending }, "")
-            }),
+            sorted: descending.map(|descending| if descending { "descending" } else { "ascending" }),
+            link: Some(self.link(next, "")),
         }
+    }
+
+    fn columns(&self, texts: &Texts) -> Vec<Column> {
+        vec![
+            self.sortable_column(texts.name, SortKey::Name, false),
+            Column::new(texts.permissions),
+            Column::new(texts.ip_restrictions),
+            self.sortable_column(texts.created, SortKey::Created, true),
+            self.sortable_column(texts.last_used, SortKey::LastUsed, true),
+            Column::new(texts.rotated),
+            self.sortable_column(texts.expires, SortKey::Expires, false),
+        ]
+    }
+
+    fn status_options(&self, texts: &Texts) -> Vec<SelectOption> {
+        let option = |show: StatusFilter| SelectOption {
+            value: show.name().to_owned(),
+            title: show.title(texts),
+            is_selected: show == self.show,
+        };
+        StatusFilter::ALL.map(option).into()
+    }
+
+    fn order_options(&self, texts: &Texts) -> Vec<SelectOption> {
+        let option = |(order, title): (TokenOrder, &'static str)| SelectOption {
+            value: order.to_string(),
+            title,
+            is_selected: order == self.order,
+        };
+        orders(texts).map(option).into()
+    }
+}
+
+/// `GET /console/tokens`: a page of the tokens.
+pub async fn list(
+    request: HttpRequest,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
+    let query: TokenListQuery = read_query(request.query_string(), &[&["name", "show", "sort", "after", "done"]])?;
+    // Unknown values in old or hand-written links are ignored.
+    let show = StatusFilter::ALL.into_iter().find(|show| show.name() == query.show);
+    let view = ListView {
+        name: query.name.trim(),
+        show: show.unwrap_or(StatusFilter::All),
+        order: TokenOrder::parse(&query.sort).unwrap_or_default(),
+        path: format!("{}/tokens", layout.base),
     };
-    let template = TokenListPage {
+    let after = SortedCursor::parse(&query.after).ok();
+    let texts = layout.texts;
+    // No name contains a control character, and PostgreSQL refuses NUL.
+    let searched: String = view.name.chars().filter(|letter| !letter.is_control()).collect();
+    let filter = view.show.filter(&searched, layout.now);
+    let is_unfiltered = filter.is_empty();
+    let is_later_page = after.is_some();
+    let service = &state(&request)?.service;
+    let page = service
+        .list_sorted(&call, filter, view.order, after, PageSize::default())
+        .await?;
+    render_page(&TokenListPage {
         notice: match query.done.as_deref() {
             Some("changed") => Some(texts.done_changed),
             Some("deleted") => Some(texts.done_deleted),
             _ => None,
         },
-        name: name.to_owned(),
-        shows: StatusFilter::ALL
-            .map(|one| SelectOption {
-                value: one.name().to_owned(),
-                title: one.title(texts),
-                is_selected: one == show,
-            })
-            .into(),
-        sorts: orders(texts)
-            .map(|(one, title)| SelectOption {
-                value: one.to_string(),
-                title,
-                is_selected: one == order,
-            })
-            .into(),
-        columns: vec![
-            column(texts.name, Some(SortKey::Name), false),
-            column(texts.permissions, None, false),
-            column(texts.ip_restrictions, None, false),
-            column(texts.created, Some(SortKey::Created), true),
-            column(texts.last_used, Some(SortKey::LastUsed), true),
-            column(texts.rotated, None, false),
-            column(texts.expires, Some(SortKey::Expires), false),
-        ],
-        rows: tokens
-            .tokens
-            .iter()
-            .map(|token| TokenRow::new(token, &layout))
-            .collect(),
+        name: view.name.to_owned(),
+        shows: view.status_options(texts),
+        sorts: view.order_options(texts),
+        columns: view.columns(texts),
+        rows: page.tokens.iter().map(|token| TokenRow::new(token, &layout)).collect(),
         is_unfiltered: is_unfiltered && !is_later_page,
-        first: is_later_page.then(|| link(order, "")),
-        next: tokens.next.map(|next| link(order, &next.to_string())),
+        first: is_later_page.then(|| view.link(view.order, "")),
+        next: page.next.map(|next| view.link(view.order, &next.to_string())),
         layout,
-    };
-    render_page(&template)
+    })
 }
