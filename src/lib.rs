@@ -1,14 +1,22 @@
-//! tokenbridge: the tokens API of "Agent Apis for Bamboo" and an `/api-tokens` API over one store of tokens.
+//! A token server: the tokens API of "Agent Apis for Bamboo" and an `/api-tokens` API over one
+//! store.
 //!
-//! Each room is called only by those above it:
+//! | module | responsibility | uses |
+//! |---|---|---|
+//! | [`cli`] | commands and flags; each command calls the service | everything below |
+//! | [`settings`] | flags and `TOKENBRIDGE_*` variables, parsed and validated once | `http`, `store`, `domain` |
+//! | [`startup`] | builds a server, binds it, and runs it until it is stopped | `settings`, everything below |
+//! | [`http`] | routes: requests become service calls, results become responses | `service`, `domain` |
+//! | [`service`] | every use case: one method, one authorization, one transaction | `store`, `domain` |
+//! | [`store`] | SQLite and PostgreSQL through diesel; returns domain types | `domain` |
+//! | [`domain`] | tokens, permissions, CIDR blocks, values, admins, time: pure rules without I/O | nothing |
 //!
-//! | room | what it is for |
-//! |---|---|
-//! | [`cli`], [`startup`], [`settings`] | commands and flags in, a running server or an exit code out |
-//! | [`http`] | routes: translates requests to calls of the service, and its answers back |
-//! | [`service`] | every use case, one method and one transaction each |
-//! | [`store`] | diesel over SQLite or PostgreSQL |
-//! | [`domain`] | tokens, permissions, CIDR blocks, secrets, rights, time: pure rules |
+//! Imports only point down: `cli`, `startup` → `http` → `service` → `store` → `domain`. `http` does
+//! not use diesel, `service` does not use actix, and the two APIs do not import each other. A test
+//! reads the imports and fails otherwise.
+//!
+//! [`startup::create_app`] creates the application for the server and for tests;
+//! [`service::Service`] is the entry point to all use cases.
 
 pub mod cli;
 pub mod domain;

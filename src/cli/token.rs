@@ -31,28 +31,7 @@ use crate::{
 #[derive(Subcommand)]
 pub enum TokenCommand {
     /// Create a token and print its value, which is not shown again
-    Create {
-        /// Name of the token
-        #[arg(value_parser = |text: &str| TokenName::parse(text))]
-        name: TokenName,
-        /// Permission of the token; repeat the flag or separate items by commas [default: the two token permissions]
-        #[arg(
-            long = "permission",
-            value_name = "P",
-            value_delimiter = ',',
-            value_parser = list_item(str::parse::<String>)
-        )]
-        permissions: Vec<String>,
-        /// CIDR block from which the token may be used; repeat the flag or separate items by commas [default: any
-        /// address]
-        #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
-        cidr_blocks: Vec<String>,
-        /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]
-        #[arg(long, value_name = "T", value_parser = parse_time)]
-        expires_at: Option<Timestamp>,
-        #[command(flatten)]
-        common: Common,
-    },
+    Create(Create),
     /// List tokens, oldest first
     List {
         #[command(flatten)]
@@ -96,6 +75,31 @@ pub enum TokenCommand {
     },
 }
 
+/// Arguments of `token create`.
+#[derive(Args)]
+pub struct Create {
+    /// Name of the token
+    #[arg(value_parser = |text: &str| TokenName::parse(text))]
+    name: TokenName,
+    /// Permission of the token; repeat the flag or separate items by commas [default: the two token permissions]
+    #[arg(
+        long = "permission",
+        value_name = "P",
+        value_delimiter = ',',
+        value_parser = list_item(str::parse::<String>)
+    )]
+    permissions: Vec<String>,
+    /// CIDR block from which the token may be used; repeat the flag or separate items by commas [default: any
+    /// address]
+    #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
+    cidr_blocks: Vec<String>,
+    /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]
+    #[arg(long, value_name = "T", value_parser = parse_time)]
+    expires_at: Option<Timestamp>,
+    #[command(flatten)]
+    common: Common,
+}
+
 const DELETE_FLAGS: [&str; 5] = ["name", "state", "unused_since", "expires_before", "expected"];
 
 #[derive(Args)]
@@ -137,25 +141,7 @@ pub struct Common {
 
 pub async fn run(command: TokenCommand) -> Result<(), CliError> {
     match command {
-        TokenCommand::Create {
-            name,
-            permissions,
-            cidr_blocks,
-            expires_at,
-            common,
-        } => {
-            let new = NewToken {
-                id: None,
-                name,
-                permissions: (!permissions.is_empty())
-                    .then(|| PermissionSet::parse(permissions))
-                    .transpose()?,
-                allowed_cidr_blocks: Some(CidrBlocks::parse(cidr_blocks)?),
-                expires_at: Some(expires_at.into()),
-            };
-            let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
-            print(common.output, &token, Some(&value))
-        }
+        TokenCommand::Create(arguments) => create(arguments).await,
         TokenCommand::List { filters, common } => {
             list(&open_service(&common.store, false)?, filters.into(), common.output).await
         }
@@ -199,6 +185,27 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             ))
         }
     }
+}
+
+async fn create(arguments: Create) -> Result<(), CliError> {
+    let Create {
+        name,
+        permissions,
+        cidr_blocks,
+        expires_at,
+        common,
+    } = arguments;
+    let new = NewToken {
+        id: None,
+        name,
+        permissions: (!permissions.is_empty())
+            .then(|| PermissionSet::parse(permissions))
+            .transpose()?,
+        allowed_cidr_blocks: Some(CidrBlocks::parse(cidr_blocks)?),
+        expires_at: Some(expires_at.into()),
+    };
+    let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
+    print(common.output, &token, Some(&value))
 }
 
 async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<(), CliError> {
