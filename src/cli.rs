@@ -44,7 +44,8 @@ use crate::{
 /// Maximum wait for the reader of standard error when the program fails.
 const PRINT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Token server with the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one store
+/// Token server with the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one
+/// store
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = serve::FIRST_ADMIN_HELP)]
 struct Cli {
@@ -71,12 +72,13 @@ enum Command {
     },
     /// Import the tokens of a legacy server, with their uuids, or those of an export
     ///
-    /// Imports all rows or none, unless --keep-going is set. An import can be repeated: tokens that already exist
-    /// unchanged are left alone.
+    /// Imports all rows or none, unless --keep-going is set. An import can be repeated: tokens that
+    /// already exist unchanged are left alone.
     Import(import::Import),
     /// Export all tokens, with value hashes but never values
     Export(export::Export),
-    /// Print the latest audit events, oldest first; with --follow, also new ones as they are written
+    /// Print the latest audit events, oldest first; with --follow, also new ones as they are
+    /// written
     Audit(audit::Audit),
     /// Apply schema migrations, or copy all data from one database to another
     ///
@@ -84,7 +86,8 @@ enum Command {
     Migrate(migrate::Migration),
     /// Copy the SQLite store to a new file that only its owner can read; servers may keep running
     Backup(backup::Backup),
-    /// Replace the SQLite store with a copy of a backup; fails while a server or another command uses the store
+    /// Replace the SQLite store with a copy of a backup; fails while a server or another command
+    /// uses the store
     Restore(restore::Restore),
     /// Check the store for damage; fails if there is any
     Check(store_file::StoreFile),
@@ -164,7 +167,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints an error to standard error, with a time limit: the program must exit even if standard error is not read.
+/// Prints an error to standard error, with a time limit: the program must exit even if standard
+/// error is not read.
 fn print_error(message: String) {
     let (print, is_printed) = mpsc::channel();
     let printer = thread::Builder::new().spawn(move || {
@@ -203,8 +207,8 @@ fn variable_name(long: &str) -> String {
     format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"))
 }
 
-/// Adds the environment variable of each flag to a usage error, because the value may come from it: `--workers <N>
-/// (TOKENBRIDGE_WORKERS)`.
+/// Adds the environment variable of each flag to a usage error, because the value may come from it:
+/// `--workers <N> (TOKENBRIDGE_WORKERS)`.
 fn add_variable_names(mut error: clap::Error) -> clap::Error {
     if error.kind() == ErrorKind::UnknownArgument {
         return error;
@@ -251,7 +255,8 @@ async fn execute(command: Command) -> Result<(), CliError> {
     }
 }
 
-/// Returns a call from the command line, which may do everything: access to the store's file or URL implies it.
+/// Returns a call from the command line, which may do everything: access to the store's file or URL
+/// implies it.
 fn call() -> Call {
     Call {
         caller: Caller::CommandLine,
@@ -364,7 +369,8 @@ mod tests {
             assert_eq!(parse(format!(" {item} ,\t{item}\n")), parse(format!("{item},{item}")));
             lists += 1;
         });
-        // Two flags of `serve`, which also exist without a command and in `healthcheck`, and three other flags.
+        // Two flags of `serve`, which also exist without a command and in `healthcheck`, and three
+        // other flags.
         assert_eq!(lists, 2 * 3 + 3);
     }
 }

@@ -1,4 +1,5 @@
-//! Flags, parsed and validated once. `cli` adds a `TOKENBRIDGE_*` variable of the same name to each.
+//! Flags, parsed and validated once. `cli` adds a `TOKENBRIDGE_*` variable of the same name to
+//! each.
 
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
@@ -30,7 +31,8 @@ const FIRST_RELEASE: &str = "2026-11-21";
 pub struct StoreSettings {
     /// Database URL: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`
     ///
-    /// Pass a URL with a password in the environment variable: other users of the machine can see command lines.
+    /// Pass a URL with a password in the environment variable: other users of the machine can see
+    /// command lines.
     #[arg(
         long,
         value_name = "URL",
@@ -43,8 +45,8 @@ pub struct StoreSettings {
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=300))]
     pub database_timeout_seconds: u16,
 
-    /// URL of PostgreSQL itself for change notifications, required if the database URL goes through a pooler without
-    /// sessions
+    /// URL of PostgreSQL itself for change notifications, required if the database URL goes through
+    /// a pooler without sessions
     #[arg(long, value_name = "URL", hide_env_values = true)]
     pub notify_database_url: Option<DatabaseUrl>,
 }
@@ -79,8 +81,8 @@ pub struct ServeSettings {
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
 
-    /// Addresses or CIDR blocks of proxies whose header names the client's address; repeat the flag or separate items
-    /// by commas
+    /// Addresses or CIDR blocks of proxies whose header names the client's address; repeat the flag
+    /// or separate items by commas
     #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = list_item(parse_block))]
     pub trusted_proxy: Vec<IpNet>,
 
@@ -112,8 +114,9 @@ pub struct ServeSettings {
     #[arg(long, value_name = "DATE", value_parser = parse_date)]
     pub legacy_sunset: Option<Timestamp>,
 
-    /// Period of at most 7 days in which the legacy API responds with 503, to find forgotten scripts, such as
-    /// 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z; repeat the flag or separate items by commas
+    /// Period of at most 7 days in which the legacy API responds with 503, to find forgotten
+    /// scripts, such as 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z; repeat the
+    /// flag or separate items by commas
     #[arg(long, value_name = "INTERVAL", value_delimiter = ',', value_parser = list_item(Brownout::parse))]
     pub legacy_brownout: Vec<Brownout>,
 
@@ -141,8 +144,8 @@ pub struct ServeSettings {
     #[arg(long, value_name = "N", default_value = "16384", value_parser = clap::value_parser!(u32).range(256..=131_072))]
     pub max_header_bytes: u32,
 
-    /// Timeout in seconds for the headers of a request, then for its body, and for a client that reads nothing of the
-    /// response
+    /// Timeout in seconds for the headers of a request, then for its body, and for a client that
+    /// reads nothing of the response
     #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub request_timeout_seconds: u16,
 }
@@ -163,7 +166,8 @@ impl ServeSettings {
         self.audit_retention_days.map(days)
     }
 
-    /// Returns the retention of audit events of refused logins. A shorter retention of all events takes precedence.
+    /// Returns the retention of audit events of refused logins. A shorter retention of all events
+    /// takes precedence.
     #[must_use]
     pub fn refused_login_retention(&self) -> Duration {
         days(self.refused_login_retention_days)
@@ -205,7 +209,8 @@ impl ServeSettings {
     }
 }
 
-/// Returns the value of an environment variable without a flag. An empty variable counts as unset, as for flags.
+/// Returns the value of an environment variable without a flag. An empty variable counts as unset,
+/// as for flags.
 ///
 /// # Errors
 /// If the value is not UTF-8.

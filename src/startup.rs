@@ -88,8 +88,8 @@ pub struct RunningServer {
     pub metrics_address: Option<SocketAddr>,
 }
 
-/// Opens the store of `settings`, and returns the service over it with the system's clock and randomness. Creates the
-/// store if it does not exist and `create` is set.
+/// Opens the store of `settings`, and returns the service over it with the system's clock and
+/// randomness. Creates the store if it does not exist and `create` is set.
 ///
 /// # Errors
 /// If the store cannot be opened.
@@ -191,7 +191,8 @@ fn serve_metrics(address: SocketAddr, state: Data<State>, limits: Limits) -> Res
     })
 }
 
-/// Creates the application, for servers and tests alike. It serves the metrics only if they have no separate listener.
+/// Creates the application, for servers and tests alike. It serves the metrics only if they have no
+/// separate listener.
 pub fn create_app(state: Data<State>, with_metrics: bool) -> App<impl AppService> {
     let base_path = state.config.base_path.clone();
     App::new()
@@ -207,7 +208,8 @@ impl RunningServer {
         self.server.handle()
     }
 
-    /// Serves until the server is stopped, lets requests in flight finish, and flushes all write-behind records.
+    /// Serves until the server is stopped, lets requests in flight finish, and flushes all
+    /// write-behind records.
     ///
     /// # Errors
     /// If a thread of the server or the last flush fails.

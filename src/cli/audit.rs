@@ -197,8 +197,8 @@ fn row(recorded: &RecordedEvent) -> String {
     )
 }
 
-/// Formats a line of the table. The columns have fixed widths that fit most values, because later lines are not known
-/// yet.
+/// Formats a line of the table. The columns have fixed widths that fit most values, because later
+/// lines are not known yet.
 fn columns(time: &str, actor: &str, channel: &str, client: &str, action: &str, token: &str, details: &str) -> String {
     format!("{time:27}  {actor:12}  {channel:14}  {client:15}  {action:22}  {token:36}  {details}\n")
 }

@@ -28,20 +28,22 @@ use source::Source;
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent flag")]
 pub struct Import {
-    /// URL of a legacy server such as `http://bamboo:8085/builds`, or a file with its list or an export, or - for
-    /// standard input
+    /// URL of a legacy server such as `http://bamboo:8085/builds`, or a file with its list or an
+    /// export, or - for standard input
     #[arg(value_name = "SOURCE")]
     source: String,
-    /// Admin of the legacy server, whose password is read from a prompt, --password-stdin, or --password-file
+    /// Admin of the legacy server, whose password is read from a prompt, --password-stdin, or
+    /// --password-file
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     #[command(flatten)]
     password: PasswordSource,
-    /// PEM file with the certificate authorities to trust for the legacy server, instead of the system's
+    /// PEM file with the certificate authorities to trust for the legacy server, instead of the
+    /// system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Accept any certificate of the legacy server; an attacker on the network can then read the password and change
-    /// the list
+    /// Accept any certificate of the legacy server; an attacker on the network can then read the
+    /// password and change the list
     #[arg(long, conflicts_with = "ca_file")]
     insecure: bool,
     /// Timeout in seconds for each attempt to read the list

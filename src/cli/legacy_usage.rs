@@ -27,8 +27,8 @@ pub struct LegacyUsageArgs {
     store: StoreSettings,
 }
 
-/// Prints the callers of the legacy API. Calls that a running server has not flushed yet, of the last two seconds, are
-/// missing.
+/// Prints the callers of the legacy API. Calls that a running server has not flushed yet, of the
+/// last two seconds, are missing.
 pub async fn run(usage: LegacyUsageArgs) -> Result<(), CliError> {
     let max_callers = match usage.output {
         ReportFormat::Csv => usize::MAX,

@@ -1,5 +1,5 @@
-//! Passwords of admins, from a terminal, standard input, or a file. Never from an argument: other users can see command
-//! lines.
+//! Passwords of admins, from a terminal, standard input, or a file. Never from an argument: other
+//! users can see command lines.
 
 use std::{io, path::PathBuf};
 

@@ -64,8 +64,8 @@ async fn create_first_admin(service: &Service) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Logs that the password for the first admin is ignored. Otherwise an operator who changes the variable would expect a
-/// new password.
+/// Logs that the password for the first admin is ignored. Otherwise an operator who changes the
+/// variable would expect a new password.
 fn report_ignored_password() -> Result<(), Invalid> {
     for name in [PASSWORD, PASSWORD_FILE] {
         if env_variable(name)?.is_some() {

@@ -58,16 +58,16 @@ pub enum TokenCommand {
         #[command(flatten)]
         common: Common,
     },
-    /// Delete one token, or all tokens that match the filters, if there are as many as --expected; they stop working
-    /// immediately
+    /// Delete one token, or all tokens that match the filters, if there are as many as --expected;
+    /// they stop working immediately
     Delete {
         /// ID of the token
         #[arg(value_parser = parse_token_id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
         id: Option<TokenId>,
         #[command(flatten)]
         filters: Filters,
-        /// Number of tokens that the filters match; without it, or if it is wrong, the command fails and reports the
-        /// number
+        /// Number of tokens that the filters match; without it, or if it is wrong, the command
+        /// fails and reports the number
         #[arg(long, value_name = "N")]
         expected: Option<u64>,
         #[command(flatten)]
@@ -81,7 +81,8 @@ pub struct Create {
     /// Name of the token
     #[arg(value_parser = |text: &str| TokenName::parse(text))]
     name: TokenName,
-    /// Permission of the token; repeat the flag or separate items by commas [default: the two token permissions]
+    /// Permission of the token; repeat the flag or separate items by commas [default: the two token
+    /// permissions]
     #[arg(
         long = "permission",
         value_name = "P",
@@ -89,8 +90,8 @@ pub struct Create {
         value_parser = list_item(str::parse::<String>)
     )]
     permissions: Vec<String>,
-    /// CIDR block from which the token may be used; repeat the flag or separate items by commas [default: any
-    /// address]
+    /// CIDR block from which the token may be used; repeat the flag or separate items by commas
+    /// [default: any address]
     #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
     cidr_blocks: Vec<String>,
     /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]

@@ -2,16 +2,16 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Maximum number of connections, regardless of the limit of open files: each can use about 64 KiB while its client
-/// does not read.
+/// Maximum number of connections, regardless of the limit of open files: each can use about 64 KiB
+/// while its client does not read.
 const MAX_CONNECTIONS: u64 = 8192;
 
-/// Open files that are reserved for other purposes: the store's connections and files, listeners, and connections to
-/// the metrics listener.
+/// Open files that are reserved for other purposes: the store's connections and files, listeners,
+/// and connections to the metrics listener.
 const RESERVED_FILES: u64 = 192;
 
-/// Raises the soft limit of open files to the hard limit. Returns the limit in force: the previous one if raising it
-/// fails, and [`u64::MAX`] if there is none.
+/// Raises the soft limit of open files to the hard limit. Returns the limit in force: the previous
+/// one if raising it fails, and [`u64::MAX`] if there is none.
 pub fn raise_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

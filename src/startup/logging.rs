@@ -26,7 +26,8 @@ use queue::Queue;
 
 const DEFAULT_FILTER: &str = "info,actix_http=off";
 
-/// Maximum number of bytes that wait for the reader of standard error: a few thousand access-log lines.
+/// Maximum number of bytes that wait for the reader of standard error: a few thousand access-log
+/// lines.
 const MAX_QUEUED_BYTES: usize = 1024 * 1024;
 /// Maximum wait for the reader of standard error when the program exits.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,8 +60,8 @@ pub fn init(format: LogFormat) -> io::Result<Guard> {
         is_terminal,
         queue: Queue::new(MAX_QUEUED_BYTES, dropped),
     });
-    // A separate handle: a writer that holds the lock of `io::stderr` while a pipe is full would block all other users
-    // of it.
+    // A separate handle: a writer that holds the lock of `io::stderr` while a pipe is full would
+    // block all other users of it.
     let mut out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let writer = Arc::clone(&logger);
     std::thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -93,7 +94,8 @@ impl Drop for Guard {
     }
 }
 
-/// Logs panics regardless of `RUST_LOG`. The default hook would block if standard error is not read.
+/// Logs panics regardless of `RUST_LOG`. The default hook would block if standard error is not
+/// read.
 fn log_panics(logger: Arc<Logger>) {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
@@ -132,7 +134,8 @@ impl Logger {
             let text = line.format(self.format, SystemClock.now(), record);
             self.queue.push(text, is_urgent);
         };
-        // The buffer is borrowed if a value logs while it is formatted, and gone once the thread exits.
+        // The buffer is borrowed if a value logs while it is formatted, and gone once the thread
+        // exits.
         let reused = LINE.try_with(|line| line.try_borrow_mut().map(|mut line| push(&mut line)).is_ok());
         if reused != Ok(true) {
             push(&mut LineFormatter::default());

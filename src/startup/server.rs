@@ -36,8 +36,8 @@ use crate::http::{
 /// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Size of the kernel's send buffer per connection. Without a limit, the kernel buffers megabytes for a client that
-/// does not read.
+/// Size of the kernel's send buffer per connection. Without a limit, the kernel buffers megabytes
+/// for a client that does not read.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Maximum number of workers that actix-server supports.
@@ -111,7 +111,8 @@ where
         let accept = fn_service(move |tcp: TcpStream| {
             let (tls, stopping, responses) = (tls.clone(), accept_stopping.clone(), responses.clone());
             async move {
-                // The peer address is missing if the client has already disconnected; its requests are refused.
+                // The peer address is missing if the client has already disconnected; its requests
+                // are refused.
                 let peer = tcp.peer_addr().ok();
                 let connection = Rc::new(Connection::new(limits.request_timeout));
                 let transport = transport(tcp, tls.as_deref(), Rc::clone(&connection), stopping).await?;

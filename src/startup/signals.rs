@@ -1,4 +1,5 @@
-//! Signals: SIGTERM and SIGINT stop the server; SIGHUP flushes write-behind records and reloads the certificate.
+//! Signals: SIGTERM and SIGINT stop the server; SIGHUP flushes write-behind records and reloads the
+//! certificate.
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{RunningServer, SHUTDOWN_SECONDS, StartError};
 use crate::http::observe;
 
-/// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it would kill the process
-/// during startup.
+/// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it
+/// would kill the process during startup.
 ///
 /// # Errors
 /// If the handler cannot be registered.
@@ -17,8 +18,8 @@ pub fn hangups() -> Result<Signal, StartError> {
 }
 
 impl RunningServer {
-    /// Shuts down gracefully on SIGTERM or SIGINT, and immediately on the second one. On each of `hangups`, flushes
-    /// write-behind records and reloads the certificate.
+    /// Shuts down gracefully on SIGTERM or SIGINT, and immediately on the second one. On each of
+    /// `hangups`, flushes write-behind records and reloads the certificate.
     ///
     /// # Errors
     /// If the handlers cannot be registered.

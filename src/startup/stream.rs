@@ -1,8 +1,9 @@
 //! The stream of a connection, with timeouts for every request on it.
 //!
-//! actix-http limits only the time until the first request head. After the first byte of a later head it waits forever,
-//! it reads an unwanted body to its end, and it waits forever for a client that does not read. This stream sits below
-//! actix-http and closes all three gaps: a timeout looks like a client that closes the connection.
+//! actix-http limits only the time until the first request head. After the first byte of a later
+//! head it waits forever, it reads an unwanted body to its end, and it waits forever for a client
+//! that does not read. This stream sits below actix-http and closes all three gaps: a timeout looks
+//! like a client that closes the connection.
 
 use std::{
     io,
@@ -22,8 +23,8 @@ use tokio_openssl::SslStream;
 
 use crate::http::connection::{Connection, ConnectionPhase};
 
-/// Number of bytes over the header limit that still reach the application, which responds in the route's own format.
-/// Beyond that, the stream refuses the head itself.
+/// Number of bytes over the header limit that still reach the application, which responds in the
+/// route's own format. Beyond that, the stream refuses the head itself.
 const HEAD_SLACK: usize = 8 * 1024;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -37,7 +38,8 @@ pub struct EarlyResponses {
 }
 
 impl EarlyResponses {
-    /// Creates the responses of a server that accepts `max_header_bytes` of request line and headers.
+    /// Creates the responses of a server that accepts `max_header_bytes` of request line and
+    /// headers.
     pub fn new(max_header_bytes: usize) -> Self {
         let response = |status: &str, message: &str| {
             let body = format!(r#"{{"message":"{message}"}}"#);
@@ -74,8 +76,8 @@ pub struct TimedStream<S> {
     /// The write deadline, while the client does not read.
     blocked_until: Option<Instant>,
     head: Head,
-    /// Bytes that arrived together with the preceding head. actix-http would parse all requests in its buffer at once,
-    /// at several kilobytes each, so it gets one head at a time.
+    /// Bytes that arrived together with the preceding head. actix-http would parse all requests in
+    /// its buffer at once, at several kilobytes each, so it gets one head at a time.
     rest: BytesMut,
     has_skipped_read: bool,
     has_woken: bool,
@@ -105,8 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         &self.connection
     }
 
-    /// Waits until `deadline`. Resets the timer only if it would fire too late or has fired: a reset per request costs
-    /// more.
+    /// Waits until `deadline`. Resets the timer only if it would fire too late or has fired: a
+    /// reset per request costs more.
     fn poll_until(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
@@ -267,7 +269,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         }
     }
 
-    /// actix-http calls this at the end of each iteration, so the timers for state that changed in it are set here.
+    /// actix-http calls this at the end of each iteration, so the timers for state that changed in
+    /// it are set here.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.has_skipped_read && self.can_read() {
             self.has_skipped_read = false;
@@ -299,7 +302,8 @@ pub enum Transport {
     Tls(SslStream<Encrypted>),
 }
 
-/// The stream below TLS. TLS writes a response in records; progress within a record is visible only here.
+/// The stream below TLS. TLS writes a response in records; progress within a record is visible only
+/// here.
 pub struct Encrypted {
     stream: TcpStream,
     connection: Rc<Connection>,

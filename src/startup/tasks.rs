@@ -7,7 +7,8 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::{http::observe::error_chain, service::Error};
 
-/// The running background tasks of a server. Dropping them lets runs in progress finish, and starts no further ones.
+/// The running background tasks of a server. Dropping them lets runs in progress finish, and starts
+/// no further ones.
 pub struct BackgroundTasks {
     /// Dropped at shutdown, which ends the tasks.
     shutdown: watch::Sender<()>,
@@ -32,7 +33,8 @@ impl BackgroundTasks {
         }
     }
 
-    /// Runs `task` immediately, and then every `interval`. Logs failed runs under the name; the next run is the retry.
+    /// Runs `task` immediately, and then every `interval`. Logs failed runs under the name; the
+    /// next run is the retry.
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -87,8 +89,8 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_secs(2);
 
-    /// Runs a task for `duration`, each run of which takes 3 s, and stops it. Returns the number of started and
-    /// finished runs.
+    /// Runs a task for `duration`, each run of which takes 3 s, and stops it. Returns the number of
+    /// started and finished runs.
     async fn run_for(duration: Duration, on_shutdown: OnShutdown) -> (u32, u32) {
         let counts = Rc::new((Cell::new(0), Cell::new(0)));
         let of_task = Rc::clone(&counts);

@@ -49,7 +49,8 @@ impl Tls {
         })))
     }
 
-    /// Reloads the files for new connections and logs the result. If that fails, the previous certificate stays in use.
+    /// Reloads the files for new connections and logs the result. If that fails, the previous
+    /// certificate stays in use.
     pub fn reload(&self) {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         match acceptor(&self.certificate, &self.key) {
@@ -100,8 +101,8 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<SslAcceptor, StartError> {
         .set_private_key_file(key, SslFiletype::PEM)
         .map_err(unusable(key))?;
     acceptor.check_private_key().map_err(unusable(key))?;
-    // With renegotiation, a client could request handshakes repeatedly on one connection, each of which costs the
-    // server more.
+    // With renegotiation, a client could request handshakes repeatedly on one connection, each of
+    // which costs the server more.
     acceptor.set_options(SslOptions::NO_RENEGOTIATION);
     acceptor.set_alpn_select_callback(|_, offered| select_next_proto(PROTOCOLS, offered).ok_or(AlpnError::ALERT_FATAL));
     Ok(acceptor.build())

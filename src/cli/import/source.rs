@@ -179,8 +179,8 @@ impl Server {
         })
     }
 
-    /// Reads the list from the given path, or from the first of [`LIST_PATHS`] that exists; each without and with a
-    /// trailing slash.
+    /// Reads the list from the given path, or from the first of [`LIST_PATHS`] that exists; each
+    /// without and with a trailing slash.
     fn read(&self, base: &str, list: Option<&'static str>) -> Result<Vec<u8>, CliError> {
         let lists = list.map_or_else(|| LIST_PATHS.to_vec(), |list| vec![list]);
         for list in &lists {

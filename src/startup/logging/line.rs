@@ -18,7 +18,8 @@ pub struct LineFormat {
     pub is_colored: bool,
 }
 
-/// A reusable buffer for a line, with a cached timestamp: most lines are in the same second as the line before.
+/// A reusable buffer for a line, with a cached timestamp: most lines are in the same second as the
+/// line before.
 #[derive(Default)]
 pub struct LineFormatter {
     text: String,
@@ -44,7 +45,8 @@ impl LineFormatter {
             LogFormat::Json => write_json_line(text, time, record),
         };
         time.truncate(until_second);
-        // Formatting fails only if a value's `Display` fails. The text before that value is still logged.
+        // Formatting fails only if a value's `Display` fails. The text before that value is still
+        // logged.
         if written.is_err() {
             text.push('\n');
         }

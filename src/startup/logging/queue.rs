@@ -1,7 +1,7 @@
 //! A bounded queue of log lines, which one thread writes.
 //!
-//! A caller that logs never waits for the reader of standard error. If a pipe is full, or Ctrl-S has stopped a
-//! terminal, lines are dropped and counted.
+//! A caller that logs never waits for the reader of standard error. If a pipe is full, or Ctrl-S
+//! has stopped a terminal, lines are dropped and counted.
 
 use std::{
     io::{self, ErrorKind, Write},
@@ -76,8 +76,8 @@ impl Queue {
         drop(self.is_written.wait_timeout_while(state, timeout, is_pending));
     }
 
-    /// Writes lines to `out` until the process exits. After lines were dropped, also writes the message that `report`
-    /// returns for their number.
+    /// Writes lines to `out` until the process exits. After lines were dropped, also writes the
+    /// message that `report` returns for their number.
     pub fn write_to(&self, out: &mut impl Write, report: impl Fn(u64) -> String) -> ! {
         let mut has_failed = false;
         loop {

@@ -1,4 +1,5 @@
-//! Tests over in-memory connections with tokio's paused clock: minutes pass instantly, and durations are exact.
+//! Tests over in-memory connections with tokio's paused clock: minutes pass instantly, and
+//! durations are exact.
 
 use std::time::Duration;
 
@@ -61,7 +62,8 @@ fn app() -> App<
         .wrap_fn(observe::observe)
 }
 
-/// Runs `client` on its end of a connection until the server closes the other end. Returns the elapsed time.
+/// Runs `client` on its end of a connection until the server closes the other end. Returns the
+/// elapsed time.
 fn connect<F: Future<Output = DuplexStream>>(client: impl FnOnce(DuplexStream) -> F) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -39,7 +39,8 @@ struct FormPage {
     title: String,
     /// The target of the form.
     action: String,
-    /// Name and value of a hidden field: the mark of a form for a new token, or the version of the token that the form edits.
+    /// Name and value of a hidden field: the mark of a form for a new token, or the version of the
+    /// token that the form edits.
     identity: (&'static str, String),
     values: FormValues,
     groups: Vec<PermissionGroup>,
@@ -314,7 +315,8 @@ pub async fn update(
         Ok(input) => input,
         Err(values) => {
             let form = FormPage {
-                // Still the version that the admin saw, so that the corrected form does not overwrite what others saved since.
+                // Still the version that the admin saw, so that the corrected form does not
+                // overwrite what others saved since.
                 identity: ("version", version.to_string()),
                 ..edit_form(layout, &token, values)
             };
