@@ -226,11 +226,23 @@ fn silent_connections_do_not_delay_shutdown(env: &TestEnv) {
         let mut silent: Vec<TcpStream> = (0..5).map(|_| app.client.connect()).collect();
         // One connection has sent the start of a request.
         silent[0].write_all(b"G").unwrap();
-        // Connections are accepted in order: after this one, the others are accepted too.
-        drop(connect(&app.client, !flags.is_empty()));
+        // Connections are accepted in order: once a later one is served, the silent ones are accepted too.
+        let mut served = connect(&app.client, !flags.is_empty());
+        served
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        assert!(read_to_end(&mut *served).starts_with("HTTP/1.1 200 "));
         let began = std::time::Instant::now();
         app.stop();
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        for mut stream in silent {
+            let end = stream.read(&mut [0; 1024]);
+            let is_closed = match &end {
+                Ok(length) => *length == 0,
+                Err(error) => error.kind() == ErrorKind::ConnectionReset,
+            };
+            assert!(is_closed, "{end:?}");
+        }
     }
 }
 
