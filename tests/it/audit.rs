@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        ADMIN, TestApp, TestEnv,
+        ADMIN, MODIFY, READ, TestApp, TestEnv,
         client::{Auth, LEGACY, LEGACY_PRE_15, TOKENS, string},
         program::Program,
         store::StoreKind,
@@ -64,8 +64,6 @@ impl AuditScenario<'_> {
 }
 
 const UNKNOWN_ID: &str = "7ba167aa-631c-4771-b197-fcb459cc7fd7";
-const READ: &str = "OrganizationAPITokenRead";
-const MODIFY: &str = "OrganizationAPITokenModify";
 const CLIENT: &str = "127.0.0.1";
 
 fn described(name: &str, permissions: &[&str]) -> Value {

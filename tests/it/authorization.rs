@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        TestApp, TestEnv,
+        MODIFY, READ, TestApp, TestEnv,
         client::{Auth, TOKENS, string},
     },
     tests,
@@ -21,9 +21,6 @@ tests![
     a_value_rotates_itself_once,
     tokens_that_change_each_other_do_not_deadlock,
 ];
-
-const READ: &str = "OrganizationAPITokenRead";
-const MODIFY: &str = "OrganizationAPITokenModify";
 
 fn a_token_cannot_grant_a_later_expiry(env: &TestEnv) {
     let app = env.app();

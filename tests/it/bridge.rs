@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        TestApp, TestEnv,
+        MODIFY, READ, TestApp, TestEnv,
         client::{Auth, LEGACY, TOKENS, string},
     },
     tests,
@@ -20,9 +20,6 @@ tests![
     concurrent_updates_lose_nothing,
     concurrent_rotations_leave_one_value,
 ];
-
-const READ: &str = "OrganizationAPITokenRead";
-const MODIFY: &str = "OrganizationAPITokenModify";
 
 fn a_legacy_token_is_a_new_token(env: &TestEnv) {
     let app = env.app();

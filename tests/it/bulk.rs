@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        TestApp, TestEnv,
+        MODIFY, READ, TestApp, TestEnv,
         client::{Auth, Response, TOKENS, string},
         program::Program,
         store::StoreKind,
@@ -25,9 +25,6 @@ tests![
     a_hundred_thousand_tokens_are_deleted,
     the_command_line_deletes_by_filters,
 ];
-
-const MODIFY: &str = "OrganizationAPITokenModify";
-const READ: &str = "OrganizationAPITokenRead";
 
 fn remove(app: &TestApp, query: &str, auth: Auth<'_>) -> Response {
     app.delete(&format!("{TOKENS}?{query}"), auth)

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     support::{
         TestEnv,
-        client::{Auth, LEGACY, LEGACY_PRE_15, TOKENS},
+        client::{Auth, LEGACY, LEGACY_PRE_15, LEGACY_PREFIXES, TOKENS},
     },
     tests,
 };
@@ -31,17 +31,10 @@ tests![
     off_mode_names_the_successor,
 ];
 
-const PREFIXES: [&str; 4] = [
-    "/rest/agent-config/1.0/tokens",
-    "/rest/agent-config/latest/tokens",
-    "/rest/agent/1.0/tokens",
-    "/rest/agent/latest/tokens",
-];
-
 fn every_prefix_serves_the_same_tokens(env: &TestEnv) {
     let app = env.app();
     let mut texts = Vec::new();
-    for prefix in PREFIXES {
+    for prefix in LEGACY_PREFIXES {
         for slash in ["", "/"] {
             let path = format!("{prefix}{slash}");
             let made = app
@@ -58,7 +51,7 @@ fn every_prefix_serves_the_same_tokens(env: &TestEnv) {
         }
     }
     let whole = format!("[{}]", texts.join(","));
-    for prefix in PREFIXES {
+    for prefix in LEGACY_PREFIXES {
         for slash in ["", "/"] {
             assert_eq!(
                 app.get(&format!("{prefix}{slash}"), Auth::Admin).expect(200).text,
@@ -413,7 +406,7 @@ fn read_only_mode_rejects_writes(env: &TestEnv) {
 
 fn off_mode_names_the_successor(env: &TestEnv) {
     let app = env.app_with(&["--legacy", "off"]);
-    for path in PREFIXES {
+    for path in LEGACY_PREFIXES {
         let response = app.get(path, Auth::Admin).expect(410);
         assert_eq!(
             response.text,

@@ -11,7 +11,7 @@ use tokenbridge::domain::patch::Patch;
 
 use crate::{
     support::{
-        TestApp, TestEnv,
+        MODIFY, READ, TestApp, TestEnv,
         client::{Auth, LEGACY, TOKENS, string},
     },
     tests,
@@ -19,8 +19,6 @@ use crate::{
 
 tests![the_server_matches_the_model];
 
-const READ: &str = "OrganizationAPITokenRead";
-const MODIFY: &str = "OrganizationAPITokenModify";
 const OTHER: &str = "UserRead";
 
 /// What can happen. A number stands for one of the tokens or values that there have been.

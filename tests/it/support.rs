@@ -38,6 +38,11 @@ use store::{StoreKind, TestStore};
 /// The name and the password of the admin that every test store has.
 pub const ADMIN: (&str, &str) = ("admin", "correct horse battery");
 
+/// The permission to read tokens.
+pub const READ: &str = "OrganizationAPITokenRead";
+/// The permission to create, change and delete tokens.
+pub const MODIFY: &str = "OrganizationAPITokenModify";
+
 /// When the tests' clock begins.
 pub const START: &str = "2030-01-01T00:00:00Z";
 

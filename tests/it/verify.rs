@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     support::{
-        TestApp, TestEnv,
+        MODIFY, READ, TestApp, TestEnv,
         client::{Auth, Response, TOKENS, string},
         wait_until,
     },
@@ -29,8 +29,6 @@ tests![
 ];
 
 const VERIFY: &str = "/verify";
-const READ: &str = "OrganizationAPITokenRead";
-const MODIFY: &str = "OrganizationAPITokenModify";
 
 fn ask(app: &TestApp, auth: Auth<'_>, headers: &[(&str, &str)]) -> Response {
     app.send("GET", VERIFY, auth, headers, "")

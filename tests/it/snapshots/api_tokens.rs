@@ -4,13 +4,11 @@ use serde_json::{Value, json};
 
 use super::{Operation, new_token, operation, record_common_errors};
 use crate::support::{
-    TestApp, TestEnv,
+    MODIFY, READ, TestApp, TestEnv,
     client::{Auth, TOKENS},
     recorder::{Recorder, Request},
 };
 
-const READ: &str = "OrganizationAPITokenRead";
-const MODIFY: &str = "OrganizationAPITokenModify";
 const UNKNOWN: &str = "/api-tokens/7ba167aa-631c-4771-b197-fcb459cc7fd7";
 
 /// The tokens that the snapshots are recorded with: each an ID and a value.

@@ -5,20 +5,13 @@ use serde_json::json;
 use super::{operation, record_common_errors};
 use crate::support::{
     TestEnv,
-    client::Auth,
+    client::{Auth, LEGACY_PREFIXES},
     recorder::{Recorder, Request},
 };
 
-const PREFIXES: [&str; 4] = [
-    "/rest/agent-config/1.0/tokens",
-    "/rest/agent-config/latest/tokens",
-    "/rest/agent/1.0/tokens",
-    "/rest/agent/latest/tokens",
-];
-
 /// Records the first prefix, after comparing all others with it.
 pub fn record(env: &TestEnv) -> Recorder {
-    let [first, others @ ..] = PREFIXES;
+    let [first, others @ ..] = LEGACY_PREFIXES;
     let recorder = record_prefix(env, first);
     for other in others {
         let env = TestEnv::new(env.kind);

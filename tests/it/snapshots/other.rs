@@ -4,14 +4,12 @@ use serde_json::{Value, json};
 
 use super::{Operation, new_token, operation, record_common_errors};
 use crate::support::{
-    START, TestApp, TestEnv,
+    MODIFY, READ, START, TestApp, TestEnv,
     client::{Auth, LEGACY, TOKENS},
     recorder::{Recorder, Request},
     time,
 };
 
-const READ: &str = "OrganizationAPITokenRead";
-const MODIFY: &str = "OrganizationAPITokenModify";
 const FORM: &str = "application/x-www-form-urlencoded";
 const METHODS: [(&str, &str); 7] = [
     ("GET", "verifyGet"),

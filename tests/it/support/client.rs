@@ -14,6 +14,13 @@ use super::ADMIN;
 
 pub const LEGACY: &str = "/rest/agent-config/1.0/tokens";
 pub const LEGACY_PRE_15: &str = "/rest/agent/1.0/tokens";
+/// The prefixes of the legacy API.
+pub const LEGACY_PREFIXES: [&str; 4] = [
+    LEGACY,
+    "/rest/agent-config/latest/tokens",
+    LEGACY_PRE_15,
+    "/rest/agent/latest/tokens",
+];
 pub const TOKENS: &str = "/api-tokens";
 
 /// As whom a call is made.
