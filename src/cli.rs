@@ -34,11 +34,12 @@ use crate::{
         printable::escape_unprintable,
         token::TokenId,
     },
-    http::{observe::error_chain, openapi},
+    http::openapi,
     service,
     settings::ServeSettings,
     startup::StartError,
     store::{backup::BackupError, transfer::TransferError},
+    view::errors::error_chain,
 };
 
 /// Maximum wait for the reader of standard error when the program fails.

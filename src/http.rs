@@ -4,7 +4,6 @@ pub(crate) mod api_tokens;
 pub(crate) mod audit_events;
 pub(crate) mod connection;
 mod console;
-pub(crate) mod csv;
 mod endpoints;
 mod error;
 mod extract;

@@ -15,13 +15,13 @@ use crate::{
         page::PageSize,
         token::TokenId,
     },
-    http::{
-        audit_events::view::{csv_header, push_csv_row, to_json_line},
-        observe::error_chain,
-    },
     service::{Error, Service, audit::EventTail},
     settings::StoreSettings,
     startup::open_service,
+    view::{
+        audit_event::{csv_header, push_csv_row, to_json_line},
+        errors::error_chain,
+    },
 };
 
 /// Interval between polls of the store for new events.

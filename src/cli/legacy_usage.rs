@@ -8,10 +8,13 @@ use super::{
 };
 use crate::{
     domain::legacy_report::{CallerUsage, ReportDays},
-    http::legacy_usage::{MAX_CALLERS, csv, view::LegacyUsageReport},
     service::legacy_usage::LegacyUsage,
     settings::StoreSettings,
     startup::open_service,
+    view::{
+        legacy_callers::format_callers,
+        legacy_usage::{LegacyUsageReport, MAX_CALLERS},
+    },
 };
 
 /// Arguments of `legacy-usage`.
@@ -38,7 +41,7 @@ pub async fn run(usage: LegacyUsageArgs) -> Result<(), CliError> {
     let found = service.legacy_usage(&call(), usage.days, max_callers, None).await?;
     match usage.output {
         ReportFormat::Json => output::print_json(&LegacyUsageReport::from(&found)),
-        ReportFormat::Csv => output::print_bytes(csv::format_callers(&found.report).as_bytes()),
+        ReportFormat::Csv => output::print_bytes(format_callers(&found.report).as_bytes()),
         ReportFormat::Table => print(&found),
     }
 }

@@ -19,13 +19,13 @@ use crate::{
         token::{Token, TokenId},
         value::TokenValue,
     },
-    http::api_tokens::view::ApiToken,
     service::{
         Service,
         tokens::{NewToken, Rotation, TokenRef},
     },
     settings::{StoreSettings, list_item},
     startup::open_service,
+    view::api_token::ApiToken,
 };
 
 #[derive(Subcommand)]

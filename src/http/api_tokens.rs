@@ -1,7 +1,5 @@
 //! The `/api-tokens` API, as Panther publishes it, with the extensions that `docs/api.md` names.
 
-pub mod view;
-
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web::Data};
@@ -17,7 +15,6 @@ use super::{
         path::Id,
         query::{Query, QueryParameters, read_time},
     },
-    openapi::schemas::{self, NewApiToken, PermissionName},
 };
 use crate::{
     domain::{
@@ -31,8 +28,11 @@ use crate::{
         permission::PermissionSet,
     },
     service::tokens::{NewToken, PermissionChange, Rotation, TokenChanges},
+    view::{
+        api_token::{self, ApiToken, ListResp},
+        schemas::{self, NewApiToken, PermissionName},
+    },
 };
-use view::{ApiToken, ListResp};
 
 const MAX_GRACE_SECONDS: f64 = 604_800.0;
 
@@ -118,7 +118,7 @@ pub struct ModifyApiToken {
 impl JsonBody for ModifyApiToken {
     const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Rejected {
         known: &["name", "permissions", "allowedCIDRBlocks", "expiresAt"],
-        read_only: view::READ_ONLY_FIELDS,
+        read_only: api_token::READ_ONLY_FIELDS,
     };
 }
 

@@ -1,7 +1,6 @@
 //! `/audit-events`: what has been done, for admins.
 
 pub mod format;
-pub mod view;
 
 use actix_web::{
     HttpResponse,
@@ -19,7 +18,6 @@ use super::{
         accept::Accepted,
         query::{Query, QueryParameters, read_time},
     },
-    openapi::schemas,
 };
 use crate::{
     domain::{
@@ -31,9 +29,12 @@ use crate::{
         token::TokenId,
     },
     service::Error,
+    view::{
+        audit_event::{AuditEventView, AuditEvents},
+        schemas,
+    },
 };
 use format::EventFormat;
-use view::{AuditEventView, AuditEvents};
 
 /// What `GET /audit-events` takes in its query.
 #[derive(Deserialize, IntoParams)]

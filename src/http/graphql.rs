@@ -27,9 +27,8 @@ use super::{
         Authenticated, TokenOnly,
         json::{Json, JsonBody, UnknownFields},
     },
-    openapi::schemas::GraphqlResponse,
 };
-use crate::service;
+use crate::{service, view::schemas::GraphqlResponse};
 use budget::Budget;
 use schema::{RotationCell, SCHEMA};
 

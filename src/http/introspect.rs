@@ -10,11 +10,11 @@ use super::{
     State,
     error::ApiError,
     extract::{Authenticated, TokenOrAdmin, form::Form},
-    openapi::schemas::ip_address,
 };
 use crate::{
     domain::{Invalid, clock::Timestamp},
     service::VerifiedToken,
+    view::schemas::ip_address,
 };
 
 /// What `POST /introspect` takes; other parameters, `token_type_hint` among them, are ignored.

@@ -16,7 +16,6 @@ use super::{
         json::{Json, JsonBody, UnknownFields},
         path::Uuid,
     },
-    openapi::schemas::{self, NewLegacyToken},
 };
 use crate::{
     domain::{
@@ -26,6 +25,7 @@ use crate::{
         token::{Token, TokenId, TokenSummary},
     },
     service::tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
+    view::schemas::{self, NewLegacyToken},
 };
 pub use middleware::{enforce_phase, finish_response};
 

@@ -1,8 +1,5 @@
 //! Who still uses the legacy endpoints, for admins who want to close them.
 
-pub mod csv;
-pub mod view;
-
 use actix_web::{
     HttpResponse,
     http::header::{self, HeaderValue},
@@ -20,11 +17,14 @@ use super::{
         query::{Query, QueryParameters},
     },
 };
-use crate::{domain::legacy_report::ReportDays, http};
-use view::LegacyUsageReport;
-
-/// How many callers a report in JSON shows.
-pub const MAX_CALLERS: usize = 1000;
+use crate::{
+    domain::legacy_report::ReportDays,
+    view::{
+        csv,
+        legacy_callers::format_callers,
+        legacy_usage::{LegacyUsageReport, MAX_CALLERS},
+    },
+};
 
 /// What `GET /legacy-usage` takes in its query.
 #[derive(Deserialize, IntoParams)]
@@ -80,8 +80,8 @@ pub async fn legacy_usage(
         ReportFormat::Csv => {
             let usage = service.legacy_usage(&call, days, usize::MAX, Some(phase)).await?;
             response
-                .content_type(http::csv::CONTENT_TYPE)
-                .body(csv::format_callers(&usage.report))
+                .content_type(csv::CONTENT_TYPE)
+                .body(format_callers(&usage.report))
         }
         ReportFormat::Json => {
             let usage = service.legacy_usage(&call, days, MAX_CALLERS, Some(phase)).await?;

@@ -39,6 +39,7 @@ use crate::{
         token::TokenId,
     },
     service::CredentialKind,
+    view::errors::error_chain,
 };
 
 /// The log target of access log lines.
@@ -278,16 +279,4 @@ fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
         caller:% = caller;
         "request"
     );
-}
-
-/// Formats an error with its chain of sources on one line.
-pub fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,6 @@
 //! The OpenAPI document, generated from the endpoints.
 
 mod error_responses;
-pub mod schemas;
 pub mod swagger_ui;
 
 use actix_web::{HttpResponse, web::Data};

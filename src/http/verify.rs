@@ -21,7 +21,6 @@ use super::{
     extract::{credentials, misconfigured, origin, query, state},
     legacy::LegacyPrefix,
     observe::CallerIdentity,
-    openapi::schemas::PermissionName,
 };
 use crate::{
     domain::{
@@ -30,6 +29,7 @@ use crate::{
         token::{Token, TokenId},
     },
     service::{Refusal, authentication::PresentedCredential},
+    view::schemas::PermissionName,
 };
 
 /// The headers in which proxies send the method of the original request, and its path and query:

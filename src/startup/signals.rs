@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{RunningServer, SHUTDOWN_SECONDS, StartError};
-use crate::http::observe;
+use crate::view::errors::error_chain;
 
 /// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it
 /// would kill the process during startup.
@@ -50,7 +50,7 @@ impl RunningServer {
                 }
                 match service.flush().await {
                     Ok(()) => log::info!("flushed on SIGHUP"),
-                    Err(error) => log::error!("cannot flush on SIGHUP: {}", observe::error_chain(&error)),
+                    Err(error) => log::error!("cannot flush on SIGHUP: {}", error_chain(&error)),
                 }
             }
         });

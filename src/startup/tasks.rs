@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use actix_web::rt::task::JoinHandle;
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::{http::observe::error_chain, service::Error};
+use crate::{service::Error, view::errors::error_chain};
 
 /// The running background tasks of a server. Dropping them lets runs in progress finish, and starts
 /// no further ones.

@@ -14,6 +14,7 @@ tests![
 const LAYERS: &[&[&str]] = &[
     &["cli", "startup", "settings", "main", "lib"],
     &["http"],
+    &["view"],
     &["service"],
     &["store"],
     &["domain"],
@@ -22,6 +23,8 @@ const LAYERS: &[&[&str]] = &[
 /// In the files of the first part, the second part must not be named.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("http", "diesel"),
+    ("view", "diesel"),
+    ("view", "actix"),
     ("service", "diesel"),
     ("service", "actix"),
     ("store", "actix"),

@@ -1,9 +1,12 @@
 //! The forms that events are written in.
 
-use super::view::{csv_header, push_csv_row, to_json_line};
 use crate::{
     domain::audit::EventPage,
-    http::{csv, error::ApiError, extract::accept::ResponseFormat},
+    http::{error::ApiError, extract::accept::ResponseFormat},
+    view::{
+        audit_event::{csv_header, push_csv_row, to_json_line},
+        csv,
+    },
 };
 
 const JSON: &str = "application/json";

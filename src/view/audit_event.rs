@@ -12,11 +12,11 @@ use crate::{
         audit::{EventPage, RecordedEvent},
         clock::Timestamp,
     },
-    http::{
-        csv,
-        openapi::schemas::{action, actor, channel, details},
-    },
     service::Error,
+    view::{
+        csv,
+        schemas::{action, actor, channel, details},
+    },
 };
 
 /// An audit event.

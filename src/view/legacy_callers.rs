@@ -5,7 +5,7 @@ use crate::{
         legacy_report::{CallerUsage, LegacyReport},
         legacy_usage::LegacyCaller,
     },
-    http::csv,
+    view::csv,
 };
 
 /// A line for each caller, those seen last first.

@@ -13,9 +13,12 @@ use crate::{
         legacy_report::{CallerUsage, Contact, Verdict},
         token::Token,
     },
-    http::openapi::schemas::{actor, legacy_state, verdict},
     service::legacy_usage::LegacyUsage,
+    view::schemas::{actor, legacy_state, verdict},
 };
+
+/// How many callers a report in JSON shows.
+pub const MAX_CALLERS: usize = 1000;
 
 /// Who uses the legacy API, and whether it can be switched off
 #[derive(Serialize, ToSchema)]

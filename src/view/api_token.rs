@@ -13,7 +13,7 @@ use crate::{
         token::{Token, TokenId},
         value::TokenValue,
     },
-    http::openapi::schemas::{PermissionName, actor, cidr_blocks},
+    view::schemas::{PermissionName, actor, cidr_blocks},
 };
 
 /// The fields of [`ApiToken`] that nobody can set.
