@@ -14,7 +14,6 @@ mod health;
 pub mod legacy_usage;
 pub mod legacy_watch;
 mod migrations;
-mod queue;
 mod reader;
 pub mod records;
 pub mod revision;
@@ -24,6 +23,7 @@ pub mod tokens;
 pub mod transfer;
 pub mod url;
 mod values;
+mod worker;
 mod writer;
 
 use std::{

@@ -88,6 +88,11 @@ impl Permission {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PermissionSet(u64);
 
+const _: () = assert!(
+    Permission::ALL.len() <= u64::BITS as usize,
+    "a set has one bit per permission"
+);
+
 impl PermissionSet {
     /// Returns the permissions to read and to modify tokens: the default for a token that an admin
     /// creates, and the meaning of the legacy API's `read` and `change`.

@@ -1,19 +1,15 @@
 //! The threads for short reads from SQLite. A thread that is awake keeps taking jobs as they
 //! arrive: waking a thread takes longer than an index lookup.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use tokio::{sync::oneshot, time};
+use tokio::sync::oneshot;
 
 use super::{
     WaitingGuard,
     connection::{AnyConnection, Pool},
     error::StoreError,
-    queue::{JobReceiver, WorkQueue},
+    worker::{Backlog, Worker, wait_for_reply},
 };
 
 /// Maximum number of consecutive jobs on one connection before the pool checks it again.
@@ -21,7 +17,7 @@ const MAX_CONSECUTIVE: usize = 64;
 
 /// A handle of the threads and their queue.
 #[derive(Clone)]
-pub(super) struct Reader(Arc<WorkQueue<ReadJob>>);
+pub(super) struct Reader(Arc<Worker<ReadJob>>);
 
 /// A job: reads on the connection and sends the result to its caller, or sends the error if there
 /// is no connection.
@@ -33,13 +29,9 @@ impl Reader {
     /// # Errors
     /// [`std::io::Error`] if a thread cannot be started.
     pub(super) fn start(pool: &Pool, threads: usize) -> std::io::Result<Self> {
-        let (mut queue, jobs) = WorkQueue::new();
-        let jobs = Arc::new(jobs);
-        for _ in 0..threads {
-            let (jobs, pool) = (Arc::clone(&jobs), pool.clone());
-            queue.start("store-reader", move || run_reader(&jobs, &pool))?;
-        }
-        Ok(Self(Arc::new(queue)))
+        let pool = pool.clone();
+        let worker = Worker::start("store-reader", threads, move |job, backlog| read(job, backlog, &pool))?;
+        Ok(Self(Arc::new(worker)))
     }
 
     /// Runs `work` on one of the threads.
@@ -70,26 +62,18 @@ impl Reader {
             let _ = reply.send(found);
         });
         self.0.push(job)?;
-        time::timeout_at(deadline.into(), answer)
-            .await
-            .map_err(|_| StoreError::Timeout)?
-            .map_err(|_| StoreError::ShuttingDown)?
+        wait_for_reply(deadline, answer).await
     }
 }
 
-fn run_reader(jobs: &JobReceiver<ReadJob>, pool: &Pool) {
-    while let Some(first) = jobs.recv() {
-        // A panic drops the reply, and the pool closes the connection.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            let mut pooled = match pool.get() {
-                Ok(pooled) => pooled,
-                Err(error) => return first(Err(error)),
-            };
-            first(Ok(&mut pooled.conn));
-            for _ in 1..MAX_CONSECUTIVE {
-                let Some(next) = jobs.try_recv() else { return };
-                next(Ok(&mut pooled.conn));
-            }
-        }));
+fn read(first: ReadJob, backlog: &Backlog<ReadJob>, pool: &Pool) {
+    let mut pooled = match pool.get() {
+        Ok(pooled) => pooled,
+        Err(error) => return first(Err(error)),
+    };
+    first(Ok(&mut pooled.conn));
+    for _ in 1..MAX_CONSECUTIVE {
+        let Some(next) = backlog.try_recv() else { return };
+        next(Ok(&mut pooled.conn));
     }
 }

@@ -1,21 +1,16 @@
 //! The thread that looks up token values in PostgreSQL. Lookups that arrive during a query are
 //! batched into the next one: a round trip takes as long for many values as for one.
 
-use std::{
-    collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use tokio::{sync::oneshot, time};
+use tokio::sync::oneshot;
 
 use super::{
     WaitingGuard,
     connection::Pool,
     error::StoreError,
-    queue::{JobReceiver, WorkQueue},
     tokens::{self, TokenByValue},
+    worker::{Worker, wait_for_reply},
 };
 use crate::domain::value::ValueHash;
 
@@ -24,7 +19,7 @@ const MAX_BATCH: usize = 100;
 
 /// A handle of the thread and its queue.
 #[derive(Clone)]
-pub(super) struct ValueBatcher(Arc<WorkQueue<ValueQuery>>);
+pub(super) struct ValueBatcher(Arc<Worker<ValueQuery>>);
 
 struct ValueQuery {
     value: ValueHash,
@@ -40,9 +35,11 @@ impl ValueBatcher {
     /// # Errors
     /// [`std::io::Error`] if the thread cannot be started.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
-        let (mut queue, jobs) = WorkQueue::new();
-        queue.start("value-lookup", move || run_batcher(&jobs, &pool))?;
-        Ok(Self(Arc::new(queue)))
+        let worker = Worker::start("value-lookup", 1, move |first, backlog| {
+            let others = std::iter::from_fn(|| backlog.try_recv()).take(MAX_BATCH - 1);
+            answer_batch(std::iter::once(first).chain(others), &pool);
+        })?;
+        Ok(Self(Arc::new(worker)))
     }
 
     /// Returns the token that this value belongs to.
@@ -52,19 +49,7 @@ impl ValueBatcher {
     pub(super) async fn find(&self, deadline: Instant, waiting: WaitingGuard, value: ValueHash) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.0.push(ValueQuery { value, waiting, reply })?;
-        time::timeout_at(deadline.into(), answer)
-            .await
-            .map_err(|_| StoreError::Timeout)?
-            .map_err(|_| StoreError::ShuttingDown)?
-    }
-}
-
-fn run_batcher(jobs: &JobReceiver<ValueQuery>, pool: &Pool) {
-    while let Some(first) = jobs.recv() {
-        let others = std::iter::from_fn(|| jobs.try_recv()).take(MAX_BATCH - 1);
-        let together = std::iter::once(first).chain(others);
-        // A panic drops the replies, and the pool closes the connection.
-        let _ = catch_unwind(AssertUnwindSafe(|| answer_batch(together, pool)));
+        wait_for_reply(deadline, answer).await
     }
 }
 

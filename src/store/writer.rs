@@ -2,7 +2,6 @@
 //! committed together, because syncing the disk takes as long for many as for one.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +16,7 @@ use super::{
     connection::{AnyConnection, Pool},
     error::StoreError,
     health::Fault,
-    queue::{JobReceiver, WorkQueue},
+    worker::{Backlog, Worker},
 };
 
 /// Maximum number of writes in one commit.
@@ -25,7 +24,7 @@ const MAX_BATCH: usize = 64;
 
 /// A handle of the thread and its queue.
 #[derive(Clone)]
-pub(super) struct Writer(Arc<WorkQueue<Job>>);
+pub(super) struct Writer(Arc<Worker<Job>>);
 
 /// The options of a write.
 pub(super) struct WriteOptions {
@@ -108,9 +107,8 @@ impl Writer {
     /// # Errors
     /// [`std::io::Error`] if the thread cannot be started.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
-        let (mut queue, jobs) = WorkQueue::new();
-        queue.start("store-writer", move || run_writer(&jobs, &pool))?;
-        Ok(Self(Arc::new(queue)))
+        let worker = Worker::start("store-writer", 1, move |first, backlog| write(first, backlog, &pool))?;
+        Ok(Self(Arc::new(worker)))
     }
 
     /// Runs `work` in a transaction. When this returns, the change is on disk.
@@ -154,26 +152,21 @@ impl Writer {
     }
 }
 
-fn run_writer(jobs: &JobReceiver<Job>, pool: &Pool) {
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| jobs.recv()) {
-        let mut batch = vec![first];
-        while batch.len() < MAX_BATCH && batch.iter().all(|job| !job.exclusive) {
-            match jobs.try_recv() {
-                Some(job) if job.exclusive => {
-                    next = Some(job);
-                    break;
-                }
-                Some(job) => batch.push(job),
-                None => break,
+fn write(first: Job, backlog: &Backlog<Job>, pool: &Pool) {
+    let mut batch = vec![first];
+    while batch.len() < MAX_BATCH && batch.iter().all(|job| !job.exclusive) {
+        match backlog.try_recv() {
+            Some(job) if job.exclusive => {
+                backlog.put_back(job);
+                break;
             }
+            Some(job) => batch.push(job),
+            None => break,
         }
-        batch.retain_mut(Job::claim);
-        if batch.is_empty() {
-            continue;
-        }
-        // A panic aborts the whole batch, and the pool closes the connection.
-        let _ = catch_unwind(AssertUnwindSafe(|| write_batch(pool, batch)));
+    }
+    batch.retain_mut(Job::claim);
+    if !batch.is_empty() {
+        write_batch(pool, batch);
     }
 }
 
