@@ -1,4 +1,4 @@
-//! HTTP: translates requests to calls of the service, and its answers back.
+//! The HTTP layer: translates requests to calls of the service, and results to responses.
 
 pub(crate) mod api_tokens;
 pub(crate) mod audit_events;
@@ -46,50 +46,50 @@ use observe::RoutePattern;
 pub(crate) use routing::not_found;
 use routing::resource;
 
-/// What the handlers share.
+/// The state that all handlers share.
 pub struct State {
     /// The use cases.
     pub service: Arc<Service>,
-    /// What is counted of the requests.
+    /// The metrics of HTTP requests.
     pub http_metrics: HttpMetrics,
-    /// How requests are to be read and answered.
+    /// The configuration.
     pub config: Config,
-    /// The headers that announce the end of the legacy API, once it has answered.
+    /// The headers that announce the end of the legacy API, cached on first use.
     pub legacy_deprecation_headers: OnceLock<Vec<(HeaderName, HeaderValue)>>,
-    /// The text of the OpenAPI document, once somebody has asked for it.
+    /// The OpenAPI document as JSON, cached on first use.
     pub openapi: OnceLock<Bytes>,
 }
 
-/// How requests are to be read and answered.
+/// The configuration of the HTTP layer.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The context path of every route: empty, or `/` and a path with no slash at its end.
+    /// The context path of all routes: empty, or a path with a leading slash and no trailing one.
     pub base_path: String,
-    /// Serves HTTPS directly, without a TLS proxy.
+    /// `true` if the server serves HTTPS itself, without a TLS proxy.
     pub serves_https: bool,
-    /// Whose word on the client's address is taken.
+    /// The trusted proxies.
     pub proxies: Proxies,
-    /// How the legacy API is to be phased out.
+    /// The phase of the legacy API's retirement.
     pub legacy: LegacyPhase,
-    /// Whether the gate takes a uuid from those who have never had anything else.
+    /// `true` if the gate accepts the UUID of a token that has never had a value.
     pub legacy_uuid_auth: bool,
-    /// What a client may cost.
+    /// The limits on requests.
     pub limits: Limits,
 }
 
 impl Config {
-    /// How far the legacy API is on its way out, as the audit log says it.
+    /// Returns the phase of the legacy API's retirement as details of an audit event.
     pub fn legacy_phase(&self) -> serde_json::Value {
         self.legacy.details(self.legacy_uuid_auth)
     }
 }
 
-/// What a client may cost.
+/// Limits on requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The most bytes of a request's body.
+    /// Maximum size of a request body in bytes.
     pub body_bytes: usize,
-    /// The most bytes of a request's line and headers.
+    /// Maximum size of a request line and its headers in bytes.
     pub header_bytes: usize,
     /// Timeout for a request's headers, then for its body, and for a response that the client does not read.
     pub request_timeout: Duration,

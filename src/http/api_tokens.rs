@@ -1,4 +1,4 @@
-//! The `/api-tokens` API, as Panther publishes it, with the extensions that `docs/api.md` names.
+//! The `/api-tokens` API as published by Panther, with the extensions that `docs/api.md` lists.
 
 use std::time::Duration;
 
@@ -36,14 +36,14 @@ use crate::{
 
 const MAX_GRACE_SECONDS: f64 = 604_800.0;
 
-/// What `GET /api-tokens` takes in its query.
+/// The query parameters of `GET /api-tokens`.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// How many tokens a page has at most
+    /// Maximum number of tokens on a page
     #[param(value_type = u16, required = false, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// The `next` of the page before
+    /// The `next` of the previous page
     #[param(required = false, nullable = false, pattern = "^[A-Za-z0-9_-]{11}$")]
     cursor: Option<String>,
     #[serde(flatten)]
@@ -55,11 +55,11 @@ impl QueryParameters for ListQuery {
     const NAMES: &'static [&'static [&'static str]] = &[&["limit", "cursor"], FILTERS];
 }
 
-/// What `DELETE /api-tokens` takes in its query.
+/// The query parameters of `DELETE /api-tokens`.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteQuery {
-    /// How many tokens the filters match; if it is another number, nothing is deleted
+    /// The expected number of matching tokens. If it differs, nothing is deleted
     #[param(value_type = u64)]
     expected: Option<String>,
     #[serde(flatten)]
@@ -71,7 +71,7 @@ impl QueryParameters for DeleteQuery {
     const NAMES: &'static [&'static [&'static str]] = &[&["expected"], FILTERS];
 }
 
-/// The filters of a list of tokens, and of a removal.
+/// The filters of lists and of deletions.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
@@ -82,7 +82,7 @@ pub struct FilterQuery {
     /// Only tokens in this state
     #[param(required = false, schema_with = schemas::token_state)]
     state: Option<String>,
-    /// Only tokens last used before this time, or never and made before it
+    /// Only tokens last used before this time, or never used and created before it
     #[param(required = false, nullable = false, format = DateTime)]
     unused_since: Option<String>,
     /// Only tokens that expire before this time
@@ -90,9 +90,9 @@ pub struct FilterQuery {
     expires_before: Option<String>,
 }
 
-/// What create and update take: Panther's `ModifyAPIToken`, and `expiresAt`.
+/// The body of create and update: Panther's `ModifyAPIToken`, and `expiresAt`.
 ///
-/// What is left out stays as it is; in a create it is the caller's own
+/// In an update, absent fields stay unchanged. In a create, they default to those of the caller
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = APITokenAPI::ModifyAPIToken, example = json!({ "name": "deployer", "allowedCIDRBlocks": ["10.0.0.0/8"] }))]
@@ -101,15 +101,16 @@ pub struct ModifyApiToken {
     #[serde(default, deserialize_with = "not_null")]
     #[schema(required = false, schema_with = schemas::name)]
     name: Option<String>,
-    /// What the token may do
+    /// The permissions of the token
     #[serde(default, deserialize_with = "not_null")]
     #[schema(required = false, nullable = false, value_type = Vec<PermissionName>)]
     permissions: Option<Vec<String>>,
-    /// The CIDR blocks that the token may be used from, at most 100; from everywhere if there are none
+    /// The CIDR blocks that the token may be used from, at most 100. If empty, it may be used from
+    /// any address
     #[serde(rename = "allowedCIDRBlocks", default, deserialize_with = "not_null")]
     #[schema(required = false, schema_with = schemas::cidr_blocks)]
     allowed_cidr_blocks: Option<Vec<String>>,
-    /// When the token stops working, in the future and not after the token of the call; null for never
+    /// When the token expires: in the future, and not after the token that makes the call; null for never
     #[serde(default)]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Patch<String>,
@@ -122,16 +123,16 @@ impl JsonBody for ModifyApiToken {
     };
 }
 
-/// What rotate takes.
+/// The body of rotate.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = APITokenAPI::RotateAPIToken, example = json!({ "gracePeriodSeconds": 60 }))]
 pub struct RotateApiToken {
-    /// How long the value until now works on; without it, it and every earlier one end at once
+    /// How long the previous value stays valid. Without it, all earlier values stop working immediately
     #[serde(default, deserialize_with = "not_null")]
     #[schema(required = false, value_type = u32, minimum = 0, maximum = 604_800)]
     grace_period_seconds: Option<f64>,
-    /// When the token stops working, in the future; null for never
+    /// When the token expires, in the future; null for never
     #[serde(default)]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Patch<String>,
@@ -148,17 +149,17 @@ impl JsonBody for RotateApiToken {
     }
 }
 
-/// What a removal by filters answers.
+/// The response to a deletion by filters.
 #[derive(Serialize, ToSchema)]
 #[schema(as = APITokenAPI::DeletedTokens, example = json!({ "deleted": 2 }))]
 pub struct DeletedTokens {
-    /// How many tokens are gone
+    /// Number of deleted tokens
     deleted: u64,
 }
 
 type AuthenticatedCall<I = ()> = Authenticated<TokenOrAdmin, I>;
 
-/// `GET /api-tokens`: a page of the tokens, oldest first.
+/// `GET /api-tokens`: lists tokens, oldest first.
 #[utoipa::path(
     get, path = "/api-tokens", tag = "API tokens", operation_id = "listApiTokens", summary = "List tokens",
     params(ListQuery, FilterQuery),
@@ -187,13 +188,14 @@ pub async fn list(
     Ok(HttpResponse::Ok().json(ListResp::from(&page)))
 }
 
-/// `DELETE /api-tokens`: removes what the filters match, if that is as many as were expected.
+/// `DELETE /api-tokens`: deletes the tokens that match the filters, if their number is the expected
+/// one.
 #[utoipa::path(
     delete, path = "/api-tokens", tag = "API tokens", operation_id = "deleteApiTokens",
-    summary = "Delete the tokens that filters match",
-    description = "At least one filter is needed. Without expected, the answer is a 400 that says how many tokens match.",
+    summary = "Delete the tokens that match filters",
+    description = "At least one filter is required. Without expected, the response is a 400 with the number of matching tokens.",
     params(DeleteQuery, FilterQuery),
-    responses((status = 200, description = "All of them are gone", body = DeletedTokens)),
+    responses((status = 200, description = "All matching tokens were deleted", body = DeletedTokens)),
 )]
 pub async fn delete_matching(
     state: Data<State>,
@@ -214,7 +216,7 @@ pub async fn delete_matching(
     Ok(HttpResponse::Ok().json(DeletedTokens { deleted }))
 }
 
-/// `POST /api-tokens`: makes a token. Its value is in this answer alone.
+/// `POST /api-tokens`: creates a token. Only this response contains its value.
 #[utoipa::path(
     post, path = "/api-tokens", tag = "API tokens", operation_id = "createApiToken", summary = "Create a token",
     request_body = NewApiToken,
@@ -239,10 +241,11 @@ pub async fn create(
     Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
 }
 
-/// `GET /api-tokens/{id}`: one token, or with `self` the one that the call is made with.
+/// `GET /api-tokens/{id}`: returns a token. The ID `self` stands for the token that authenticates
+/// the request.
 #[utoipa::path(
     get, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "getApiToken", summary = "Get a token",
-    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
+    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
     responses((status = 200, description = "The token", body = ApiToken)),
 )]
 pub async fn get(
@@ -255,10 +258,10 @@ pub async fn get(
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
 }
 
-/// `POST /api-tokens/{id}`: changes what the body names.
+/// `POST /api-tokens/{id}`: updates the fields in the body.
 #[utoipa::path(
     post, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "updateApiToken", summary = "Update a token",
-    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
+    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
     request_body = ModifyApiToken,
     responses((status = 200, description = "The token after the change", body = ApiToken)),
 )]
@@ -279,11 +282,11 @@ pub async fn update(
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
 }
 
-/// `POST /api-tokens/{id}/rotate`: gives the token a new value, which is in this answer alone.
+/// `POST /api-tokens/{id}/rotate`: rotates a token. Only this response contains the new value.
 #[utoipa::path(
     post, path = "/api-tokens/{id}/rotate", tag = "API tokens", operation_id = "rotateApiToken",
-    summary = "Give a token a new value",
-    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
+    summary = "Rotate a token",
+    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
     request_body = Option<RotateApiToken>,
     responses((status = 200, description = "The token, with its new value", body = ApiToken)),
 )]
@@ -295,7 +298,7 @@ pub async fn rotate(
         ..
     }: AuthenticatedCall<(Json<RotateApiToken>, Id)>,
 ) -> Result<HttpResponse, ApiError> {
-    // JSON has one kind of number: 60 and 60.0 are the same.
+    // JSON does not distinguish 60 from 60.0.
     let seconds = body.grace_period_seconds.unwrap_or_default();
     if seconds.fract() != 0.0 || !(0.0..=MAX_GRACE_SECONDS).contains(&seconds) {
         let message = format!("{seconds} is not a whole number from 0 to {MAX_GRACE_SECONDS}");
@@ -310,11 +313,11 @@ pub async fn rotate(
     Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
 }
 
-/// `DELETE /api-tokens/{id}`: removes a token.
+/// `DELETE /api-tokens/{id}`: deletes a token.
 #[utoipa::path(
     delete, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "deleteApiToken", summary = "Delete a token",
-    params(("id" = String, Path, format = "uuid", description = "The id of a token")),
-    responses((status = 204, description = "The token is gone")),
+    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
+    responses((status = 204, description = "The token was deleted")),
 )]
 pub async fn delete(
     state: Data<State>,
@@ -326,7 +329,7 @@ pub async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The names of [`FilterQuery`].
+/// The parameter names of [`FilterQuery`].
 const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBefore"];
 
 impl FilterQuery {
@@ -369,7 +372,7 @@ impl ModifyApiToken {
     }
 }
 
-/// No name contains a control character, and PostgreSQL takes no NUL.
+/// Refuses control characters: no name contains one, and PostgreSQL refuses NUL.
 fn check_name_filter(part: String) -> Result<String, Invalid> {
     if part.chars().any(char::is_control) {
         return Err(Invalid::new("name", "no name contains a control character"));

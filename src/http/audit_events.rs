@@ -1,4 +1,4 @@
-//! `/audit-events`: what has been done, for admins.
+//! `/audit-events`: the audit log, for admins.
 
 pub mod format;
 
@@ -36,33 +36,33 @@ use crate::{
 };
 use format::EventFormat;
 
-/// What `GET /audit-events` takes in its query.
+/// The query parameters of `GET /audit-events`.
 #[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// Only events of this time and later
+    /// Only events at this time or later
     #[param(required = false, nullable = false, format = DateTime)]
     since: Option<String>,
     /// Only events before this time
     #[param(required = false, nullable = false, format = DateTime)]
     until: Option<String>,
-    /// Only events of this actor: an admin's name, a token's id, or `cli`
+    /// Only events of this actor: an admin's name, a token's ID, or `cli`
     #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     actor: Option<String>,
-    /// Only events of this token
+    /// Only events about this token
     #[param(required = false, nullable = false, format = "uuid")]
     token_id: Option<String>,
-    /// Only events that tell of this
+    /// Only events with this action
     #[param(required = false, schema_with = schemas::action)]
     action: Option<String>,
-    /// Only events that came through this channel
+    /// Only events through this channel
     #[param(required = false, schema_with = schemas::channel)]
     channel: Option<String>,
-    /// How many events a page has at most; of the forms that are not JSON, all that match are sent without it
+    /// Maximum number of events on a page. Formats other than JSON contain all matching events without it
     #[param(value_type = u16, required = false, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// The `next` of the page before
+    /// The `next` of the previous page
     #[param(required = false, nullable = false, pattern = "^[A-Za-z0-9_-]{22}$")]
     cursor: Option<String>,
 }
@@ -89,10 +89,10 @@ impl EventQuery {
     }
 }
 
-/// No actor's id contains a control character, and PostgreSQL takes no NUL.
+/// Refuses control characters: no actor's ID contains one, and PostgreSQL refuses NUL.
 ///
 /// # Errors
-/// When there is one.
+/// [`Invalid`] if the ID contains one.
 pub fn check_actor_id(id: String) -> Result<String, Invalid> {
     if id.chars().any(char::is_control) {
         return Err(Invalid::new("actor", "no actor's id contains a control character"));
@@ -100,7 +100,7 @@ pub fn check_actor_id(id: String) -> Result<String, Invalid> {
     Ok(id)
 }
 
-/// `GET /audit-events`: what has been done, newest first.
+/// `GET /audit-events`: lists audit events, newest first.
 #[utoipa::path(
     get, path = "/audit-events", tag = "Audit", operation_id = "listAuditEvents", summary = "List audit events",
     params(EventQuery),
@@ -140,27 +140,27 @@ pub async fn list(
     events.stream(format, &first)
 }
 
-/// The events that a call asks for.
+/// A reader of the events that a caller requests.
 pub struct EventReader {
-    /// What the handlers share.
+    /// The state that all handlers share.
     pub state: Data<State>,
-    /// Who asks.
+    /// The call.
     pub call: Call,
-    /// For which.
+    /// The filter.
     pub filter: EventFilter,
 }
 
 impl EventReader {
-    /// All of them, in a format that can be streamed.
+    /// Streams all events in a format that supports it.
     ///
     /// # Errors
-    /// When the store fails before the first of them is sent.
+    /// Those of [`EventReader::page`], if the first page cannot be read.
     pub async fn all(self, format: EventFormat) -> Result<HttpResponse, ApiError> {
         let first = self.page(None, PageSize::MAX).await?;
         self.stream(format, &first)
     }
 
-    /// A page, and all behind it.
+    /// Streams a page and all pages after it.
     fn stream(self, format: EventFormat, first: &EventPage) -> Result<HttpResponse, ApiError> {
         let mut response = HttpResponse::Ok();
         response.content_type(format.content_type());
@@ -168,7 +168,8 @@ impl EventReader {
         if first.next.is_none() {
             return Ok(response.body(text));
         }
-        // A page is read when the client has taken the one before, and no connection to the store is held in between.
+        // A page is read once the client has taken the previous one, and no connection to the store
+        // is held in between.
         let rest = stream::try_unfold((self, first.next), move |(events, next)| async move {
             let Some(after) = next else { return Ok(None) };
             let page = events.page(Some(after), PageSize::MAX).await?;
@@ -179,10 +180,10 @@ impl EventReader {
         Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
     }
 
-    /// A page of them.
+    /// Returns a page of events.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`Error::Forbidden`] if the caller is a token; [`Error::Unavailable`] if the store fails.
     pub async fn page(&self, after: Option<EventCursor>, size: PageSize) -> Result<EventPage, Error> {
         let filter = self.filter.clone();
         let service = &self.state.service;

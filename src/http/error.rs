@@ -19,15 +19,15 @@ use super::request_id;
 use crate::service::{Error, Refusal};
 pub use kind::{DeclaresErrors, ErrorKind};
 
-/// How long a client is asked to wait when the store is not available, in seconds.
+/// `Retry-After` if the store is unavailable, in seconds.
 const STORE_RETRY_AFTER: u64 = 1;
 
-/// The schemes that a 401 asks for.
+/// The authentication schemes in the challenge of a 401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
     /// HTTP Basic in UTF-8 (RFC 7617).
     Basic,
-    /// An API key: no browser asks its user for one.
+    /// An API key. Browsers show no login dialog for it.
     ApiKey,
 }
 
@@ -40,7 +40,8 @@ impl Challenge {
     }
 }
 
-/// An answer that says no, with a message for the client. It is shown as `{"message": …}`; the legacy API adds to it.
+/// An error response with a message for the client. Its body is `{"message": …}`, which the legacy
+/// API and GraphQL replace with their own formats.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
@@ -50,7 +51,7 @@ pub struct ApiError {
     has_body: bool,
     /// The reason why credentials could not be parsed, and their scheme.
     unreadable: Option<(Refusal, Challenge)>,
-    /// What went wrong here, for the log.
+    /// The cause of a server error, for the log.
     #[source]
     source: Option<Box<Error>>,
 }
@@ -76,7 +77,7 @@ impl ApiError {
         self
     }
 
-    /// The same, told by nothing but the status and the headers.
+    /// Returns the same response without a body.
     pub fn without_body(self) -> Self {
         Self {
             has_body: false,
@@ -84,24 +85,24 @@ impl ApiError {
         }
     }
 
-    /// 303: what was asked for is seen elsewhere (RFC 9110, section 15.4.4).
+    /// Creates a 303 that redirects to another resource (RFC 9110, section 15.4.4).
     pub fn see_other(location: HeaderValue) -> Self {
         Self::with_status(StatusCode::SEE_OTHER, "this is elsewhere")
             .with_header(header::LOCATION, location)
             .without_body()
     }
 
-    /// 400.
+    /// Creates a 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::BadRequest, message)
     }
 
-    /// 401, asking for credentials of that scheme.
+    /// Creates a 401 with a challenge for this scheme.
     pub fn unauthorized(refusal: Refusal, challenge: Challenge) -> Self {
         Self::missing_credentials(refusal, &[challenge])
     }
 
-    /// Returns a 401 that requests credentials of one of these schemes.
+    /// Creates a 401 with challenges for these schemes.
     pub fn missing_credentials(refusal: Refusal, challenges: &[Challenge]) -> Self {
         let failure = Self {
             unreadable: match refusal {
@@ -117,17 +118,17 @@ impl ApiError {
         })
     }
 
-    /// 403.
+    /// Creates a 403.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Forbidden, message)
     }
 
-    /// 404.
+    /// Creates a 404.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, message)
     }
 
-    /// 405, naming the methods that are allowed.
+    /// Creates a 405 with the allowed methods.
     pub fn method_not_allowed(allowed: &str) -> Self {
         let refusal = Self::new(ErrorKind::MethodNotAllowed, format!("this path takes {allowed}"));
         match HeaderValue::from_str(allowed) {
@@ -136,7 +137,7 @@ impl ApiError {
         }
     }
 
-    /// 406, naming what could be asked for.
+    /// Creates a 406 with the available media types.
     pub fn not_acceptable(offered: &str) -> Self {
         Self::new(
             ErrorKind::NotAcceptable,
@@ -144,17 +145,17 @@ impl ApiError {
         )
     }
 
-    /// 408: the request did not arrive in time.
+    /// Creates a 408.
     pub fn request_timeout() -> Self {
         Self::new(ErrorKind::RequestTimeout, "the request did not arrive in time")
     }
 
-    /// 410, naming what to use instead.
+    /// Creates a 410.
     pub fn gone(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Gone, message)
     }
 
-    /// 413.
+    /// Creates a 413 with the maximum size.
     pub fn body_too_large(max: usize) -> Self {
         Self::new(
             ErrorKind::ContentTooLarge,
@@ -162,7 +163,7 @@ impl ApiError {
         )
     }
 
-    /// 415.
+    /// Creates a 415 with the supported media type.
     pub fn unsupported_media_type(right: &str) -> Self {
         Self::new(
             ErrorKind::UnsupportedMediaType,
@@ -170,7 +171,7 @@ impl ApiError {
         )
     }
 
-    /// 431 (RFC 6585).
+    /// Creates a 431 (RFC 6585) with the maximum size.
     pub fn headers_too_large(max: usize) -> Self {
         Self::new(
             ErrorKind::HeadersTooLarge,
@@ -178,17 +179,18 @@ impl ApiError {
         )
     }
 
-    /// 503, naming how long that will last.
+    /// Creates a 503 with `Retry-After`.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
         Self::new(ErrorKind::ServiceUnavailable, message).with_header(header::RETRY_AFTER, ceil_seconds(retry_after))
     }
 
-    /// What the client is told.
+    /// Returns the message for the client.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What kind of failure this is, in a word for programs: the reason phrase of its status, as GraphQL's clients write codes.
+    /// Returns a code for programs: the reason phrase of the status in the spelling of GraphQL
+    /// error codes, such as `NOT_FOUND`.
     pub fn code(&self) -> String {
         let reason = self.status.canonical_reason().unwrap_or("error");
         reason.to_ascii_uppercase().replace([' ', '-'], "_")
@@ -199,13 +201,13 @@ impl ApiError {
         self.unreadable
     }
 
-    /// What went wrong here, if it was not the client's doing.
+    /// Returns the cause, if this is a server error.
     pub fn cause(&self) -> Option<&Error> {
         self.source.as_deref().filter(|_| self.status.is_server_error())
     }
 }
 
-/// An answer, with another body where it is a [`ApiError`].
+/// Replaces the body of a response if it is an [`ApiError`].
 pub fn map_error_body(
     response: ServiceResponse<impl MessageBody + 'static>,
     body: impl FnOnce(&ApiError) -> String,
@@ -249,7 +251,7 @@ impl From<Error> for ApiError {
                 ..Self::new(ErrorKind::ServiceUnavailable, message).with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)
             },
             Error::Internal(_) => {
-                let message = format!("{message}; the log tells more of request {}", request_id::current());
+                let message = format!("{message}; see the server log for request {}", request_id::current());
                 Self {
                     source: Some(Box::new(error)),
                     ..Self::new(ErrorKind::InternalServerError, message)
@@ -259,7 +261,7 @@ impl From<Error> for ApiError {
     }
 }
 
-/// So many seconds, rounded up.
+/// Returns a duration in seconds, rounded up.
 fn ceil_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

@@ -32,14 +32,14 @@ use crate::{service, view::schemas::GraphqlResponse};
 use budget::Budget;
 use schema::{RotationCell, SCHEMA};
 
-/// A request, as GraphQL over HTTP has it; other fields, `extensions` among them, are ignored.
+/// A request in GraphQL over HTTP. Other fields, such as `extensions`, are ignored.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!({ "query": "{ generalSettings { pantherVersion } }" }))]
 pub struct GraphqlRequest {
-    /// The document
+    /// The GraphQL document
     query: String,
-    /// Which of its operations is meant, if it has more than one
+    /// The operation to execute, if the document has more than one
     operation_name: Option<String>,
     /// The variables of the operation
     #[schema(value_type = Option<serde_json::Map<String, serde_json::Value>>)]
@@ -63,10 +63,10 @@ impl From<GraphqlRequest> for Request {
 /// `POST /public/graphql`: executes a query or a mutation. Execution errors are in the response
 /// beside the data, with status 200.
 #[utoipa::path(
-    post, path = "/public/graphql", tag = "GraphQL", operation_id = "graphql", summary = "Carry out a query or a mutation",
+    post, path = "/public/graphql", tag = "GraphQL", operation_id = "graphql", summary = "Execute a query or a mutation",
     request_body = GraphqlRequest,
     responses((
-        status = 200, description = "Its data, and what went wrong", body = GraphqlResponse,
+        status = 200, description = "The data and errors of the operation", body = GraphqlResponse,
         example = json!({ "data": { "generalSettings": { "pantherVersion": "0.1.0" } } }),
     )),
     security(("ApiKeyAuth" = [])),

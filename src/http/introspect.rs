@@ -17,43 +17,44 @@ use crate::{
     view::schemas::ip_address,
 };
 
-/// What `POST /introspect` takes; other parameters, `token_type_hint` among them, are ignored.
+/// The parameters of `POST /introspect`. Other parameters, such as `token_type_hint`, are ignored.
 #[derive(Deserialize, ToSchema)]
 pub struct IntrospectionRequest {
-    /// The value that was shown
+    /// The presented value
     #[schema(required, nullable = false)]
     token: Option<String>,
-    /// The address from which it was shown; without it, a token that is limited to CIDR blocks is inactive
+    /// The address of the client that presented it. Without it, a token that is limited to CIDR
+    /// blocks is inactive
     #[schema(required = false, schema_with = ip_address)]
     client_ip: Option<String>,
 }
 
-/// What it answers: of a value that is worth nothing only that.
+/// The state of a value. For an inactive value, only `active` is present.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(example = json!({
     "active": true, "scope": "OrganizationAPITokenRead", "client_id": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0",
     "sub": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0", "iat": 1_795_262_400, "exp": 1_826_798_400,
 }))]
 pub struct Introspection {
-    /// Whether the value is good; if not, nothing else is said
+    /// Whether the value is active
     active: bool,
-    /// The permissions of the token, with a space between them
+    /// The permissions of the token, separated by spaces
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scope: Option<String>,
-    /// The id of the token
+    /// The ID of the token
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid")]
     client_id: Option<String>,
-    /// The id of the token, too: it acts for itself
+    /// The ID of the token again, because it acts for itself
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid")]
     sub: Option<String>,
-    /// When the value was made, in seconds since 1970; absent for one in its grace period
+    /// When the value was created, in seconds since 1970; absent for a value in its grace period
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     iat: Option<i64>,
-    /// When the value stops working, in seconds since 1970; absent if it does not
+    /// When the value expires, in seconds since 1970; absent if it does not expire
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     exp: Option<i64>,
@@ -88,9 +89,9 @@ impl From<VerifiedToken> for Introspection {
 /// `POST /introspect`: returns the state and the permissions of a value.
 #[utoipa::path(
     post, path = "/introspect", tag = "For other services", operation_id = "introspect",
-    summary = "Say what a value is worth (RFC 7662)",
+    summary = "Introspect a token value (RFC 7662)",
     request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "Whether the value is good, and for what", body = Introspection)),
+    responses((status = 200, description = "The state of the value, and its permissions if it is active", body = Introspection)),
 )]
 pub async fn introspect(
     state: Data<State>,

@@ -39,14 +39,14 @@ pub struct LegacyPrefix(pub &'static str);
     "uuid": "2c4ee2ad-7c2c-4f02-8d0c-7ac2da6b0bb5", "name": "informational name", "read": true, "change": false,
 }))]
 pub struct LegacyToken<'a> {
-    /// The identifier of the token; the id of /api-tokens
+    /// The ID of the token; the id in /api-tokens
     #[schema(value_type = String, format = "uuid")]
     uuid: TokenId,
     /// The name of the token
     name: &'a str,
-    /// Whether the token reads: it holds `OrganizationAPITokenRead`
+    /// Whether the token has the permission `OrganizationAPITokenRead`
     read: bool,
-    /// Whether the token changes: it holds `OrganizationAPITokenModify`
+    /// Whether the token has the permission `OrganizationAPITokenModify`
     change: bool,
 }
 
@@ -73,19 +73,19 @@ impl<'a> From<&'a TokenSummary> for LegacyToken<'a> {
     }
 }
 
-/// What create and update take. Other fields are ignored, as is the `uuid` of a create.
+/// The body of create and update. Other fields are ignored, as is the `uuid` in a create.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({ "name": "informational name", "read": true, "change": false }))]
 pub struct LegacyFields {
-    /// Ignored in a create; in an update it must be the one of the path
+    /// Ignored in a create; in an update it must match the path
     #[schema(ignore)]
     uuid: Option<serde_json::Value>,
     /// The name of the token
     #[schema(required = false, schema_with = schemas::name_or_null)]
     name: Option<String>,
-    /// Whether the token reads; as before if absent
+    /// Whether the token may read tokens; unchanged if absent
     read: Option<bool>,
-    /// Whether the token changes; as before if absent
+    /// Whether the token may modify tokens; unchanged if absent
     change: Option<bool>,
 }
 
@@ -184,7 +184,7 @@ pub async fn get(
 #[utoipa::path(
     delete, path = "/tokens/{uuid}", operation_id = "deleteLegacyToken", summary = "Delete a token",
     params(("uuid" = String, Path, format = "uuid")),
-    responses((status = 204, description = "The token is gone")),
+    responses((status = 204, description = "The token was deleted")),
     security(("BasicAuth" = [])),
 )]
 pub async fn delete(

@@ -1,4 +1,4 @@
-//! Who still uses the legacy endpoints, for admins who want to close them.
+//! The report on the use of the legacy API, for admins who want to switch it off.
 
 use actix_web::{
     HttpResponse,
@@ -26,11 +26,11 @@ use crate::{
     },
 };
 
-/// What `GET /legacy-usage` takes in its query.
+/// The query parameters of `GET /legacy-usage`.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ReportQuery {
-    /// How many days to look back, today included
+    /// The length of the report's window in days, including today
     #[param(value_type = u16, required = false, minimum = 1, maximum = 400)]
     days: Option<String>,
 }
@@ -42,7 +42,7 @@ impl QueryParameters for ReportQuery {
 /// The formats of the report.
 #[derive(Clone, Copy)]
 pub enum ReportFormat {
-    /// The whole report.
+    /// The complete report.
     Json,
     /// The callers.
     Csv,
@@ -52,11 +52,11 @@ impl ResponseFormat for ReportFormat {
     const OFFERED: &'static [(&'static str, Self)] = &[("application/json", Self::Json), ("text/csv", Self::Csv)];
 }
 
-/// `GET /legacy-usage`: whether the legacy endpoints can be closed, and who uses them.
+/// `GET /legacy-usage`: reports whether the legacy API can be switched off, and its callers.
 #[utoipa::path(
-    get, path = "/legacy-usage", tag = "Operations", operation_id = "legacyUsage", summary = "Report who still uses the legacy API",
+    get, path = "/legacy-usage", tag = "Operations", operation_id = "legacyUsage", summary = "Report the use of the legacy API",
     params(ReportQuery),
-    responses((status = 200, description = "Who uses them; as CSV, one line for each caller", content(
+    responses((status = 200, description = "The report; as CSV, one line per caller", content(
         (LegacyUsageReport = "application/json"),
         (String = "text/csv"),
     ))),

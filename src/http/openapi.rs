@@ -25,27 +25,27 @@ use super::{
 #[openapi(
     info(
         title = "tokenbridge",
-        description = "A token server that speaks the tokens API of \"Agent Apis for Bamboo\" and the /api-tokens API over one store.",
+        description = "A token server with the token API of \"Agent Apis for Bamboo\" and the /api-tokens API on one store.",
         license(name = "MIT", identifier = "MIT"),
     ),
     tags(
-        (name = "API tokens", description = "The /api-tokens API, for tokens by X-API-Key (or Authorization: Bearer) and for admins by HTTP Basic"),
-        (name = "Legacy", description = "The tokens API of Agent Apis for Bamboo, for admins: deprecated"),
-        (name = "Legacy, by other prefixes", description = "The same by the prefix of versions before 1.5, and by the alias latest"),
-        (name = "GraphQL", description = "What Panther's own clients ask for; GET shows a playground"),
-        (name = "For other services", description = "Whether somebody else's request may pass, and what a value is worth"),
-        (name = "Audit", description = "What has been done, for admins by HTTP Basic"),
-        (name = "Operations", description = "For those who watch the server"),
+        (name = "API tokens", description = "The /api-tokens API, for tokens with X-API-Key (or Authorization: Bearer) and for admins with HTTP Basic"),
+        (name = "Legacy", description = "The token API of Agent Apis for Bamboo, for admins. Deprecated"),
+        (name = "Legacy, by other prefixes", description = "The same API with the prefix of versions before 1.5, and with the alias latest"),
+        (name = "GraphQL", description = "The operations that Panther's own clients use; GET shows a playground"),
+        (name = "For other services", description = "Authorization of requests to other services, and token introspection"),
+        (name = "Audit", description = "The audit log, for admins with HTTP Basic"),
+        (name = "Operations", description = "Health, metrics and reports for operators"),
     ),
     security(("ApiKeyAuth" = []), ("BasicAuth" = [])),
 )]
 struct Frame;
 
-/// `GET /openapi.json`: the document of this server.
+/// `GET /openapi.json`: returns the document of this server.
 pub async fn json(state: Data<State>) -> HttpResponse {
     let text = state.openapi.get_or_init(|| {
         let document = document(&state.config.base_path);
-        // A document has no map with other keys than texts, and nothing else that JSON has not.
+        // Serialization cannot fail: all keys of maps in a document are strings.
         serde_json::to_vec(&document).unwrap_or_default().into()
     });
     HttpResponse::Ok().content_type("application/json").body(text.clone())
@@ -110,7 +110,7 @@ fn add_path(paths: &mut Paths, path: String, item: PathItem) {
     }
 }
 
-/// Gives the operations of a handler with several methods a name each.
+/// Gives each operation of a handler with several methods its own ID.
 fn name_by_method(item: &mut PathItem) {
     if operations(item).count() > 1 {
         for (method, operation) in operations(item) {
@@ -128,7 +128,7 @@ fn refer_to_self(item: &mut PathItem) {
         operation.summary = operation
             .summary
             .take()
-            .map(|summary| summary + ": the one of the call itself");
+            .map(|summary| summary + " (the one that authenticates the request)");
     }
 }
 
@@ -149,13 +149,13 @@ fn mark_as_legacy(item: &mut PathItem, prefix: &str) {
 fn add_security_schemes(components: &mut Components) {
     let key = ApiKey::Header(ApiKeyValue::with_description(
         "X-API-Key",
-        "The value of a token; Authorization: Bearer takes it, too",
+        "The value of a token; Authorization: Bearer is accepted as well",
     ));
     components.add_security_scheme("ApiKeyAuth", SecurityScheme::ApiKey(key));
     components.add_security_scheme("BasicAuth", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
 }
 
-/// Fields that are refused are refused here, too; and an update names at least one.
+/// Declares that unknown fields are refused, and that an update needs at least one field.
 fn forbid_unknown_fields(components: &mut Components) {
     for (name, min) in [("APITokenAPI.ModifyAPIToken", 1), ("APITokenAPI.RotateAPIToken", 0)] {
         if let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(name) {
@@ -165,7 +165,7 @@ fn forbid_unknown_fields(components: &mut Components) {
     }
 }
 
-/// The operations of a path, each with its method.
+/// Returns the operations of a path, each with its method.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let all = [
         ("Get", &mut item.get),

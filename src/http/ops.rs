@@ -1,4 +1,4 @@
-//! For those who watch the server.
+//! Health checks.
 
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{State, error::ApiError};
 
-/// That all is well.
+/// The state of the server.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "status": "ok" }))]
 pub struct Health {
@@ -14,19 +14,20 @@ pub struct Health {
     status: &'static str,
 }
 
-/// `GET /healthz`: the process answers.
+/// `GET /healthz`: responds while the process runs.
 #[utoipa::path(
-    get, path = "/healthz", tag = "Operations", operation_id = "healthz", summary = "Say that the process answers",
-    responses((status = 200, description = "It does", body = Health)), security(()),
+    get, path = "/healthz", tag = "Operations", operation_id = "healthz", summary = "Check that the process is running",
+    responses((status = 200, description = "The check passed", body = Health)), security(()),
 )]
 pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(Health { status: "ok" })
 }
 
-/// `GET /readyz`: also checks the store; 503 if it does not answer, or if writes fail because of a fault in its file.
+/// `GET /readyz`: also checks the store. Responds with 503 if the database does not respond, or if
+/// writes fail because of a fault in its file.
 #[utoipa::path(
-    get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Say whether the store answers",
-    responses((status = 200, description = "It does", body = Health)), security(()),
+    get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Check that the server is ready",
+    responses((status = 200, description = "The check passed", body = Health)), security(()),
 )]
 pub async fn readyz(state: Data<State>) -> Result<HttpResponse, ApiError> {
     state.service.ready().await?;

@@ -1,4 +1,4 @@
-//! Pages for browsers, and the files that they are made of.
+//! Pages for browsers, and their assets.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -7,11 +7,12 @@ use actix_web::{
 
 use super::error::ApiError;
 
-/// A policy by which a page runs the scripts and styles of this server, talks to it, and does nothing else (CSP 3).
+/// A content security policy that allows only scripts, styles, images and connections of this
+/// server (CSP 3).
 pub const OWN_SCRIPTS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// A page under a policy.
+/// Creates a page with a content security policy.
 pub fn html(text: String, policy: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(ContentType::html())
@@ -20,24 +21,25 @@ pub fn html(text: String, policy: &'static str) -> HttpResponse {
         .body(text)
 }
 
-/// A page that is the same for everybody, under a policy. `{{base_path}}` in its text stands for the context path.
+/// Creates a static page with a content security policy. Replaces `{{base_path}}` with the context
+/// path.
 pub fn static_html(text: &str, base_path: &str, policy: &'static str) -> HttpResponse {
     html(text.replace("{{base_path}}", base_path), policy)
 }
 
-/// A file that a page is made of.
+/// A file that a page loads.
 pub struct Asset {
     name: &'static str,
     content: &'static [u8],
 }
 
 impl Asset {
-    /// The file of that name.
+    /// Creates an asset with this name.
     pub const fn new(name: &'static str, content: &'static [u8]) -> Self {
         Self { name, content }
     }
 
-    /// The file that `{file}` in the route of a request stands for.
+    /// Returns the file that the `{file}` segment of a request's path names.
     pub fn find(files: &'static [Self], request: &HttpRequest) -> Result<HttpResponse, ApiError> {
         let wanted = request.match_info().get("file");
         let file = files

@@ -1,10 +1,11 @@
-//! Paths that are written in more than one way.
+//! Normalization of paths.
 
 use std::borrow::Cow;
 
 use actix_web::{dev::ServiceRequest, http::Uri};
 
-/// Takes slashes at the end of a request's path away, and those that follow another: each route is known by one path.
+/// Removes trailing and repeated slashes from the path of a request, so that each route has one
+/// path.
 pub fn normalize(request: &mut ServiceRequest) {
     let Cow::Owned(path) = normalize_path(request.path()) else {
         return;
@@ -17,7 +18,7 @@ pub fn normalize(request: &mut ServiceRequest) {
         format!("{path}?{query}")
     };
     parts.path_and_query = path.parse().ok();
-    // What was a URI stays one with fewer slashes.
+    // A URI with fewer slashes is still valid.
     if let Ok(uri) = Uri::from_parts(parts) {
         request.match_info_mut().get_mut().update(&uri);
         request.head_mut().uri = uri;

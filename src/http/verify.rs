@@ -61,19 +61,19 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// authorized; otherwise 401 or 403.
 #[utoipa::path(
     method(get, put, post, delete, patch, options, head), path = "/verify", tag = "For other services",
-    operation_id = "verify", summary = "Say whether a request to another service may pass",
+    operation_id = "verify", summary = "Authorize a request to another service",
     params(
         ("require" = Option<Vec<PermissionName>>, Query, explode, nullable = false,
-            description = "The permissions that the token must hold, in place of what the original method asks for"),
+            description = "The permissions that the token must have, instead of those that the original method requires"),
         ("X-Original-Method" = Option<String>, Header, nullable = false, description = "The method of the original request"),
-        ("X-Original-URI" = Option<String>, Header, nullable = false, description = "Its path and query"),
+        ("X-Original-URI" = Option<String>, Header, nullable = false, description = "The path and query of the original request"),
     ),
     responses((
-        status = 200, description = "It may pass",
+        status = 200, description = "The request is authorized",
         headers(
-            ("X-Token-Id", description = "The id of the token"),
-            ("X-Token-Name", description = "Its name, percent-encoded"),
-            ("X-Token-Permissions", description = "Its permissions, with a comma between them"),
+            ("X-Token-Id", description = "The ID of the token"),
+            ("X-Token-Name", description = "The name of the token, percent-encoded"),
+            ("X-Token-Permissions", description = "The permissions of the token, separated by commas"),
         ),
     )),
     security(("ApiKeyAuth" = [])),

@@ -18,21 +18,21 @@ use crate::domain::{
     text::{to_nfc, to_nfd},
 };
 
-/// An admin as a list shows them.
+/// An admin in a list.
 #[derive(Clone, Debug)]
 pub struct AdminEntry {
-    /// Their name.
+    /// The name.
     pub name: AdminName,
-    /// When they were added.
+    /// The time at which the admin was added.
     pub created_at: Timestamp,
-    /// When their password last changed, after the first.
+    /// The time of the last password change; `None` if the first password is still in use.
     pub password_changed_at: Option<Timestamp>,
 }
 
 /// Adds an admin.
 ///
 /// # Errors
-/// [`StoreError::AlreadyExists`] when there is one of that name.
+/// [`StoreError::AlreadyExists`] if the name exists.
 pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result<(), StoreError> {
     let record = AdminRecord {
         admin: admin.clone(),
@@ -44,20 +44,21 @@ pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result
     Ok(())
 }
 
-/// The admin of that name.
+/// Returns the admin with this name.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
     let query = by_name(name).select((admins::name, admins::password_hash));
     let found: Option<(String, String)> = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
     Ok(found.map(|(name, phc)| admin_from_row(name, phc)))
 }
 
-/// The admin of that name, whom nobody can change or remove until the transaction ends.
+/// Returns the admin with this name. No other transaction can change or remove the admin until this
+/// one ends.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
     let query = by_name(name).select((admins::name, admins::password_hash));
     let found: Option<(String, String)> =
@@ -130,7 +131,7 @@ pub struct AdminPage {
 /// Returns the admins whose names come after `after`, at most `size` of them.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize) -> Result<AdminPage, StoreError> {
     let rows: Vec<(String, i64, Option<i64>)> = admins::table
         .filter(admins::name.gt(after.map_or("", AdminName::as_str)))
@@ -158,7 +159,7 @@ pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize)
 /// Returns `true` if there is an admin other than this one.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn has_other(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
     let others = admins::table
         .filter(admins::name.ne(name.as_str()))
@@ -166,20 +167,21 @@ pub fn has_other(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, Sto
     Ok(others.first::<String>(conn).optional()?.is_some())
 }
 
-/// How many admins there are; no other transaction can change or remove one until this one ends.
+/// Returns the number of admins. No other transaction can change or remove one until this one ends.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn count_and_lock(conn: &mut AnyConnection) -> Result<usize, StoreError> {
     let names = admins::table.order(admins::name.asc()).select(admins::name);
     let names: Vec<String> = with_conn!(conn, conn => names.load(conn), names.for_update().load(conn))?;
     Ok(names.len())
 }
 
-/// Changes an admin's password, which ends their sessions; answers whether there was such an admin.
+/// Changes an admin's password and ends their sessions. Returns `false` if the admin does not
+/// exist.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn set_password(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result<bool, StoreError> {
     let changed = diesel::update(admins::table.filter(admins::name.eq(admin.name.as_str())))
         .set((
@@ -191,19 +193,19 @@ pub fn set_password(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> 
     Ok(changed == 1)
 }
 
-/// Removes an admin, and with them their sessions; answers whether there was such an admin.
+/// Removes an admin and their sessions. Returns `false` if the admin does not exist.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn delete(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
     let removed = diesel::delete(admins::table.filter(admins::name.eq(name.as_str()))).execute(conn)?;
     Ok(removed == 1)
 }
 
-/// Does nothing to the database but reach it.
+/// Checks that the database responds.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn ping(conn: &mut AnyConnection) -> Result<(), StoreError> {
     admins::table.select(admins::name).first::<String>(conn).optional()?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Tokens and admins with everything that is kept of them, many at a time.
+//! Batch queries on complete records of tokens and admins, for exports and imports.
 
 use std::collections::HashMap;
 
@@ -19,13 +19,13 @@ use crate::domain::{
     value::ValueHash,
 };
 
-/// The most tokens that a query of this module is about.
+/// Maximum number of tokens in one query of this module.
 pub const MAX_BATCH: usize = 500;
 
-/// The next tokens behind `after`, oldest first, with the place of each.
+/// Returns the next tokens after `after`, oldest first, each with its cursor.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn page(conn: &mut AnyConnection, after: Cursor) -> Result<Vec<(Cursor, TokenRecord)>, StoreError> {
     let limit = i64::try_from(MAX_BATCH).unwrap_or(i64::MAX);
     let next = tokens::table.filter(tokens::seq.gt(after.row()));
@@ -33,10 +33,10 @@ pub fn page(conn: &mut AnyConnection, after: Cursor) -> Result<Vec<(Cursor, Toke
     with_grace_values(conn, rows)
 }
 
-/// The tokens of those ids, as far as they exist.
+/// Returns the existing tokens among `ids`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_by_ids(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashMap<TokenId, TokenRecord>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let rows: Vec<TokenRow> = tokens::table.filter(tokens::id.eq_any(ids)).load(conn)?;
@@ -78,10 +78,10 @@ fn with_grace_values(conn: &mut AnyConnection, rows: Vec<TokenRow>) -> Result<Ve
         .collect()
 }
 
-/// Adds tokens, in that order.
+/// Adds tokens in this order.
 ///
 /// # Errors
-/// [`StoreError::AlreadyExists`] when an id or a value is taken.
+/// [`StoreError::AlreadyExists`] if an ID or a value exists.
 pub fn insert_all(conn: &mut AnyConnection, records: &[TokenRecord]) -> Result<(), StoreError> {
     for chunk in records.chunks(MAX_BATCH) {
         let rows: Vec<NewTokenRow<'_>> = chunk
@@ -100,7 +100,7 @@ pub fn insert_all(conn: &mut AnyConnection, records: &[TokenRecord]) -> Result<(
 /// Overwrites a token. Returns `false` if no token has this ID and the version `previous`; then the transaction must be rolled back.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn replace(conn: &mut AnyConnection, record: &TokenRecord, previous: TokenVersion) -> Result<bool, StoreError> {
     let this = tokens::table.filter(tokens::id.eq(record.token.id.to_string()));
     let Some(seq) = this.select(tokens::seq).first::<i64>(conn).optional()? else {
@@ -130,10 +130,11 @@ fn insert_grace_values(conn: &mut AnyConnection, record: &TokenRecord) -> Result
     Ok(())
 }
 
-/// Whose those values are, current ones and those in their grace period, as far as they are anybody's.
+/// Returns the owners of `values`, both current ones and those in their grace period. Unknown
+/// values are left out.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_owners(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<HashMap<ValueHash, TokenId>, StoreError> {
     let mut owners = HashMap::new();
     for chunk in values.chunks(MAX_BATCH) {
@@ -155,19 +156,19 @@ pub fn find_owners(conn: &mut AnyConnection, values: &[ValueHash]) -> Result<Has
     Ok(owners)
 }
 
-/// Every admin, by name.
+/// Returns all admins, sorted by name.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> {
     let rows: Vec<AdminRow> = admins::table.order(admins::name.asc()).load(conn)?;
     rows.into_iter().map(AdminRecord::try_from).collect()
 }
 
-/// Writes an admin, over the one of that name if there is one.
+/// Adds an admin, or overwrites the one with the same name.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn upsert_admin(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
     diesel::delete(admins::table.filter(admins::name.eq(record.admin.name.as_str()))).execute(conn)?;
     let insert = diesel::insert_into(admins::table).values(AdminRow::from(record));

@@ -27,7 +27,7 @@ use crate::domain::{
 pub use list::{count, ids, page, summaries};
 pub use sorted::sorted_page;
 
-/// A token as it is stored.
+/// A stored token.
 #[derive(Queryable, Insertable, Serialize)]
 #[diesel(table_name = tokens)]
 pub(super) struct TokenRow {
@@ -49,7 +49,7 @@ pub(super) struct TokenRow {
     version: i64,
 }
 
-/// A token to be stored.
+/// A token to insert or overwrite.
 #[derive(Insertable, AsChangeset)]
 #[diesel(table_name = tokens, treat_none_as_null = true, treat_none_as_default_value = false)]
 pub(super) struct NewTokenRow<'a> {
@@ -71,7 +71,7 @@ pub(super) struct NewTokenRow<'a> {
 }
 
 impl<'a> NewTokenRow<'a> {
-    /// A token, with the hash of its value if it has one.
+    /// Creates a row from a token and the hash of its value, if it has one.
     pub(super) fn new(token: &'a Token, value: Option<&'a ValueHash>) -> Self {
         // Exhaustive, so that a new field does not compile until it is stored.
         let Token {
@@ -111,17 +111,17 @@ impl<'a> NewTokenRow<'a> {
 /// Adds a token, with the hash of its value if it has one.
 ///
 /// # Errors
-/// [`StoreError::AlreadyExists`] when its id or value is taken.
+/// [`StoreError::AlreadyExists`] if its ID or value exists.
 pub fn insert(conn: &mut AnyConnection, token: &Token, value: Option<&ValueHash>) -> Result<(), StoreError> {
     let insert = diesel::insert_into(tokens::table).values(NewTokenRow::new(token, value));
     with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
     Ok(())
 }
 
-/// The token of that id.
+/// Returns the token with this ID.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, StoreError> {
     let row = tokens::table
         .filter(tokens::id.eq(id.to_string()))
@@ -130,10 +130,10 @@ pub fn find(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, Stor
     row.map(token_from_row).transpose()
 }
 
-/// The token of that id, which nobody else can change until the transaction ends.
+/// Returns the token with this ID. No other transaction can change it until this one ends.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_and_lock(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Token>, StoreError> {
     let query = tokens::table.filter(tokens::id.eq(id.to_string()));
     let row = with_conn!(conn, conn => query.first(conn), query.for_update().first(conn)).optional()?;
@@ -143,7 +143,7 @@ pub fn find_and_lock(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Tok
 /// Locks a token against changes until the transaction ends, if it exists.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
     match conn {
         AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
@@ -155,13 +155,14 @@ pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The token of a value, which may have expired, and until when the value works, if it is one that was rotated away; that may be over.
+/// A token found by a value, and the end of the grace period if it is a previous value. The token
+/// may have expired, and the grace period may be over.
 pub type TokenByValue = (Token, Option<Timestamp>);
 
-/// Whose value that is.
+/// Returns the token that this value belongs to.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<Option<TokenByValue>, StoreError> {
     let hash = value.as_bytes().as_slice();
     let current = tokens::table
@@ -176,10 +177,10 @@ pub fn find_by_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<Opti
     found.into_iter().next().map(token_by_value).transpose()
 }
 
-/// Whose values those are, as far as they are anybody's; a row that cannot be read is told to those who asked about it.
+/// Returns the tokens that `values` belong to. A malformed row is an error only for its own values.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub(super) fn find_by_values(
     conn: &mut AnyConnection,
     values: &[ValueHash],
@@ -216,7 +217,7 @@ fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue,
 /// version `previous`.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -> Result<bool, StoreError> {
     let Token {
         id,
@@ -256,7 +257,7 @@ pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -
 /// The previous value stays valid until `old_valid_until`. If that is `None`, all earlier values are revoked.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn replace_value(
     conn: &mut AnyConnection,
     token: &Token,
@@ -317,7 +318,7 @@ pub fn replace_value(
 /// Shortens the grace period of an earlier value to `end`, if it ends later.
 ///
 /// # Errors
-/// If the store fails.
+/// [`StoreError`] if the query fails.
 pub fn shorten_grace_period(conn: &mut AnyConnection, value: &ValueHash, end: Timestamp) -> Result<(), StoreError> {
     let this = grace_values::value_hash.eq(value.as_bytes().as_slice());
     let later = grace_values::valid_until.gt(end.micros());
@@ -327,36 +328,38 @@ pub fn shorten_grace_period(conn: &mut AnyConnection, value: &ValueHash, end: Ti
     Ok(())
 }
 
-/// Forgets the token's earlier values whose grace period is over at `now`, and counts those that still work.
+/// Removes previous values of a token whose grace period is over at `now`. Returns the number of
+/// those that are still valid.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn prune_and_count_grace_values(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> Result<i64, StoreError> {
     let seq = tokens::table.filter(tokens::id.eq(id.to_string())).select(tokens::seq);
     let Some(seq) = seq.first::<i64>(conn).optional()? else {
         return Ok(0);
     };
     let of_token = grace_values::token_seq.eq(seq);
-    // A clock running ahead wrote ends that are too far in the future. Values in use were capped at their lookup.
+    // A clock that ran ahead wrote ends that are too far in the future. Values in use were capped
+    // at their lookup.
     let is_over = grace_values::valid_until.le(now.micros());
     let is_in_future = grace_values::valid_until.gt(now.saturating_add(MAX_GRACE_PERIOD).micros());
     diesel::delete(grace_values::table.filter(of_token.and(is_over.or(is_in_future)))).execute(conn)?;
     Ok(grace_values::table.filter(of_token).count().get_result(conn)?)
 }
 
-/// Removes a token and its values; answers whether there was such a token.
+/// Removes a token and its values. Returns `false` if the token does not exist.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn delete(conn: &mut AnyConnection, id: TokenId) -> Result<bool, StoreError> {
     let removed = diesel::delete(tokens::table.filter(tokens::id.eq(id.to_string()))).execute(conn)?;
     Ok(removed == 1)
 }
 
-/// The tokens of these ids, as far as there are such, in the order of their ids.
+/// Returns the existing tokens among `ids`, in the order of their IDs.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>, StoreError> {
     let rows: Vec<TokenRow> = tokens::table
         .filter(tokens::id.eq_any(to_strings(ids)))
@@ -365,10 +368,11 @@ pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>,
     rows.into_iter().map(token_from_row).collect()
 }
 
-/// Keeps others from changing or using the tokens of these ids until the transaction ends. The ids must be in order, as everywhere.
+/// Locks tokens: no other transaction can change them, or use them to make changes, until this one
+/// ends. The IDs must be sorted, so that transactions cannot deadlock.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreError> {
     match conn {
         AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
@@ -381,10 +385,10 @@ pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Removes tokens and their values; answers how many there were.
+/// Removes tokens and their values. Returns the number of removed tokens.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn delete_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<usize, StoreError> {
     Ok(diesel::delete(tokens::table.filter(tokens::id.eq_any(to_strings(ids)))).execute(conn)?)
 }
@@ -393,13 +397,15 @@ fn to_strings(ids: &[TokenId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// Updates the last use of tokens. A time never moves backward, unless a clock running ahead wrote it. Deleted tokens are skipped.
+/// Updates the last use of tokens. A time never moves backward, unless a clock that ran ahead wrote
+/// it. Deleted tokens are skipped.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn record_use(conn: &mut AnyConnection, uses: &[(TokenId, Timestamp)], now: Timestamp) -> Result<(), StoreError> {
     let impossible = now.saturating_add(MAX_CLOCK_SKEW).micros();
-    // One statement for all: diesel has none that gives each row a value of its own, and prepares an update anew each time.
+    // One raw statement for all tokens: diesel cannot set a different value for each row, and does
+    // not cache an update statement.
     let update = |used: &str| {
         sql_query(format!(
             "UPDATE tokens SET last_used_at = used.at FROM {used}

@@ -45,7 +45,7 @@ macro_rules! tables {
         /// Returns the number of rows to copy.
         ///
         /// # Errors
-        /// If the store fails.
+        /// [`StoreError`] if the query fails.
         pub fn count(conn: &mut AnyConnection) -> Result<u64, StoreError> {
             let counts = [$($table::table.count().get_result::<i64>(conn)?,)*];
             Ok(counts.into_iter().filter_map(|count| u64::try_from(count).ok()).sum())
@@ -54,7 +54,7 @@ macro_rules! tables {
         /// Reads all rows.
         ///
         /// # Errors
-        /// If the store fails.
+        /// [`StoreError`] if the query fails.
         pub fn contents(conn: &mut AnyConnection) -> Result<Contents, TransferError> {
             let mut digest = Sha256::new();
             let mut contents = Contents {
@@ -91,17 +91,17 @@ tables! {
 /// The tables whose rows are numbered by a sequence.
 const NUMBERED_TABLES: [&str; 3] = ["tokens", "audit_events", "legacy_callers"];
 
-/// Why nothing was copied.
+/// The error of a transfer.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The destination is in use.
-    #[error("the destination holds what the source does not: it has had a life of its own, and nothing was moved")]
+    /// The destination contains changes of its own.
+    #[error("the destination contains data that the source does not, so it has been used; nothing was moved")]
     InUse,
-    /// What arrived is not what was sent.
-    #[error("the destination holds something else than the source after the move, and it was undone")]
+    /// The copy differs from the source.
+    #[error("the copy in the destination differs from the source; the move was rolled back")]
     DigestMismatch,
 }
 
@@ -214,7 +214,7 @@ fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<()
     Ok(())
 }
 
-/// A row, in the form in which both stores hold it.
+/// A row in the form that both stores share.
 trait Row: Serialize + Sized {
     fn page(conn: &mut AnyConnection, behind: Option<&Self>) -> Result<Vec<Self>, TransferError>;
     fn insert(conn: &mut AnyConnection, rows: &[Self]) -> Result<(), TransferError>;

@@ -1,4 +1,4 @@
-//! How `/api-tokens` shows a token.
+//! The JSON representation of tokens in `/api-tokens`.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ use crate::{
     view::schemas::{PermissionName, actor, cidr_blocks},
 };
 
-/// The fields of [`ApiToken`] that nobody can set.
+/// The fields of [`ApiToken`] that cannot be set.
 pub const READ_ONLY_FIELDS: &[&str] = &[
     "id",
     "createdAt",
@@ -28,7 +28,7 @@ pub const READ_ONLY_FIELDS: &[&str] = &[
     "value",
 ];
 
-/// A token: Panther's `APIToken`. `createdBy` and `updatedBy` hold a type of the published list and the actor's own id or name.
+/// A token: Panther's `APIToken`. `createdBy` and `updatedBy` have a published actor type and the actor's ID or name.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(
@@ -40,15 +40,15 @@ pub const READ_ONLY_FIELDS: &[&str] = &[
     })
 )]
 pub struct ApiToken<'a> {
-    /// The unique identifier of the token; the legacy `uuid`
+    /// The ID of the token; the legacy `uuid`
     #[schema(value_type = String, format = "uuid")]
     id: TokenId,
     /// The name of the token
     name: &'a str,
-    /// What the token may do, sorted
+    /// The permissions of the token, sorted
     #[schema(value_type = Vec<PermissionName>)]
     permissions: PermissionSet,
-    /// The CIDR blocks that the token may be used from; from everywhere if there are none
+    /// The CIDR blocks that the token may be used from. If empty, it may be used from any address
     #[serde(rename = "allowedCIDRBlocks")]
     #[schema(schema_with = cidr_blocks)]
     allowed_cidr_blocks: &'a CidrBlocks,
@@ -62,7 +62,7 @@ pub struct ApiToken<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     updated_at: Option<Timestamp>,
-    /// Who changed them
+    /// Who made that change
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = actor)]
     updated_by: Option<&'a Actor>,
@@ -70,14 +70,14 @@ pub struct ApiToken<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     rotated_at: Option<Timestamp>,
-    /// When the token last authenticated a call
+    /// When the token was last used
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     last_used_at: Option<Timestamp>,
-    /// When the token stops working; null for never
+    /// When the token expires; null for never
     #[schema(required, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-    /// The value of the token, in the answer of create and rotate alone
+    /// The value of the token, only in the responses to create and rotate
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, pattern = "^tbk_[A-Za-z0-9_-]{49}$")]
     value: Option<&'a str>,
@@ -104,7 +104,7 @@ impl<'a> From<&'a Token> for ApiToken<'a> {
 }
 
 impl<'a> ApiToken<'a> {
-    /// The token with the value that it has just got.
+    /// Creates the representation with a new value.
     pub fn with_value(token: &'a Token, value: &'a TokenValue) -> Self {
         Self {
             value: Some(value.expose()),
@@ -119,7 +119,7 @@ impl<'a> ApiToken<'a> {
 pub struct ListResp<'a> {
     /// The tokens, oldest first
     results: Vec<ApiToken<'a>>,
-    /// What to give as `cursor` for the next page; absent on the last
+    /// The `cursor` of the next page; absent on the last page
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,

@@ -1,4 +1,4 @@
-//! How audit events are shown.
+//! The JSON and CSV representations of audit events.
 
 use std::net::IpAddr;
 
@@ -31,30 +31,30 @@ use crate::{
     })
 )]
 pub struct AuditEventView<'a> {
-    /// The number of the event; a later one is larger
+    /// The number of the event. Later events have larger numbers
     id: i64,
-    /// When it happened
+    /// The time of the event
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// Who did it; absent when a login was refused
+    /// The actor; absent for a refused login
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, schema_with = actor)]
     actor: Option<&'a Actor>,
-    /// The way in
+    /// The channel: the API, the console, or the command line
     #[schema(schema_with = channel)]
     channel: &'static str,
-    /// The client's address; absent at the command line, and where a proxy did not tell it
+    /// The client's address; absent for the command line, and if no trusted proxy reported it
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, nullable = false)]
     client: Option<IpAddr>,
-    /// What was done
+    /// The action
     #[schema(schema_with = action)]
     action: &'static str,
-    /// To which token, if to one
+    /// The ID of the affected token, if there is one
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, format = "uuid")]
     token_id: Option<String>,
-    /// What changed: never a secret
+    /// The details of the change, without secrets
     #[schema(schema_with = details)]
     details: &'a Value,
 }
@@ -80,7 +80,7 @@ impl<'a> From<&'a RecordedEvent> for AuditEventView<'a> {
 pub struct AuditEvents<'a> {
     /// The events, newest first
     results: Vec<AuditEventView<'a>>,
-    /// What to give as `cursor` for the next page; absent on the last
+    /// The `cursor` of the next page; absent on the last page
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
@@ -95,10 +95,10 @@ impl<'a> From<&'a EventPage> for AuditEvents<'a> {
     }
 }
 
-/// An event as a line of JSON.
+/// Formats an event as a line of JSON.
 ///
 /// # Errors
-/// [`Error::Internal`] when it cannot be written.
+/// [`Error::Internal`] if serialization fails.
 pub fn to_json_line(event: &RecordedEvent) -> Result<String, Error> {
     let text = serde_json::to_string(&AuditEventView::from(event)).map_err(|error| Error::Internal(error.into()))?;
     Ok(text + "\n")
@@ -116,12 +116,12 @@ const COLUMNS: [&str; 9] = [
     "details",
 ];
 
-/// The first line of CSV.
+/// Returns the header line of the CSV format.
 pub fn csv_header() -> String {
     csv::format_row(COLUMNS)
 }
 
-/// Adds an event as a line of CSV, of the columns of [`csv_header`].
+/// Appends an event as a line of CSV with the columns of [`csv_header`].
 pub fn push_csv_row(recorded: &RecordedEvent, text: &mut String) {
     let event = &recorded.event;
     let (kind, id) = event

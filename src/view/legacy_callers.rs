@@ -1,4 +1,4 @@
-//! The callers of the legacy endpoints as CSV (RFC 4180), for a spreadsheet.
+//! The callers of the legacy API as CSV (RFC 4180), for spreadsheets.
 
 use crate::{
     domain::{
@@ -8,7 +8,7 @@ use crate::{
     view::csv,
 };
 
-/// A line for each caller, those seen last first.
+/// Formats one line per caller, the most recently seen first.
 pub fn format_callers(report: &LegacyReport) -> String {
     let header = csv::format_row([
         "actorType",

@@ -1,4 +1,4 @@
-//! How the use of the legacy endpoints is shown.
+//! The JSON representation of the legacy usage report.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::{
     view::schemas::{actor, legacy_state, verdict},
 };
 
-/// How many callers a report in JSON shows.
+/// Maximum number of callers in a JSON report.
 pub const MAX_CALLERS: usize = 1000;
 
-/// Who uses the legacy API, and whether it can be switched off
+/// The use of the legacy API, and whether it can be switched off
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LegacyUsage, example = json!({
@@ -36,34 +36,35 @@ pub const MAX_CALLERS: usize = 1000;
     "moreCallers": 0, "calls": { "2026-11-01": 1, "2026-11-20": 4 }, "tokensWithoutValue": { "count": 0, "tokens": [] },
 }))]
 pub struct LegacyUsageReport<'a> {
-    /// Whether there was a call within the days of the report (in-use), only before (quiet), or none that is known (never-used); until
-    /// servers have watched for that many days, and while no recent call is known, not-observed-yet
+    /// in-use if there was a call within the window; quiet if calls are known only before it;
+    /// never-used if no call is known; not-observed-yet if no call within the window is known and
+    /// servers have not watched for the whole window
     #[schema(schema_with = verdict)]
     verdict: Verdict,
-    /// How many days were looked at, today included
+    /// The length of the window in days, including today
     days: u16,
-    /// How many of these days a server has watched: for at least 20 of their 24 hours
+    /// Number of days in the window on which a server watched for at least 20 hours
     watched_days: u16,
-    /// What the legacy API does now; absent on the command line while no server has ever run on the store
+    /// The current state of the legacy API; absent on the command line if no server has run on this store yet
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     phase: Option<PhaseView>,
     /// The verdict in sentences
     message: &'a str,
-    /// Who called within these days, the busiest first, at most 10
+    /// The callers within the window, the busiest first, at most 10
     talk_to: Vec<ContactView<'a>>,
-    /// Who ever called, those seen last first, at most 1,000
+    /// All known callers, the most recently seen first, at most 1,000
     callers: Vec<CallerView<'a>>,
-    /// How many callers there are beside those
+    /// Number of further callers
     more_callers: usize,
-    /// The calls within these days, by day (UTC)
+    /// Number of calls within the window, by day (UTC)
     #[schema(value_type = BTreeMap<String, u64>)]
     calls: &'a BTreeMap<Day, u64>,
-    /// The tokens that have never had a value, and need one before they can be used without the legacy endpoints
+    /// The tokens that have never had a value. They need one before the legacy API is switched off
     tokens_without_value: TokensWithoutValue<'a>,
 }
 
-/// What the legacy API does now
+/// The current state of the legacy API
 #[derive(Serialize, ToSchema)]
 #[schema(as = LegacyPhase)]
 struct PhaseView {
@@ -76,52 +77,52 @@ struct PhaseView {
     until: Option<Timestamp>,
 }
 
-/// Somebody to talk to
+/// A caller to contact
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LegacyContact)]
 struct ContactView<'a> {
-    /// Who; absent where the calls had no good credentials
+    /// The authenticated actor; absent for calls without valid credentials
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = actor, required = false)]
     actor: Option<&'a Actor>,
-    /// From which address; unknown where a proxy did not tell it, other for all who are too many to be told apart
+    /// The client's address; unknown if no trusted proxy reported it, other for all callers beyond the limit
     client: String,
-    /// How often within the days that were looked at
+    /// Number of calls within the window
     count: u64,
-    /// When last
+    /// The time of the last call
     #[schema(value_type = String, format = DateTime)]
     last_seen: Timestamp,
 }
 
-/// Somebody who called
+/// A caller of the legacy API
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LegacyCaller)]
 struct CallerView<'a> {
-    /// Who; absent where the calls had no good credentials
+    /// The authenticated actor; absent for calls without valid credentials
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = actor, required = false)]
     actor: Option<&'a Actor>,
-    /// Through which endpoint: the prefix of the path, or /verify where a uuid was shown at the gate
+    /// The endpoint: the prefix of the path, or /verify for a UUID at the gate
     prefix: &'a str,
-    /// With which method; other for an unusual one
+    /// The HTTP method; other for an uncommon one
     method: &'a str,
-    /// From which address; unknown where a proxy did not tell it, other for all who are too many to be told apart
+    /// The client's address; unknown if no trusted proxy reported it, other for all callers beyond the limit
     client: String,
-    /// With which program, cut to 200 characters; absent if it did not say
+    /// The user agent, truncated to 200 characters; absent if the client sent none
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     user_agent: Option<&'a str>,
-    /// When first
+    /// The time of the first call
     #[schema(value_type = String, format = DateTime)]
     first_seen: Timestamp,
-    /// When last
+    /// The time of the last call
     #[schema(value_type = String, format = DateTime)]
     last_seen: Timestamp,
-    /// How often since the first time
+    /// Number of calls since the first one
     count: u64,
-    /// The calls within the days that were looked at, by day (UTC)
+    /// Number of calls within the window, by day (UTC)
     #[schema(value_type = BTreeMap<String, u64>)]
     days: &'a BTreeMap<Day, u64>,
 }
@@ -130,9 +131,9 @@ struct CallerView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = LegacyTokens)]
 struct TokensWithoutValue<'a> {
-    /// How many there are
+    /// Number of such tokens
     count: i64,
-    /// The oldest 100 of them
+    /// The 100 oldest such tokens
     tokens: Vec<TokenView<'a>>,
 }
 
@@ -141,12 +142,12 @@ struct TokensWithoutValue<'a> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = LegacyTokenUse)]
 struct TokenView<'a> {
-    /// The id of the token
+    /// The ID of the token
     #[schema(format = "uuid")]
     id: String,
     /// The name of the token
     name: &'a str,
-    /// When its uuid last passed the gate
+    /// When its UUID was last accepted by the gate
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]
     last_used_at: Option<Timestamp>,

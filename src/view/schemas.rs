@@ -1,4 +1,4 @@
-//! Schemas of what the domain defines, and so cannot be derived here.
+//! Schemas of domain types, written by hand because the domain does not depend on OpenAPI.
 
 use std::borrow::Cow;
 
@@ -20,10 +20,10 @@ use crate::domain::{
     permission::Permission,
 };
 
-/// No control character, and not only blanks.
+/// The pattern of a text without control characters that is not blank.
 const NAME_PATTERN: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
 
-/// The schema of the name of a permission.
+/// The schema of a permission name.
 pub struct PermissionName;
 
 impl PartialSchema for PermissionName {
@@ -39,7 +39,8 @@ impl ToSchema for PermissionName {
     }
 }
 
-/// The schema of a body that makes a token of `/api-tokens`: that of an update, and it must have a name.
+/// The schema of the body that creates a token in `/api-tokens`: that of an update, with a required
+/// name.
 pub struct NewApiToken;
 
 impl PartialSchema for NewApiToken {
@@ -58,7 +59,7 @@ impl ToSchema for NewApiToken {
     }
 }
 
-/// The schema of a body that makes a token of the legacy API: it must have a name.
+/// The schema of the body that creates a token in the legacy API, with a required name.
 pub struct NewLegacyToken;
 
 impl PartialSchema for NewLegacyToken {
@@ -68,11 +69,11 @@ impl PartialSchema for NewLegacyToken {
             .property("name", name())
             .property(
                 "read",
-                flag().description(Some("Whether the token reads; false if absent")),
+                flag().description(Some("Whether the token may read tokens; false if absent")),
             )
             .property(
                 "change",
-                flag().description(Some("Whether the token changes; false if absent")),
+                flag().description(Some("Whether the token may modify tokens; false if absent")),
             )
             .required("name")
             .examples([json!({ "name": "informational name", "read": true, "change": false })])
@@ -82,12 +83,12 @@ impl PartialSchema for NewLegacyToken {
 
 impl ToSchema for NewLegacyToken {}
 
-/// The schema of a name.
+/// Returns the schema of a name.
 pub fn name() -> Object {
     name_schema(Type::String.into())
 }
 
-/// The schema of a name where null is as good as nothing.
+/// Returns the schema of an optional name, where null counts as absent.
 pub fn name_or_null() -> Object {
     name_schema(SchemaType::from_iter([Type::String, Type::Null]))
 }
@@ -96,7 +97,7 @@ fn name_schema(schema_type: SchemaType) -> Object {
     ObjectBuilder::new()
         .schema_type(schema_type)
         .description(Some(
-            "The name of the token, normalized to NFC; it has a visible character, and no format characters save joiners between letters",
+            "The name of the token, normalized to NFC; it has a visible character, and no format characters except joiners between letters",
         ))
         .min_length(Some(1))
         .max_length(Some(255))
@@ -104,7 +105,7 @@ fn name_schema(schema_type: SchemaType) -> Object {
         .build()
 }
 
-/// The schema of a list of CIDR blocks.
+/// Returns the schema of a list of CIDR blocks.
 pub fn cidr_blocks() -> Array {
     let one = string()
         .format(Some(SchemaFormat::Custom("cidr".to_owned())))
@@ -112,24 +113,24 @@ pub fn cidr_blocks() -> Array {
     ArrayBuilder::new()
         .items(one)
         .description(Some(
-            "The CIDR blocks that the token may be used from, at most 100; from everywhere if there are none",
+            "The CIDR blocks that the token may be used from, at most 100. If empty, it may be used from any address",
         ))
         .build()
 }
 
-/// The schema of an IP address.
+/// Returns the schema of an IP address.
 pub fn ip_address() -> Schema {
     let of = |format| string().format(Some(SchemaFormat::KnownFormat(format)));
     AnyOfBuilder::new()
         .item(of(KnownFormat::Ipv4))
         .item(of(KnownFormat::Ipv6))
         .description(Some(
-            "The address from which it was shown; without it, a token that is limited to CIDR blocks is inactive",
+            "The address of the client that presented the value. Without it, a token that is limited to CIDR blocks is inactive",
         ))
         .into()
 }
 
-/// The schema of a state in a filter.
+/// Returns the schema of a token state in a filter.
 pub fn token_state() -> Object {
     string()
         .enum_values(Some(TokenState::ALL.map(TokenState::name)))
@@ -147,30 +148,32 @@ pub fn verdict() -> Object {
     string().enum_values(Some(Verdict::ALL.map(Verdict::name))).build()
 }
 
-/// The schema of what an audit event tells of.
+/// Returns the schema of an audit action.
 pub fn action() -> Object {
     let names = Action::ALL.iter().map(|action| action.name());
     string().enum_values(Some(names)).build()
 }
 
-/// The schema of a channel.
+/// Returns the schema of a channel.
 pub fn channel() -> Object {
     string().enum_values(Some(Channel::ALL.map(Channel::name))).build()
 }
 
-/// The schema of what changed.
+/// Returns the schema of the details of an audit event.
 pub fn details() -> Object {
     ObjectBuilder::new()
-        .description(Some("What changed: never a secret"))
+        .description(Some("The details of the change, without secrets"))
         .additional_properties(Some(AdditionalProperties::FreeForm(true)))
         .build()
 }
 
-/// The schema of an actor.
+/// Returns the schema of an actor.
 pub fn actor() -> Object {
-    let id = string().description(Some("An admin's name, a token's id, or the part of the system"));
+    let id = string().description(Some(
+        "An admin's name, a token's ID, or the name of the system component",
+    ));
     let kind = string()
-        .description(Some("What id identifies"))
+        .description(Some("The kind of actor that id identifies"))
         .enum_values(Some(ActorKind::ALL.map(ActorKind::name)));
     ObjectBuilder::new()
         .property("id", id)
@@ -184,18 +187,18 @@ pub fn actor() -> Object {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "async-graphql writes it")]
 pub struct GraphqlResponse {
-    /// What was asked for
+    /// The result; null if it cannot be computed
     data: Option<serde_json::Map<String, serde_json::Value>>,
-    /// What went wrong
+    /// The errors, if any
     #[schema(required = false, nullable = false)]
     errors: Option<Vec<GraphqlError>>,
 }
 
-/// Something that went wrong in a GraphQL call.
+/// An error of a GraphQL request.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "async-graphql writes it")]
 pub struct GraphqlError {
-    /// What
+    /// The message
     message: String,
 }
 

@@ -129,7 +129,7 @@ fn a_destination_in_use_is_not_overwritten(postgres: &TestEnv) {
         (1, 1),
         "{refused:?}"
     );
-    assert!(refused.stderr.contains("a life of its own"), "{refused:?}");
+    assert!(refused.stderr.contains("so it has been used"), "{refused:?}");
     assert_eq!(app.get(LEGACY, Auth::Admin).json()[0]["uuid"], id);
     // A copy that was changed since is in use too.
     let copy = postgres.store.fresh_url();

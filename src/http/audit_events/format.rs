@@ -1,4 +1,4 @@
-//! The forms that events are written in.
+//! The formats of audit events.
 
 use crate::{
     domain::audit::EventPage,
@@ -14,16 +14,16 @@ const CSV: &str = "text/csv";
 const NDJSON: &str = "application/x-ndjson";
 const JSON_LINES: &str = "application/jsonl";
 
-/// A format that events are written in.
+/// A format of audit events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventFormat {
     /// A page, as a JSON object.
     Json,
-    /// RFC 4180.
+    /// CSV (RFC 4180).
     Csv,
-    /// A JSON object a line, by this name.
+    /// One JSON object per line, with this media type.
     JsonLines(&'static str),
-    /// All of them, as a JSON array.
+    /// All events, as a JSON array.
     JsonArray,
 }
 
@@ -37,7 +37,7 @@ impl ResponseFormat for EventFormat {
 }
 
 impl EventFormat {
-    /// What the answer says it is.
+    /// Returns the media type.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json | Self::JsonArray => JSON,
@@ -46,7 +46,8 @@ impl EventFormat {
         }
     }
 
-    /// The events of a page as they follow each other in a stream, behind a header line where the format has one and this is the `first`.
+    /// Formats the events of a page within a stream. The `first` page begins with a header line if
+    /// the format has one.
     pub fn render(self, page: &EventPage, first: bool) -> Result<String, ApiError> {
         let mut text = match self {
             Self::Csv if first => csv_header(),

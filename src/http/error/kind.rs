@@ -45,28 +45,28 @@ macro_rules! error_kinds {
 
 error_kinds! {
     BadRequest(BAD_REQUEST):
-        "Something that was sent is wrong; the message names it",
+        "The request is invalid; the message names the field",
         "name: it is required";
     Unauthorized(UNAUTHORIZED):
-        "There are no good credentials",
+        "The credentials are missing or invalid",
         "the API key is not valid";
     Forbidden(FORBIDDEN):
-        "The caller is known, and may not",
+        "The caller is not authorized",
         "this needs the permission OrganizationAPITokenModify (Manage API Tokens)";
     NotFound(NOT_FOUND):
-        "There is no such token",
+        "The token does not exist",
         "there is no such token";
     MethodNotAllowed(METHOD_NOT_ALLOWED):
-        "The path takes other methods",
+        "The path does not support this method",
         "this path takes GET, HEAD";
     NotAcceptable(NOT_ACCEPTABLE):
-        "The Accept header takes nothing that this can answer",
+        "No available format matches the Accept header",
         "this path answers application/json, text/csv, application/x-ndjson and application/jsonl";
     RequestTimeout(REQUEST_TIMEOUT):
         "The request did not arrive in time",
         "the request did not arrive in time";
     Conflict(CONFLICT):
-        "It cannot be done as things stand",
+        "The request conflicts with the current state",
         "10 earlier values of this token are still in their grace period";
     Gone(GONE):
         "The legacy API is switched off",
@@ -75,19 +75,19 @@ error_kinds! {
         "The body is too large",
         "the body has more than 65536 bytes";
     UnsupportedMediaType(UNSUPPORTED_MEDIA_TYPE):
-        "The body is of another type, or compressed",
+        "The content type is not supported, or the body is compressed",
         "the body must be application/json, not compressed";
     TooManyRequests(TOO_MANY_REQUESTS):
-        "There were too many failed logins",
+        "Too many failed logins",
         "too many failed logins, try again later";
     HeadersTooLarge(REQUEST_HEADER_FIELDS_TOO_LARGE):
         "The headers are too large",
         "the request line and headers have more than 16384 bytes";
     InternalServerError(INTERNAL_SERVER_ERROR):
-        "A defect; the log tells more",
-        "internal error, the log tells more of request 51dd1b12f0a0c2c6-7";
+        "Internal error; see the server log",
+        "internal error, see the server log for request 51dd1b12f0a0c2c6-7";
     ServiceUnavailable(SERVICE_UNAVAILABLE):
-        "The store is not available, or the legacy API is closed for a while",
+        "The store is unavailable, or the legacy API is in a brownout",
         "the store is not available";
 }
 

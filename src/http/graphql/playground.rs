@@ -16,7 +16,7 @@ const FILES: [Asset; 2] = [
 
 /// `GET /public/graphql`: the page.
 #[utoipa::path(
-    get, path = "/public/graphql", tag = "GraphQL", operation_id = "playground", summary = "Show a playground, for browsers",
+    get, path = "/public/graphql", tag = "GraphQL", operation_id = "playground", summary = "Show the GraphQL playground",
     responses((status = 200, description = "The page", content_type = "text/html", body = String)),
     security(()),
 )]

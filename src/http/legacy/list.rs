@@ -34,7 +34,7 @@ const TYPICAL_LENGTH: usize = 128;
 /// A page is read once the client has taken the previous one, and no connection to the store is
 /// held in between. So a slow client does not block others.
 #[utoipa::path(
-    get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens", description = "Every token, oldest first, as a bare array",
+    get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens", description = "All tokens, oldest first, as a bare array",
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
     security(("BasicAuth" = [])),
 )]

@@ -57,12 +57,12 @@ fn response(format: ErrorFormat, kind: ErrorKind) -> Response {
     let shared: [(&str, &str, &[ErrorKind]); 2] = [
         (
             "WWW-Authenticate",
-            "What credentials are asked for",
+            "The accepted authentication schemes",
             &[ErrorKind::Unauthorized],
         ),
         (
             "Retry-After",
-            "How many seconds to wait",
+            "Number of seconds to wait",
             &[ErrorKind::TooManyRequests, ErrorKind::ServiceUnavailable],
         ),
     ];

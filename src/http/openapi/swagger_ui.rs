@@ -1,4 +1,5 @@
-//! Swagger UI, from the binary: it shows this server's document, and asks nobody else.
+//! Swagger UI, embedded in the binary. It shows this server's document and loads nothing from other
+//! servers.
 
 use std::{
     borrow::Cow,
@@ -25,16 +26,16 @@ static LIBRARY: LazyLock<Vec<LibraryFile>> = LazyLock::new(|| {
     let names = ["swagger-ui.css", "swagger-ui-bundle.js"];
     names.into_iter().filter_map(LibraryFile::open).collect()
 });
-/// Swagger UI styles its elements one by one.
+/// The content security policy. Swagger UI needs inline styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// `GET /docs`.
+/// `GET /docs`: the page.
 pub async fn page(state: Data<State>) -> HttpResponse {
     static_html(PAGE, &state.config.base_path, POLICY)
 }
 
-/// `GET /docs/{file}`.
+/// `GET /docs/{file}`: a file of the page.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let wanted = request.match_info().get("file");
     match LIBRARY.iter().find(|file| wanted == Some(file.name)) {
@@ -51,7 +52,7 @@ pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     }
 }
 
-/// A file of the library.
+/// Returns a file of the library.
 struct LibraryFile {
     name: &'static str,
     content_type: String,

@@ -1,4 +1,4 @@
-//! Tokens by what they have in common.
+//! Queries on tokens by filter.
 
 use diesel::{
     BoolExpressionMethods, Connection, ExpressionMethods, QueryDsl, RunQueryDsl, define_sql_function, dsl::count_star,
@@ -18,19 +18,21 @@ use crate::{
 };
 
 define_sql_function! {
-    /// The text with every occurrence of one part replaced: the one search for a part that both databases do alike.
+    /// Replaces all occurrences of a part in a text. It is the only search for a part that both
+    /// databases do alike.
     fn replace(text: Text, part: Text, by: Text) -> Text;
 }
 
 define_sql_function! {
-    /// The text in small letters: of ASCII in SQLite, of all that its locale knows in PostgreSQL.
+    /// Converts a text to lower case: only ASCII letters in SQLite, all letters of the locale in
+    /// PostgreSQL.
     fn lower(text: Text) -> Text;
 }
 
-/// The tokens behind `after` that pass `filter`, oldest first.
+/// Returns a page of the tokens that match `filter`, oldest first, starting after `after`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn page(
     conn: &mut AnyConnection,
     filter: &TokenFilter,
@@ -51,10 +53,10 @@ pub fn page(
     Ok(Page { tokens, next })
 }
 
-/// The tokens behind `after`, oldest first, as far as the legacy view shows them.
+/// Returns a page of summaries for the legacy API, oldest first, starting after `after`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Result<SummaryPage, StoreError> {
     let rows: Vec<(i64, String, String, String)> = tokens::table
         .filter(tokens::seq.gt(after.row()))
@@ -62,7 +64,7 @@ pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Res
         .limit(i64::try_from(size.get()).unwrap_or(i64::MAX))
         .select((tokens::seq, tokens::id, tokens::name, tokens::permissions))
         .load(conn)?;
-    // Whether there are more is seen at the next page: it is empty if there are none.
+    // A full page may be the last one; then the next page is empty.
     let next = rows.last().filter(|_| rows.len() == size.get());
     let next = next.map(|(seq, ..)| Cursor::after(*seq));
     let tokens = rows.into_iter().map(|(_, id, name, permissions)| {
@@ -78,18 +80,18 @@ pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Res
     })
 }
 
-/// How many tokens pass `filter`.
+/// Returns the number of tokens that match `filter`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn count(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Result<i64, StoreError> {
     Ok(filtered(filter, now).select(count_star()).first(conn)?)
 }
 
-/// The ids of the tokens that pass `filter`, in order.
+/// Returns the sorted IDs of the tokens that match `filter`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Result<Vec<TokenId>, StoreError> {
     const BATCH_SIZE: i64 = 10_000;
     let mut ids = Vec::new();
@@ -118,7 +120,7 @@ fn forms(part: &str) -> [String; 2] {
     [to_nfc(part).into_owned(), to_nfd(part).into_owned()]
 }
 
-/// The tokens that pass `filter`, in any order.
+/// Selects the tokens that match `filter`, without an order.
 pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     let mut query = tokens::table.into_boxed();
     if let Some(part) = filter.name.as_deref() {
@@ -136,7 +138,8 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
     query = match filter.state {
         None => query,
-        // What expires before a time expires at all: no need to look at all that never do.
+        // Tokens that expire before a time do expire, so those that never expire need not be
+        // scanned.
         Some(TokenState::Active) if filter.expires_before.is_some() => {
             query.filter(tokens::expires_at.gt(now.micros()))
         }

@@ -1,4 +1,4 @@
-//! Tokens in the orders that people want to see them in.
+//! Sorted pages of tokens.
 
 use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl};
 
@@ -16,8 +16,8 @@ use crate::{
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
 
-/// The rows of a query, in the order of a key and then of their numbers, behind a place if one is given. The first condition alone is
-/// what an index can begin at.
+/// Sorts a query by a key and then by row number, starting after a position if one is given. Only
+/// the first condition gives the index its starting point.
 macro_rules! sorted {
     ($query:expr, $key:expr, $behind:expr, $descending:expr) => {{
         let query = match ($behind, $descending) {
@@ -37,10 +37,10 @@ macro_rules! sorted {
     }};
 }
 
-/// The tokens behind `after` that pass `filter`, in that order.
+/// Returns a page of the tokens that match `filter`, in this order, starting after `after`.
 ///
 /// # Errors
-/// When the store fails.
+/// [`StoreError`] if the query fails.
 pub fn sorted_page(
     conn: &mut AnyConnection,
     filter: &TokenFilter,
@@ -65,8 +65,8 @@ pub fn sorted_page(
     Ok(Page { tokens, next })
 }
 
-/// The list from a place on, in one query or two: the databases do not agree on where rows without a key belong, so those are a part of
-/// their own.
+/// Returns one or two queries that together yield the list from a position on. The databases sort
+/// rows without a key differently, so these rows have their own query.
 fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, now: Timestamp) -> Vec<Filtered<'_>> {
     let TokenOrder { by, descending } = order;
     let all = || filtered(filter, now);
@@ -90,7 +90,8 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
                 time,
                 descending
             );
-            // Those without a time are before every time; a part that can hold nothing would be looked through in vain.
+            // Rows without a time sort before all others. A part that cannot contain rows is left
+            // out.
             let (in_absent, at_start) = (key == Some(SortValue::Absent), key.is_none());
             let never = Some(never).filter(|_| $can_be_absent && (descending || in_absent || at_start));
             let at_some_time = Some(at_some_time).filter(|_| $can_be_there && !(descending && in_absent));
