@@ -1,4 +1,4 @@
-//! Brings tokens in from elsewhere: from the list of a legacy server, or from an export.
+//! Imports tokens: from the token list of a legacy server, or from an export.
 
 pub mod rows;
 
@@ -31,77 +31,78 @@ use crate::{
 };
 use rows::{ImportRow, LegacyRow, RowContent};
 
-/// How many rows are one step of an import.
+/// Number of rows that one step of an import reads and writes together.
 const BATCH_ROWS: usize = records::MAX_BATCH;
 
-/// How rows are to be imported.
+/// Options of an import.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "the options are independent")]
 pub struct ImportOptions {
-    /// From where they come, for the audit: a URL without credentials, or a file.
+    /// The source of the rows for the audit log: a URL without credentials, or a file.
     pub source: String,
-    /// Whether what is there and differs is changed, and not refused.
+    /// Changes existing records that differ, in place of refusing their rows.
     pub update: bool,
-    /// Whether the rows that can be imported are, even if others are refused.
+    /// Imports the other rows if some are refused, in place of none.
     pub keep_going: bool,
-    /// Whether nothing is written.
+    /// Writes nothing.
     pub dry_run: bool,
-    /// Whether admins are imported, and not refused.
+    /// Imports admins, in place of refusing their rows.
     pub with_admins: bool,
 }
 
-/// What became of the rows.
+/// The result of an import.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportReport {
-    /// How many were not there and are now.
+    /// Number of created records.
     pub created: usize,
-    /// How many were there already, the same.
+    /// Number of records that existed and were equal.
     pub unchanged: usize,
-    /// How many were there and differed, and are now as they came.
+    /// Number of records that existed, differed, and were changed.
     pub changed: usize,
-    /// How many were not imported.
+    /// Number of refused rows.
     pub refused: usize,
-    /// Whether anything was written: not in a dry run, and not when rows were refused and all were to be imported or none.
+    /// `true` if the import was committed: not in a dry run, and not if a row was refused without
+    /// `keep_going`.
     pub written: bool,
-    /// Each of them, in the order in which they came.
+    /// The result of each row, in the order of the source.
     pub rows: Vec<RowReport>,
 }
 
-/// What became of a row.
+/// The result of importing a row.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RowReport {
-    /// Its number, from 1.
+    /// The number of the row, from 1.
     pub row: usize,
-    /// The uuid of the token, or the name of the admin, as it came.
+    /// The UUID of the token or the name of the admin, as the source spells it.
     pub id: String,
-    /// What became of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: RowOutcome,
 }
 
-/// What becomes of a row.
+/// The outcome of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "reason", rename_all = "lowercase")]
 pub enum RowOutcome {
-    /// It was not there, and is now.
+    /// The record was created.
     Created,
-    /// It was there, the same.
+    /// The record existed and was equal.
     Unchanged,
-    /// It was there and differed, and is now as it came.
+    /// The record existed and was changed in these fields.
     Changed(String),
-    /// It is not imported, and why.
+    /// The row was refused, for this reason.
     Refused(String),
 }
 
-/// A transaction that is to be undone.
+/// The reason for rolling an import back.
 #[derive(Debug, thiserror::Error)]
 enum ImportFailure {
-    /// Because that was asked for.
+    /// The options ask for it: a dry run, or a refused row without `keep_going`.
     #[error("nothing was imported")]
     Reported(ImportReport),
-    /// Because it failed.
+    /// An error.
     #[error(transparent)]
     Failed(Error),
 }
@@ -113,11 +114,12 @@ impl<E: Into<Error>> From<E> for ImportFailure {
 }
 
 impl Service {
-    /// Imports rows: all of them or none, unless `options` say otherwise. Calls `progress` after each step with the number of
-    /// processed rows.
+    /// Imports rows: all or none, unless `options` say otherwise. Calls `progress` after each step
+    /// with the number of rows processed so far.
     ///
     /// # Errors
-    /// When the store fails. With row-by-row options, rows that were already imported stay.
+    /// [`Error::Forbidden`] for a token; [`Error::Conflict`] if a token changed concurrently. With
+    /// `keep_going`, the steps before an error remain imported.
     pub async fn import(
         &self,
         call: Call,
@@ -194,21 +196,21 @@ struct ImportBatch {
     by: Attribution,
     options: ImportOptions,
     report: ImportReport,
-    /// Whose the values are that have come so far.
+    /// The owners of the values in the rows so far.
     values: HashMap<ValueHash, TokenId>,
 }
 
-/// What is there already of what a step is about.
+/// The existing records that the rows of a step refer to.
 struct ExistingRecords {
     tokens: HashMap<TokenId, TokenRecord>,
     admins: HashMap<String, AdminRecord>,
-    /// Whose the values are.
+    /// The owners of the values.
     owners: HashMap<ValueHash, TokenId>,
-    /// Tokens that were removed here, as far as the audit reaches.
+    /// Tokens that were deleted, according to the retained audit log.
     deleted: HashSet<TokenId>,
 }
 
-/// What is to be written of a step.
+/// The writes of a step.
 #[derive(Default)]
 struct PendingWrites {
     new: Vec<TokenRecord>,
@@ -318,7 +320,8 @@ impl ImportBatch {
         self.change(before, record, writes)
     }
 
-    /// Why a value of a token cannot be its own, if it is another's, here or in the import.
+    /// Returns the reason for refusing the values of a token: one that another token has, in the
+    /// store or in the import, or one that occurs twice.
     fn find_value_conflict(&self, record: &TokenRecord, existing: &ExistingRecords) -> Option<&'static str> {
         let id = record.token.id;
         let of_another = |hash: &ValueHash| {
@@ -329,7 +332,7 @@ impl ImportBatch {
         if record.values().any(|hash| of_another(&hash)) {
             Some("one of its values belongs to another token")
         } else if !record.values().all(|hash| own.insert(hash)) {
-            Some("one of its values is there twice")
+            Some("one of its values occurs twice")
         } else {
             None
         }
@@ -342,7 +345,7 @@ impl ImportBatch {
         writes: &mut PendingWrites,
     ) -> RowOutcome {
         if !self.options.with_admins {
-            return RowOutcome::Refused("it is an admin; --with-admins imports those".to_owned());
+            return RowOutcome::Refused("it is an admin; use --with-admins to import admins".to_owned());
         }
         let name = record.admin.name.as_str().to_owned();
         let (outcome, action) = match existing.admins.get(&name) {
@@ -362,7 +365,7 @@ impl ImportBatch {
 
     fn create(&self, record: TokenRecord, existing: &ExistingRecords, writes: &mut PendingWrites) -> RowOutcome {
         if existing.deleted.contains(&record.token.id) && !self.options.update {
-            return RowOutcome::Refused("it was deleted here; --update would bring it back".to_owned());
+            return RowOutcome::Refused("it was deleted here; use --update to restore it".to_owned());
         }
         writes
             .audit
@@ -394,7 +397,8 @@ impl ImportBatch {
         RowOutcome::Changed(what)
     }
 
-    /// Returns the audit entry for an imported token, with the source of the import among its details.
+    /// Returns the audit entry for an imported token, with the source of the import among its
+    /// details.
     fn audit_entry(&self, id: TokenId, mut details: serde_json::Value) -> AuditEntry {
         if let Some(details) = details.as_object_mut() {
             details.insert("source".to_owned(), json!(self.options.source));
@@ -426,9 +430,7 @@ impl ImportReport {
 }
 
 fn conflict(what: &str) -> RowOutcome {
-    RowOutcome::Refused(format!(
-        "it is there already and differs in {what}; --update would change it"
-    ))
+    RowOutcome::Refused(format!("it exists and differs in {what}; use --update to change it"))
 }
 
 impl ExistingRecords {
@@ -453,7 +455,7 @@ impl ExistingRecords {
     }
 }
 
-/// Refuses rows whose id has come before.
+/// Refuses rows whose ID occurred in an earlier row.
 fn reject_duplicates(mut rows: Vec<ImportRow>) -> Vec<ImportRow> {
     let mut seen = HashSet::new();
     let mut names = HashSet::new();
@@ -464,7 +466,7 @@ fn reject_duplicates(mut rows: Vec<ImportRow>) -> Vec<ImportRow> {
             Ok(RowContent::Legacy(_) | RowContent::Token(_)) => row.token_id().is_none_or(|id| seen.insert(id)),
         };
         if !is_new {
-            row.content = Err("its uuid, or its name, has come before".to_owned());
+            row.content = Err("an earlier row has the same uuid or name".to_owned());
         }
     }
     rows

@@ -182,7 +182,7 @@ fn differences_conflict_unless_updates_are_allowed(env: &TestEnv) {
         &refused,
         1,
         &[
-            &format!("row 1 {ONE}: refused: it is there already and differs in name, permissions; --update"),
+            &format!("row 1 {ONE}: refused: it exists and differs in name, permissions; use --update"),
             "nothing was written",
         ],
     );
@@ -225,14 +225,14 @@ fn wrong_rows() -> (String, Vec<(usize, &'static str)>) {
         { "name": "x" },
     ]);
     let reasons = vec![
-        (2, "uuid: it is not a UUID"),
+        (2, "uuid: must be a UUID"),
         (3, "the maximum is 255"),
         (4, "must have a visible character"),
-        (5, "has come before"),
-        (6, "name: it is missing"),
-        (7, "read: it is neither true nor false"),
+        (5, "an earlier row has the same uuid or name"),
+        (6, "name: must be a string"),
+        (7, "read: must be true or false"),
         (8, "it is not an object"),
-        (9, "uuid: it is not a UUID"),
+        (9, "uuid: must be a UUID"),
     ];
     (rows.to_string(), reasons)
 }
@@ -274,7 +274,7 @@ fn keep_going_imports_the_valid_rows(env: &TestEnv) {
     assert_eq!(report["rows"][0], json!({ "row": 1, "id": ONE, "outcome": "created" }));
     assert_eq!(
         report["rows"][1],
-        json!({ "row": 2, "id": "nonsense", "outcome": "refused", "reason": "uuid: it is not a UUID" })
+        json!({ "row": 2, "id": "nonsense", "outcome": "refused", "reason": "uuid: must be a UUID" })
     );
     assert!(legacy_list(env).contains("good"));
 }
@@ -347,7 +347,10 @@ fn an_export_round_trips(env: &TestEnv) {
     assert_output(
         &there.run(&["import", file]),
         1,
-        &["it is an admin; --with-admins imports those", "nothing was written"],
+        &[
+            "it is an admin; use --with-admins to import admins",
+            "nothing was written",
+        ],
     );
     let with_admins = ["import", file, "--with-admins"];
     assert_output(
@@ -385,7 +388,7 @@ fn an_export_is_merged_into_existing_tokens(env: &TestEnv) {
     assert_output(
         &import_text(env, &export, &[]),
         1,
-        &["differs in values or times; --update"],
+        &["differs in values or times; use --update"],
     );
     assert_output(
         &import_text(env, &export, &["--update", "--only", ONE]),
@@ -405,7 +408,7 @@ fn an_export_is_merged_into_existing_tokens(env: &TestEnv) {
         (statuses == [200, 401]).then_some(())
     });
     let half: String = export.lines().take(2).collect::<Vec<_>>().join("\n");
-    assert_output(&import_text(env, &half, &[]), 1, &["the export breaks off"]);
+    assert_output(&import_text(env, &half, &[]), 1, &["the export is truncated"]);
     let newer = export.replace("\"version\":1", "\"version\":2");
     assert_output(&import_text(env, &newer, &[]), 1, &["version 2"]);
 }
@@ -430,7 +433,7 @@ fn a_value_belongs_to_one_token(env: &TestEnv) {
     for (thief, reason) in [
         (&current, "one of its values belongs to another token"),
         (&in_grace, "one of its values belongs to another token"),
-        (&twice, "one of its values is there twice"),
+        (&twice, "one of its values occurs twice"),
     ] {
         assert_ne!(*thief, export);
         assert_output(
@@ -455,7 +458,7 @@ fn deleted_tokens_are_not_reimported_by_default(env: &TestEnv) {
     assert_output(
         &import_text(env, &list(), &[]),
         1,
-        &["it was deleted here; --update would bring it back"],
+        &["it was deleted here; use --update to restore it"],
     );
     assert_output(
         &import_text(env, &list(), &["--update"]),
@@ -475,13 +478,17 @@ fn admins_are_imported_only_on_request(env: &TestEnv) {
     assert_output(
         &import(env, &["--with-admins", &address]),
         1,
-        &["it is not the list of a legacy server"],
+        &["it is not the token list of a legacy server"],
     );
     let line = export.lines().find(|line| line.contains("\"admin\"")).unwrap();
     let twice = export
         .replace(line, &format!("{line}\n{line}"))
         .replace("\"admins\":1", "\"admins\":2");
-    assert_output(&import_text(env, &twice, &["--with-admins"]), 1, &["has come before"]);
+    assert_output(
+        &import_text(env, &twice, &["--with-admins"]),
+        1,
+        &["an earlier row has the same uuid or name"],
+    );
     for hash in [
         "junk",
         "$argon2id$v=19$m=4000000,t=50,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -507,11 +514,14 @@ fn invalid_sources_are_reported(env: &TestEnv) {
     for (text, reason) in [
         ("", "it is empty"),
         (" \n", "it is empty"),
-        ("<!DOCTYPE html><html></html>", "a page of HTML"),
-        ("[{\"uuid\"", "it is not a list in JSON"),
-        ("[] []", "it is not a list in JSON"),
-        ("{\"results\":[]}", "neither the list of a legacy server nor an export"),
-        ("hello", "neither the list of a legacy server nor an export"),
+        ("<!DOCTYPE html><html></html>", "an HTML page"),
+        ("[{\"uuid\"", "it is not a JSON array"),
+        ("[] []", "it is not a JSON array"),
+        (
+            "{\"results\":[]}",
+            "neither the token list of a legacy server nor an export",
+        ),
+        ("hello", "neither the token list of a legacy server nor an export"),
     ] {
         assert_output(&import_text(env, text, &[]), 1, &[reason]);
     }
@@ -554,7 +564,7 @@ fn server_errors_are_reported(env: &TestEnv) {
         (
             Fault::Response("200 OK", "Content-Type: text/html\r\n", "<html>Log in</html>"),
             1,
-            "a page of HTML",
+            "an HTML page",
         ),
         (Fault::Response("200 OK", "", ""), 1, "it is empty"),
         (

@@ -1,4 +1,4 @@
-//! What is imported, as it is read: the list of a legacy server, or the lines of an export.
+//! Parses the sources of an import: the token list of a legacy server, or an export.
 
 use std::fmt;
 
@@ -21,43 +21,43 @@ use crate::{
     service::archive::{ArchiveLine, FORMAT, VERSION},
 };
 
-/// A row, and what it holds or why it cannot be read.
+/// A row of the source.
 #[derive(Clone)]
 pub struct ImportRow {
-    /// Its number, from 1.
+    /// The number of the row, from 1.
     pub number: usize,
-    /// The uuid of the token, or the name of the admin, as far as it can be read.
+    /// The UUID of the token or the name of the admin, as the source spells it; empty if missing.
     pub id: String,
-    /// What it holds.
+    /// The content, or the reason why it is invalid.
     pub content: Result<RowContent, String>,
 }
 
-/// What a row holds.
+/// The content of a row.
 #[derive(Clone)]
 pub enum RowContent {
-    /// A token of a legacy server.
+    /// A token in the list of a legacy server.
     Legacy(LegacyRow),
-    /// A token of an export.
+    /// A token in an export.
     Token(Box<TokenRecord>),
-    /// An admin of an export.
+    /// An admin in an export.
     Admin(Box<AdminRecord>),
 }
 
-/// A token as a legacy server lists it.
+/// A token in the list of a legacy server.
 #[derive(Clone)]
 pub struct LegacyRow {
-    /// Its uuid.
+    /// The UUID.
     pub id: TokenId,
-    /// Its name.
+    /// The name.
     pub name: TokenName,
-    /// Whether it reads.
+    /// `true` if the token may read.
     pub read: bool,
-    /// Whether it changes.
+    /// `true` if the token may change.
     pub change: bool,
 }
 
 impl RowContent {
-    /// The hashes of the values that it brings.
+    /// Returns the hashes of the values in this row.
     pub fn values(&self) -> Vec<ValueHash> {
         match self {
             Self::Token(record) => record.values().collect(),
@@ -67,7 +67,7 @@ impl RowContent {
 }
 
 impl ImportRow {
-    /// The token that it is about.
+    /// Returns the ID of the token in this row; `None` for an admin or an invalid row.
     pub fn token_id(&self) -> Option<TokenId> {
         match self.content.as_ref().ok()? {
             RowContent::Legacy(row) => Some(row.id),
@@ -77,34 +77,35 @@ impl ImportRow {
     }
 }
 
-/// From where a text comes.
+/// The trust in the source of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceTrust {
-    /// A legacy server, which may provide only its list: an export could create admins here.
+    /// A legacy server. Only a token list is accepted: an export could create admins.
     LegacyServer,
     /// The operator who runs the import.
     Operator,
 }
 
-/// Parses the list of a legacy server, or an export.
+/// Parses the token list of a legacy server, or an export. The text determines which.
 ///
 /// # Errors
-/// When the text is neither, or is truncated. An invalid row is reported in its position.
+/// [`Invalid`] if `text` is neither, or is truncated. An invalid row is not an error: the row
+/// contains the reason.
 pub fn parse(text: &[u8], trust: SourceTrust) -> Result<Vec<ImportRow>, Invalid> {
-    let text = to_utf_8(text).ok_or_else(|| source("it is in UTF-16 and broken"))?;
+    let text = to_utf_8(text).ok_or_else(|| source("it is malformed UTF-16"))?;
     let text = text.as_ref();
     match text.trim_ascii_start().first() {
         None => Err(source("it is empty")),
         Some(b'[') => read_list(text),
         Some(_) if trust == SourceTrust::LegacyServer && !text.trim_ascii_start().starts_with(b"<") => {
-            Err(source("it is not the list of a legacy server"))
+            Err(source("it is not the token list of a legacy server"))
         }
         Some(b'{') if is_wrapped(text) => read_wrapped(text),
         Some(b'{') => read_export(text),
         Some(b'<') => Err(source(
-            "it is a page of HTML and not the list of tokens: is the address right, and the user one who may see the list?",
+            "it is an HTML page, not a token list; check the address, and that the user may list tokens",
         )),
-        Some(_) => Err(source("it is neither the list of a legacy server nor an export")),
+        Some(_) => Err(source("it is neither the token list of a legacy server nor an export")),
     }
 }
 
@@ -112,7 +113,7 @@ fn source(reason: impl Into<String>) -> Invalid {
     Invalid::new("source", reason)
 }
 
-/// Reads a bare array of `{uuid, name, read, change}`; other fields are ignored.
+/// Parses a bare array of `{uuid, name, read, change}`. Other fields are ignored.
 fn read_list(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     struct List;
     impl<'de> Visitor<'de> for List {
@@ -134,7 +135,7 @@ fn read_list(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     deserializer
         .deserialize_seq(List)
         .and_then(|rows| deserializer.end().map(|()| rows))
-        .map_err(|error| source(format!("it is not a list in JSON: {error}")))
+        .map_err(|error| source(format!("it is not a JSON array: {error}")))
 }
 
 /// A list as PowerShell 5 serializes it: `{"value": […], "Count": 2}`.
@@ -151,7 +152,7 @@ fn is_wrapped(text: &[u8]) -> bool {
 
 fn read_wrapped(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     let Wrapped { value } =
-        serde_json::from_slice(text).map_err(|error| source(format!("it is not a list in JSON: {error}")))?;
+        serde_json::from_slice(text).map_err(|error| source(format!("it is not a JSON array: {error}")))?;
     let rows = value.iter().enumerate();
     Ok(rows.map(|(index, value)| legacy_row(index + 1, value)).collect())
 }
@@ -178,37 +179,37 @@ fn legacy_content(value: &Value) -> Result<LegacyRow, String> {
     let flag = |field: &str| match value.get(field) {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(flag)) => Ok(*flag),
-        Some(_) => Err(format!("{field}: it is neither true nor false")),
+        Some(_) => Err(format!("{field}: must be true or false")),
     };
     let uuid = value.get("uuid").and_then(Value::as_str).and_then(TokenId::parse);
     let name = value
         .get("name")
         .and_then(Value::as_str)
-        .ok_or("name: it is missing, or no text")?;
+        .ok_or("name: must be a string")?;
     Ok(LegacyRow {
-        id: uuid.ok_or("uuid: it is not a UUID")?,
+        id: uuid.ok_or("uuid: must be a UUID")?,
         name: TokenName::parse(name).map_err(|invalid| invalid.to_string())?,
         read: flag("read")?,
         change: flag("change")?,
     })
 }
 
-/// Reads what an export wrote.
+/// Parses an export.
 fn read_export(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     let mut lines = serde_json::Deserializer::from_slice(text).into_iter::<ArchiveLine>();
     match lines.next() {
         Some(Ok(ArchiveLine::Format { name, version })) if name == FORMAT && version == VERSION => {}
         Some(Ok(ArchiveLine::Format { name, version })) if name == FORMAT => {
             return Err(source(format!(
-                "it is an export of version {version}, and this program reads {VERSION}"
+                "it is an export of version {version}; this program reads version {VERSION}"
             )));
         }
-        _ => return Err(source("it is neither the list of a legacy server nor an export")),
+        _ => return Err(source("it is neither the token list of a legacy server nor an export")),
     }
     let mut rows = Vec::new();
     for line in lines {
         let number = rows.len() + 1;
-        let line = line.map_err(|error| source(format!("row {number} of the export cannot be read: {error}")))?;
+        let line = line.map_err(|error| source(format!("row {number} of the export is invalid: {error}")))?;
         let (id, content) = match line {
             ArchiveLine::Token(line) => {
                 let id = escape_unprintable(line.id()).into_owned();
@@ -235,7 +236,7 @@ fn read_export(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
             content: content.map_err(|invalid| invalid.to_string()),
         });
     }
-    Err(source("the export breaks off, or is put together from more than one"))
+    Err(source("the export is truncated, or several exports were joined"))
 }
 
 #[cfg(test)]
