@@ -117,7 +117,8 @@ impl From<&TokenRecord> for TokenLine {
             grace_values,
         }: &TokenRecord,
     ) -> Self {
-        // Exhaustive, so that a new field does not compile until it is exported, or left out on purpose.
+        // Exhaustive, so that a new field does not compile until it is exported, or left out on
+        // purpose.
         let Token {
             id,
             name,

@@ -241,7 +241,8 @@ impl Service {
                 .passwords
                 .was_correct(&known, &presented, self.clock.monotonic())
         {
-            // Not throttled: failures of other clients do not affect a credential that is known to be right.
+            // Not throttled: failures of other clients do not affect a credential that is known to
+            // be right.
             let (logins, now) = (Arc::clone(&self.logins), self.clock.monotonic());
             let look_up = move |conn: &mut AnyConnection| {
                 let admin = admins::find(conn, &known)?;

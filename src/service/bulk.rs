@@ -95,7 +95,7 @@ fn check_count(found: usize, expected: Option<u64>) -> Result<u64, Error> {
             "{matching}, and not {expected}; nothing was deleted"
         ))),
         None => {
-            let message = format!("{matching}; say expected={found} to delete them");
+            let message = format!("{matching}; set expected={found} to delete them");
             Err(Invalid::new("expected", message).into())
         }
     }

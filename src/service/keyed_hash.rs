@@ -1,4 +1,5 @@
-//! Hashes with a key that only this process has. They replace names and passwords that must not be kept in memory.
+//! Hashes with a key that only this process has. They replace names and passwords that must not be
+//! kept in memory.
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,8 @@ impl KeyedHasher {
         Ok(Self(key))
     }
 
-    /// Hashes `parts`, each prefixed with its length, so that different lists never produce the same input.
+    /// Hashes `parts`, each prefixed with its length, so that different lists never produce the
+    /// same input.
     #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length")]
     pub fn hash(&self, parts: &[&[u8]]) -> KeyedHash {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC accepts keys of any length");
@@ -40,7 +42,8 @@ impl KeyedHasher {
     }
 }
 
-/// Hashes that were added within `lifetime`, at most `max` of them. When the set is full, it drops the oldest half.
+/// Hashes that were added within `lifetime`, at most `max` of them. When the set is full, it drops
+/// the oldest half.
 pub struct RecentHashes {
     max: usize,
     lifetime: Duration,

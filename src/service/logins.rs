@@ -58,7 +58,8 @@ impl Logins {
     /// Verifies a login. The login is counted even if the caller drops this future.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] if the name or the password is wrong; [`Error::Throttled`] after too many failures.
+    /// [`Error::Unauthenticated`] if the name or the password is wrong; [`Error::Throttled`] after
+    /// too many failures.
     pub async fn verify(self: &Arc<Self>, name: &str, password: SecretString, origin: Origin) -> Result<Admin, Error> {
         self.check(name, origin)?;
         let (this, name) = (Arc::clone(self), name.to_owned());

@@ -136,7 +136,8 @@ impl Passwords {
         self.cache.was_correct(name, self.hash_credential(name, password), now)
     }
 
-    /// Returns `true` if this password was verified within the last minute and has not changed since.
+    /// Returns `true` if this password was verified within the last minute and has not changed
+    /// since.
     pub fn is_correct(&self, admin: &Admin, password: &Password, now: Instant) -> bool {
         let credential = self.hash_credential(&admin.name, password);
         self.cache
@@ -150,7 +151,8 @@ impl Passwords {
             .remember_correct(admin.name.clone(), credential, admin.password_hash.clone(), now);
     }
 
-    /// Returns `true` if this login failed within the last minute and the password has not changed since.
+    /// Returns `true` if this login failed within the last minute and the password has not changed
+    /// since.
     pub fn was_wrong(&self, login: &LoginAttempt<'_>, now: Instant) -> bool {
         self.cache.was_wrong(self.hash_attempt(login), now)
     }

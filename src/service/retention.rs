@@ -62,7 +62,8 @@ impl Anchor {
 }
 
 impl Service {
-    /// Sets the reference time from the newest record in the store. Call it before the server writes its first record.
+    /// Sets the reference time from the newest record in the store. Call it before the server
+    /// writes its first record.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store fails.

@@ -147,7 +147,8 @@ impl Throttle {
         }
     }
 
-    /// Clears the failures of a name from a network after a successful login, and marks the name as known there.
+    /// Clears the failures of a name from a network after a successful login, and marks the name as
+    /// known there.
     pub fn record_success(&self, network: Network, name: &str, now: Instant) {
         let of_name = self.of_name(network, name);
         let mut state = self.state();

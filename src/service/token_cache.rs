@@ -22,7 +22,8 @@ use crate::{
 /// Time for which the response to a poll proves the cache current, counted from the sending of the
 /// poll. It must be shorter than the second within which a revocation takes effect on every server.
 const SURE_FOR: Duration = Duration::from_millis(800);
-/// Maximum age of an entry. It bounds the effect of manual changes to the tables, which the feed does not report.
+/// Maximum age of an entry. It bounds the effect of manual changes to the tables, which the feed
+/// does not report.
 const MAX_ENTRY_AGE: Duration = Duration::from_secs(5);
 /// Maximum number of cached credentials.
 const MAX_CREDENTIALS: usize = 100_000;
@@ -39,13 +40,15 @@ pub enum Credential {
     LegacyUuid(TokenId),
 }
 
-/// Verified tokens by credential, with the revision of the store up to which changes are accounted for.
+/// Verified tokens by credential, with the revision of the store up to which changes are accounted
+/// for.
 #[derive(Default)]
 pub struct TokenCache(RwLock<State>);
 
 #[derive(Clone, Default)]
 struct State {
-    /// Two generations of entries: once `latest` holds half of [`MAX_CREDENTIALS`], it replaces `earlier`.
+    /// Two generations of entries: once `latest` holds half of [`MAX_CREDENTIALS`], it replaces
+    /// `earlier`.
     latest: Tokens,
     earlier: Tokens,
     /// The last revision that is accounted for; `None` until the feed has reported one.
@@ -135,7 +138,8 @@ impl TokenCache {
         Generation(self.read().generation)
     }
 
-    /// Caches the result of a read from the store, unless an entry was invalidated since the read began.
+    /// Caches the result of a read from the store, unless an entry was invalidated since the read
+    /// began.
     pub fn insert(&self, generation: Generation, credential: Credential, verified: VerifiedToken, at: Instant) {
         let mut state = self.write();
         if state.generation != generation.0 || state.revision.is_none() {

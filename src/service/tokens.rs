@@ -197,7 +197,7 @@ impl Service {
             authorize(&tx.caller, Operation::Create(grant), None)?;
             let inserted = tokens::insert(tx.conn, &token, value.as_ref());
             inserted.map_err(|error| match error {
-                StoreError::AlreadyExists => Error::Conflict("this token has been made already".to_owned()),
+                StoreError::AlreadyExists => Error::Conflict("a token with this id already exists".to_owned()),
                 other => other.into(),
             })?;
             tx.record(Action::TokenCreated, Some(id), describe(&token))?;
@@ -336,8 +336,7 @@ fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
         (TokenRef::Id(id), _) => Ok(id),
         (TokenRef::Itself, Caller::Token(token, _)) => Ok(token.id),
         (TokenRef::Itself, Caller::Admin(_) | Caller::CommandLine) => {
-            let message =
-                "\"self\" is the token that a call is made with, and this call is made without one; give an id";
+            let message = "\"self\" refers to the calling token, but the caller is not a token; use an id";
             Err(Invalid::new("id", message).into())
         }
     }
@@ -371,7 +370,8 @@ fn check_grace_limit(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> R
 
 /// Returns the description of a token in audit events.
 pub(super) fn describe(token: &Token) -> Value {
-    // Exhaustive, so that a new field does not compile until it is recorded, or left out on purpose.
+    // Exhaustive, so that a new field does not compile until it is recorded, or left out on
+    // purpose.
     let Token {
         id: _, // The event names the token.
         name,

@@ -61,7 +61,7 @@ fn matching_tokens_are_deleted_if_the_count_is_as_expected(env: &TestEnv) {
         }
     }
     let told = remove(&app, "name=job", Auth::Admin).expect(400).message();
-    assert_eq!(told, "expected: 5 tokens match; say expected=5 to delete them");
+    assert_eq!(told, "expected: 5 tokens match; set expected=5 to delete them");
     let told = remove(&app, "name=JOB&expected=4", Auth::Admin).expect(409).message();
     assert_eq!(told, "5 tokens match, and not 4; nothing was deleted");
     assert_eq!(number_of_tokens(env), "6");

@@ -25,12 +25,14 @@ const MIN_MAPPED_BLOCKS: usize = 33 * 1024;
 /// Serializes hashes that cost more than OWASP's parameters.
 static LARGE_HASH: Mutex<()> = Mutex::new(());
 
-/// The memory for hashing one password at a time. It is reused, so that page faults do not slow down each hash.
+/// The memory for hashing one password at a time. It is reused, so that page faults do not slow
+/// down each hash.
 #[derive(Default)]
 pub struct Memory(Vec<Block>);
 
 impl Memory {
-    /// Runs `work` with `count` blocks. A hash that needs more blocks than are kept gets temporary ones.
+    /// Runs `work` with `count` blocks. A hash that needs more blocks than are kept gets temporary
+    /// ones.
     fn with_blocks<T>(&mut self, count: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
         if count <= BLOCKS {
             if self.0.is_empty() {

@@ -55,7 +55,8 @@ struct Shared<'i> {
 impl Drop for Shared<'_> {
     fn drop(&mut self) {
         let mut map = self.in_flight.map();
-        // Two references: the map's and this one. Clones are only made under the lock, so the count cannot change here.
+        // Two references: the map's and this one. Clones are only made under the lock, so the count
+        // cannot change here.
         if Arc::strong_count(&self.cell) <= 2 {
             map.remove(&self.key);
         }

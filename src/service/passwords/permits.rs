@@ -174,7 +174,8 @@ fn too_many_logins() -> Error {
 }
 
 impl State {
-    /// Takes idle memory, the most recently used first, or creates one. Returns `None` if all permits are in use.
+    /// Takes idle memory, the most recently used first, or creates one. Returns `None` if all
+    /// permits are in use.
     fn take_memory(&mut self, max: usize) -> Option<Memory> {
         if let Some(idle) = self.idle.pop() {
             return Some(idle.memory);
@@ -185,7 +186,8 @@ impl State {
         })
     }
 
-    /// Takes the memory that was idle for [`MAX_IDLE`] at `now`. Its permits allocate new memory on their next use.
+    /// Takes the memory that was idle for [`MAX_IDLE`] at `now`. Its permits allocate new memory on
+    /// their next use.
     fn take_unused(&mut self, now: Instant) -> Vec<Memory> {
         let mut unused = Vec::new();
         for idle in &mut self.idle {

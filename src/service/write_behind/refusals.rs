@@ -1,4 +1,5 @@
-//! Refused logins, counted in memory until they are written as a bounded number of audit events per hour.
+//! Refused logins, counted in memory until they are written as a bounded number of audit events per
+//! hour.
 
 use std::{
     collections::HashMap,
@@ -19,14 +20,17 @@ use crate::{
     service::Refusal,
 };
 
-/// Maximum number of events per hour, in total and for unknown subjects. One more event counts the rest.
+/// Maximum number of events per hour, in total and for unknown subjects. One more event counts the
+/// rest.
 const MAX_EVENTS: usize = 500;
 const MAX_ANONYMOUS_EVENTS: usize = 300;
 const BUDGET_PERIOD: Duration = Duration::from_hours(1);
-/// Minimum interval between two events for the same group. The first event of a group is written at the next flush.
+/// Minimum interval between two events for the same group. The first event of a group is written at
+/// the next flush.
 const INTERVAL: Duration = Duration::from_mins(10);
 
-/// The pending refused logins and the spent part of the hourly budget, which also bounds the memory.
+/// The pending refused logins and the spent part of the hourly budget, which also bounds the
+/// memory.
 #[derive(Default)]
 pub struct Refusals {
     counts: HashMap<RefusalKey, Count>,
@@ -142,7 +146,8 @@ impl Refusals {
         self.counts.entry(key).or_default().pending += 1;
     }
 
-    /// Takes the groups that are due and within the budget. The rest is added to `RefusalKey::BeyondBudget`.
+    /// Takes the groups that are due and within the budget. The rest is added to
+    /// `RefusalKey::BeyondBudget`.
     pub fn take(&mut self, due: Due) -> Vec<RefusedLogins> {
         let mut taken = Vec::new();
         let mut beyond = self.counts.remove(&RefusalKey::BeyondBudget).unwrap_or_default();

@@ -142,7 +142,8 @@ pub struct World {
     pub announced: Vec<Arc<Change>>,
     pub changes_left: usize,
     pub failovers_left: usize,
-    /// The change that replica 0 committed but has not acknowledged, and the credentials that it revoked.
+    /// The change that replica 0 committed but has not acknowledged, and the credentials that it
+    /// revoked.
     pub unacknowledged: Option<(Arc<Change>, [bool; 3])>,
     pub revocations: [Option<Revocation>; 3],
     pub replicas: Vec<Replica>,
