@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
-/// The change of a field that may have no value. In JSON: absent, `null`, or the new value. Use it with `#[serde(default)]`.
+/// The change of a field that may have no value. In JSON: absent, `null`, or the new value. Use it
+/// with `#[serde(default)]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Patch<T> {
     /// The field keeps its value.

@@ -1,8 +1,9 @@
 //! Decodes columns into domain types.
 //!
-//! These are not diesel's `FromSql` and `ToSql`. The multi-backend takes bound values by reference, so a type whose stored form is computed
-//! cannot implement `ToSql`. A row that `FromSql` rejects fails its whole query, but a lookup of many values must fail only for the callers
-//! that asked about that row, and a transfer copies rows as they are.
+//! These are not diesel's `FromSql` and `ToSql`. The multi-backend takes bound values by reference,
+//! so a type whose stored form is computed cannot implement `ToSql`. A row that `FromSql` rejects
+//! fails its whole query, but a lookup of many values must fail only for the callers that asked
+//! about that row, and a transfer copies rows as they are.
 
 use std::net::IpAddr;
 

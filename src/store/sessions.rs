@@ -100,7 +100,7 @@ pub fn touch(conn: &mut AnyConnection, key: &SessionHash, now: Timestamp) -> Res
     Ok(())
 }
 
-/// Removes a session, if there is one.
+/// Removes a session, if it exists.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.

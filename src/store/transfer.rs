@@ -70,7 +70,7 @@ macro_rules! tables {
     };
 }
 
-// Every table except `sessions`, which end with a move, and `revision`, of which a copy continues the numbers.
+// All tables except `sessions`, which a copy ends, and `revision`, which a copy continues.
 tables! {
     /// Tokens.
     tokens: TokenRow,
@@ -111,10 +111,11 @@ impl From<diesel::result::Error> for TransferError {
     }
 }
 
-/// Replaces the rows of `to` by those of `from` in one transaction, and returns them. Calls `moved` after each step with the number of
-/// rows copied so far.
+/// Replaces the rows of `to` by those of `from` in one transaction, and returns them. Calls `moved`
+/// after each step with the number of rows copied so far.
 ///
-/// `to` must be empty, or an earlier copy of `from` without later changes. A change is visible as an audit event, a use as a time.
+/// `to` must be empty, or an earlier copy of `from` without later changes. A change is visible as
+/// an audit event, a use as a time.
 ///
 /// # Errors
 /// [`TransferError::InUse`]; or if a store fails. Then `to` is unchanged.
@@ -127,7 +128,8 @@ pub fn transfer(
     to.begin_write(None)?;
     match to {
         AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
-        // No other writes until the end of the transaction. The lock precedes the first read, which would otherwise be out of date.
+        // No other writes until the end of the transaction. The lock precedes the first read, which
+        // would otherwise be out of date.
         AnyConnection::Postgres(conn) => {
             conn.batch_execute(&format!("LOCK TABLE {}, revision IN EXCLUSIVE MODE", TABLES.join(", ")))?;
         }
@@ -172,8 +174,8 @@ fn transfer_rows(
     Ok(contents)
 }
 
-/// Returns `true` if `to` is empty, or its audit events are the first ones of `from` and neither a token nor the legacy API was used there
-/// later.
+/// Returns `true` if `to` is empty, or its audit events are the first ones of `from` and neither a
+/// token nor the legacy API was used there later.
 fn is_earlier_copy(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<bool, TransferError> {
     let (mut of_from, mut of_to) = (Sha256::new(), Sha256::new());
     let events = EventRow::digest_all(to, &mut of_to, u64::MAX)?;
