@@ -18,7 +18,9 @@ pub(crate) mod observe;
 pub(crate) mod openapi;
 mod ops;
 mod page;
+mod pages;
 mod path;
+mod request;
 pub(crate) mod request_id;
 mod routing;
 mod verify;
@@ -42,7 +44,8 @@ use crate::{
 use endpoints::{ApiOperation, ENDPOINTS, EndpointGroup, ErrorFormat, METRICS};
 pub use extract::client_address::{Proxies, ProxyHeader};
 pub use metrics::HttpMetrics;
-use observe::RoutePattern;
+use pages::PAGES;
+use request::{LegacyPrefix, RoutePattern};
 pub(crate) use routing::not_found;
 use routing::resource;
 
@@ -101,6 +104,9 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, with_metrics: bool) {
         for group in &*ENDPOINTS {
             add_group(config, group);
         }
+        for page in &PAGES {
+            config.service(resource(page.path, [page.route()]));
+        }
         config.service(console::routes());
         if with_metrics {
             add_resources(config, &METRICS);
@@ -126,7 +132,7 @@ fn add_group(config: &mut ServiceConfig, group: &EndpointGroup) {
         }
         ErrorFormat::Legacy => {
             let scope = scope(group)
-                .app_data(legacy::LegacyPrefix(group.prefix))
+                .app_data(LegacyPrefix(group.prefix))
                 .default_service(web::to(not_found));
             config.service(scope.wrap(from_fn(legacy::enforce_phase)));
         }

@@ -12,21 +12,14 @@ use utoipa::{
 };
 
 use super::{
-    api_tokens, audit_events, console,
+    api_tokens, audit_events,
     error::{DeclaresErrors, ErrorKind},
-    graphql, introspect, legacy, legacy_usage, metrics, openapi, ops,
+    graphql, introspect, legacy, legacy_usage, metrics, ops,
+    request::LEGACY_PREFIXES,
     routing::MethodRoute,
     verify,
 };
 use crate::domain::actor::Channel;
-
-/// The prefixes of the legacy API, which are equivalent.
-pub const LEGACY_PREFIXES: [(&str, Channel); 4] = [
-    ("/rest/agent-config/1.0", Channel::Legacy10),
-    ("/rest/agent-config/latest", Channel::Legacy10),
-    ("/rest/agent/1.0", Channel::LegacyPre15),
-    ("/rest/agent/latest", Channel::LegacyPre15),
-];
 
 /// The format of error responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +53,7 @@ pub struct ApiOperation {
     /// The path, which may begin with the group's prefix.
     path: String,
     /// The methods of the document.
-    methods: Vec<Method>,
+    pub methods: Vec<Method>,
     /// The operations of the OpenAPI document, one for each method, and their schemas.
     pub document: Document,
     /// The errors that the handler and its arguments can cause.
@@ -72,7 +65,8 @@ pub struct ApiOperation {
 pub struct Page {
     /// The path below the group's prefix.
     pub path: &'static str,
-    route: fn() -> Route,
+    /// The handler.
+    pub route: fn() -> Route,
 }
 
 impl Page {
@@ -113,7 +107,7 @@ impl ApiOperation {
 }
 
 /// Returns the operations of a path, each with its method.
-fn methods(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
+pub fn methods(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
     let all = [
         (Method::GET, &item.get),
         (Method::HEAD, &item.head),
@@ -228,28 +222,7 @@ fn operations_group() -> EndpointGroup {
         channel: None,
         error_format: ErrorFormat::Message,
         operations: operations![ops::healthz, ops::readyz + ServiceUnavailable],
-        pages: &[
-            Page {
-                path: "/openapi.json",
-                route: || web::to(openapi::json),
-            },
-            Page {
-                path: "/docs",
-                route: || web::to(openapi::swagger_ui::page),
-            },
-            Page {
-                path: "/docs/{file}",
-                route: || web::to(openapi::swagger_ui::file),
-            },
-            Page {
-                path: "",
-                route: || web::to(console::redirect_to_tokens),
-            },
-            Page {
-                path: "/",
-                route: || web::to(console::redirect_to_tokens),
-            },
-        ],
+        pages: &[],
     }
 }
 
@@ -268,49 +241,5 @@ impl EndpointGroup {
     pub fn contains(&self, path: &str) -> bool {
         let rest = path.strip_prefix(self.prefix);
         !self.prefix.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    fn groups() -> impl Iterator<Item = &'static EndpointGroup> {
-        ENDPOINTS.iter().chain([&*METRICS])
-    }
-
-    #[test]
-    fn the_document_lists_every_operation_and_no_other() {
-        let mut routed = BTreeSet::new();
-        for group in groups() {
-            for (path, operations) in group.by_path() {
-                for method in operations.iter().flat_map(|operation| &operation.methods) {
-                    let path = format!("{}{path}", group.prefix);
-                    routed.insert((path.replace("{id}", "self"), method.to_string()));
-                    routed.insert((path, method.to_string()));
-                }
-            }
-        }
-        let document = openapi::document("");
-        let documented = document.paths.paths.iter().flat_map(|(path, item)| {
-            let methods = methods(item);
-            methods.map(move |(method, _)| (path.clone(), method.to_string()))
-        });
-        assert_eq!(documented.collect::<BTreeSet<_>>(), routed);
-    }
-
-    #[test]
-    fn only_pages_and_their_files_are_undocumented() {
-        let pages = groups().flat_map(|group| group.pages.iter().map(|page| format!("{}{}", group.prefix, page.path)));
-        let reasons = [
-            ("/public/graphql/{file}", "files of the playground"),
-            ("/openapi.json", "the document itself"),
-            ("/docs", "Swagger UI"),
-            ("/docs/{file}", "files of Swagger UI"),
-            ("", "a redirect to the console"),
-            ("/", "a redirect to the console"),
-        ];
-        assert_eq!(pages.collect::<Vec<_>>(), reasons.map(|(path, _)| path));
     }
 }

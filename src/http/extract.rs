@@ -19,7 +19,7 @@ use futures_util::future::LocalBoxFuture;
 use super::{
     State,
     error::{ApiError, Challenge, DeclaresErrors, ErrorKind},
-    observe::CallerIdentity,
+    request::CallerIdentity,
 };
 use crate::{
     domain::{

@@ -29,10 +29,6 @@ use crate::{
 };
 pub use middleware::{enforce_phase, finish_response};
 
-/// The legacy endpoint that a request used: the prefix of its path after the context path.
-#[derive(Clone, Copy, Debug)]
-pub struct LegacyPrefix(pub &'static str);
-
 /// A token of the legacy API. Scripts split this text at commas and colons: the order is fixed.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({

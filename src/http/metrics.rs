@@ -14,7 +14,11 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::{State, endpoints::LEGACY_PREFIXES, error::ApiError, legacy::LegacyPrefix};
+use super::{
+    State,
+    error::ApiError,
+    request::{LEGACY_PREFIXES, LegacyPrefix},
+};
 use crate::{
     domain::{
         actor::Channel,

@@ -2,7 +2,6 @@
 //! headers that all responses have.
 
 use std::{
-    cell::OnceCell,
     fmt::Display,
     time::{Duration, Instant},
 };
@@ -24,19 +23,16 @@ use super::{
     endpoints::{ENDPOINTS, ErrorFormat},
     error::{ApiError, Challenge},
     extract::client_address::ClientAddress,
-    graphql,
-    legacy::{self, LegacyPrefix},
+    graphql, legacy,
     metrics::method_label,
     path,
+    request::{CallerIdentity, LegacyPrefix, RoutePattern},
     request_id::{self, RequestId},
 };
 use crate::{
     domain::{
-        actor::{Actor, ActorKind, Channel, Origin},
-        caller::Caller,
+        actor::{Channel, Origin},
         legacy_usage::{LegacyCaller, normalize_user_agent},
-        name::AdminName,
-        token::TokenId,
     },
     service::CredentialKind,
     view::errors::error_chain,
@@ -44,73 +40,6 @@ use crate::{
 
 /// The log target of access log lines.
 pub const ACCESS_LOG_TARGET: &str = "tokenbridge::access";
-
-/// The authenticated caller of a request.
-#[derive(Clone, Debug)]
-pub enum CallerIdentity {
-    /// An admin.
-    Admin(AdminName),
-    /// A token.
-    Token(TokenId),
-    /// The command line.
-    CommandLine,
-}
-
-impl CallerIdentity {
-    /// Returns the identity of a caller.
-    pub fn of(caller: &Caller) -> Self {
-        match caller {
-            Caller::Admin(admin) => Self::Admin(admin.name.clone()),
-            Caller::Token(token, _) => Self::Token(token.id),
-            Caller::CommandLine => Self::CommandLine,
-        }
-    }
-
-    /// Returns the name of the admin, if the caller is one.
-    pub fn admin(&self) -> Option<&str> {
-        match self {
-            Self::Admin(name) => Some(name.as_str()),
-            _ => None,
-        }
-    }
-
-    fn actor(&self) -> Actor {
-        match self {
-            Self::Admin(name) => Actor {
-                id: name.as_str().to_owned(),
-                kind: ActorKind::User,
-            },
-            Self::Token(id) => Actor {
-                id: id.to_string(),
-                kind: ActorKind::ApiToken,
-            },
-            Self::CommandLine => Caller::CommandLine.actor(),
-        }
-    }
-}
-
-/// Formats the caller for the log, without a token's ID: the UUID of a legacy token can be a
-/// credential.
-impl std::fmt::Display for CallerIdentity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Admin(name) => write!(f, "admin {}", name.as_str()),
-            Self::Token(_) => f.write_str("token"),
-            Self::CommandLine => f.write_str("command line"),
-        }
-    }
-}
-
-/// The route pattern of a resource with the context path, cached on first use.
-#[derive(Debug, Default)]
-pub struct RoutePattern(OnceCell<Option<String>>);
-
-impl RoutePattern {
-    fn of(request: &HttpRequest) -> Option<&str> {
-        let Self(pattern) = request.app_data()?;
-        pattern.get_or_init(|| request.match_pattern()).as_deref()
-    }
-}
 
 /// Assigns a request its ID and its client's address, logs the request, and adds the common headers
 /// to the response.

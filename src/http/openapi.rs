@@ -16,8 +16,9 @@ use utoipa::{
 
 use super::{
     State,
-    endpoints::{ApiOperation, ENDPOINTS, EndpointGroup, ErrorFormat, LEGACY_PREFIXES, METRICS},
+    endpoints::{ApiOperation, ENDPOINTS, EndpointGroup, ErrorFormat, METRICS},
     error::ErrorKind,
+    request::LEGACY_PREFIXES,
 };
 
 /// The document without its operations.
@@ -178,4 +179,31 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     ];
     all.into_iter()
         .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::endpoints::methods;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_lists_every_operation_and_no_other() {
+        let mut routed = BTreeSet::new();
+        for group in ENDPOINTS.iter().chain([&*METRICS]) {
+            for (path, operations) in group.by_path() {
+                for method in operations.iter().flat_map(|operation| &operation.methods) {
+                    let path = format!("{}{path}", group.prefix);
+                    routed.insert((path.replace("{id}", "self"), method.to_string()));
+                    routed.insert((path, method.to_string()));
+                }
+            }
+        }
+        let document = document("");
+        let documented = document.paths.paths.iter().flat_map(|(path, item)| {
+            let methods = methods(item);
+            methods.map(move |(method, _)| (path.clone(), method.to_string()))
+        });
+        assert_eq!(documented.collect::<BTreeSet<_>>(), routed);
+    }
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard::fn_guard, http::Method, web};
 
-use super::{error::ApiError, observe::RoutePattern};
+use super::{error::ApiError, request::RoutePattern};
 
 /// The methods in the order of `Allow`.
 const METHODS: [Method; 7] = [

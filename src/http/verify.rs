@@ -19,8 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{
     error::{ApiError, Challenge},
     extract::{credentials, misconfigured, origin, query, state},
-    legacy::LegacyPrefix,
-    observe::CallerIdentity,
+    request::{CallerIdentity, LegacyPrefix},
 };
 use crate::{
     domain::{

@@ -1,6 +1,9 @@
 //! Arrows between layers only point down, and the two APIs do not know each other.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use crate::{support::TestEnv, tests};
 
@@ -8,6 +11,7 @@ tests![
     modules_depend_only_on_lower_layers,
     every_dependency_rule_detects_its_violation,
     resources_are_created_in_one_place,
+    modules_of_one_folder_do_not_import_each_other,
 ];
 
 /// The layers from the top to the bottom; those of one row may use each other.
@@ -32,6 +36,12 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("domain", "diesel"),
     ("http/legacy", "api_tokens::"),
     ("http/api_tokens", "legacy::"),
+];
+
+/// Pairs of modules that still import each other: folder, the two modules, the reason.
+const CIRCLES: &[(&str, &str, &str, &str)] = &[
+    ("store", "connection", "files", "a pool watches its file"),
+    ("store", "error", "health", "a fault of the file is an error"),
 ];
 
 fn modules_depend_only_on_lower_layers(_: &TestEnv) {
@@ -74,6 +84,111 @@ fn every_dependency_rule_detects_its_violation(_: &TestEnv) {
     );
     assert_eq!(broken_rules("http", "use diesel::Connection;"), ["diesel"]);
     assert!(broken_rules("http", "use crate::{domain::actor::Channel, service::Service};").is_empty());
+}
+
+fn modules_of_one_folder_do_not_import_each_other(_: &TestEnv) {
+    let example = [
+        ("http/a", "use super::b::Type;"),
+        ("http/b", "mod c;"),
+        (
+            "http/b/c",
+            "use crate::{\n    domain::Invalid,\n    http::{State, a::{f, g}},\n};",
+        ),
+        ("http/d", "let it = super::a::f();"),
+        ("http", "use a::f;"),
+        ("domain", ""),
+    ];
+    let example = example.map(|(place, code)| (place.to_owned(), code.to_owned()));
+    assert_eq!(circles(&example), [("http".to_owned(), "a".to_owned(), "b".to_owned())]);
+
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let modules: Vec<_> = files(&source)
+        .into_iter()
+        .map(|file| {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let place = file.strip_prefix(&source).unwrap().with_extension("");
+            (place.display().to_string(), text)
+        })
+        .collect();
+    let is_excepted = |(folder, one, other): &(String, String, String)| {
+        let mut excepted = CIRCLES.iter();
+        excepted.any(|(in_folder, a, b, _)| (in_folder, a, b) == (&folder.as_str(), &one.as_str(), &other.as_str()))
+    };
+    let found = circles(&modules);
+    let found: Vec<_> = found.into_iter().filter(|circle| !is_excepted(circle)).collect();
+    assert!(found.is_empty(), "modules that import each other: {found:?}");
+}
+
+/// Returns the pairs of modules of one folder that import each other, with the folder.
+fn circles(modules: &[(String, String)]) -> Vec<(String, String, String)> {
+    let known: BTreeSet<Vec<&str>> = modules.iter().map(|(place, _)| place.split('/').collect()).collect();
+    let mut imports = BTreeSet::new();
+    for (place, text) in modules {
+        let own: Vec<&str> = place.split('/').collect();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = lines.collect::<Vec<_>>().join("\n");
+        for path in named_paths(&code) {
+            let outwards = path.iter().take_while(|part| *part == "super").count();
+            let base = if outwards == 0 {
+                &[][..]
+            } else {
+                &own[..own.len().saturating_sub(outwards)]
+            };
+            let inwards = path[outwards.max(1)..].iter().map(String::as_str);
+            let mut module: Vec<&str> = base.iter().copied().chain(inwards).collect();
+            while !module.is_empty() && !known.contains(&module) {
+                module.pop();
+            }
+            let common = own.iter().zip(&module).take_while(|(one, other)| one == other).count();
+            if let (Some(importer), Some(imported)) = (own.get(common), module.get(common)) {
+                let folder = own[..common].join("/");
+                imports.insert((folder, (*importer).to_owned(), (*imported).to_owned()));
+            }
+        }
+    }
+    let mutual = imports
+        .iter()
+        .filter(|(folder, one, other)| one < other && imports.contains(&(folder.clone(), other.clone(), one.clone())));
+    mutual.cloned().collect()
+}
+
+/// Returns the paths in `code` that begin with `crate::` or `super::`, with their groups in braces expanded.
+fn named_paths(code: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for start in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(start) {
+            let is_first =
+                !code[..at].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':');
+            if is_first {
+                read_paths(&code[at..], Vec::new(), &mut paths);
+            }
+        }
+    }
+    paths
+}
+
+/// Reads a path or a tree of paths behind `parents`, and returns the text behind it.
+fn read_paths<'t>(text: &'t str, mut parents: Vec<String>, paths: &mut Vec<Vec<String>>) -> &'t str {
+    let end = text
+        .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+        .unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    parents.push(word.to_owned());
+    let Some(rest) = rest.strip_prefix("::") else {
+        paths.push(parents);
+        return rest;
+    };
+    let Some(group) = rest.strip_prefix('{') else {
+        return read_paths(rest, parents, paths);
+    };
+    let mut group = group.trim_start();
+    while !group.is_empty() && !group.starts_with('}') {
+        let rest = read_paths(group, parents.clone(), paths);
+        let rest = rest.trim_start_matches(|letter| letter != ',' && letter != '}');
+        group = rest.trim_start_matches(',').trim_start();
+    }
+    group.strip_prefix('}').unwrap_or_default()
 }
 
 /// `http::endpoints` declares the operations of the API, from which routes and the OpenAPI document follow. A resource that is created

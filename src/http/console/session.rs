@@ -18,7 +18,7 @@ use crate::{
     http::{
         error::ApiError,
         extract::{Input, origin, state},
-        observe::CallerIdentity,
+        request::CallerIdentity,
     },
 };
 

@@ -26,8 +26,8 @@ use crate::{
     http::{
         error::ApiError,
         extract::{Input, origin, query::read_query, state},
-        observe::CallerIdentity,
         page::html,
+        request::CallerIdentity,
     },
     service::Error,
 };

@@ -21,7 +21,7 @@ use crate::{
             credentials::{self, Credentials::Password},
             origin, state,
         },
-        observe::CallerIdentity,
+        request::CallerIdentity,
     },
     service::Refusal,
 };
