@@ -1,4 +1,4 @@
-//! A client that takes every answer as it comes.
+//! A client that returns every response, whatever its status.
 
 use std::{
     io::{Read, Write},
@@ -23,7 +23,7 @@ pub const LEGACY_PREFIXES: [&str; 4] = [
 ];
 pub const TOKENS: &str = "/api-tokens";
 
-/// As whom a call is made.
+/// The credentials of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Auth<'a> {
     Anonymous,
@@ -46,7 +46,7 @@ impl Auth<'_> {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -60,7 +60,7 @@ impl Response {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
-    /// The answer, if it has this status.
+    /// Returns the response if it has this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
@@ -174,20 +174,20 @@ impl Client {
         })
     }
 
-    /// Makes a token with a value; gives its id and its value.
+    /// Creates a token, and returns its ID and its value.
     #[track_caller]
     pub fn new_token(&self, body: &Value) -> (String, String) {
         let made = self.post(TOKENS, Auth::Admin, body).expect(200).json();
         (string(&made["id"]), string(&made["value"]))
     }
 
-    /// Makes a token as the legacy API does; gives its uuid.
+    /// Creates a token with the legacy API, and returns its uuid.
     #[track_caller]
     pub fn new_legacy_token(&self, body: &Value) -> String {
         string(&self.post(LEGACY, Auth::Admin, body).expect(200).json()["uuid"])
     }
 
-    /// Sends bytes as they are, and reads until the server closes the connection.
+    /// Sends raw bytes, and reads until the server closes the connection.
     pub fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
