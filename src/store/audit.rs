@@ -269,8 +269,12 @@ pub fn has_events_before(
     let mut older = audit_events::table
         .filter(audit_events::at.lt(time.micros()))
         .into_boxed();
-    if let Some(action) = action {
-        older = older.filter(audit_events::action.eq(action.name()));
+    if let Some(action) = action.map(Action::name) {
+        older = older.filter(audit_events::action.between(action, action)).order((
+            audit_events::action.asc(),
+            audit_events::at.asc(),
+            audit_events::seq.asc(),
+        ));
     }
     let found = older.select(audit_events::seq).first::<i64>(conn).optional()?;
     Ok(found.is_some())
@@ -279,12 +283,17 @@ pub fn has_events_before(
 /// Removes a batch of events before `time`, oldest first, with this action if one is given. Returns
 /// their number; more may remain.
 ///
+/// The action is given as a range and comes first in the order, so that PostgreSQL uses the index on
+/// the action. With an equality it may use the index on the time instead, and read all earlier events
+/// with other actions for each batch.
+///
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn remove_before(conn: &mut AnyConnection, time: Timestamp, action: Option<Action>) -> Result<usize, StoreError> {
+    let by_time = (audit_events::at.asc(), audit_events::seq.asc());
     let oldest = audit_events::table
         .filter(audit_events::at.lt(time.micros()))
-        .order((audit_events::at.asc(), audit_events::seq.asc()))
+        .order(by_time)
         .select(audit_events::seq)
         .limit(DELETE_BATCH_SIZE);
     // Servers that do this concurrently take different rows, and do not wait for each other.
@@ -294,7 +303,9 @@ pub fn remove_before(conn: &mut AnyConnection, time: Timestamp, action: Option<A
             oldest.for_update().skip_locked().load(conn)?,
         ),
         Some(action) => {
-            let oldest = oldest.filter(audit_events::action.eq(action));
+            let oldest = oldest
+                .filter(audit_events::action.between(action, action))
+                .order((audit_events::action.asc(), by_time));
             with_conn!(conn, conn =>
                 oldest.load(conn)?,
                 oldest.for_update().skip_locked().load(conn)?,

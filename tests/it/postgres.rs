@@ -1,7 +1,10 @@
 //! Transactions on PostgreSQL: isolation levels, retries, and the locks of a frozen server.
 
+use std::time::Duration;
+
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde_json::json;
+use tokenbridge::domain::audit::Action;
 
 use crate::{
     support::{
@@ -17,6 +20,7 @@ tests![
     any_default_isolation_level_works,
     a_transaction_aborted_by_the_database_is_retried,
     a_frozen_server_releases_its_locks_within_seconds,
+    removing_rejected_logins_reads_no_other_events,
 ];
 
 fn any_default_isolation_level_works(env: &TestEnv) {
@@ -110,4 +114,32 @@ fn a_frozen_server_releases_its_locks_within_seconds(env: &TestEnv) {
             (frozen.client.get("/readyz", Auth::Anonymous).status == 200).then_some(())
         });
     }
+}
+
+fn removing_rejected_logins_reads_no_other_events(env: &TestEnv) {
+    let refused = Action::LoginRefused.name();
+    env.store.execute(&format!(
+        "INSERT INTO audit_events (at, channel, client, action, details)
+             SELECT 1600000000000000 + n, 'api-tokens', '10.0.0.1', CASE n % 4 WHEN 0 THEN '{refused}' ELSE 'token.updated' END, '{{}}'
+             FROM generate_series(1::bigint, 20000) AS numbers(n);
+         ANALYZE audit_events"
+    ));
+    let service = env.service();
+    actix_web::rt::System::new().block_on(async {
+        service.begin_retention().await.unwrap();
+        let age = Duration::from_hours(24);
+        let removed = service.remove_events_older_than(age, Some(Action::LoginRefused)).await;
+        assert_eq!(removed.unwrap(), 5000);
+    });
+    // The statistics of a connection are complete once it is closed.
+    drop(service);
+    let entries_read = |index: &str| -> usize {
+        let read =
+            format!("SELECT idx_tup_read::text AS found FROM pg_stat_user_indexes WHERE indexrelname = '{index}'");
+        env.store.texts(&read).remove(0).parse().unwrap()
+    };
+    wait_until("the reads are counted", || {
+        (entries_read("audit_events_by_action") >= 5000).then_some(())
+    });
+    assert!(entries_read("audit_events_by_time") < 1000);
 }
