@@ -55,7 +55,8 @@ const MAX_READERS: usize = 4;
 /// Time by which a call outlasts the timeout of its statements, so that the database ends a slow
 /// statement first.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
-/// Pause before a transaction that PostgreSQL aborted in favor of another one is retried, so that the other one can finish.
+/// Pause before a transaction that PostgreSQL aborted in favor of another one is retried, so that the other one can
+/// finish.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// The store. Its work runs on blocking threads, never on more at once than there are connections.

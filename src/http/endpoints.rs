@@ -1,7 +1,7 @@
 //! The endpoints: one declaration from which the routes, `Allow`, the OpenAPI document and its error responses follow.
 //!
-//! The path, the methods and the description of an operation are those of its handler's `#[utoipa::path]`. Its errors are those
-//! of the handler's arguments, and those that the declaration adds after `+`.
+//! The path, the methods and the description of an operation are those of its handler's `#[utoipa::path]`. Its errors
+//! are those of the handler's arguments, and those that the declaration adds after `+`.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 

@@ -97,7 +97,8 @@ pub fn insert_all(conn: &mut AnyConnection, records: &[TokenRecord]) -> Result<(
     Ok(())
 }
 
-/// Overwrites a token. Returns `false` if no token has this ID and the version `previous`; then the transaction must be rolled back.
+/// Overwrites a token. Returns `false` if no token has this ID and the version `previous`; then the transaction must be
+/// rolled back.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.

@@ -213,8 +213,8 @@ fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue,
     Ok((token_from_row(row)?, until.map(decode).transpose()?))
 }
 
-/// Writes the name, permissions, blocks, expiry, last change and version of `token`. Returns `false` if no token has this ID and the
-/// version `previous`.
+/// Writes the name, permissions, blocks, expiry, last change and version of `token`. Returns `false` if no token has
+/// this ID and the version `previous`.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
@@ -251,8 +251,8 @@ pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -
     Ok(changed == 1)
 }
 
-/// Gives the token a new value, and writes its time of rotation, expiry and version. Returns `false` if no token has this ID and the
-/// version `previous`; then the transaction must be rolled back.
+/// Gives the token a new value, and writes its time of rotation, expiry and version. Returns `false` if no token has
+/// this ID and the version `previous`; then the transaction must be rolled back.
 ///
 /// The previous value stays valid until `old_valid_until`. If that is `None`, all earlier values are revoked.
 ///

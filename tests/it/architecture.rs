@@ -191,8 +191,8 @@ fn read_paths<'t>(text: &'t str, mut parents: Vec<String>, paths: &mut Vec<Vec<S
     group.strip_prefix('}').unwrap_or_default()
 }
 
-/// `http::endpoints` declares the operations of the API, from which routes and the OpenAPI document follow. A resource that is created
-/// elsewhere would be missing in the document.
+/// `http::endpoints` declares the operations of the API, from which routes and the OpenAPI document follow. A resource
+/// that is created elsewhere would be missing in the document.
 fn resources_are_created_in_one_place(_: &TestEnv) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let creators = files(&source).into_iter().filter(|file| {

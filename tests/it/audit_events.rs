@@ -77,7 +77,8 @@ struct Step {
     detail: String,
 }
 
-/// Checks query plans instead of durations, which depend on the machine: one index search for both filters, and no sort.
+/// Checks query plans instead of durations, which depend on the machine: one index search for both filters, and no
+/// sort.
 fn each_pair_of_filters_has_an_index(env: &TestEnv) {
     let path = env.store.directory.path().join("tokenbridge.db");
     let mut conn = sqlite(path.to_str().unwrap());

@@ -103,8 +103,8 @@ fn attempt(app: &TestApp, auth: Auth<'_>, operation: Operation, target: &str) ->
     .status
 }
 
-/// A caller that holds these permissions, or an admin; then per operation what it gets for itself by `self`, for itself by its id,
-/// and for another token that holds nothing.
+/// A caller that holds these permissions, or an admin; then per operation what it gets for itself by `self`, for itself
+/// by its id, and for another token that holds nothing.
 type MatrixRow = (Option<&'static [&'static str]>, [(Operation, [u16; 3]); 6]);
 
 const MATRIX: &[MatrixRow] = &[
@@ -292,7 +292,8 @@ fn a_token_cannot_grant_wider_networks(env: &TestEnv) {
     assert_eq!(attempt(&app, auth, Delete, &child), 204);
 }
 
-/// A caller is let in before the body is read; a body that comes slowly must not carry a revoked right past the revocation.
+/// A caller is let in before the body is read; a body that comes slowly must not carry a revoked right past the
+/// revocation.
 fn a_caller_revoked_during_its_request_changes_nothing(env: &TestEnv) {
     let app = env.app();
     let revocations: [(&str, u16, Option<Value>); 6] = [

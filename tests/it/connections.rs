@@ -1,4 +1,5 @@
-//! Connections that hog the server: each ends within the request timeout, with and without TLS, and does not delay others.
+//! Connections that hog the server: each ends within the request timeout, with and without TLS, and does not delay
+//! others.
 //!
 //! `startup::server` tests the exact times with a paused clock. These tests use real sockets and generous bounds.
 
@@ -124,7 +125,8 @@ fn an_unread_body_closes_the_connection(env: &TestEnv) {
             .write_all(b"POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
             .unwrap();
         let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
-        // The write fails once the server has closed the connection. A timeout of the write is a different error, checked below.
+        // The write fails once the server has closed the connection. A timeout of the write is a different error,
+        // checked below.
         let error = loop {
             if let Err(error) = endless.write_all(chunk.as_bytes()) {
                 break error;

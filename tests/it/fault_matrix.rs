@@ -1,7 +1,7 @@
 //! The fault matrix: every operation runs while a fault comes and goes.
 //!
-//! Each row is one fault. During the fault, a thread per operation repeats that operation. Afterwards no acknowledged write is
-//! lost, no revoked value is accepted, and the server works again without intervention.
+//! Each row is one fault. During the fault, a thread per operation repeats that operation. Afterwards no acknowledged
+//! write is lost, no revoked value is accepted, and the server works again without intervention.
 
 use std::{
     collections::HashSet,
@@ -249,7 +249,8 @@ impl<'a> Scenario<'a> {
         true
     }
 
-    /// Rotates a token repeatedly. A rotation without a response may have been applied; the next rotation revokes its value too.
+    /// Rotates a token repeatedly. A rotation without a response may have been applied; the next rotation revokes its
+    /// value too.
     fn rotate(&self, client: &Client) -> bool {
         let rotated = self.known().rotated.clone();
         let Some((id, value)) = rotated.or_else(|| create(client)) else {
@@ -564,8 +565,8 @@ fn disk_full(env: &TestEnv) {
 fn database_file_immutable(env: &TestEnv) {
     on_a_small_disk(env, "file made immutable", |scenario, place| {
         let immutable = Immutable::make(files(&place.join("t.db")));
-        // The server already has the files open, and may continue if the file system checks only at open; a command opens
-        // them again.
+        // The server already has the files open, and may continue if the file system checks only at open; a command
+        // opens them again.
         scenario.wait_for_refusal(Operation::Import);
         scenario.wait_for_answers();
         drop(immutable);

@@ -1,7 +1,7 @@
 //! The integration tests: one binary, and one suite for both stores.
 //!
-//! A test is a function that takes a [`TestEnv`], and each module lists its own. The suite runs on SQLite, and again on a private
-//! PostgreSQL; where PostgreSQL is not installed, its tests are shown as ignored.
+//! A test is a function that takes a [`TestEnv`], and each module lists its own. The suite runs on SQLite, and again on
+//! a private PostgreSQL; where PostgreSQL is not installed, its tests are shown as ignored.
 
 #![expect(
     clippy::expect_used,
@@ -67,7 +67,8 @@ use support::{TestEnv, cluster::Cluster, store::StoreKind};
 /// A test and its name.
 type Test = (&'static str, fn(&TestEnv));
 
-/// The tests of a module, or those of them that a name is given to. A test that is not listed is dead code, and refused.
+/// The tests of a module, or those of them that a name is given to. A test that is not listed is dead code, and
+/// refused.
 #[macro_export]
 macro_rules! tests {
     ($list:ident: $($name:ident),* $(,)?) => {

@@ -193,7 +193,8 @@ fn record_common_errors(env: &TestEnv, recorder: &mut Recorder, operations: &[Op
     for Operation { id, request } in promising(429) {
         let request = request.auth(Auth::Basic(FLOODED, "a further guess"));
         recorder.record(&app, id, 429, "too many wrong passwords", &request);
-        // Only a method that changes something is refused across sites, and only with credentials that a browser sends by itself.
+        // Only a method that changes something is refused across sites, and only with credentials that a browser sends
+        // by itself.
         if request.method != "GET" {
             let request = request.auth(Auth::Admin).header("sec-fetch-site", "cross-site");
             recorder.record(&app, id, 403, "another site's page sent the request", &request);

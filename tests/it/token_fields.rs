@@ -69,8 +69,8 @@ impl Keys {
     }
 }
 
-/// Compares two tokens field by field: the name of each field, `true` if it differs, and its keys. A new field does not compile until
-/// it is added here.
+/// Compares two tokens field by field: the name of each field, `true` if it differs, and its keys. A new field does not
+/// compile until it is added here.
 fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)> {
     let Token {
         id,
@@ -386,7 +386,8 @@ fn form(page: &str) -> Representation {
     form
 }
 
-/// Requires that each representation has changed in the keys of the changed fields and in no other. Returns the names of those fields.
+/// Requires that each representation has changed in the keys of the changed fields and in no other. Returns the names
+/// of those fields.
 fn assert_shown(
     when: &str,
     before: &Observation,

@@ -91,7 +91,8 @@ error_kinds! {
         "the store is not available";
 }
 
-/// Declares the errors that a type can cause as an argument of a handler. The OpenAPI document lists those of an operation's handler.
+/// Declares the errors that a type can cause as an argument of a handler. The OpenAPI document lists those of an
+/// operation's handler.
 pub trait DeclaresErrors {
     /// Returns the kinds of errors.
     fn errors() -> Vec<ErrorKind>;

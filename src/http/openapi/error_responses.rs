@@ -18,8 +18,8 @@ pub fn add_schemas(components: &mut Components) {
     components.schemas.insert("LegacyError".to_owned(), legacy.into());
 }
 
-/// Adds error responses to the operations of a path: those of the handler, of the format, and of oversized headers, which are
-/// refused on every path.
+/// Adds error responses to the operations of a path: those of the handler, of the format, and of oversized headers,
+/// which are refused on every path.
 pub fn add(
     item: &mut PathItem,
     components: &mut Components,

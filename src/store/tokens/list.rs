@@ -128,7 +128,8 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
         query = if part.is_ascii() {
             query.filter(contains(part))
         } else {
-            // SQLite, and PostgreSQL in the C locale, only fold ASCII letters: also search for the text in lower and in upper case.
+            // SQLite, and PostgreSQL in the C locale, only fold ASCII letters: also search for the text in lower and in
+            // upper case.
             let in_any_case =
                 |part: &str| contains(part).or(contains(&part.to_lowercase()).or(contains(&part.to_uppercase())));
             let [composed, decomposed] = forms(part);

@@ -1,4 +1,4 @@
-//! A client that returns every response, whatever its status.
+//! A client that returns every response, regardless of its status.
 
 use std::{
     io::{Read, Write},

@@ -130,7 +130,8 @@ impl Recorder {
         self.finish(operation, status, when, request, request.send(client, None));
     }
 
-    /// Sends requests of one operation, and records each with its response: its status, when it is given, and the request.
+    /// Sends requests of one operation, and records each with its response: its status, when it is given, and the
+    /// request.
     #[track_caller]
     pub fn record_all(&mut self, client: &Client, operation: &str, cases: &[(u16, &str, Request<'_>)]) {
         for (status, when, request) in cases {
