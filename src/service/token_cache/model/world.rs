@@ -192,9 +192,15 @@ impl World {
         }
     }
 
+    /// Returns `true` if the store revoked the credential and has not lost that. A credential that was
+    /// never valid may have been issued and revoked by lost changes; it can be issued again.
+    fn has_revoked(&self, credential: usize) -> bool {
+        !self.store.valid[credential] && self.history.iter().any(|store| store.valid[credential])
+    }
+
     pub fn acknowledge(&mut self, revoked: [bool; 3], here: bool) {
         for credential in CREDENTIALS {
-            if revoked[credential] && !self.store.valid[credential] {
+            if revoked[credential] && self.has_revoked(credential) {
                 self.revocations[credential] = Some(Revocation {
                     acknowledged_at: self.at,
                     here,
@@ -208,9 +214,7 @@ impl World {
         self.store = self.history[kept].clone();
         self.history.truncate(kept);
         for credential in CREDENTIALS {
-            let was_valid = self.history.iter().any(|store| store.valid[credential]);
-            if self.store.valid[credential] || !was_valid {
-                // The revocation was lost.
+            if !self.has_revoked(credential) {
                 self.revocations[credential] = None;
             }
         }
