@@ -117,7 +117,7 @@ pub struct ServeSettings {
     /// Period of at most 7 days in which the legacy API responds with 503, to find forgotten
     /// scripts, such as 2030-01-31T09:00Z/PT15M or 2030-01-31T09:00Z/2030-01-31T09:15Z; repeat the
     /// flag or separate items by commas
-    #[arg(long, value_name = "INTERVAL", value_delimiter = ',', value_parser = list_item(Brownout::parse))]
+    #[arg(long, value_name = "INTERVAL", value_delimiter = ',', value_parser = list_item(str::parse::<Brownout>))]
     pub legacy_brownout: Vec<Brownout>,
 
     /// Accept the uuid of a legacy token that has never had a value as a credential at /verify

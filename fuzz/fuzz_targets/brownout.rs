@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use tokenbridge::domain::brownout::Brownout;
 
 fuzz_target!(|text: &str| {
-    if let Ok(brownout) = Brownout::parse(text) {
-        assert_eq!(Brownout::parse(&brownout.to_string()), Ok(brownout));
+    if let Ok(brownout) = text.parse::<Brownout>() {
+        assert_eq!(brownout.to_string().parse::<Brownout>(), Ok(brownout));
     }
 });

@@ -8,13 +8,13 @@ use tokenbridge::domain::{
 };
 
 fuzz_target!(|text: &str| {
-    if let Ok(cursor) = Cursor::parse(text) {
+    if let Ok(cursor) = text.parse::<Cursor>() {
         assert_eq!(cursor.to_string(), text);
     }
-    if let Ok(cursor) = EventCursor::parse(text) {
+    if let Ok(cursor) = text.parse::<EventCursor>() {
         assert_eq!(cursor.to_string(), text);
     }
-    if let Ok(size) = PageSize::parse(text) {
+    if let Ok(size) = text.parse::<PageSize>() {
         assert!((1..=1000).contains(&size.get()));
     }
 });

@@ -42,10 +42,10 @@ pub struct Audit {
     #[arg(long, value_name = "ID", value_parser = parse_token_id)]
     token: Option<TokenId>,
     /// Only events with this action, such as token.deleted
-    #[arg(long, value_name = "ACTION", value_parser = Action::parse)]
+    #[arg(long, value_name = "ACTION")]
     action: Option<Action>,
     /// Only events through this channel, such as api-tokens
-    #[arg(long, value_name = "CHANNEL", value_parser = Channel::parse)]
+    #[arg(long, value_name = "CHANNEL")]
     channel: Option<Channel>,
     /// Number of latest events to print, or all
     #[arg(long, value_name = "N", default_value = "100")]

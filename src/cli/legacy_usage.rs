@@ -21,7 +21,7 @@ use crate::{
 #[derive(Args)]
 pub struct LegacyUsageArgs {
     /// Number of days to report, including today: 1 to 400
-    #[arg(long, value_name = "N", default_value = "30", value_parser = ReportDays::parse)]
+    #[arg(long, value_name = "N", default_value = "30")]
     days: ReportDays,
     /// Output format
     #[arg(long, default_value = "table")]

@@ -109,7 +109,7 @@ pub struct Filters {
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Only tokens in this state: active, expired, never-used, or legacy
-    #[arg(long, value_name = "S", value_parser = TokenState::parse)]
+    #[arg(long, value_name = "S")]
     state: Option<TokenState>,
     /// Only tokens last used before this time, or created before it and never used
     #[arg(long, value_name = "T", value_parser = parse_time)]

@@ -1,5 +1,7 @@
 //! Actors, and the channels through which they act.
 
+use std::str::FromStr;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Serialize;
@@ -80,14 +82,6 @@ impl Channel {
         Self::Cli,
     ];
 
-    /// Parses a name.
-    ///
-    /// # Errors
-    /// [`Invalid`] if there is no such channel. The message suggests a similar name.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        parse_name("channel", text, &Self::ALL, Self::name)
-    }
-
     /// Returns the name in audit events.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -100,6 +94,18 @@ impl Channel {
             Self::Console => "console",
             Self::Cli => "cli",
         }
+    }
+}
+
+impl FromStr for Channel {
+    type Err = Invalid;
+
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// [`Invalid`] if there is no such channel. The message suggests a similar name.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        parse_name("channel", text, &Self::ALL, Self::name)
     }
 }
 

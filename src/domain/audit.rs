@@ -1,5 +1,7 @@
 //! Audit events: records of changes and of refused logins.
 
+use std::str::FromStr;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
@@ -80,12 +82,14 @@ actions! {
     LoginRefused "login.refused", keeps;
 }
 
-impl Action {
+impl FromStr for Action {
+    type Err = Invalid;
+
     /// Parses a name.
     ///
     /// # Errors
     /// [`Invalid`] if there is no such action. The message suggests a similar name.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         parse_name("action", text, Self::ALL, Self::name)
     }
 }
@@ -134,12 +138,14 @@ pub struct EventCursor {
     pub id: i64,
 }
 
-impl EventCursor {
+impl FromStr for EventCursor {
+    type Err = Invalid;
+
     /// Parses the output of `Display`.
     ///
     /// # Errors
     /// [`Invalid`] if `text` is not such a cursor.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut bytes = [0; size_of::<i128>()];
         BASE64_URL_SAFE_NO_PAD
             .decode_slice(text, &mut bytes)
@@ -178,13 +184,13 @@ mod tests {
 
     #[test]
     fn unknown_actions_are_rejected_with_a_suggestion() {
-        assert_eq!(Action::parse("token.deleted"), Ok(Action::TokenDeleted));
-        let told = Action::parse("token.delete").unwrap_err().to_string();
+        assert_eq!("token.deleted".parse::<Action>(), Ok(Action::TokenDeleted));
+        let told = "token.delete".parse::<Action>().unwrap_err().to_string();
         assert_eq!(
             told,
             "action: \"token.delete\" is not one of them; did you mean \"token.deleted\"?"
         );
-        let told = Action::parse("x").unwrap_err().to_string();
+        let told = "x".parse::<Action>().unwrap_err().to_string();
         assert!(told.contains("token.created, token.updated"), "{told}");
     }
 
@@ -192,12 +198,12 @@ mod tests {
         #[test]
         fn cursors_round_trip(micros in 0i64..=253_402_300_799_999_999, id in 0i64..) {
             let cursor = EventCursor { at: Timestamp::from_micros(micros).unwrap(), id };
-            prop_assert_eq!(EventCursor::parse(&cursor.to_string()), Ok(cursor));
+            prop_assert_eq!(cursor.to_string().parse::<EventCursor>(), Ok(cursor));
         }
 
         #[test]
         fn other_text_is_not_a_cursor(text in "[A-Za-z0-9_-]{22}|.{0,30}") {
-            if let Ok(cursor) = EventCursor::parse(&text) {
+            if let Ok(cursor) = text.parse::<EventCursor>() {
                 prop_assert_eq!(cursor.to_string(), text);
             }
         }

@@ -1,6 +1,8 @@
 //! Brownouts: scheduled intervals in which the legacy API is closed, so that forgotten clients are
 //! noticed before it is switched off.
 
+use std::str::FromStr;
+
 use std::time::Duration;
 
 use super::clock::Timestamp;
@@ -30,27 +32,6 @@ pub enum BrownoutError {
 }
 
 impl Brownout {
-    /// Parses an ISO 8601 interval: a start, a slash, and an end or a duration in weeks, days,
-    /// hours, minutes and seconds. Times are in RFC 3339 format; the seconds are optional.
-    ///
-    /// # Errors
-    /// Returns [`BrownoutError::Malformed`] if `text` is not such an interval,
-    /// [`BrownoutError::Empty`] if it does not end after its start, and [`BrownoutError::TooLong`]
-    /// if it is longer than 7 days.
-    pub fn parse(text: &str) -> Result<Self, BrownoutError> {
-        let (start, rest) = text.split_once('/').ok_or(BrownoutError::Malformed)?;
-        let start = parse_time(start).ok_or(BrownoutError::Malformed)?;
-        let end = match rest.strip_prefix('P') {
-            Some(rest) => start.saturating_add(parse_duration(rest).ok_or(BrownoutError::Malformed)?),
-            None => parse_time(rest).ok_or(BrownoutError::Malformed)?,
-        };
-        match end.since(start) {
-            Duration::ZERO => Err(BrownoutError::Empty),
-            length if length > MAX_DURATION => Err(BrownoutError::TooLong),
-            _ => Ok(Self { start, end }),
-        }
-    }
-
     /// Returns the end of the closed period at `now`, where overlapping and adjacent brownouts form
     /// one period. Returns `None` if `now` is in no brownout.
     #[must_use]
@@ -63,6 +44,31 @@ impl Brownout {
             end = later.end;
         }
         (end > now).then_some(end)
+    }
+}
+
+impl FromStr for Brownout {
+    type Err = BrownoutError;
+
+    /// Parses an ISO 8601 interval: a start, a slash, and an end or a duration in weeks, days,
+    /// hours, minutes and seconds. Times are in RFC 3339 format; the seconds are optional.
+    ///
+    /// # Errors
+    /// Returns [`BrownoutError::Malformed`] if `text` is not such an interval,
+    /// [`BrownoutError::Empty`] if it does not end after its start, and [`BrownoutError::TooLong`]
+    /// if it is longer than 7 days.
+    fn from_str(text: &str) -> Result<Self, BrownoutError> {
+        let (start, rest) = text.split_once('/').ok_or(BrownoutError::Malformed)?;
+        let start = parse_time(start).ok_or(BrownoutError::Malformed)?;
+        let end = match rest.strip_prefix('P') {
+            Some(rest) => start.saturating_add(parse_duration(rest).ok_or(BrownoutError::Malformed)?),
+            None => parse_time(rest).ok_or(BrownoutError::Malformed)?,
+        };
+        match end.since(start) {
+            Duration::ZERO => Err(BrownoutError::Empty),
+            length if length > MAX_DURATION => Err(BrownoutError::TooLong),
+            _ => Ok(Self { start, end }),
+        }
     }
 }
 
@@ -145,7 +151,7 @@ mod tests {
                 "2026-12-01T09:00:00.500Z/2026-12-01T09:15:00Z",
             ),
         ] {
-            assert_eq!(Brownout::parse(text).unwrap().to_string(), read, "{text}");
+            assert_eq!(text.parse::<Brownout>().unwrap().to_string(), read, "{text}");
         }
         for (text, why) in [
             ("", BrownoutError::Malformed),
@@ -168,7 +174,7 @@ mod tests {
             ("2026-12-01T09:00Z/P7DT1S", BrownoutError::TooLong),
             ("2026-12-01T09:00Z/2027-12-01T09:00Z", BrownoutError::TooLong),
         ] {
-            assert_eq!(Brownout::parse(text), Err(why), "{text}");
+            assert_eq!(text.parse::<Brownout>(), Err(why), "{text}");
         }
     }
 
@@ -179,7 +185,7 @@ mod tests {
             "2026-12-01T09:15Z/PT5M",
             "2026-12-01T09:10Z/PT1M",
         ];
-        let brownouts = brownouts.map(|text| Brownout::parse(text).unwrap());
+        let brownouts = brownouts.map(|text| text.parse::<Brownout>().unwrap());
         let end = Some(at("2026-12-01T09:20:00Z"));
         for (now, expected) in [
             ("2026-12-01T08:59:59.999999Z", None),

@@ -97,7 +97,7 @@ impl LegacyState {
         let mode = LegacyMode::ALL.into_iter().find(|mode| mode.name() == name)?;
         let brownouts = details.get("brownouts")?.as_array()?.iter();
         let brownouts: Vec<_> = brownouts
-            .filter_map(|text| Brownout::parse(text.as_str()?).ok())
+            .filter_map(|text| text.as_str()?.parse::<Brownout>().ok())
             .collect();
         Some(Self::new(mode, &brownouts, now))
     }
@@ -148,7 +148,7 @@ mod tests {
             mode,
             deprecation: at("2026-11-21T00:00:00Z"),
             sunset: None,
-            brownouts: vec![Brownout::parse("2030-01-01T09:00Z/PT15M").unwrap()],
+            brownouts: vec!["2030-01-01T09:00Z/PT15M".parse::<Brownout>().unwrap()],
         };
         for (mode, time, told) in [
             (LegacyMode::On, "2030-01-01T08:59:59Z", "is on"),

@@ -1,5 +1,7 @@
 //! The report on whether the legacy API can be switched off.
 
+use std::str::FromStr;
+
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -20,11 +22,27 @@ const MAX_CONTACTS: usize = 10;
 pub struct ReportDays(u16);
 
 impl ReportDays {
+    /// Returns the number of days.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+
+    /// Returns the first day of the window that ends with `today`.
+    #[must_use]
+    pub fn since(self, today: Day) -> Day {
+        today.before(self.0.saturating_sub(1))
+    }
+}
+
+impl FromStr for ReportDays {
+    type Err = Invalid;
+
     /// Parses a decimal number.
     ///
     /// # Errors
     /// Returns [`Invalid`] if `text` is not a whole number from 1 to 400.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         text.parse()
             .ok()
             .filter(|_| !text.starts_with('+'))
@@ -36,18 +54,6 @@ impl ReportDays {
                     format!("{text:?} is not a whole number from 1 to {RETENTION_DAYS}"),
                 )
             })
-    }
-
-    /// Returns the number of days.
-    #[must_use]
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-
-    /// Returns the first day of the window that ends with `today`.
-    #[must_use]
-    pub fn since(self, today: Day) -> Day {
-        today.before(self.0.saturating_sub(1))
     }
 }
 
@@ -350,10 +356,10 @@ mod tests {
     #[test]
     fn a_window_ends_today() {
         let today = Day::from_number(20_000);
-        assert_eq!(ReportDays::parse("1").unwrap().since(today), today);
+        assert_eq!("1".parse::<ReportDays>().unwrap().since(today), today);
         assert_eq!(ReportDays::default().since(today), Day::from_number(19_971));
         for wrong in ["0", "401", "-1", "+1", "", "x", "1.5"] {
-            let message = ReportDays::parse(wrong).unwrap_err().to_string();
+            let message = wrong.parse::<ReportDays>().unwrap_err().to_string();
             assert!(message.contains("from 1 to 400"), "{message}");
         }
     }

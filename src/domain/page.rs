@@ -1,5 +1,7 @@
 //! Pages of token lists: cursors, page sizes and filters.
 
+use std::str::FromStr;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{
@@ -27,12 +29,16 @@ impl Cursor {
     pub const fn row(self) -> i64 {
         self.0
     }
+}
+
+impl FromStr for Cursor {
+    type Err = Invalid;
 
     /// Parses the output of `Display`.
     ///
     /// # Errors
     /// Returns [`Invalid`] if `text` is not such a cursor.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut bytes = [0; size_of::<i64>()];
         BASE64_URL_SAFE_NO_PAD
             .decode_slice(text, &mut bytes)
@@ -58,11 +64,21 @@ impl PageSize {
     /// The largest page size.
     pub const MAX: Self = Self(1000);
 
+    /// Returns the number of tokens.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0.into()
+    }
+}
+
+impl FromStr for PageSize {
+    type Err = Invalid;
+
     /// Parses a decimal number.
     ///
     /// # Errors
     /// Returns [`Invalid`] if `text` is not a whole number from 1 to 1,000.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         text.parse()
             .ok()
             .filter(|_| !text.starts_with('+'))
@@ -74,12 +90,6 @@ impl PageSize {
                     format!("{text:?} is not a whole number from 1 to {}", Self::MAX.0),
                 )
             })
-    }
-
-    /// Returns the number of tokens.
-    #[must_use]
-    pub fn get(self) -> usize {
-        self.0.into()
     }
 }
 
@@ -153,12 +163,16 @@ impl TokenState {
             Self::Legacy => "legacy",
         }
     }
+}
+
+impl FromStr for TokenState {
+    type Err = Invalid;
 
     /// Parses a name.
     ///
     /// # Errors
     /// Returns [`Invalid`] if there is no such state.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
             Invalid::new("state", format!("{text:?} is not one of {names}"))
@@ -191,9 +205,9 @@ mod tests {
 
     #[test]
     fn page_sizes_are_limited_to_1000() {
-        assert_eq!(PageSize::parse("1000"), Ok(PageSize::MAX));
+        assert_eq!("1000".parse::<PageSize>(), Ok(PageSize::MAX));
         for bad in ["0", "1001", "-1", "+5", "ten", "", "1.5"] {
-            assert!(PageSize::parse(bad).is_err(), "{bad:?}");
+            assert!(bad.parse::<PageSize>().is_err(), "{bad:?}");
         }
     }
 
@@ -201,12 +215,12 @@ mod tests {
         #[test]
         fn cursors_round_trip(row in 1i64..) {
             let cursor = Cursor::after(row);
-            prop_assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor));
+            prop_assert_eq!(cursor.to_string().parse::<Cursor>(), Ok(cursor));
         }
 
         #[test]
         fn other_text_is_not_a_cursor(text in ".{0,20}") {
-            if let Ok(cursor) = Cursor::parse(&text) {
+            if let Ok(cursor) = text.parse::<Cursor>() {
                 prop_assert_eq!(cursor.to_string(), text);
             }
         }

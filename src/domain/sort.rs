@@ -1,5 +1,7 @@
 //! Sort orders of token lists, and cursors into sorted lists.
 
+use std::str::FromStr;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{Invalid, invalid::parse_name};
@@ -52,12 +54,14 @@ impl Default for TokenOrder {
     }
 }
 
-impl TokenOrder {
+impl FromStr for TokenOrder {
+    type Err = Invalid;
+
     /// Parses the output of `Display`.
     ///
     /// # Errors
     /// Returns [`Invalid`] if there is no such order.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
         let by = parse_name("sort", name, &SortKey::ALL, SortKey::name)?;
         Ok(Self { by, descending })
@@ -93,12 +97,14 @@ pub enum SortValue {
     Name(String),
 }
 
-impl SortedCursor {
+impl FromStr for SortedCursor {
+    type Err = Invalid;
+
     /// Parses the output of `Display`.
     ///
     /// # Errors
     /// Returns [`Invalid`] if `text` is not such a cursor.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let read = || {
             let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
             let (row, key) = text.split_once(' ')?;
@@ -137,11 +143,11 @@ mod tests {
         for by in SortKey::ALL {
             for descending in [false, true] {
                 let order = TokenOrder { by, descending };
-                assert_eq!(TokenOrder::parse(&order.to_string()), Ok(order));
+                assert_eq!(order.to_string().parse::<TokenOrder>(), Ok(order));
             }
         }
-        assert_eq!(TokenOrder::parse("-created"), Ok(TokenOrder::default()));
-        assert!(TokenOrder::parse("--created").is_err());
+        assert_eq!("-created".parse::<TokenOrder>(), Ok(TokenOrder::default()));
+        assert!("--created".parse::<TokenOrder>().is_err());
     }
 
     proptest! {
@@ -149,13 +155,13 @@ mod tests {
         fn sorted_cursors_round_trip(row in 1i64.., time: i64, name in "[^\\p{Cc}]{0,20}x") {
             for key in [SortValue::Absent, SortValue::Time(time), SortValue::Name(name)] {
                 let cursor = SortedCursor { row, key };
-                prop_assert_eq!(SortedCursor::parse(&cursor.to_string()), Ok(cursor));
+                prop_assert_eq!(cursor.to_string().parse::<SortedCursor>(), Ok(cursor));
             }
         }
 
         #[test]
         fn other_text_is_not_a_sorted_cursor(text in ".{0,20}") {
-            if let Ok(cursor) = SortedCursor::parse(&text) {
+            if let Ok(cursor) = text.parse::<SortedCursor>() {
                 prop_assert_eq!(cursor.to_string(), text);
             }
         }

@@ -176,12 +176,12 @@ pub async fn list(
     let filter = query.filters.filter()?;
     let after = query
         .cursor
-        .map(|cursor| Cursor::parse(&cursor))
+        .map(|cursor| cursor.parse::<Cursor>())
         .transpose()?
         .unwrap_or_default();
     let size = query
         .limit
-        .map(|limit| PageSize::parse(&limit))
+        .map(|limit| limit.parse::<PageSize>())
         .transpose()?
         .unwrap_or_default();
     let page = state.service.list(&call, filter, after, size).await?;
@@ -340,7 +340,7 @@ impl FilterQuery {
                 .filter(|name| !name.is_empty())
                 .map(check_name_filter)
                 .transpose()?,
-            state: self.state.map(|state| TokenState::parse(&state)).transpose()?,
+            state: self.state.map(|state| state.parse::<TokenState>()).transpose()?,
             unused_since: read_time("unusedSince", self.unused_since)?,
             expires_before: read_time("expiresBefore", self.expires_before)?,
             ..TokenFilter::default()

@@ -83,8 +83,8 @@ impl EventQuery {
             until: read_time("until", self.until.clone())?,
             actor: self.actor.clone().map(check_actor_id).transpose()?,
             token_id: self.token_id.as_ref().map(token_id).transpose()?,
-            action: self.action.as_deref().map(Action::parse).transpose()?,
-            channel: self.channel.as_deref().map(Channel::parse).transpose()?,
+            action: self.action.as_deref().map(str::parse::<Action>).transpose()?,
+            channel: self.channel.as_deref().map(str::parse::<Channel>).transpose()?,
         })
     }
 }
@@ -120,8 +120,8 @@ pub async fn list(
         ..
     }: Authenticated<AdminOnly, (Query<EventQuery>, Accepted<EventFormat>)>,
 ) -> Result<HttpResponse, ApiError> {
-    let cursor = query.cursor.as_deref().map(EventCursor::parse).transpose()?;
-    let size = query.limit.as_deref().map(PageSize::parse).transpose()?;
+    let cursor = query.cursor.as_deref().map(str::parse::<EventCursor>).transpose()?;
+    let size = query.limit.as_deref().map(str::parse::<PageSize>).transpose()?;
     let events = EventReader {
         filter: query.filter()?,
         state,

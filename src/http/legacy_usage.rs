@@ -70,7 +70,7 @@ pub async fn legacy_usage(
         ..
     }: Authenticated<AdminOnly, (Query<ReportQuery>, Accepted<ReportFormat>)>,
 ) -> Result<HttpResponse, ApiError> {
-    let days = query.days.map(|days| ReportDays::parse(&days)).transpose()?;
+    let days = query.days.map(|days| days.parse::<ReportDays>()).transpose()?;
     let days = days.unwrap_or_default();
     let service = &state.service;
     let phase = state.config.legacy.state(service.now());

@@ -56,8 +56,8 @@ columns! {
     CidrBlocks(blocks: &str) "list of CIDR blocks" => Self::parse(blocks.split_ascii_whitespace()).ok();
     ValueHash(bytes: &[u8]) "value" => Self::from_bytes(bytes);
     ActorKind(name: &str) "actor" => Self::from_name(name);
-    Channel(name: &str) "channel" => Self::parse(name).ok();
-    Action(name: &str) "action" => Self::parse(name).ok();
+    Channel(name: &str) "channel" => name.parse().ok();
+    Action(name: &str) "action" => name.parse().ok();
     IpAddr(text: &str) "client address" => text.parse().ok();
     CallerAddress(text: &str) "client address" => Self::parse(text);
 }

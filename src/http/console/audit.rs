@@ -55,8 +55,8 @@ impl AuditQuery {
             until: parse_datetime_local("until", self.until.trim())?,
             actor: some(&self.actor).map(check_actor_id).transpose()?,
             token_id: some(&self.token).map(token_id).transpose()?,
-            action: some(&self.action).map(|text| Action::parse(&text)).transpose()?,
-            channel: some(&self.channel).map(|text| Channel::parse(&text)).transpose()?,
+            action: some(&self.action).map(|text| text.parse::<Action>()).transpose()?,
+            channel: some(&self.channel).map(|text| text.parse::<Channel>()).transpose()?,
         })
     }
 
@@ -145,7 +145,7 @@ pub async fn page(
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     let query: AuditQuery = read_query(request.query_string(), &[FILTERS, &["after"]])?;
-    let after = EventCursor::parse(&query.after).ok();
+    let after = query.after.parse::<EventCursor>().ok();
     let (events, refusal) = match query.filter() {
         Ok(filter) => {
             let state = state(&request)?.clone();

@@ -322,10 +322,10 @@ pub async fn list(
     let view = ListView {
         name: query.name.trim(),
         show: show.unwrap_or(StatusFilter::All),
-        order: TokenOrder::parse(&query.sort).unwrap_or_default(),
+        order: query.sort.parse::<TokenOrder>().unwrap_or_default(),
         path: format!("{}/tokens", layout.base),
     };
-    let after = SortedCursor::parse(&query.after).ok();
+    let after = query.after.parse::<SortedCursor>().ok();
     let texts = layout.texts;
     // No name contains a control character, and PostgreSQL refuses NUL.
     let searched: String = view.name.chars().filter(|letter| !letter.is_control()).collect();
