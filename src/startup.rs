@@ -227,7 +227,7 @@ impl RunningServer {
         if let Some(metrics) = metrics {
             metrics.stop(false).await;
         }
-        tasks.stop().await?;
+        tasks.stop().await;
         let flushed = self.service.flush().await;
         self.service.unsubscribe();
         flushed?;

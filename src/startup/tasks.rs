@@ -1,8 +1,9 @@
 //! Background tasks, which run at an interval until shutdown.
 
-use std::{io, time::Duration};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use actix_web::rt::task::JoinHandle;
+use futures_util::FutureExt;
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::{service::Error, view::errors::error_chain};
@@ -33,8 +34,8 @@ impl BackgroundTasks {
         }
     }
 
-    /// Runs `task` immediately, and then every `interval`. Logs failed runs under the name; the
-    /// next run is the retry.
+    /// Runs `task` immediately, and then every `interval`. Logs failed runs under the name, panics
+    /// included; the next run is the retry.
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -54,8 +55,13 @@ impl BackgroundTasks {
                     _ = shutdown.changed() => break,
                     _ = ticks.tick() => {}
                 }
-                if let Err(error) = task().await {
-                    log::error!("{name} failed, retrying in {interval:?}: {}", error_chain(&error));
+                match AssertUnwindSafe(task()).catch_unwind().await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        log::error!("{name} failed, retrying in {interval:?}: {}", error_chain(&error));
+                    }
+                    // The panic hook has logged the message.
+                    Err(_) => log::error!("{name} panicked, retrying in {interval:?}"),
                 }
             }
         });
@@ -63,19 +69,16 @@ impl BackgroundTasks {
     }
 
     /// Stops all tasks: starts no further runs, and finishes or aborts the runs in progress.
-    ///
-    /// # Errors
-    /// If a task panicked.
-    pub async fn stop(self) -> io::Result<()> {
+    pub async fn stop(self) {
         let Self { shutdown, tasks } = self;
         drop(shutdown);
         for (on_shutdown, task) in tasks {
             match on_shutdown {
-                OnShutdown::Finish => task.await.map_err(io::Error::other)?,
+                // A task catches the panics of its runs.
+                OnShutdown::Finish => task.await.unwrap_or_default(),
                 OnShutdown::Abort => task.abort(),
             }
         }
-        Ok(())
     }
 }
 
@@ -100,10 +103,13 @@ mod tests {
             started.update(|count| count + 1);
             sleep(Duration::from_secs(3)).await;
             finished.update(|count| count + 1);
-            Err(Error::NotFound("token"))
+            match finished.get() % 2 {
+                0 => panic!("the task panics in every second run"),
+                _ => Err(Error::NotFound("token")),
+            }
         });
         sleep(duration).await;
-        tasks.stop().await.unwrap();
+        tasks.stop().await;
         sleep(Duration::from_mins(1)).await;
         (counts.0.get(), counts.1.get())
     }
