@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     domain::{
-        actor::Channel,
-        audit::{Action, EventFilter, EventOrder, RecordedEvent},
+        actor::{Channel, Origin},
+        audit::{Action, AuditEvent, EventFilter, EventOrder, RecordedEvent},
         clock::Timestamp,
         page::PageSize,
         token::TokenId,
@@ -184,16 +184,24 @@ fn print(format: ReportFormat, events: &[RecordedEvent]) -> Result<(), CliError>
 }
 
 fn row(recorded: &RecordedEvent) -> String {
-    let event = &recorded.event;
+    let RecordedEvent { id: _, event } = recorded;
+    let AuditEvent {
+        at,
+        actor,
+        origin: Origin { channel, client },
+        action,
+        token_id,
+        details,
+    } = event;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     columns(
-        &event.at.to_string(),
-        event.actor.as_ref().map_or("-", |actor| actor.id.as_str()),
-        event.origin.channel.name(),
-        &or_none(event.origin.client.map(|client| client.to_string())),
-        event.action.name(),
-        &or_none(event.token_id.map(|id| id.to_string())),
-        &event.details.to_string(),
+        &at.to_string(),
+        actor.as_ref().map_or("-", |actor| actor.id.as_str()),
+        channel.name(),
+        &or_none(client.map(|client| client.to_string())),
+        action.name(),
+        &or_none(token_id.map(|id| id.to_string())),
+        &details.to_string(),
     )
 }
 

@@ -1,5 +1,7 @@
 //! `tokenbridge migrate`.
 
+use std::fmt::Display;
+
 use clap::Args;
 
 use super::{
@@ -68,20 +70,28 @@ fn transfer_all(settings: &StoreSettings, from: &DatabaseUrl, to: &DatabaseUrl) 
 fn print(format: Format, contents: &Contents) -> Result<(), CliError> {
     match format {
         Format::Json => output::print_json(contents),
-        Format::Table => output::print_table(&[
-            ["tokens".to_owned(), contents.tokens.to_string()],
-            [
-                "values in their grace period".to_owned(),
-                contents.grace_values.to_string(),
-            ],
-            ["admins".to_owned(), contents.admins.to_string()],
-            ["audit events".to_owned(), contents.audit_events.to_string()],
-            ["legacy callers".to_owned(), contents.legacy_callers.to_string()],
-            [
-                "daily counts of legacy calls".to_owned(),
-                contents.legacy_calls.to_string(),
-            ],
-            ["digest of both stores".to_owned(), contents.digest.clone()],
-        ]),
+        Format::Table => {
+            let Contents {
+                tokens,
+                grace_values,
+                admins,
+                audit_events,
+                legacy_callers,
+                legacy_calls,
+                legacy_watch,
+                digest,
+            } = contents;
+            let row = |name: &str, value: &dyn Display| [name.to_owned(), value.to_string()];
+            output::print_table(&[
+                row("tokens", tokens),
+                row("values in their grace period", grace_values),
+                row("admins", admins),
+                row("audit events", audit_events),
+                row("legacy callers", legacy_callers),
+                row("daily counts of legacy calls", legacy_calls),
+                row("days on which the legacy API was watched", legacy_watch),
+                row("digest of both stores", digest),
+            ])
+        }
     }
 }

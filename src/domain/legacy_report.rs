@@ -280,10 +280,12 @@ impl LegacyReport {
                     last.unwrap_or_default()
                 )
             }
-            (_, Some(last)) => {
+            (Verdict::Quiet | Verdict::NeverUsed, Some(last)) => {
                 format!("{state}{subject} is quiet: no call {window}, while {watched}; the last call was {last}.")
             }
-            (_, None) => format!("{state}No call is known, while {watched}."),
+            (Verdict::InUse | Verdict::Quiet | Verdict::NeverUsed, None) => {
+                format!("{state}No call is known, while {watched}.")
+            }
         };
         let advice = if self.without_value > 0 {
             let tokens = pluralize(self.without_value.unsigned_abs(), "token");

@@ -124,7 +124,14 @@ impl TokenFilter {
     /// Returns `true` if the filter depends on the last use of a token.
     #[must_use]
     pub fn depends_on_use(&self) -> bool {
-        self.unused_since.is_some() || self.state == Some(TokenState::NeverUsed)
+        let Self {
+            unused_since,
+            state,
+            name: _,
+            expires_before: _,
+            value_older_than: _,
+        } = self;
+        unused_since.is_some() || *state == Some(TokenState::NeverUsed)
     }
 
     /// Returns `true` if a token that matches in the store still matches with this last use. A use

@@ -343,7 +343,7 @@ impl FilterQuery {
             state: self.state.map(|state| state.parse::<TokenState>()).transpose()?,
             unused_since: read_time("unusedSince", self.unused_since)?,
             expires_before: read_time("expiresBefore", self.expires_before)?,
-            ..TokenFilter::default()
+            value_older_than: None,
         })
     }
 }

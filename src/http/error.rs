@@ -109,7 +109,7 @@ impl ApiError {
                 Refusal::Malformed | Refusal::DifferentKeys | Refusal::DifferentAuthorizations => {
                     challenges.first().map(|challenge| (refusal, *challenge))
                 }
-                _ => None,
+                Refusal::Missing | Refusal::Password | Refusal::Value | Refusal::Expired | Refusal::Address => None,
             },
             ..Self::new(ErrorKind::Unauthorized, refusal.to_string())
         };

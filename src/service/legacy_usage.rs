@@ -55,13 +55,11 @@ impl Service {
             state: Some(TokenState::Legacy),
             ..TokenFilter::default()
         };
+        let legacy_tokens = filter.clone();
         let authorize = self.authorization(call, Operation::ReadLegacyUsage);
-        let page = self
-            .list(call, filter.clone(), Cursor::default(), PageSize::default())
-            .await?;
         let now = self.clock.now();
         let since = days.since(now.day());
-        let (pending, _flush_guard) = self.write_behind.legacy_calls().await;
+        let (pending, flush_guard) = self.write_behind.legacy_calls().await;
         let report = self
             .store
             .read(move |conn| {
@@ -82,6 +80,10 @@ impl Service {
                 };
                 Ok::<_, Error>(LegacyReport::new(days, context, calls, callers, max_callers))
             })
+            .await?;
+        drop(flush_guard);
+        let page = self
+            .list(call, legacy_tokens, Cursor::default(), PageSize::default())
             .await?;
         Ok(LegacyUsage {
             report,

@@ -319,23 +319,31 @@ pub fn remove_before(conn: &mut AnyConnection, time: Timestamp, action: Option<A
 type Query<'a> = audit_events::BoxedQuery<'a, <AnyConnection as Connection>::Backend>;
 
 fn filtered(filter: &EventFilter) -> Query<'_> {
+    let EventFilter {
+        since,
+        until,
+        actor,
+        token_id,
+        action,
+        channel,
+    } = filter;
     let mut query = audit_events::table.into_boxed();
-    if let Some(since) = filter.since {
+    if let Some(since) = since {
         query = query.filter(audit_events::at.ge(since.micros()));
     }
-    if let Some(until) = filter.until {
+    if let Some(until) = until {
         query = query.filter(audit_events::at.lt(until.micros()));
     }
-    if let Some(actor) = filter.actor.as_deref() {
+    if let Some(actor) = actor.as_deref() {
         query = query.filter(audit_events::actor_id.eq(actor));
     }
-    if let Some(id) = filter.token_id {
+    if let Some(id) = token_id {
         query = query.filter(audit_events::token_id.eq(id.to_string()));
     }
-    if let Some(action) = filter.action {
+    if let Some(action) = action {
         query = query.filter(audit_events::action.eq(action.name()));
     }
-    if let Some(channel) = filter.channel {
+    if let Some(channel) = channel {
         query = query.filter(audit_events::channel.eq(channel.name()));
     }
     query

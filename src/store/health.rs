@@ -32,7 +32,7 @@ impl Fault {
         match error.downcast_ref() {
             Some(StoreError::Unwritable(fault)) => Some(*fault),
             Some(StoreError::Failed(DieselError::DatabaseError(_, info))) => Self::from_message(info.message()),
-            _ => Self::from_error(error.source()?),
+            Some(_) | None => Self::from_error(error.source()?),
         }
     }
 

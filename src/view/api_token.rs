@@ -85,19 +85,32 @@ pub struct ApiToken<'a> {
 
 impl<'a> From<&'a Token> for ApiToken<'a> {
     fn from(token: &'a Token) -> Self {
-        let updated = token.updated.as_ref();
+        let Token {
+            id,
+            name,
+            permissions,
+            allowed_cidr_blocks,
+            has_value: _,
+            created,
+            updated,
+            rotated_at,
+            last_used_at,
+            expires_at,
+            version: _,
+        } = token;
+        let updated = updated.as_ref();
         Self {
-            id: token.id,
-            name: token.name.as_str(),
-            permissions: token.permissions,
-            allowed_cidr_blocks: &token.allowed_cidr_blocks,
-            created_at: token.created.at,
-            created_by: &token.created.by,
+            id: *id,
+            name: name.as_str(),
+            permissions: *permissions,
+            allowed_cidr_blocks,
+            created_at: created.at,
+            created_by: &created.by,
             updated_at: updated.map(|change| change.at),
             updated_by: updated.map(|change| &change.by),
-            rotated_at: token.rotated_at,
-            last_used_at: token.last_used_at,
-            expires_at: token.expires_at.time(),
+            rotated_at: *rotated_at,
+            last_used_at: *last_used_at,
+            expires_at: expires_at.time(),
             value: None,
         }
     }

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::{
     domain::{
-        actor::Actor,
-        audit::{EventPage, RecordedEvent},
+        actor::{Actor, Origin},
+        audit::{AuditEvent, EventPage, RecordedEvent},
         clock::Timestamp,
     },
     service::Error,
@@ -61,16 +61,24 @@ pub struct AuditEventView<'a> {
 
 impl<'a> From<&'a RecordedEvent> for AuditEventView<'a> {
     fn from(recorded: &'a RecordedEvent) -> Self {
-        let event = &recorded.event;
+        let RecordedEvent { id, event } = recorded;
+        let AuditEvent {
+            at,
+            actor,
+            origin: Origin { channel, client },
+            action,
+            token_id,
+            details,
+        } = event;
         Self {
-            id: recorded.id,
-            at: event.at,
-            actor: event.actor.as_ref(),
-            channel: event.origin.channel.name(),
-            client: event.origin.client,
-            action: event.action.name(),
-            token_id: event.token_id.map(|id| id.to_string()),
-            details: &event.details,
+            id: *id,
+            at: *at,
+            actor: actor.as_ref(),
+            channel: channel.name(),
+            client: *client,
+            action: action.name(),
+            token_id: token_id.map(|id| id.to_string()),
+            details,
         }
     }
 }
@@ -123,21 +131,27 @@ pub fn csv_header() -> String {
 
 /// Appends an event as a line of CSV with the columns of [`csv_header`].
 pub fn push_csv_row(recorded: &RecordedEvent, text: &mut String) {
-    let event = &recorded.event;
-    let (kind, id) = event
-        .actor
-        .as_ref()
-        .map_or(("", ""), |actor| (actor.kind.name(), actor.id.as_str()));
-    let cells: [&str; COLUMNS.len()] = [
-        &recorded.id.to_string(),
-        &event.at.to_string(),
-        kind,
+    let AuditEventView {
         id,
-        event.origin.channel.name(),
-        &event.origin.client.map(|client| client.to_string()).unwrap_or_default(),
-        event.action.name(),
-        &event.token_id.map(|id| id.to_string()).unwrap_or_default(),
-        &event.details.to_string(),
+        at,
+        actor,
+        channel,
+        client,
+        action,
+        token_id,
+        details,
+    } = AuditEventView::from(recorded);
+    let (actor_type, actor_id) = actor.map_or(("", ""), |actor| (actor.kind.name(), actor.id.as_str()));
+    let cells: [&str; COLUMNS.len()] = [
+        &id.to_string(),
+        &at.to_string(),
+        actor_type,
+        actor_id,
+        channel,
+        &client.map(|client| client.to_string()).unwrap_or_default(),
+        action,
+        &token_id.unwrap_or_default(),
+        &details.to_string(),
     ];
     text.push_str(&csv::format_row(cells));
 }

@@ -52,7 +52,7 @@ impl EventFormat {
         let mut text = match self {
             Self::Csv if first => csv_header(),
             Self::JsonArray if first => "[\n".to_owned(),
-            _ => String::new(),
+            Self::Csv | Self::Json | Self::JsonArray | Self::JsonLines(_) => String::new(),
         };
         for (number, event) in page.events.iter().enumerate() {
             if self == Self::JsonArray && !(first && number == 0) {
@@ -60,7 +60,7 @@ impl EventFormat {
             }
             match self {
                 Self::Csv => push_csv_row(event, &mut text),
-                _ => text.push_str(&to_json_line(event)?),
+                Self::Json | Self::JsonArray | Self::JsonLines(_) => text.push_str(&to_json_line(event)?),
             }
         }
         if self == Self::JsonArray && page.next.is_none() {

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     domain::{
         Invalid,
-        actor::{Actor, ActorKind, Channel},
-        audit::{Action, EventCursor, EventFilter, EventPage, RecordedEvent},
+        actor::{Actor, ActorKind, Channel, Origin},
+        audit::{Action, AuditEvent, EventCursor, EventFilter, EventPage, RecordedEvent},
         page::PageSize,
         token::TokenId,
     },
@@ -104,17 +104,25 @@ struct EventRow {
 
 impl EventRow {
     fn new(recorded: &RecordedEvent, layout: &Layout) -> Self {
-        let event = &recorded.event;
+        let RecordedEvent { id: _, event } = recorded;
+        let AuditEvent {
+            at,
+            actor,
+            origin: Origin { channel, client },
+            action,
+            token_id,
+            details: changes,
+        } = event;
         let is_token = |actor: &&Actor| actor.kind == ActorKind::ApiToken;
         Self {
-            at: layout.display_time(event.at),
-            actor: event.actor.as_ref().map(|actor| actor.id.clone()),
-            by_token: event.actor.as_ref().filter(is_token).map(|actor| actor.id.clone()),
-            action: event.action.name(),
-            channel: event.origin.channel.name(),
-            client: event.origin.client.map(|client| client.to_string()).unwrap_or_default(),
-            token: event.token_id.map(|id| id.to_string()),
-            details: details(&event.details),
+            at: layout.display_time(*at),
+            actor: actor.as_ref().map(|actor| actor.id.clone()),
+            by_token: actor.as_ref().filter(is_token).map(|actor| actor.id.clone()),
+            action: action.name(),
+            channel: channel.name(),
+            client: client.map(|client| client.to_string()).unwrap_or_default(),
+            token: token_id.map(|id| id.to_string()),
+            details: details(changes),
         }
     }
 }

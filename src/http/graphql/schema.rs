@@ -126,16 +126,29 @@ struct ApiToken {
 
 impl ApiToken {
     fn new(token: &Token, value: &TokenValue) -> Self {
+        let Token {
+            id,
+            name,
+            permissions,
+            allowed_cidr_blocks,
+            has_value: _,
+            created,
+            updated,
+            rotated_at,
+            last_used_at,
+            expires_at,
+            version: _,
+        } = token;
         Self {
-            allowed_cidr_blocks: token.allowed_cidr_blocks.iter().map(ToString::to_string).collect(),
-            created_at: DateTime(token.created.at),
-            expires_at: token.expires_at.time().map(DateTime),
-            id: token.id.to_string().into(),
-            last_used_at: token.last_used_at.map(DateTime),
-            name: token.name.as_str().to_owned(),
-            permissions: token.permissions.iter().map(PermissionName).collect(),
-            rotated_at: token.rotated_at.map(DateTime),
-            updated_at: token.updated.as_ref().map(|change| DateTime(change.at)),
+            allowed_cidr_blocks: allowed_cidr_blocks.iter().map(ToString::to_string).collect(),
+            created_at: DateTime(created.at),
+            expires_at: expires_at.time().map(DateTime),
+            id: id.to_string().into(),
+            last_used_at: last_used_at.map(DateTime),
+            name: name.as_str().to_owned(),
+            permissions: permissions.iter().map(PermissionName).collect(),
+            rotated_at: rotated_at.map(DateTime),
+            updated_at: updated.as_ref().map(|change| DateTime(change.at)),
             value: Some(value.expose().to_owned()),
         }
     }

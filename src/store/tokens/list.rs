@@ -122,8 +122,16 @@ fn forms(part: &str) -> [String; 2] {
 
 /// Selects the tokens that match `filter`, without an order.
 pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
+    // Exhaustive: a filter that is ignored would make a bulk deletion delete too much.
+    let TokenFilter {
+        name,
+        state,
+        unused_since,
+        expires_before,
+        value_older_than,
+    } = filter;
     let mut query = tokens::table.into_boxed();
-    if let Some(part) = filter.name.as_deref() {
+    if let Some(part) = name.as_deref() {
         let contains = |part: &str| replace(lower(tokens::name), lower(part.to_owned()), "").ne(lower(tokens::name));
         query = if part.is_ascii() {
             query.filter(contains(part))
@@ -137,26 +145,24 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
         };
     }
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
-    query = match filter.state {
+    query = match *state {
         None => query,
         // Tokens that expire before a time do expire, so those that never expire need not be
         // scanned.
-        Some(TokenState::Active) if filter.expires_before.is_some() => {
-            query.filter(tokens::expires_at.gt(now.micros()))
-        }
+        Some(TokenState::Active) if expires_before.is_some() => query.filter(tokens::expires_at.gt(now.micros())),
         Some(TokenState::Active) => query.filter(not_expired),
         Some(TokenState::Expired) => query.filter(tokens::expires_at.le(now.micros())),
         Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),
         Some(TokenState::Legacy) => query.filter(tokens::value_hash.is_null()),
     };
-    if let Some(since) = filter.unused_since.map(Timestamp::micros) {
+    if let Some(since) = unused_since.map(Timestamp::micros) {
         let never = tokens::last_used_at.is_null().and(tokens::created_at.lt(since));
         query = query.filter(tokens::last_used_at.lt(since).or(never));
     }
-    if let Some(before) = filter.expires_before {
+    if let Some(before) = *expires_before {
         query = query.filter(tokens::expires_at.lt(before.micros()));
     }
-    if let Some(before) = filter.value_older_than.map(Timestamp::micros) {
+    if let Some(before) = value_older_than.map(Timestamp::micros) {
         let never_rotated = tokens::rotated_at.is_null().and(tokens::created_at.lt(before));
         let rotated = tokens::rotated_at.lt(before);
         query = query.filter(tokens::value_hash.is_not_null().and(rotated.or(never_rotated)));
