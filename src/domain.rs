@@ -17,6 +17,7 @@ pub mod legacy_report;
 pub mod legacy_usage;
 pub mod legacy_watch;
 pub mod name;
+mod named;
 pub mod page;
 pub mod patch;
 pub mod permission;

@@ -1,12 +1,13 @@
 //! Actors, and the channels through which they act.
 
-use std::str::FromStr;
-
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 use serde::Serialize;
 
-use super::{Invalid, invalid::parse_name};
+use super::{Invalid, invalid::parse_name, named::named_enum};
 
 /// The author of a change: `createdBy`, `updatedBy`, and the actor of an audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -18,32 +19,21 @@ pub struct Actor {
     pub kind: ActorKind,
 }
 
-/// The kinds of actors, by their published names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ActorKind {
-    /// An admin.
-    User,
-    /// A token.
-    ApiToken,
-    /// The command line, or the server itself.
-    System,
+named_enum! {
+    /// The kinds of actors, by their published names.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum ActorKind {
+        /// An admin.
+        User = "user",
+        /// A token.
+        ApiToken = "api-token",
+        /// The command line, or the server itself.
+        System = "system",
+    }
 }
 
 impl ActorKind {
-    /// All kinds.
-    pub const ALL: [Self; 3] = [Self::User, Self::ApiToken, Self::System];
-
-    /// Returns the published name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::ApiToken => "api-token",
-            Self::System => "system",
-        }
-    }
-
     /// Returns the kind with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -51,49 +41,24 @@ impl ActorKind {
     }
 }
 
-/// The API or page that a call used, or the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// `/rest/agent-config/1.0`, or `latest`.
-    Legacy10,
-    /// `/rest/agent/1.0`, or `latest`: before version 1.5 of the add-on.
-    LegacyPre15,
-    /// `/api-tokens`.
-    ApiTokens,
-    /// `/public/graphql`.
-    Graphql,
-    /// `/verify`.
-    Verify,
-    /// `/console`.
-    Console,
-    /// The command line.
-    Cli,
-}
-
-impl Channel {
-    /// All channels.
-    pub const ALL: [Self; 7] = [
-        Self::Legacy10,
-        Self::LegacyPre15,
-        Self::ApiTokens,
-        Self::Graphql,
-        Self::Verify,
-        Self::Console,
-        Self::Cli,
-    ];
-
-    /// Returns the name in audit events.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Legacy10 => "legacy-1.0",
-            Self::LegacyPre15 => "legacy-pre-1.5",
-            Self::ApiTokens => "api-tokens",
-            Self::Graphql => "graphql",
-            Self::Verify => "verify",
-            Self::Console => "console",
-            Self::Cli => "cli",
-        }
+named_enum! {
+    /// The API or page that a call used, or the command line.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Channel {
+        /// `/rest/agent-config/1.0`, or `latest`.
+        Legacy10 = "legacy-1.0",
+        /// `/rest/agent/1.0`, or `latest`: before version 1.5 of the add-on.
+        LegacyPre15 = "legacy-pre-1.5",
+        /// `/api-tokens`.
+        ApiTokens = "api-tokens",
+        /// `/public/graphql`.
+        Graphql = "graphql",
+        /// `/verify`.
+        Verify = "verify",
+        /// `/console`.
+        Console = "console",
+        /// The command line.
+        Cli = "cli",
     }
 }
 

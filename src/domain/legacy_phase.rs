@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{brownout::Brownout, clock::Timestamp};
+use super::{brownout::Brownout, clock::Timestamp, named::named_enum};
 
 /// The configured steps of the legacy API's retirement.
 #[derive(Clone, Debug)]
@@ -50,29 +50,17 @@ fn brownout_end(mode: LegacyMode, brownouts: &[Brownout], now: Timestamp) -> Opt
     }
 }
 
-/// The behavior of the legacy API outside brownouts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LegacyMode {
-    /// Serves all requests.
-    #[default]
-    On,
-    /// Serves reads and refuses changes with 403.
-    ReadOnly,
-    /// Refuses all requests with 410, which names the successor.
-    Off,
-}
-
-impl LegacyMode {
-    /// All modes.
-    pub const ALL: [Self; 3] = [Self::On, Self::ReadOnly, Self::Off];
-
-    /// Returns the name of the mode in the settings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::ReadOnly => "read-only",
-            Self::Off => "off",
-        }
+named_enum! {
+    /// The behavior of the legacy API outside brownouts.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+    pub enum LegacyMode {
+        /// Serves all requests.
+        #[default]
+        On = "on",
+        /// Serves reads and refuses changes with 403.
+        ReadOnly = "read-only",
+        /// Refuses all requests with 410, which names the successor.
+        Off = "off",
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     clock::{Day, Timestamp},
     legacy_phase::LegacyState,
     legacy_usage::{CallerAddress, Calls, LegacyCaller, RETENTION_DAYS},
+    named::named_enum,
 };
 
 /// Maximum number of contacts in a report.
@@ -63,24 +64,23 @@ impl Default for ReportDays {
     }
 }
 
-/// The verdict on the use of the legacy API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// The servers have not watched for long enough, and no recent call is known.
-    NotObservedYet,
-    /// There were calls within the days of the report.
-    InUse,
-    /// There were calls, but not within those days.
-    Quiet,
-    /// No call is known.
-    NeverUsed,
+named_enum! {
+    /// The verdict on the use of the legacy API.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Verdict {
+        /// The servers have not watched for long enough, and no recent call is known.
+        NotObservedYet = "not-observed-yet",
+        /// There were calls within the days of the report.
+        InUse = "in-use",
+        /// There were calls, but not within those days.
+        Quiet = "quiet",
+        /// No call is known.
+        NeverUsed = "never-used",
+    }
 }
 
 impl Verdict {
-    /// All verdicts.
-    pub const ALL: [Self; 4] = [Self::NotObservedYet, Self::InUse, Self::Quiet, Self::NeverUsed];
-
     /// Returns the verdict for a window of `days` that starts at `since`, of which `watched_days`
     /// were watched. `last_call` is the last known call, in the window or before it.
     #[must_use]
@@ -90,17 +90,6 @@ impl Verdict {
             _ if watched_days < days.get() => Self::NotObservedYet,
             Some(_) => Self::Quiet,
             None => Self::NeverUsed,
-        }
-    }
-
-    /// Returns the name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotObservedYet => "not-observed-yet",
-            Self::InUse => "in-use",
-            Self::Quiet => "quiet",
-            Self::NeverUsed => "never-used",
         }
     }
 }

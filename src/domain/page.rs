@@ -7,6 +7,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use super::{
     Invalid,
     clock::Timestamp,
+    named::named_enum,
     token::{Token, TokenSummary},
 };
 
@@ -143,32 +144,18 @@ impl TokenFilter {
     }
 }
 
-/// A token state to filter by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenState {
-    /// Not expired.
-    Active,
-    /// Expired, so refused.
-    Expired,
-    /// Never used to authenticate.
-    NeverUsed,
-    /// Without a value, so known only to the legacy API.
-    Legacy,
-}
-
-impl TokenState {
-    /// All states. A token can be in more than one.
-    pub const ALL: [Self; 4] = [Self::Active, Self::Expired, Self::NeverUsed, Self::Legacy];
-
-    /// Returns the name in query strings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Expired => "expired",
-            Self::NeverUsed => "never-used",
-            Self::Legacy => "legacy",
-        }
+named_enum! {
+    /// A token state to filter by.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum TokenState {
+        /// Not expired.
+        Active = "active",
+        /// Expired, so refused.
+        Expired = "expired",
+        /// Never used to authenticate.
+        NeverUsed = "never-used",
+        /// Without a value, so known only to the legacy API.
+        Legacy = "legacy",
     }
 }
 

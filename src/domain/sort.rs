@@ -4,34 +4,20 @@ use std::str::FromStr;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Invalid, invalid::parse_name};
+use super::{Invalid, invalid::parse_name, named::named_enum};
 
-/// The key of a sorted token list. Tokens with equal keys are in order of creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SortKey {
-    /// The creation time.
-    Created,
-    /// The name, ignoring case.
-    Name,
-    /// The last use. "Never" sorts before every time.
-    LastUsed,
-    /// The expiry. "Never" sorts before every time.
-    Expires,
-}
-
-impl SortKey {
-    /// All keys.
-    pub const ALL: [Self; 4] = [Self::Created, Self::Name, Self::LastUsed, Self::Expires];
-
-    /// Returns the name in query strings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Name => "name",
-            Self::LastUsed => "last-used",
-            Self::Expires => "expires",
-        }
+named_enum! {
+    /// The key of a sorted token list. Tokens with equal keys are in order of creation.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum SortKey {
+        /// The creation time.
+        Created = "created",
+        /// The name, ignoring case.
+        Name = "name",
+        /// The last use. "Never" sorts before every time.
+        LastUsed = "last-used",
+        /// The expiry. "Never" sorts before every time.
+        Expires = "expires",
     }
 }
 
