@@ -86,7 +86,7 @@ for (const site of sites) {
     const page = await newPage();
     await docs(page, site);
     await authorize(page, "BasicAuth", [admin.username, admin.password]);
-    for (const call of site.base ? [list] : [legacyList, make, list]) {
+    for (const call of site.base ? [list] : [legacyList, createToken, list]) {
       const headers = await call(page, site);
       assert.match(headers.authorization, /^Basic /);
       assert.equal(headers["x-api-key"], undefined);
@@ -102,7 +102,7 @@ test("/docs: calls by ApiKeyAuth, and a refusal without it", async (newPage) => 
   await docs(page, root);
   assert.equal((await execute(page, root, "GET", "/api-tokens/self")).status, 401);
   await authorize(page, "ApiKeyAuth", [value]);
-  for (const call of [make, list]) {
+  for (const call of [createToken, list]) {
     const headers = await call(page, root);
     assert.equal(headers["x-api-key"], value);
     assert.equal(headers.authorization, undefined);
