@@ -8,7 +8,7 @@
 //! | [`startup`] | builds a server, binds it, and runs it until it is stopped | `settings`, everything below |
 //! | [`http`] | routes: requests become service calls, results become responses | `view`, `service`, `domain` |
 //! | [`view`] | the JSON and CSV representations that `http` and `cli` share | `service`, `domain` |
-//! | [`service`] | every use case: one method, one authorization, one transaction | `store`, `domain` |
+//! | [`service`] | use cases, each a method that authorizes its caller; authentication; maintenance | `store`, `domain` |
 //! | [`store`] | SQLite and PostgreSQL through diesel; returns domain types | `domain` |
 //! | [`domain`] | tokens, permissions, CIDR blocks, values, admins, time: pure rules without I/O | nothing |
 //!

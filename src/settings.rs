@@ -106,7 +106,7 @@ pub struct ServeSettings {
     #[arg(long, value_name = "MODE", default_value = "on")]
     pub legacy: LegacyMode,
 
-    /// Date since when the legacy API is deprecated, such as 2030-01-31 or 2030-01-31T12:00:00Z
+    /// Date from which the legacy API is deprecated, such as 2030-01-31 or 2030-01-31T12:00:00Z
     #[arg(long, value_name = "DATE", default_value = FIRST_RELEASE, value_parser = parse_date)]
     pub legacy_deprecation: Timestamp,
 

@@ -52,14 +52,15 @@ use writer::{WriteOptions, Writer};
 const MAX_CONNECTIONS: u32 = 8;
 /// Maximum number of connections for short reads from SQLite.
 const MAX_READERS: usize = 4;
-/// Time by which a call outlasts the timeout of its statements, so that the database ends a slow
-/// statement first.
+/// Margin by which the time limit of a call exceeds the timeout of its statements, so that the
+/// database cancels a slow statement first.
 const TIMEOUT_MARGIN: Duration = Duration::from_secs(2);
-/// Pause before a transaction that PostgreSQL aborted in favor of another one is retried, so that the other one can
-/// finish.
+/// Delay before the retry of a transaction that PostgreSQL aborted in favor of another one, so that
+/// the other one can finish.
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-/// The store. Its work runs on blocking threads, never on more at once than there are connections.
+/// The store. Its work runs on threads that may block, at most one per connection: its own, and
+/// those of tokio's blocking pool.
 #[derive(Clone)]
 pub struct Store {
     /// The name of the database system.
@@ -145,8 +146,8 @@ impl Store {
         Ok((store, applied))
     }
 
-    /// Runs a long read on a consistent snapshot. The timeout applies to each statement, not to the
-    /// whole read.
+    /// Runs a long read on a consistent snapshot. On PostgreSQL, the timeout applies to each
+    /// statement, not to the whole read. SQLite limits only its waits for locks.
     ///
     /// # Errors
     /// Those of `work`, or a [`StoreError`] if the store is busy or unreachable.
@@ -317,7 +318,8 @@ impl Store {
     }
 
     /// Runs `work` as [`Store::write`] does, for work of many statements that stops itself after
-    /// `max_duration`. The timeout applies to each statement.
+    /// `max_duration`. On PostgreSQL, the timeout applies to each statement; SQLite has no timeout
+    /// for statements.
     ///
     /// # Errors
     /// Those of [`Store::write`].

@@ -49,7 +49,7 @@ named_enum! {
         Legacy10 = "legacy-1.0",
         /// `/rest/agent/1.0`, or `latest`: before version 1.5 of the add-on.
         LegacyPre15 = "legacy-pre-1.5",
-        /// `/api-tokens`.
+        /// `/api-tokens`, `/audit-events`, `/introspect`, and `/legacy-usage`.
         ApiTokens = "api-tokens",
         /// `/public/graphql`.
         Graphql = "graphql",
@@ -57,7 +57,7 @@ named_enum! {
         Verify = "verify",
         /// `/console`.
         Console = "console",
-        /// The command line.
+        /// The command line, or the server itself.
         Cli = "cli",
     }
 }

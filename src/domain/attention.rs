@@ -1,4 +1,4 @@
-//! Conditions of a token that its owner should notice.
+//! Conditions of a token that need attention.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use super::{
 pub struct AuditEvent {
     /// The time of the event.
     pub at: Timestamp,
-    /// The actor; `None` for a refused login.
+    /// The actor; `None` for refused logins, except those beyond the hourly limit.
     pub actor: Option<Actor>,
     /// The channel and the client's address.
     pub origin: Origin,

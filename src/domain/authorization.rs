@@ -86,7 +86,8 @@ pub enum Denied {
     TargetBlocks(CidrBlocks),
 }
 
-/// Decides whether `caller` may do `operation` to `target`. Every use case asks this function.
+/// Decides whether `caller` may do `operation` to `target`. Every use case that acts for a caller
+/// asks this function. Authentication, and what the server does by itself, need no authorization.
 ///
 /// `target` is `None` when the operation is not on a single token, or on one that does not exist.
 /// Callers and operations are matched exhaustively: a new one does not compile until it is decided

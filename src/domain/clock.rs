@@ -83,27 +83,28 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0 - earlier.0).unwrap_or_default())
     }
 
-    /// Returns `true` if this time is more than [`MAX_CLOCK_SKEW`] in the future, so a clock that
-    /// ran ahead wrote it.
+    /// Returns `true` if this time is more than [`MAX_CLOCK_SKEW`] in the future, so it was written
+    /// while a server's clock was ahead.
     #[must_use]
     pub fn is_in_future(self, now: Self) -> bool {
         self.since(now) > MAX_CLOCK_SKEW
     }
 
-    /// Returns this time, or `now` if a clock that ran ahead wrote this time.
+    /// Returns this time, or `now` if this time was written while a server's clock was ahead.
     #[must_use]
     pub fn bounded_by(self, now: Self) -> Self {
         if self.is_in_future(now) { now } else { self }
     }
 
-    /// Returns the later of the two times, or `now` if a clock that ran ahead wrote this one.
+    /// Returns the later of the two times, or `now` if this one was written while a server's clock
+    /// was ahead.
     #[must_use]
     pub fn advanced_to(self, now: Self) -> Self {
         self.bounded_by(now).max(now)
     }
 
-    /// Formats an HTTP date (RFC 9110), as `Sunset` (RFC 8594) requires: `Sat, 31 Dec 2033 00:00:00
-    /// GMT`.
+    /// Formats an HTTP date (RFC 9110), as `Sunset` (RFC 8594) requires:
+    /// `Sat, 31 Dec 2033 00:00:00 GMT`.
     #[must_use]
     pub fn http_date(self) -> String {
         self.calendar().format("%a, %d %b %Y %H:%M:%S GMT").to_string()

@@ -225,7 +225,7 @@ impl LegacyReport {
         report
     }
 
-    /// Returns `true` if no known fact speaks against switching off the legacy API.
+    /// Returns `true` if the report gives no reason to keep the legacy API on.
     #[must_use]
     pub const fn is_safe_to_switch_off(&self) -> bool {
         matches!(self.verdict, Verdict::Quiet | Verdict::NeverUsed) && self.without_value == 0

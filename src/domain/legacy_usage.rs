@@ -136,8 +136,8 @@ impl Calls {
 pub struct CallerLimits {
     /// Maximum number of callers.
     pub callers: usize,
-    /// Maximum number of callers without valid credentials. Strangers must not use up the places of
-    /// all others.
+    /// Maximum number of callers without valid credentials. The rest of the capacity is reserved
+    /// for authenticated callers.
     pub unauthenticated: usize,
 }
 
@@ -174,7 +174,7 @@ impl CallerCapacity {
         }
     }
 
-    /// Takes a place for a new caller and returns the caller. If no place is left, returns the
+    /// Allocates capacity for a new caller and returns the caller. If none is left, returns the
     /// caller that represents all beyond the limit.
     pub fn allocate(&mut self, caller: LegacyCaller) -> LegacyCaller {
         let is_unauthenticated = caller.actor.is_none();

@@ -150,8 +150,8 @@ pub struct SessionAge {
 }
 
 impl SessionAge {
-    /// Returns the age of a session that this server sees for the first time. Returns `None` if a
-    /// clock that ran ahead wrote its start.
+    /// Returns the age of a session that this server sees for the first time. Returns `None` if its
+    /// start was written while a server's clock was ahead.
     #[must_use]
     pub fn new(times: SessionTimes, now: Timestamp, instant: Instant) -> Option<Self> {
         (!times.begun_at.is_in_future(now)).then(|| Self {

@@ -163,8 +163,8 @@ pub struct Attribution {
 }
 
 impl Token {
-    /// Returns the end of a grace period that is stored as `until`. A clock that ran ahead may have
-    /// written it, so the remaining time is capped at the granted grace period.
+    /// Returns the end of a grace period that is stored as `until`. It may have been written while
+    /// a server's clock was ahead, so the remaining time is capped at the granted grace period.
     #[must_use]
     pub fn grace_end(&self, until: Timestamp, now: Timestamp) -> Timestamp {
         let rotated_ahead = self.rotated_at.filter(|at| at.is_in_future(now) && *at < until);

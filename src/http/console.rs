@@ -1,5 +1,5 @@
 //! The console at `/console`, where admins manage tokens in a browser. Pages are rendered on the
-//! server. Their only script is our own, and they work without it.
+//! server. Their only script is part of tokenbridge, and they work without it.
 
 mod admins;
 mod audit;

@@ -134,7 +134,7 @@ macro_rules! operations {
     };
 }
 
-/// All endpoints but the metrics, in the order in which routes are tried: the busiest first.
+/// All endpoints but the metrics. Routes are tried in the order of the groups: the busiest first.
 pub static ENDPOINTS: LazyLock<Vec<EndpointGroup>> = LazyLock::new(|| {
     let legacy = LEGACY_PREFIXES.map(|(prefix, channel)| EndpointGroup {
         prefix,

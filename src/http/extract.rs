@@ -124,14 +124,14 @@ impl<S: AuthScheme, I: DeclaresErrors> DeclaresErrors for Authenticated<S, I> {
     }
 }
 
-/// The state is always there.
+/// Every worker has the state, so extracting it causes no error.
 impl DeclaresErrors for Data<State> {
     fn errors() -> Vec<ErrorKind> {
         Vec::new()
     }
 }
 
-/// The handler itself reads the request.
+/// Extracting the request causes no error. The handler reads it.
 impl DeclaresErrors for HttpRequest {
     fn errors() -> Vec<ErrorKind> {
         Vec::new()

@@ -189,7 +189,9 @@ impl Service {
     /// Authenticates an admin from `origin` by name and password.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] if either is wrong; [`Error::Throttled`] after too many failures.
+    /// [`Error::Unauthenticated`] if either is wrong; [`Error::Throttled`] after too many failures;
+    /// [`Error::TooManyLogins`] if too many logins from this network are waiting;
+    /// [`Error::Unavailable`] if the store fails.
     pub async fn authenticate_admin(
         &self,
         name: &str,
@@ -201,7 +203,7 @@ impl Service {
     }
 
     /// Authenticates an admin, and returns the call with the first page of token summaries for the
-    /// legacy API. Both take one read transaction if the credential is cached.
+    /// legacy API. If the credential is cached, both take one call of the store.
     ///
     /// # Errors
     /// Those of [`Service::authenticate_admin`].
@@ -226,8 +228,8 @@ impl Service {
     }
 
     /// Returns the admin who signed in. If the admin used this password within the last minute,
-    /// also returns the result of `read`, which runs in the same read transaction as the check that
-    /// the password has not changed since.
+    /// also returns the result of `read`, which runs on the same connection right after the check
+    /// that the password has not changed since.
     async fn sign_in<T: Send + 'static>(
         &self,
         name: &str,

@@ -101,8 +101,11 @@ fn check_count(found: usize, expected: Option<u64>) -> Result<u64, Error> {
     }
 }
 
-/// Locks the caller, if it is a token, and all tokens that match `filter`. All code locks tokens in
-/// the order of their IDs, so that transactions cannot deadlock. Returns the IDs.
+/// Locks the caller, if it is a token, and all tokens that match `filter`, in the order of their
+/// IDs. Returns the IDs.
+///
+/// Other changes use the same order, so that transactions cannot deadlock, except for imports. A
+/// transaction that PostgreSQL aborts because of a deadlock with an import is retried.
 fn lock(
     conn: &mut AnyConnection,
     caller: &Caller,

@@ -7,7 +7,8 @@ use crate::{
     store::StoreError,
 };
 
-/// The error of a use case. Nothing was changed.
+/// The error of a use case. Nothing was changed, with two exceptions: after [`Error::Unavailable`],
+/// the change may or may not have been made, and an import that keeps going keeps earlier steps.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The credentials are missing or wrong.

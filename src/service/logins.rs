@@ -59,7 +59,8 @@ impl Logins {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if the name or the password is wrong; [`Error::Throttled`] after
-    /// too many failures.
+    /// too many failures; [`Error::TooManyLogins`] if too many logins from this network are
+    /// waiting; [`Error::Unavailable`] if the store fails, or after ten seconds without a permit.
     pub async fn verify(self: &Arc<Self>, name: &str, password: SecretString, origin: Origin) -> Result<Admin, Error> {
         self.check(name, origin)?;
         let (this, name) = (Arc::clone(self), name.to_owned());

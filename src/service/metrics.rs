@@ -145,8 +145,8 @@ impl ServiceMetrics {
             "Number of lookups of token values and UUIDs, by outcome: in the cache (hit) or in the store (miss)",
             &["outcome"],
         )?;
-        // All series start at zero. Otherwise Prometheus would not see the first event as an
-        // increase.
+        // The series of counters start at zero, before the first event. Otherwise Prometheus would
+        // not see that event as an increase.
         let metrics = Self {
             value_authentications: AuthenticationCounters::new(&authentications, "value"),
             legacy_uuid_authentications: AuthenticationCounters::new(&authentications, "legacy-uuid"),

@@ -89,10 +89,10 @@ impl Passwords {
         self.permits.free_idle_memory(now);
     }
 
-    /// Hashes a new password that an authenticated admin at `network` chose.
+    /// Hashes a new password that an authorized caller at `network` chose.
     ///
     /// # Errors
-    /// Those of [`Passwords::acquire_permit`].
+    /// Those of [`Passwords::acquire_permit`]; [`Error::Internal`] if the random source fails.
     pub async fn hash(
         &self,
         password: Password,

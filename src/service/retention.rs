@@ -1,10 +1,10 @@
 //! Removes old audit events and legacy calls.
 //!
 //! A wall clock that jumps forward must not cause early removal. So ages are measured against a
-//! reference time that the server can prove: it starts at the newest record in the store, or at the
-//! wall clock if that is earlier, and advances with the monotonic clock. It never exceeds the wall
-//! clock. The trade-off: after a long downtime, a server removes records late, until its next
-//! start.
+//! reference time that does not follow such jumps: it starts at the newest record in the store, or
+//! at the wall clock if that is earlier, and advances with the monotonic clock. It never exceeds
+//! the wall clock. The trade-off: after a long downtime, a server removes records late, until its
+//! next start.
 
 use std::{
     sync::{Mutex, PoisonError},

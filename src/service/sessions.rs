@@ -91,8 +91,8 @@ impl Service {
     /// key, which prevents session fixation; the session with the key `before`, if any, ends.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] if the caller is not an admin, or if the password has changed
-    /// since the sign-in.
+    /// [`Error::Forbidden`] with [`Denied::NotAdmin`] if the caller is not an admin;
+    /// [`Error::Unauthenticated`] if the password has changed since the sign-in.
     pub async fn begin_session(&self, call: Call, before: Option<SessionKey>) -> Result<SessionKey, Error> {
         let key = self.new_session_key()?;
         let hash = key.hash();

@@ -79,11 +79,10 @@ impl Transaction<'_> {
 }
 
 impl Service {
-    /// Returns a function for a read transaction, which authorizes the caller for `operation` and
-    /// returns the current time.
+    /// Returns a function to call at the start of a read. It authorizes the caller for `operation`
+    /// and returns the current time.
     ///
-    /// The caller is looked up again in that transaction: the wait for a connection may have been
-    /// long.
+    /// It looks up the caller again, because the wait for a connection may have been long.
     pub(super) fn authorization(
         &self,
         call: &Call,
@@ -160,8 +159,10 @@ impl Service {
     }
 }
 
-/// Locks the caller, if it is a token, against revocation, and the target exclusively. All code
-/// locks tokens in the order of their IDs, so that transactions cannot deadlock.
+/// Locks the caller, if it is a token, against revocation, and the target exclusively. Tokens are
+/// locked in the order of their IDs, so that such transactions cannot deadlock with each other. An
+/// import locks tokens in the order of its rows; PostgreSQL resolves a deadlock with it, and
+/// [`Store::write_within`](crate::store::Store::write_within) retries the aborted transaction.
 fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
     let mut ids: Vec<TokenId> = target.into_iter().collect();
     match caller {

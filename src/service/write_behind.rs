@@ -89,8 +89,8 @@ impl WriteBehind {
         (self.state().legacy_calls.clone(), guard)
     }
 
-    /// Updates the last use of `token` with pending uses. A time that a clock that ran ahead wrote
-    /// becomes `now`.
+    /// Updates the last use of `token` with pending uses. A time that was written while a server's
+    /// clock was ahead becomes `now`.
     pub fn apply_last_use(&self, token: &mut Token, now: Timestamp) {
         let last = token.last_used_at.max(self.state().last_use(token.id));
         token.last_used_at = last.map(|last| last.bounded_by(now));

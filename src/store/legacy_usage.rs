@@ -141,7 +141,7 @@ fn key(caller: &LegacyCaller) -> (&str, &str, String) {
 }
 
 fn add(conn: &mut AnyConnection, known: &StoredCaller, calls: &Calls, now: Timestamp) -> Result<(), StoreError> {
-    // A clock that ran ahead may have written a time in the future.
+    // A time in the future was written while a server's clock was ahead.
     let last_seen = if known.last_seen.is_in_future(now) {
         calls.last_seen
     } else {

@@ -79,7 +79,7 @@ impl<'a> NewTokenRow<'a> {
             name,
             permissions,
             allowed_cidr_blocks,
-            has_value: _, // The hash tells.
+            has_value: _, // Implied by the hash.
             created,
             updated,
             rotated_at,
@@ -339,8 +339,8 @@ pub fn prune_and_count_grace_values(conn: &mut AnyConnection, id: TokenId, now: 
         return Ok(0);
     };
     let of_token = grace_values::token_seq.eq(seq);
-    // A clock that ran ahead wrote ends that are too far in the future. Values in use were capped
-    // at their lookup.
+    // Ends too far in the future were written while a server's clock was ahead. Values in use were
+    // capped at their lookup.
     let is_over = grace_values::valid_until.le(now.micros());
     let is_in_future = grace_values::valid_until.gt(now.saturating_add(MAX_GRACE_PERIOD).micros());
     diesel::delete(grace_values::table.filter(of_token.and(is_over.or(is_in_future)))).execute(conn)?;
@@ -397,8 +397,8 @@ fn to_strings(ids: &[TokenId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// Updates the last use of tokens. A time never moves backward, unless a clock that ran ahead wrote
-/// it. Deleted tokens are skipped.
+/// Updates the last use of tokens. A time never moves backward, unless it was written while a
+/// server's clock was ahead. Deleted tokens are skipped.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.

@@ -36,7 +36,7 @@ pub struct AuditEventView<'a> {
     /// The time of the event
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// The actor; absent for a refused login
+    /// The actor; absent for refused logins, except those beyond the hourly limit
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, schema_with = actor)]
     actor: Option<&'a Actor>,

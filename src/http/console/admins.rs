@@ -158,7 +158,7 @@ struct NameQuery {
     name: String,
 }
 
-/// Returns the admin in the request's path, and `true` if it is the only one.
+/// Returns the admin named in the request's query, and `true` if it is the only one.
 async fn named(request: &HttpRequest, call: &Call) -> Result<(AdminName, bool), ApiError> {
     let query: NameQuery = read_query(request.query_string(), &[&["name"]])?;
     let name = AdminName::parse_existing(&query.name).ok_or(Error::NotFound("admin"))?;

@@ -7,7 +7,7 @@ use crate::http::error::ApiError;
 
 /// A part of a request: its body, its query, its path, or several of them as a tuple.
 ///
-/// actix-web polls the extractors of a handler side by side, so a malformed query would be reported
+/// actix-web polls the extractors of a handler concurrently, so a malformed query would be reported
 /// to callers that are not authenticated.
 /// An input is read after authentication, and those of a tuple one after the other.
 pub trait Input: Sized {

@@ -52,7 +52,7 @@ pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     }
 }
 
-/// Returns a file of the library.
+/// A file of the Swagger UI library.
 struct LibraryFile {
     name: &'static str,
     content_type: String,

@@ -18,7 +18,7 @@ const BLOCKS: usize = Params::DEFAULT.block_count();
 /// Maximum memory in KiB and maximum passes of an imported hash. They bound the cost of a login.
 const MAX_MEMORY_KIB: u32 = 262_144;
 const MAX_PASSES: u32 = 16;
-/// Number of 1 KiB blocks from which on glibc always allocates with `mmap` and unmaps on free,
+/// Minimum number of 1 KiB blocks that glibc always allocates with `mmap` and unmaps on free,
 /// regardless of its dynamic threshold (`M_MMAP_THRESHOLD`).
 const MIN_MAPPED_BLOCKS: usize = 33 * 1024;
 

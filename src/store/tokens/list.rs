@@ -18,8 +18,8 @@ use crate::{
 };
 
 define_sql_function! {
-    /// Replaces all occurrences of a part in a text. It is the only search for a part that both
-    /// databases do alike.
+    /// Replaces all occurrences of a substring. It is the only search for a substring that has the
+    /// same semantics in both databases.
     fn replace(text: Text, part: Text, by: Text) -> Text;
 }
 
