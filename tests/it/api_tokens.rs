@@ -347,7 +347,7 @@ fn pagination_returns_every_token_once_during_changes(env: &TestEnv) {
                 .map(|token| string(&token["id"])),
         );
         if seen.len() == 10 {
-            // A row behind us goes, the row that we stand on goes, one before us goes, and a new one comes.
+            // Delete a row that was read, the last one that was read, and one that was not; add a new one.
             for index in [0, 9, 15] {
                 app.delete(&path(&ids[index]), Auth::Admin).expect(204);
             }
@@ -457,7 +457,7 @@ fn the_last_use_is_visible_immediately_and_stored(env: &TestEnv) {
     assert_eq!(app.get(&path(&id), Auth::Admin).json().get("lastUsedAt"), None);
     env.clock.advance(Duration::from_secs(7));
     let used_at = env.clock.seconds_from_now(0);
-    // A call that is refused for want of a permission has authenticated all the same.
+    // A 403 counts as a use: the call was authenticated.
     app.get(TOKENS, Auth::Key(&value)).expect(403);
     assert_eq!(app.get(&path(&id), Auth::Admin).json()["lastUsedAt"], used_at);
     assert_eq!(app.get(TOKENS, Auth::Admin).json()["results"][0]["lastUsedAt"], used_at);
@@ -465,7 +465,7 @@ fn the_last_use_is_visible_immediately_and_stored(env: &TestEnv) {
     let stored = "SELECT last_used_at || '' AS found FROM tokens";
     let micros = crate::support::time(&used_at).micros().to_string();
     assert_eq!(env.store.texts(stored), [micros.as_str()]);
-    // A clock that was set back moves nothing back.
+    // Setting the clock back does not move the last use back.
     env.clock.step_back(Duration::from_secs(5));
     let app = env.app();
     app.get(&path("self"), Auth::Key(&value)).expect(200);

@@ -1,4 +1,4 @@
-//! Arrows between layers only point down, and the two APIs do not know each other.
+//! Checks that imports only point down and that the two APIs do not import each other.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["domain"],
 ];
 
-/// In the files of the first part, the second part must not be named.
+/// Pairs of a path and a name that the files below that path must not contain.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("http", "diesel"),
     ("view", "diesel"),

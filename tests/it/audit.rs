@@ -16,7 +16,7 @@ use crate::{
 
 tests![every_change_is_audited, rejected_logins_are_counted];
 
-/// The events: action, channel, actor, token, what changed.
+/// Returns the events: action, channel, actor, client, token, details.
 fn events(env: &TestEnv) -> Vec<Value> {
     let rows = env.store.texts(
         "SELECT action || '|' || channel || '|' || coalesce(actor_type || ' ' || actor_id, '-') || '|' || coalesce(client, '-') || '|'
@@ -41,12 +41,12 @@ fn events(env: &TestEnv) -> Vec<Value> {
 struct AuditScenario<'l> {
     env: &'l TestEnv,
     seen: usize,
-    /// What must be in no event.
+    /// Secrets that no event may contain.
     secrets: Vec<String>,
 }
 
 impl AuditScenario<'_> {
-    /// What was just done has left exactly this event: action, channel, actor, client, token, details.
+    /// Asserts that only this event was recorded since: action, channel, actor, client, token, details.
     #[track_caller]
     fn assert_recorded(&mut self, what: &str, expected: &Value) {
         let new = events(self.env).split_off(self.seen);
@@ -55,7 +55,7 @@ impl AuditScenario<'_> {
         println!("{what:45} {expected}");
     }
 
-    /// The value of a token that has just got one.
+    /// Returns the value in a response, and adds it to the secrets.
     fn value(&mut self, response: &Value) -> String {
         let value = string(&response["value"]);
         self.secrets.push(value.clone());
@@ -85,7 +85,7 @@ fn every_change_is_audited(env: &TestEnv) {
     change_via_new_api(&mut scenario, &app);
     change_via_graphql(&mut scenario, &app);
     change_via_command_line(&mut scenario);
-    // What is refused or changes nothing is no change.
+    // Calls that are refused or change nothing are not audited.
     app.delete(&format!("{TOKENS}/{UNKNOWN_ID}"), Auth::Admin).expect(404);
     app.post(LEGACY, Auth::Admin, &json!({})).expect(400);
     app.delete(&format!("{TOKENS}?name=unknown&expected=0"), Auth::Admin)
@@ -378,7 +378,7 @@ fn rejected_logins_are_counted(env: &TestEnv) {
     app.stop();
     let mut refused = events(env).split_off(before + 1);
     refused.sort_by_key(ToString::to_string);
-    // Three that are alike may be written as one event or, when a batch ended between them, as more.
+    // Three equal refusals become one event, or more if a flush came between them.
     let total = |channel: &str, token: &str, admin: Value, reason: &str| -> u64 {
         let alike = |event: &&Value| {
             event[1] == channel && event[4] == token && event[5]["admin"] == admin && event[5]["reason"] == reason

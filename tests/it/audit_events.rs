@@ -1,4 +1,4 @@
-//! The channels to the audit events: `/audit-events`, `tokenbridge audit`, and how events end.
+//! Reading audit events with `/audit-events` and `tokenbridge audit`, and their retention.
 
 use std::{
     collections::BTreeSet,
@@ -55,7 +55,7 @@ fn send(app: &TestApp, query: &str, accept: &str) -> Response {
     )
 }
 
-/// So many events, a millisecond apart from 1970 on, each with an actor, a channel and an action of a few.
+/// Inserts `count` events, a millisecond apart from 1970 on, with a few different actors, channels and actions.
 fn many(env: &TestEnv, count: u32) {
     let rows = match env.kind {
         StoreKind::Sqlite => format!(
@@ -170,7 +170,7 @@ fn pagination_returns_every_event_once_during_inserts(env: &TestEnv) {
     }
     assert_eq!(seen.len(), 250);
     assert!(seen.windows(2).all(|pair| pair[0] > pair[1]));
-    // The other forms hold all of them without being asked for pages.
+    // The other formats contain all events, without pages.
     let lines = send(&app, "actor=admin+0", "application/x-ndjson").expect(200);
     assert_eq!(lines.text.lines().count(), 83);
 }
@@ -407,7 +407,7 @@ fn new_events_are_followed(env: &TestEnv) {
     follower.prints_nothing_more();
 }
 
-/// On PostgreSQL an event can be committed after one that has a larger number.
+/// On PostgreSQL, an event can be committed after one with a larger number.
 fn a_late_commit_is_followed_in_order(env: &TestEnv) {
     let follower = Follower::start(env, &["--action", "token.deleted"]);
     let insert = |conn: &mut PgConnection, details: &str| {
@@ -461,7 +461,7 @@ fn old_events_are_deleted(env: &TestEnv) {
     assert_eq!(results(&app, "")[0]["details"]["name"], "o");
 }
 
-/// With `TOKENBRIDGE_TEST_EVENTS=5000000` it tells how long each takes with so many.
+/// `TOKENBRIDGE_TEST_EVENTS` sets another number of events, such as 5000000. Prints the duration of each query.
 fn lists_of_many_events_are_fast(env: &TestEnv) {
     let count = std::env::var("TOKENBRIDGE_TEST_EVENTS").map_or(100_000, |count| count.parse().unwrap());
     many(env, count);

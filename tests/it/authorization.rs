@@ -73,7 +73,7 @@ fn a_token_cannot_grant_a_later_expiry(env: &TestEnv) {
         .expect(200);
 }
 
-/// Makes a fresh token of these permissions and blocks.
+/// Creates a token with these permissions and CIDR blocks.
 fn token(app: &TestApp, permissions: &[&str], blocks: &[&str]) -> (String, String) {
     app.new_token(&json!({ "name": "n", "permissions": permissions, "allowedCIDRBlocks": blocks }))
 }
@@ -103,8 +103,8 @@ fn attempt(app: &TestApp, auth: Auth<'_>, operation: Operation, target: &str) ->
     .status
 }
 
-/// A caller that holds these permissions, or an admin; then per operation what it gets for itself by `self`, for itself
-/// by its id, and for another token that holds nothing.
+/// A token's permissions, or `None` for an admin; then, by operation, the expected statuses for `self`, for the caller
+/// by its ID, and for another token without permissions.
 type MatrixRow = (Option<&'static [&'static str]>, [(Operation, [u16; 3]); 6]);
 
 const MATRIX: &[MatrixRow] = &[
@@ -292,8 +292,8 @@ fn a_token_cannot_grant_wider_networks(env: &TestEnv) {
     assert_eq!(attempt(&app, auth, Delete, &child), 204);
 }
 
-/// A caller is let in before the body is read; a body that comes slowly must not carry a revoked right past the
-/// revocation.
+/// A caller is authenticated before the body is read. If it is revoked while the body arrives, the request must change
+/// nothing.
 fn a_caller_revoked_during_its_request_changes_nothing(env: &TestEnv) {
     let app = env.app();
     let revocations: [(&str, u16, Option<Value>); 6] = [
@@ -319,7 +319,7 @@ fn a_caller_revoked_during_its_request_changes_nothing(env: &TestEnv) {
             body.len()
         );
         slow.write_all(head.as_bytes()).unwrap();
-        crate::support::wait_until("the caller is let in", || {
+        crate::support::wait_until("the caller is authenticated", || {
             app.get(&place, Auth::Admin).json().get("lastUsedAt").cloned()
         });
         match (what, update) {
@@ -344,7 +344,7 @@ fn a_caller_revoked_during_its_request_changes_nothing(env: &TestEnv) {
     assert_eq!(made["results"].as_array().unwrap().len(), 1);
 }
 
-/// A value that rotates its token is ended by the first rotation; those that come at the same moment find it so.
+/// The first rotation revokes the value; concurrent ones get 401.
 fn a_value_rotates_itself_once(env: &TestEnv) {
     let apps = [env.app(), env.app()];
     for _ in 0..10 {
@@ -368,7 +368,7 @@ fn a_value_rotates_itself_once(env: &TestEnv) {
     }
 }
 
-/// Two tokens that rotate each other at the same moment take locks in one order, and never deadlock.
+/// Two tokens that rotate each other concurrently take locks in the same order, and never deadlock.
 fn tokens_that_change_each_other_do_not_deadlock(env: &TestEnv) {
     let apps = [env.app(), env.app()];
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! One token, two views.
+//! The same tokens through both APIs.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ fn a_legacy_update_preserves_the_other_fields(env: &TestEnv) {
     assert_eq!(after["updatedBy"], json!({ "id": "admin", "type": "user" }));
 }
 
-/// What the store holds of every token but its id, in the order of the rows.
+/// Returns the stored fields of every token except its ID, in row order.
 fn rows(env: &TestEnv) -> Vec<String> {
     env.store.texts(
         "SELECT name || '|' || permissions || '|' || allowed_cidr_blocks || '|' || (value_hash IS NULL) || '|' || created_at || '|'
@@ -135,7 +135,7 @@ fn both_apis_write_the_same_rows(env: &TestEnv) {
             .expect(200);
         same();
     }
-    // Crosswise, too: what each channel says of the other's token.
+    // Each API also shows the token that was created through the other one.
     let view = |id: &str| app.get(&format!("{LEGACY}/{id}"), Auth::Admin).text.replace(id, "");
     assert_eq!(view(&legacy), view(&new));
     app.delete(&format!("{TOKENS}/{legacy}"), Auth::Admin).expect(204);

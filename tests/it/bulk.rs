@@ -1,4 +1,4 @@
-//! Tokens that are deleted by what they have in common.
+//! Bulk deletion of the tokens that match a filter.
 
 use std::time::{Duration, Instant};
 
@@ -183,7 +183,7 @@ fn a_token_used_a_second_ago_is_not_unused(env: &TestEnv) {
     env.clock.advance(Duration::from_hours(24));
     let since = env.clock.seconds_from_now(-3600);
     let program = Program::new(&env.store.url());
-    // The use is in the server's memory alone, whether the server is asked or the command line is.
+    // The use is only in the server's memory. Deletions by command and by request must both respect it.
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     let output = program.run(&["token", "delete", "--unused-since", &since, "--expected", "2"]);
     assert_eq!(
@@ -209,7 +209,7 @@ fn a_token_used_a_second_ago_is_not_unused(env: &TestEnv) {
     );
 }
 
-/// Removals, changes and uses of the same tokens at the same moment: each is as if it were alone.
+/// Concurrent deletions, changes and uses of the same tokens have the effect of a serial execution.
 fn concurrent_bulk_deletions_are_serialized(env: &TestEnv) {
     let apps = [env.app(), env.app()];
     for round in 0..3 {
@@ -272,7 +272,7 @@ fn many(env: &TestEnv, count: u32) {
     ));
 }
 
-/// With `TOKENBRIDGE_TEST_TOKENS=…` as many as that.
+/// `TOKENBRIDGE_TEST_TOKENS` sets another number of tokens.
 fn a_hundred_thousand_tokens_are_deleted(env: &TestEnv) {
     let count: u32 = std::env::var("TOKENBRIDGE_TEST_TOKENS").map_or(100_000, |count| count.parse().unwrap());
     let (app, other) = (env.app(), env.app());

@@ -1,4 +1,4 @@
-//! The commands, as people and scripts run them.
+//! The commands, run as separate processes.
 
 use std::io::{Read, Write};
 
@@ -397,7 +397,7 @@ fn an_ignored_admin_password_is_logged(env: &TestEnv) {
     assert_eq!(told(&[(password, ""), (file, "")]), [""; 0]);
 }
 
-/// HTTPS with a certificate of our own, as a client sees it that trusts that certificate alone.
+/// Serves HTTPS with a test certificate, for a client that trusts only that certificate.
 fn https_is_served(env: &TestEnv) {
     let certificate = Certificate::write(env.store.directory.path());
     let (chain, key) = (

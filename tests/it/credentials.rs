@@ -99,7 +99,7 @@ fn password_guessing_is_throttled(env: &TestEnv) {
     app.get(TOKENS, Auth::Admin).expect(429);
     env.clock.advance(Duration::from_secs(6));
     app.get(LEGACY, Auth::Admin).expect(200);
-    // Success forgives.
+    // A successful login resets the failures.
     app.get(LEGACY, Auth::Basic(ADMIN.0, "guess")).expect(401);
 }
 
@@ -234,7 +234,7 @@ fn a_value_works_only_from_its_networks(env: &TestEnv) {
     app.get(&self_path(), Auth::Key(&local)).expect(200);
 }
 
-/// A connection that is reset before the server takes it has no address, and so is in no network.
+/// A connection that is reset before the server accepts it has no address, and so is in no network.
 fn a_client_without_an_address_is_rejected(env: &TestEnv) {
     let app = env.app();
     let (_, value) = app.new_token(&json!({ "name": "n", "allowedCIDRBlocks": ["10.0.0.0/8"] }));
@@ -357,7 +357,7 @@ fn the_first_start_creates_an_admin(env: &TestEnv) {
         .get(LEGACY, Auth::Basic("root", "from a file"))
         .expect(200);
     drop(server);
-    // By then the secret may be gone.
+    // By then, the secret may have been removed.
     drop(program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD_FILE", "/nowhere")]));
 
     let server = Program::new(&env.store.fresh_url().replace("fresh.db", "fresher.db")).serve(&[]);

@@ -1,4 +1,4 @@
-//! What was answered is kept.
+//! Acknowledged writes are kept.
 
 use std::{
     collections::HashSet,
@@ -100,7 +100,7 @@ fn a_stopping_server_completes_requests_in_flight(env: &TestEnv) {
             body.len()
         );
         in_flight.write_all(head.as_bytes()).unwrap();
-        // The server asks for the body when it has begun with the request.
+        // The server requests the body once it has begun to handle the request.
         let mut proceed = [0; 25];
         in_flight.read_exact(&mut proceed).unwrap();
         assert!(proceed.starts_with(b"HTTP/1.1 100 "));

@@ -1,4 +1,4 @@
-//! Stores that are wrong, busy, gone, or come back.
+//! Faults of stores: invalid, busy, and unreachable ones, and recovery.
 
 use std::{
     path::Path,
@@ -273,7 +273,7 @@ fn a_hanging_store_times_out(_: &TestEnv) {
     app.get(TOKENS, Auth::Key(&value)).expect(200);
 }
 
-/// Of several hosts, the one that is the primary is used; and while there is none, nothing is written.
+/// With several hosts, the server uses the primary. While there is none, it writes nothing.
 fn a_read_only_store_rejects_writes_until_it_recovers(_: &TestEnv) {
     let cluster = Cluster::private().expect("the suite has one");
     let url = cluster
@@ -328,7 +328,7 @@ fn database_connection_errors_are_reported(_: &TestEnv) {
     }
 }
 
-/// A change waits for a row that another transaction holds, and then it happens.
+/// A change waits for a row that another transaction has locked, and then succeeds.
 fn a_write_waits_for_a_locked_row(env: &TestEnv) {
     let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "n", "permissions": [] }));

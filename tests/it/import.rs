@@ -1,4 +1,4 @@
-//! Bringing tokens in from a legacy server, a file or an export.
+//! Imports from a legacy server, a file, or an export.
 
 use serde_json::{Value, json};
 
@@ -211,7 +211,7 @@ fn differences_conflict_unless_updates_are_allowed(env: &TestEnv) {
     assert_eq!(token["updatedBy"], json!({ "id": "cli", "type": "system" }));
 }
 
-/// Rows that are wrong, each with the reason.
+/// Invalid rows, each with the reason.
 fn wrong_rows() -> (String, Vec<(usize, &'static str)>) {
     let rows = json!([
         { "uuid": ONE, "name": "good", "read": true, "change": false },

@@ -227,7 +227,7 @@ fn only_admins_with_basic_authentication_are_accepted(env: &TestEnv) {
             "{other}"
         );
     }
-    // What else a request carries is not looked at.
+    // Other credentials in the request are ignored.
     app.send("GET", LEGACY, Auth::Admin, &[("x-api-key", "x")], "")
         .expect(200);
 }

@@ -1,4 +1,4 @@
-//! Who still uses the legacy endpoints, and whether they can be closed.
+//! The report on the use of the legacy API, and its verdict.
 
 use std::time::Duration;
 
@@ -144,7 +144,7 @@ fn uuids_at_the_gate_are_counted(env: &TestEnv) {
         pass("/x?uuid=d0ea6653-05e2-4d51-9d89-665cdfe86be6", Auth::Anonymous),
         401
     );
-    // A value is no uuid, and nothing is nothing.
+    // Neither a value nor a request without credentials counts.
     assert_eq!(pass("/x", Auth::Key(&value)), 200);
     assert_eq!(pass("/x", Auth::Anonymous), 401);
     let report = usage(&app);
@@ -157,7 +157,7 @@ fn uuids_at_the_gate_are_counted(env: &TestEnv) {
         (&json!({ "id": uuid, "type": "api-token" }), &json!(1))
     );
     app.stop();
-    // Without the flag uuids are not looked at.
+    // Without the flag, uuids are ignored.
     let app = env.app();
     let headers = [("X-Original-URI", "/x?uuid=d0ea6653-05e2-4d51-9d89-665cdfe86be6")];
     app.send("GET", "/verify", Auth::Anonymous, &headers, "").expect(401);
@@ -358,7 +358,7 @@ fn a_restart_and_a_second_server_lose_nothing(env: &TestEnv) {
                 app.get(LEGACY, Auth::Anonymous).expect(401);
             }
         }
-        // Both write the same callers, the first time as new ones.
+        // Both flush the same callers, which are new the first time.
         std::thread::scope(|scope| {
             for app in apps {
                 scope.spawn(|| app.stop());
@@ -399,7 +399,7 @@ fn a_failed_flush_loses_nothing(env: &TestEnv) {
     assert_eq!(stored_calls(env), ["3"]);
 }
 
-/// Fills the table with so many callers, authenticated or not.
+/// Fills the table with this many callers, authenticated or not.
 fn fill(env: &TestEnv, callers: std::ops::Range<u32>, actor: &str) {
     let rows: Vec<String> = callers
         .map(|number| {
@@ -418,7 +418,7 @@ fn excess_callers_are_merged(env: &TestEnv) {
         let callers = report["callers"].as_array().unwrap().iter();
         callers.filter(|caller| caller["client"] == "other").cloned().collect()
     };
-    // What is of the first day of all would be forgotten.
+    // Retention would remove callers that were last seen in 1970.
     let recent = |env: &TestEnv| {
         let now = tokenbridge::domain::clock::Clock::now(&*env.clock).micros();
         env.store.execute(&format!(
@@ -431,7 +431,7 @@ fn excess_callers_are_merged(env: &TestEnv) {
     for program in ["one", "two", "three", "one"] {
         call(&app, "GET", LEGACY_PRE_15, Auth::Anonymous, ("", program));
     }
-    // Those who sign in have places of their own.
+    // Capacity is reserved for authenticated callers.
     call(&app, "GET", LEGACY_PRE_15, Auth::Admin, ("", "four"));
     app.stop();
     let app = env.app();
@@ -444,7 +444,7 @@ fn excess_callers_are_merged(env: &TestEnv) {
     assert!(folded[0].get("actor").is_none() && folded[0].get("userAgent").is_none());
     assert_eq!(usage(&app)["moreCallers"], 2002 - 1000);
     app.stop();
-    // 10,000 in all, and not one more.
+    // At most 10,000 callers in all.
     fill(env, 2000..10_000 - 1, "user");
     recent(env);
     let app = env.app();

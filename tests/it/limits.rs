@@ -1,4 +1,4 @@
-//! What a client may cost.
+//! Limits on the resources that clients can use.
 
 use std::{
     io::{Read, Write},
@@ -45,7 +45,7 @@ fn bodies_have_a_size_limit(env: &TestEnv) {
     );
     app.send("POST", TOKENS, Auth::Admin, &json_type, &body(65_537))
         .expect(413);
-    // One that does not say how long it is.
+    // A body without a `Content-Length`.
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     let head = format!(
         "POST {LEGACY} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\
@@ -71,7 +71,7 @@ fn headers_have_a_size_limit(env: &TestEnv) {
     );
     app.get(&format!("{TOKENS}?name={}", "x".repeat(16_384)), Auth::Admin)
         .expect(431);
-    // More than the server reads at all.
+    // More than the server ever reads of a head.
     let response = app.raw(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000)).as_bytes());
     assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{response}");
     app.get(LEGACY, Auth::Admin).expect(200);
@@ -199,7 +199,7 @@ fn bodies_are_not_read_before_authentication(env: &TestEnv) {
     assert_eq!(&status, b"HTTP/1.1 401");
 }
 
-/// A long list is read page by page, and each page asks again who reads.
+/// A long list is read page by page, and the caller is authorized again for each page.
 fn a_streamed_list_stops_when_its_reader_is_revoked(env: &TestEnv) {
     let app = env.app();
     let name = "x".repeat(255);
@@ -219,7 +219,7 @@ fn a_streamed_list_stops_when_its_reader_is_revoked(env: &TestEnv) {
     assert_eq!(&status, b"HTTP/1.1 200");
     env.store.execute("DELETE FROM admins");
     let mut rest = Vec::new();
-    // The server breaks the answer off.
+    // The server aborts the response.
     let _ = stream.read_to_end(&mut rest);
     assert!(
         !rest.ends_with(b"]\r\n0\r\n\r\n"),

@@ -1,4 +1,4 @@
-//! A state machine: the server and a model of it in a few lines do the same things, and must agree after each.
+//! A state machine: the server and a small model of it perform the same steps, and must agree after each.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ tests![the_server_matches_the_model];
 
 const OTHER: &str = "UserRead";
 
-/// What can happen. A number stands for one of the tokens or values that there have been.
+/// A step. A number selects one of the tokens or values so far.
 #[derive(Clone, Debug)]
 enum Step {
     Create {
@@ -83,9 +83,9 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Model {
     now: u64,
-    /// Every token that there has been, in order.
+    /// All tokens so far, in the order of their creation.
     tokens: Vec<Token>,
-    /// Every value that there has been: whose it is, and until when it works.
+    /// All values so far: the value, the index of its token, and its validity.
     values: Vec<(String, usize, Works)>,
 }
 
@@ -305,7 +305,7 @@ fn apply(env: &TestEnv, app: &TestApp, model: &mut Model, step: &Step) {
     }
 }
 
-/// Both views show what the model holds, in its order.
+/// Checks that both APIs show the tokens of the model, in its order.
 fn compare(env: &TestEnv, app: &TestApp, model: &Model) {
     let start = crate::support::time(crate::support::START).micros();
     let time = |seconds: u64| {

@@ -1,7 +1,7 @@
 //! The integration tests: one binary, and one suite for both stores.
 //!
 //! A test is a function that takes a [`TestEnv`], and each module lists its own. The suite runs on SQLite, and again on
-//! a private PostgreSQL; where PostgreSQL is not installed, its tests are shown as ignored.
+//! a private PostgreSQL; where PostgreSQL is not installed, its tests are reported as ignored.
 
 #![expect(
     clippy::expect_used,
@@ -67,8 +67,7 @@ use support::{TestEnv, cluster::Cluster, store::StoreKind};
 /// A test and its name.
 type Test = (&'static str, fn(&TestEnv));
 
-/// The tests of a module, or those of them that a name is given to. A test that is not listed is dead code, and
-/// refused.
+/// Declares the tests of a module. A test that is not listed is dead code, which clippy refuses.
 #[macro_export]
 macro_rules! tests {
     ($list:ident: $($name:ident),* $(,)?) => {
@@ -79,7 +78,7 @@ macro_rules! tests {
     };
 }
 
-/// Run on each store.
+/// Tests that run on each store.
 const ON_BOTH: &[&[Test]] = &[
     api_tokens::TESTS,
     audit::TESTS,
@@ -118,7 +117,7 @@ const ON_BOTH: &[&[Test]] = &[
     verify::TESTS,
 ];
 
-/// Run on SQLite: what is about files, and what no store plays a part in.
+/// Tests of files, and tests that need no store. They run on SQLite.
 const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
     backup::SQLITE_TESTS,
@@ -142,7 +141,7 @@ const ON_SQLITE: &[&[Test]] = &[
     snapshots::SQLITE_TESTS,
 ];
 
-/// Run on PostgreSQL: what is about servers.
+/// Tests that need a PostgreSQL server.
 const ON_POSTGRES: &[&[Test]] = &[
     audit_events::POSTGRES_TESTS,
     backup::POSTGRES_TESTS,
@@ -154,10 +153,10 @@ const ON_POSTGRES: &[&[Test]] = &[
     transfer::POSTGRES_TESTS,
 ];
 
-/// Run on SQLite where a small disk can be mounted.
+/// Tests that run on SQLite where a small disk can be mounted.
 const ON_SMALL_DISK: &[&[Test]] = &[fault_matrix::SMALL_DISK_TESTS, faults::SMALL_DISK_TESTS];
 
-/// Run on each store where newman is installed.
+/// Tests that run on each store where newman is installed.
 const WITH_NEWMAN: &[&[Test]] = &[postman::TESTS];
 
 fn main() -> ExitCode {

@@ -134,7 +134,7 @@ fn no_label_is_chosen_by_clients(env: &TestEnv) {
         app.send(&format!("BREW{n}"), "/", Auth::Anonymous, &[], "").expect(405);
         app.get(&format!("{TOKENS}/{id}?x-{n}"), Auth::Key(&value));
     }
-    // The answers to the token are the only ones of a new kind.
+    // Only the responses to the token add series.
     assert!(series() <= before + 30, "{} after {before}", series());
     let text = app.get(METRICS, Auth::Anonymous).text;
     for chosen in [&id, &value, "a-name-of-mine", "path-", "BREW"] {

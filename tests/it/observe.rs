@@ -1,4 +1,4 @@
-//! What is seen of every request: ids, log lines, health.
+//! Request IDs, log lines, and health checks.
 
 use serde_json::{Value, json};
 

@@ -33,7 +33,7 @@ fn the_committed_document_is_up_to_date(env: &TestEnv) {
     let checked_in = std::fs::read_to_string(file).unwrap();
     assert!(
         checked_in == printed.stdout,
-        "tokenbridge openapi > docs/openapi.json makes it true again"
+        "docs/openapi.json is outdated; run `tokenbridge openapi > docs/openapi.json`"
     );
     assert_eq!(serde_json::from_str::<Value>(&printed.stdout).unwrap(), document(env));
 }

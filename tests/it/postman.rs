@@ -19,7 +19,7 @@ use crate::{
 tests![SQLITE_TESTS: every_request_has_a_description_tests_and_an_example];
 tests![the_collection_passes, the_collection_detects_failures];
 
-/// Whether newman is there to be run.
+/// Returns `true` if newman is installed.
 pub fn is_installed() -> bool {
     Command::new("newman")
         .arg("--version")
@@ -31,7 +31,7 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("postman").join(name)
 }
 
-/// What newman counted, of requests and of assertions how many there were and how many failed; and what it printed.
+/// Runs newman. Returns the number of requests, of failed ones, of assertions, and of failed ones; and the output.
 fn newman(env: &TestEnv, base_url: &str) -> ([u64; 4], String) {
     let report = env.store.directory.path().join("newman.json");
     let output = Command::new("newman")

@@ -28,7 +28,7 @@ pub fn examples(readme: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// A text with ids, values and times made the same.
+/// Returns the text with IDs, values and times masked.
 pub fn mask_random_values(text: &str) -> String {
     let is_value = |word: &str| word.starts_with("tbk_") && word.len() == 53;
     let is_time = |word: &str| tokenbridge::domain::clock::Timestamp::parse("", word).is_ok();
@@ -46,7 +46,7 @@ fn readme_commands_print_the_documented_output(env: &TestEnv) {
     let examples = examples(&readme);
     assert!(examples.len() >= 5, "{}", examples.len());
     let server = Program::new(&env.store.fresh_url()).serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", "admin")]);
-    // One shell for all, since later commands use what earlier ones found; a line between what each prints.
+    // One shell for all, because later commands use results of earlier ones. A line separates their output.
     let commands: Vec<&str> = examples.iter().map(|(commands, _)| *commands).collect();
     let script = commands.join("\necho; echo ----\n");
     let script = script.replace("127.0.0.1:8086", &server.client.address.to_string());

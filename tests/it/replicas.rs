@@ -1,4 +1,4 @@
-//! Two servers over one store: what one has revoked, the other refuses.
+//! Two servers on one store: a value that one has revoked is refused by the other.
 
 use std::time::{Duration, Instant};
 
@@ -27,10 +27,10 @@ tests![
     announcements_of_another_store_are_ignored
 ];
 
-/// The longest that a revoked value may be accepted by another server.
+/// Maximum time for which another server may accept a revoked value.
 const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 
-/// The ways to revoke: what they are called, the method, the path behind the token's, and the body.
+/// The revocations: name, method, path after the token's, and body.
 fn revocations() -> [(&'static str, &'static str, &'static str, Value); 3] {
     [
         ("delete", "DELETE", "", Value::Null),
@@ -39,7 +39,7 @@ fn revocations() -> [(&'static str, &'static str, &'static str, Value); 3] {
     ]
 }
 
-/// Whether the value still authenticates: its token may be gone all the same.
+/// Returns `true` if the value still authenticates, even if its token is already deleted (404).
 fn is_accepted(app: &TestApp, value: &str) -> bool {
     app.get(&format!("{TOKENS}/self"), Auth::Key(value)).status != 401
 }
@@ -72,7 +72,7 @@ fn measure_delay(one: &TestApp, other: &TestApp, (_, method, behind, body): &(&s
     }
 }
 
-/// The median and the longest delay of so many trials of each revocation.
+/// Returns the median and the maximum delay of this many trials of each revocation.
 fn max_delay(what: &str, one: &TestApp, other: &TestApp, trials: usize) -> Duration {
     let mut longest = Duration::ZERO;
     for revocation in revocations() {
@@ -157,14 +157,14 @@ fn a_resumed_server_trusts_no_cache_entry(env: &TestEnv) {
         for _ in 0..2 {
             stopped.client.get(&path, Auth::Key(&value)).expect(200);
         }
-        // Stopped while it writes that, it would keep everybody else from writing.
+        // Stopping the server during that write would block all other writes.
         let written = format!("SELECT id AS found FROM tokens WHERE id = '{id}' AND last_used_at IS NOT NULL");
         wait_until("its use is written", || {
             (!env.store.texts(&written).is_empty()).then_some(())
         });
         stopped.signal("STOP");
         app.delete(&format!("{TOKENS}/{id}"), Auth::Admin).expect(204);
-        // The promise begins with the answer; what the stopped server is asked later than that it must refuse.
+        // The limit counts from the response to the revocation. The resumed server must refuse later requests.
         std::thread::sleep(MAX_REVOCATION_DELAY);
         stopped.signal("CONT");
         stopped.client.get(&path, Auth::Key(&value)).expect(401);

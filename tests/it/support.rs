@@ -1,4 +1,4 @@
-//! What the tests stand on: a server of their own on a store of their own, with a clock that they set.
+//! Test support: a separate server and store for each test, and a clock that the test sets.
 
 pub mod bamboo;
 pub mod browser;
@@ -43,10 +43,10 @@ pub const READ: &str = "OrganizationAPITokenRead";
 /// The permission to create, change and delete tokens.
 pub const MODIFY: &str = "OrganizationAPITokenModify";
 
-/// When the tests' clock begins.
+/// The initial time of the tests' clock.
 pub const START: &str = "2030-01-01T00:00:00Z";
 
-/// Where a test begins: on an empty store of one kind.
+/// The environment of a test: an empty store, and a clock.
 pub struct TestEnv {
     pub kind: StoreKind,
     pub store: TestStore,
@@ -198,7 +198,7 @@ impl TestClock {
         self.wall_micros.fetch_sub(micros, Ordering::SeqCst);
     }
 
-    /// The time so many seconds from now, as the APIs write it.
+    /// Returns the time this many seconds from now, in the format of the APIs.
     pub fn seconds_from_now(&self, seconds: i64) -> String {
         let micros = self.wall_micros.load(Ordering::SeqCst) + seconds * 1_000_000;
         Timestamp::from_micros(micros).unwrap().to_string()
@@ -234,7 +234,7 @@ impl Random for TestRandom {
     }
 }
 
-/// Waits until `done` gives something; a test never waits for a time, but for a thing.
+/// Waits until `done` returns a value. Tests wait for a condition, never for a fixed time.
 pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     for _ in 0..3000 {
         if let Some(found) = done() {

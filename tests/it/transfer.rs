@@ -18,7 +18,7 @@ fn migrate(from: &str, to: &str) -> CommandOutput {
     Program::new("sqlite:nowhere.db").run(&["migrate", "--from", from, "--to", to, "--output", "json"])
 }
 
-/// A SQLite store with something of everything; gives two values that work, of which one is in its grace period.
+/// Creates a SQLite store with records of every kind. Returns two valid values, one of which is in its grace period.
 fn filled() -> (TestEnv, [String; 2]) {
     let env = TestEnv::new(StoreKind::Sqlite);
     let app = env.app();
@@ -69,7 +69,7 @@ fn stores_are_migrated_in_both_directions(postgres: &TestEnv) {
         (&json!(3), &json!(3))
     );
     assert_eq!(contents["digest"].as_str().unwrap().len(), 64);
-    // Again, and it is the same; also when the source has gone on meanwhile.
+    // Repeating the move has the same result, also after the source has changed.
     assert_eq!(migrate(&sqlite.store.url(), &to).stdout, moved.stdout);
     let before = sqlite.app();
     let shown = before.get(LEGACY, Auth::Admin).expect(200).text;
@@ -102,7 +102,7 @@ fn stores_are_migrated_in_both_directions(postgres: &TestEnv) {
             .all(|method| methods.contains(&(*method).to_owned())),
         "{usage:#}"
     );
-    // Numbers go on where they were.
+    // Row numbers continue after the move.
     let (id, _) = after.new_token(&json!({ "name": "after the move" }));
     let list = after.get(LEGACY, Auth::Admin).json();
     assert_eq!(list.as_array().unwrap().last().unwrap()["uuid"], id);
@@ -131,14 +131,14 @@ fn a_destination_in_use_is_not_overwritten(postgres: &TestEnv) {
     );
     assert!(refused.stderr.contains("so it has been used"), "{refused:?}");
     assert_eq!(app.get(LEGACY, Auth::Admin).json()[0]["uuid"], id);
-    // A copy that was changed since is in use too.
+    // A copy that has changed since the move is in use too.
     let copy = postgres.store.fresh_url();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 0);
     let changed = sqlite.app_on(&copy, &[]);
     changed.new_token(&json!({ "name": "since" }));
     changed.stop();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 1);
-    // So is one of whose tokens one was used since.
+    // So is one with a token that has been used since.
     let copy = postgres.store.fresh_url();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 0);
     sqlite.clock.advance(std::time::Duration::from_secs(1));
@@ -146,7 +146,7 @@ fn a_destination_in_use_is_not_overwritten(postgres: &TestEnv) {
     used.get(&format!("{TOKENS}/self"), Auth::Key(&values[1])).expect(200);
     used.stop();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 1);
-    // So is one whose legacy API was called, even without success.
+    // So is one whose legacy API has been called since, even without success.
     let copy = postgres.store.fresh_url();
     assert_eq!(migrate(&sqlite.store.url(), &copy).exit_code, 0);
     sqlite.clock.advance(std::time::Duration::from_secs(1));

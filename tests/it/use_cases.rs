@@ -83,8 +83,7 @@ use_cases! {
     Update update;
 }
 
-/// Methods whose caller presents a credential or a session key, which they verify: they find out
-/// who calls.
+/// Methods that verify a credential or a session key, to identify the caller.
 const AUTHENTICATION: &[&str] = &[
     "authenticate_admin",
     "authenticate_and_list",

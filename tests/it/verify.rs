@@ -175,11 +175,11 @@ fn uuids_are_accepted_only_where_they_are_enabled(env: &TestEnv) {
     ask_with_uuid(&app, "00000000-0000-4000-8000-000000000000", "GET").expect(401);
     let by_forwarded = format!("/?a=1&uuid={uuid}&b=2");
     ask(&app, Auth::Anonymous, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
-    // Basic is for the service behind the gate.
+    // Basic credentials are for the service behind the gate.
     ask(&app, Auth::Admin, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
-    // A value goes first, and a wrong one is not made good by a uuid.
+    // A value takes precedence over a uuid, even if the value is wrong.
     ask(&app, Auth::Key("tbk_wrong"), &[("X-Forwarded-Uri", &by_forwarded)]).expect(401);
-    // Nowhere else is it worth anything.
+    // The uuid is not a credential anywhere else.
     ask(&app, Auth::Key(&uuid), &[]).expect(401);
     app.get(&format!("{VERIFY}?uuid={uuid}"), Auth::Anonymous).expect(403);
     app.get("/api-tokens/self", Auth::Key(&uuid)).expect(401);
@@ -269,7 +269,7 @@ fn every_accepted_request_counts_as_a_use(env: &TestEnv) {
     ask_with_uuid(&app, &uuid, "GET").expect(200);
     let first = string(&last_used());
     env.clock.advance(Duration::from_secs(5));
-    // It is who it says, only not allowed to.
+    // The token is authenticated, but not authorized.
     ask_with_uuid(&app, &uuid, "DELETE").expect(403);
     assert!(string(&last_used()) > first);
     let refused = "SELECT details AS found FROM audit_events WHERE action = 'login.refused' AND channel = 'verify'";

@@ -44,7 +44,7 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
         assert!(response.text.contains(told), "{told}");
         assert!(!response.text.contains(password), "{told}");
     }
-    // The page of the last admin has no form; one that is sent all the same changes nothing.
+    // The page of the last admin has no form. Sending the form regardless changes nothing.
     let remove_last = |browser: &Browser<'_>, query: &str| {
         let path = format!("/admins/remove{query}");
         let page = browser.get(&path).expect(200);

@@ -72,7 +72,7 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
         browser.get("/audit/events.json?actor=unknown").expect(200).json(),
         json!([])
     );
-    // More than are read at once.
+    // More events than one query reads.
     env.store.execute(
         "INSERT INTO audit_events (at, channel, action, details)
          WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
@@ -196,7 +196,7 @@ fn pages_have_a_strict_content_security_policy(env: &TestEnv) {
             "{path}"
         );
         assert!(!policy.contains("unsafe"), "{path}");
-        // Nothing in a page is what that policy forbids.
+        // No page contains anything that the policy forbids.
         for forbidden in [" style=", " onclick=", "<style", "javascript:"] {
             assert!(!page.text.contains(forbidden), "{path}: {forbidden}");
         }

@@ -51,7 +51,7 @@ fn every_page_requires_a_session(env: &TestEnv) {
             "{path}"
         );
     }
-    // The credentials of the APIs are none here: a browser would send them with what another site asks of it.
+    // The console does not accept the credentials of the APIs: a browser would send them with other sites' requests.
     assert_redirects_to(&app.get("/console/tokens", Auth::Admin), "/console/sign-in");
     let (_, value) = app.new_token(&json!({ "name": "n" }));
     assert_redirects_to(&app.get("/console/tokens", Auth::Key(&value)), "/console/sign-in");
@@ -92,7 +92,7 @@ fn signing_in_starts_a_new_session(env: &TestEnv) {
     assert_ne!(browser.key(), before);
     assert!(browser.is_signed_in());
     assert_redirects_to(&browser.get("/sign-in"), "/console/tokens");
-    // The key of the sign-in form is no session key, and neither is an unknown one.
+    // Neither the key of the sign-in form nor an unknown key authenticates.
     for key in [before, "A".repeat(43), "x".to_owned(), String::new()] {
         let other = Browser::new(&app);
         other.cookies.borrow_mut().insert("tokenbridge_session".to_owned(), key);
@@ -115,7 +115,7 @@ fn signing_in_starts_a_new_session(env: &TestEnv) {
 fn cross_site_links_keep_the_session(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
-    // A browser shows no cookies there (SameSite=Strict), but takes those that it gets.
+    // The browser sends no cookies there (SameSite=Strict), but stores those that it receives.
     let shown = browser.cookies.take();
     assert_redirects_to(&browser.get("/tokens"), "/console/sign-in");
     let page = browser.get("/sign-in").expect(200);
@@ -185,7 +185,7 @@ fn sessions_end_when_idle_and_at_the_end_of_the_day(env: &TestEnv) {
     assert!(busy.is_signed_in(), "11:59");
     env.clock.advance(Duration::from_mins(1));
     assert!(!busy.is_signed_in(), "12:00");
-    // The next sign-in takes away what has ended.
+    // The next sign-in removes expired sessions.
     let next = Browser::signed_in(&app);
     assert!(next.is_signed_in());
     assert_eq!(env.store.texts("SELECT admin AS found FROM sessions"), [ADMIN.0]);
@@ -204,7 +204,7 @@ fn a_changed_password_ends_all_sessions(env: &TestEnv) {
     app.get(TOKENS, Auth::Admin).expect(401);
     here.sign_in(ADMIN.0, "a new passphrase").expect(303);
     assert!(here.is_signed_in());
-    // At the command line, too.
+    // The same applies on the command line.
     let program = Program::new(&env.store.url());
     let output = program.run_with_input(&["admin", "passwd", ADMIN.0, "--password-stdin"], "yet another one");
     assert_eq!(output.exit_code, 0, "{output:?}");

@@ -147,7 +147,7 @@ fn resubmitting_a_form_has_no_further_effect(env: &TestEnv) {
     assert!(told.text.contains("This token has been made already.") && !told.text.contains(&value(&first)));
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value(&first)))
         .expect(200);
-    // Another page makes another token.
+    // A form that is loaded again creates another token.
     browser.create(&[("name", "once")]);
     assert_eq!(tokens(&app).len(), 2);
 
@@ -188,7 +188,7 @@ fn concurrent_edits_conflict(env: &TestEnv) {
     assert_eq!(tokens(&app)[0]["name"], "of the first");
     other.submit(&told, &path, &[("name", "of the second")]).expect(303);
     assert_eq!(tokens(&app)[0]["name"], "of the second");
-    // A page from before a change does not rotate either.
+    // A page that was loaded before a change cannot rotate the token either.
     let page = one.get(&format!("{path}/rotate")).expect(200);
     other.fill(&path, &[("name", "of the second again")]).expect(303);
     let refused = one.submit(&page, &format!("{path}/rotate"), &[("grace", "0")]);
@@ -244,7 +244,7 @@ fn an_edit_preserves_fields_that_it_does_not_show(env: &TestEnv) {
         after.as_object_mut().unwrap().remove(field);
     }
     assert_eq!(after, before);
-    // One that has expired can get another name, and stays what it is.
+    // An expired token can be renamed, and stays expired.
     env.clock.advance(Duration::from_mins(2));
     assert_eq!(same("renamed")["expiresAt"], json!(expires));
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(401);
@@ -287,7 +287,7 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
         browser.submit(&page, "/tokens", &fields).expect(400);
     }
     assert!(tokens(&app).is_empty());
-    // What was corrected is taken.
+    // The corrected form is accepted.
     let right = browser.submit(&told, "/tokens", &[("name", "n")]);
     right.expect(200);
     let large = browser.submit(&page, "/tokens", &[("name", &"x".repeat(70_000))]);

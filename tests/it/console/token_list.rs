@@ -26,7 +26,7 @@ fn every_sort_order_lists_every_token_once(env: &TestEnv) {
     let browser = Browser::signed_in(&app);
     let id = |n: usize| format!("'00000000-0000-4000-8000-{n:012}'");
     let number = |n: Option<usize>| n.map_or("NULL".to_owned(), |n| (1_893_456_000_000_000 + n).to_string());
-    // 250 tokens; of each three one has never been used, and of each two one never expires; many are alike.
+    // 250 tokens: every third has never been used, every second never expires, and many have equal times.
     let rows = (1..=250).map(|n: usize| {
         let name = format!("'{}-{n:03}'", ["b", "A", "c"][n % 3]);
         let used = number((!n.is_multiple_of(3)).then_some(n % 7));
@@ -44,7 +44,7 @@ fn every_sort_order_lists_every_token_once(env: &TestEnv) {
             let page = browser.get(&path).expect(200);
             found.extend(names(&page));
             pages += 1;
-            assert!(pages < 10, "it comes to an end");
+            assert!(pages < 10, "the list does not end");
             match next_page(&page) {
                 Some(next) => path = next,
                 None => break,

@@ -106,7 +106,7 @@ fn record_prefix(env: &TestEnv, prefix: &str) -> Recorder {
     recorder
 }
 
-/// Records what the settings that close the API change.
+/// Records the responses under the settings that close the API.
 fn record_phases(env: &TestEnv, recorder: &mut Recorder, list: &Request<'_>, create: &Request<'_>) {
     let app = env.app_with(&["--legacy", "read-only", "--legacy-sunset", "2031-01-01"]);
     recorder.record(&app, "listLegacyTokens", 200, "the API is read-only", list);

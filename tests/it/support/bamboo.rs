@@ -15,29 +15,29 @@ use openssl::ssl::SslAcceptor;
 
 use super::{ADMIN, client::basic};
 
-/// What it does.
+/// The behavior of the server.
 #[derive(Clone)]
 pub struct Behavior {
-    /// The context path that it is mounted under.
+    /// The context path.
     pub context: &'static str,
-    /// The paths of its list below that; everything else is a 404.
+    /// The paths of the list below the context path; every other path is a 404.
     pub lists: &'static [&'static str],
     /// The body of the list.
     pub body: String,
-    /// What it does instead, for as many calls as there are of these.
+    /// The faults of the first calls, one for each call.
     pub first: Vec<Fault>,
-    /// What it does instead, always.
+    /// The fault of all later calls.
     pub always: Option<Fault>,
 }
 
-/// What a server does instead of answering well.
+/// A fault of the server.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// It answers with this status line, header lines and body.
+    /// Responds with this status line, header lines and body.
     Response(&'static str, &'static str, &'static str),
-    /// It cuts the connection in the middle of its answer.
+    /// Closes the connection in the middle of the response.
     Reset,
-    /// It takes longer than anybody waits.
+    /// Responds after every client's timeout.
     Sleep,
 }
 
@@ -81,7 +81,7 @@ impl FakeBamboo {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
-                // A client that does not trust the certificate, or goes away, is none of its business.
+                // Errors of a client that does not trust the certificate or disconnects are ignored.
                 let _ = match &acceptor {
                     Some(acceptor) => acceptor
                         .accept(stream)
@@ -99,7 +99,7 @@ impl FakeBamboo {
         }
     }
 
-    /// The paths that were asked for, in their order.
+    /// Returns the requested paths, in order.
     pub fn requested_paths(&self) -> Vec<String> {
         self.requested_paths.lock().unwrap().clone()
     }
@@ -108,7 +108,7 @@ impl FakeBamboo {
 impl Drop for FakeBamboo {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // It wakes up for this.
+        // A connection wakes up the accepting thread.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();

@@ -1,4 +1,4 @@
-//! A key and a certificate for `localhost`, signed by itself.
+//! A key and a self-signed certificate for `localhost`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use openssl::{
     x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
 };
 
-/// Where they are.
+/// The paths of the certificate and its key.
 pub struct Certificate {
     pub chain: PathBuf,
     pub key: PathBuf,
 }
 
 impl Certificate {
-    /// Makes `server.crt` and `server.key`, good for a day.
+    /// Writes `server.crt` and `server.key`, valid for a day.
     pub fn write(place: &Path) -> Self {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
@@ -51,7 +51,7 @@ impl Certificate {
         files
     }
 
-    /// What accepts connections with it.
+    /// Returns an acceptor of TLS connections with this certificate.
     pub fn acceptor(&self) -> SslAcceptor {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
         acceptor.set_certificate_chain_file(&self.chain).unwrap();

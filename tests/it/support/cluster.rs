@@ -1,4 +1,4 @@
-//! A private PostgreSQL, on a port of its own, which is gone with the tests.
+//! A private PostgreSQL cluster on a separate port, which is removed after the tests.
 
 use std::{
     net::TcpListener,
@@ -21,7 +21,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster that the suite shares; none where PostgreSQL is not installed.
+    /// Starts the cluster that the suite shares. Returns `None` where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
         let cluster = Self::private()?;
         SHARED.store(cluster.port, Ordering::SeqCst);
@@ -62,7 +62,7 @@ impl Cluster {
         url(self.port, database)
     }
 
-    /// The certificate that the cluster shows, which is for `localhost`.
+    /// The certificate of the cluster, for `localhost`.
     pub fn certificate(&self) -> PathBuf {
         self.directory.path().join("server.crt")
     }

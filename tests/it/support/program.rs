@@ -1,4 +1,4 @@
-//! The real program, run as people run it.
+//! The program itself, run as a separate process.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -18,7 +18,7 @@ pub struct Program {
     database_url: String,
 }
 
-/// What a command printed, and how it ended.
+/// The output and the exit code of a command.
 #[derive(Debug)]
 pub struct CommandOutput {
     pub exit_code: i32,
@@ -94,7 +94,7 @@ impl Program {
 
 pub fn run_command(mut command: Command, input: &str) -> CommandOutput {
     let mut child = command.spawn().unwrap();
-    // A program that reads nothing may be gone already.
+    // A program that does not read its input may have exited already.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     CommandOutput {
@@ -104,7 +104,7 @@ pub fn run_command(mut command: Command, input: &str) -> CommandOutput {
     }
 }
 
-/// A server that runs as a process of its own.
+/// A server that runs as a separate process.
 pub struct ServerProcess {
     pub client: Client,
     child: Child,
@@ -122,7 +122,7 @@ impl ServerProcess {
         assert!(status.success());
     }
 
-    /// Waits until the process has ended; gives its exit code, and all that it logged.
+    /// Waits until the process exits. Returns its exit code and its log.
     pub fn wait(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         if let Some(reader) = self.reader.take() {

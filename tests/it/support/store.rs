@@ -1,4 +1,4 @@
-//! Stores of the tests' own: a copy of a file, or a database in the private cluster.
+//! Separate stores for tests: a copy of a file, or a database in the private cluster.
 
 use std::{
     fmt,
@@ -77,7 +77,7 @@ impl TestStore {
             }
             StoreKind::Postgres => {
                 let create = format!("CREATE DATABASE {} TEMPLATE {}", store.name, *POSTGRES_TEMPLATE);
-                // No connection may use a template, not even that of another test that copies it.
+                // PostgreSQL does not copy a template that has connections, not even those of other copies.
                 super::wait_until("the database is made", || {
                     postgres("postgres").batch_execute(&create).ok()
                 });
@@ -86,7 +86,7 @@ impl TestStore {
         store
     }
 
-    /// Where a store of this kind can be made that is not there yet, or for PostgreSQL is empty.
+    /// Returns the URL of a new store: a file that does not exist, or an empty PostgreSQL database.
     pub fn fresh_url(&self) -> String {
         match self.kind {
             StoreKind::Sqlite => format!("sqlite:{}", self.directory.path().join("fresh.db").display()),
@@ -107,12 +107,12 @@ impl TestStore {
         }
     }
 
-    /// Runs statements, behind the server's back.
+    /// Runs statements directly in the database, without the server.
     pub fn execute(&self, statements: &str) {
         execute(&self.url(), statements);
     }
 
-    /// The texts that a query finds in a column named `found`.
+    /// Returns the texts in the column `found` of a query's result.
     pub fn texts(&self, query: &str) -> Vec<String> {
         texts(&self.url(), query)
     }
