@@ -35,7 +35,7 @@ pub struct Audit {
     /// Only events before this time
     #[arg(long, value_name = "T", value_parser = parse_time, conflicts_with = "follow")]
     until: Option<Timestamp>,
-    /// Only events of this actor: an admin's name, a token's ID, or cli
+    /// Only events of this actor: an admin's name, a token's ID, cli, or server
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
     /// Only events about the token with this ID

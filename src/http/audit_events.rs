@@ -47,7 +47,7 @@ pub struct EventQuery {
     /// Only events before this time
     #[param(required = false, nullable = false, format = DateTime)]
     until: Option<String>,
-    /// Only events of this actor: an admin's name, a token's ID, or `cli`
+    /// Only events of this actor: an admin's name, a token's ID, `cli`, or `server`
     #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     actor: Option<String>,
     /// Only events about this token
