@@ -185,13 +185,13 @@ mod tests {
     #[test]
     fn unknown_actions_are_rejected_with_a_suggestion() {
         assert_eq!("token.deleted".parse::<Action>(), Ok(Action::TokenDeleted));
-        let told = "token.delete".parse::<Action>().unwrap_err().to_string();
+        let message = "token.delete".parse::<Action>().unwrap_err().to_string();
         assert_eq!(
-            told,
+            message,
             "action: \"token.delete\" is not one of them; did you mean \"token.deleted\"?"
         );
-        let told = "x".parse::<Action>().unwrap_err().to_string();
-        assert!(told.contains("token.created, token.updated"), "{told}");
+        let message = "x".parse::<Action>().unwrap_err().to_string();
+        assert!(message.contains("token.created, token.updated"), "{message}");
     }
 
     proptest! {

@@ -144,12 +144,12 @@ mod tests {
         };
         assert!(store.pool.with(insert).unwrap());
         let answers = ask(&store, &[latest, value(), first, rotated, first]);
-        let told: Vec<_> = answers
+        let found: Vec<_> = answers
             .into_iter()
             .map(|answer| answer.unwrap().map(|(token, until)| (token.id, until)))
             .collect();
         let (one, other) = (Some((one.id, None)), other.id);
-        assert_eq!(told, [Some((other, None)), None, one, Some((other, Some(until))), one]);
+        assert_eq!(found, [Some((other, None)), None, one, Some((other, Some(until))), one]);
     }
 
     #[test]

@@ -495,7 +495,7 @@ fn calls_are_deleted_after_400_days(env: &TestEnv) {
     wait_until("the new call is written", || (count() == ["2 2"]).then_some(()));
     assert_eq!(usage(&app)["callers"].as_array().unwrap().len(), 2);
     env.clock.advance(DAY);
-    wait_until("the first one is forgotten", || (count() == ["1 1"]).then_some(()));
+    wait_until("the first call is deleted", || (count() == ["1 1"]).then_some(()));
     assert_eq!(usage(&app)["callers"][0].get("actor"), None);
 }
 
