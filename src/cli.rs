@@ -66,7 +66,7 @@ enum Command {
         #[command(subcommand)]
         command: admin::AdminCommand,
     },
-    /// Create, show, rotate, delete, and list tokens
+    /// Create, list, show, update, rotate, disable, enable, and delete tokens
     Token {
         #[command(subcommand)]
         command: token::TokenCommand,
@@ -354,10 +354,11 @@ mod tests {
                 "only" => (UUID, items::<TokenId>),
                 other => panic!("--{other} needs an item here"),
             };
-            let positional = words
-                .last()
-                .filter(|word| ["create", "import"].contains(&word.as_str()))
-                .map(|_| "x".to_owned());
+            let positional = words.last().and_then(|word| match word.as_str() {
+                "create" | "import" => Some("x".to_owned()),
+                "update" => Some(UUID.to_owned()),
+                _ => None,
+            });
             let parse = |list: String| {
                 let arguments = words.iter().cloned().chain(positional.clone());
                 let matches = build_command().get_matches_from(arguments.chain([format!("--{long}={list}")]));
@@ -370,8 +371,8 @@ mod tests {
             assert_eq!(parse(format!(" {item} ,\t{item}\n")), parse(format!("{item},{item}")));
             lists += 1;
         });
-        // Two flags of `serve`, which also exist without a command and in `healthcheck`, and three
+        // Two flags of `serve`, which also exist without a command and in `healthcheck`, and five
         // other flags.
-        assert_eq!(lists, 2 * 3 + 3);
+        assert_eq!(lists, 2 * 3 + 5);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod admin;
+pub mod annotation;
 pub mod attention;
 pub mod audit;
 pub mod authorization;

@@ -1,5 +1,8 @@
 //! `tokenbridge token …`.
 
+mod create;
+mod update;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -11,19 +14,16 @@ use super::{
 };
 use crate::{
     domain::{
-        cidr::CidrBlocks,
         clock::Timestamp,
-        name::TokenName,
         page::{Cursor, PageSize, TokenFilter, TokenState},
-        permission::PermissionSet,
         token::{Token, TokenId},
         value::TokenValue,
     },
     service::{
         Service,
-        tokens::{NewToken, Rotation, TokenRef},
+        tokens::{Rotation, TokenRef},
     },
-    settings::{StoreSettings, list_item},
+    settings::StoreSettings,
     startup::open_service,
     view::api_token::ApiToken,
 };
@@ -31,7 +31,25 @@ use crate::{
 #[derive(Subcommand)]
 pub enum TokenCommand {
     /// Create a token and print its value, which is not shown again
-    Create(Create),
+    Create(create::Create),
+    /// Change the given fields of a token
+    Update(update::Update),
+    /// Refuse every use of a token until it is enabled; its value and its settings stay
+    Disable {
+        /// ID of the token
+        #[arg(value_parser = parse_token_id)]
+        id: TokenId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Allow the use of a disabled token again
+    Enable {
+        /// ID of the token
+        #[arg(value_parser = parse_token_id)]
+        id: TokenId,
+        #[command(flatten)]
+        common: Common,
+    },
     /// List tokens, oldest first
     List {
         #[command(flatten)]
@@ -75,32 +93,6 @@ pub enum TokenCommand {
     },
 }
 
-/// Arguments of `token create`.
-#[derive(Args)]
-pub struct Create {
-    /// Name of the token
-    #[arg(value_parser = |text: &str| TokenName::parse(text))]
-    name: TokenName,
-    /// Permission of the token; repeat the flag or separate items by commas [default: the two token
-    /// permissions]
-    #[arg(
-        long = "permission",
-        value_name = "P",
-        value_delimiter = ',',
-        value_parser = list_item(str::parse::<String>)
-    )]
-    permissions: Vec<String>,
-    /// CIDR block from which the token may be used; repeat the flag or separate items by commas
-    /// [default: any address]
-    #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
-    cidr_blocks: Vec<String>,
-    /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
-    expires_at: Option<Timestamp>,
-    #[command(flatten)]
-    common: Common,
-}
-
 const DELETE_FLAGS: [&str; 5] = ["name", "state", "unused_since", "expires_before", "expected"];
 
 #[derive(Args)]
@@ -108,7 +100,7 @@ pub struct Filters {
     /// Only tokens whose name contains this text (case-insensitive)
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Only tokens in this state: active, expired, never-used, or legacy
+    /// Only tokens in this state: active, disabled, expired, never-used, or legacy
     #[arg(long, value_name = "S")]
     state: Option<TokenState>,
     /// Only tokens last used before this time, or created before it and never used
@@ -142,7 +134,10 @@ pub struct Common {
 
 pub async fn run(command: TokenCommand) -> Result<(), CliError> {
     match command {
-        TokenCommand::Create(arguments) => create(arguments).await,
+        TokenCommand::Create(arguments) => create::create(arguments).await,
+        TokenCommand::Update(arguments) => update::update(arguments).await,
+        TokenCommand::Disable { id, common } => update::set_disabled(id, true, &common).await,
+        TokenCommand::Enable { id, common } => update::set_disabled(id, false, &common).await,
         TokenCommand::List { filters, common } => {
             list(&open_service(&common.store, false)?, filters.into(), common.output).await
         }
@@ -186,27 +181,6 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             ))
         }
     }
-}
-
-async fn create(arguments: Create) -> Result<(), CliError> {
-    let Create {
-        name,
-        permissions,
-        cidr_blocks,
-        expires_at,
-        common,
-    } = arguments;
-    let new = NewToken {
-        id: None,
-        name,
-        permissions: (!permissions.is_empty())
-            .then(|| PermissionSet::parse(permissions))
-            .transpose()?,
-        allowed_cidr_blocks: Some(CidrBlocks::parse(cidr_blocks)?),
-        expires_at: Some(expires_at.into()),
-    };
-    let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
-    print(common.output, &token, Some(&value))
 }
 
 async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<(), CliError> {

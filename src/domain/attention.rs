@@ -13,6 +13,8 @@ pub const EXPIRING_WITHIN: Duration = Duration::from_hours(30 * 24);
 /// A condition that needs attention. A token can have more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attention {
+    /// The token is disabled.
+    Disabled,
     /// The token has expired.
     Expired,
     /// The token expires within 30 days.
@@ -35,6 +37,7 @@ impl Attention {
         let soon = now.saturating_add(EXPIRING_WITHIN);
         let value_created_at = token.rotated_at.unwrap_or(token.created.at);
         let all = [
+            (Self::Disabled, token.disabled_at.is_some()),
             (Self::Expired, token.is_expired(now)),
             (Self::Expiring, !token.is_expired(now) && token.expires_at.is_past(soon)),
             (Self::Legacy, !token.has_value),
@@ -94,6 +97,11 @@ mod tests {
             expires_at: Expiry::At(day(1040)),
             ..token()
         };
+        let disabled = Token {
+            disabled_at: Some(day(1001)),
+            ..token()
+        };
+        assert_eq!(Attention::for_token(&disabled, day(1002)), [Attention::Disabled]);
         assert_eq!(Attention::for_token(&ending, day(1009)), []);
         assert_eq!(Attention::for_token(&ending, day(1010)), [Attention::Expiring]);
         assert_eq!(Attention::for_token(&ending, day(1040)), [Attention::Expired]);

@@ -61,8 +61,12 @@ macro_rules! actions {
 actions! {
     /// A token was created.
     TokenCreated "token.created", keeps;
-    /// A token's name, permissions, blocks or expiry changed.
+    /// A token was changed, but neither disabled nor enabled.
     TokenUpdated "token.updated", invalidates;
+    /// A token was disabled: every use is refused.
+    TokenDisabled "token.disabled", invalidates;
+    /// A disabled token was enabled.
+    TokenEnabled "token.enabled", invalidates;
     /// A token was rotated: it has a new value.
     TokenRotated "token.rotated", invalidates;
     /// A token was deleted.

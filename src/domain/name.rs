@@ -18,7 +18,7 @@ impl TokenName {
     /// # Errors
     /// Returns [`Invalid`] if `text` is not such a name.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        normalize("name", &text.into()).map(Self)
+        normalize("name", &text.into(), MAX_CHARS, find_invisible).map(Self)
     }
 
     /// Accepts a stored name without validation: earlier versions allowed more.
@@ -46,7 +46,7 @@ impl AdminName {
     /// Returns [`Invalid`] if `text` is not such a name.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
         const FIELD: &str = "admin name";
-        let text = normalize(FIELD, &text.into())?;
+        let text = normalize(FIELD, &text.into(), MAX_CHARS, find_invisible)?;
         if text.contains(':') {
             return Err(Invalid::new(
                 FIELD,
@@ -77,17 +77,26 @@ impl AdminName {
     }
 }
 
-/// Normalizes and validates a name.
-fn normalize(field: &'static str, text: &str) -> Result<String, Invalid> {
+/// Normalizes a text to NFC and validates it: at most `max_chars` characters, at least one of them
+/// visible, and none that `find_refused` finds.
+///
+/// # Errors
+/// [`Invalid`] if `text` is not valid.
+pub(super) fn normalize(
+    field: &'static str,
+    text: &str,
+    max_chars: usize,
+    find_refused: fn(&str) -> Option<char>,
+) -> Result<String, Invalid> {
     let text = to_nfc(text).into_owned();
     let length = text.chars().count();
-    if length > MAX_CHARS {
+    if length > max_chars {
         return Err(Invalid::new(
             field,
-            format!("has {length} characters; the maximum is {MAX_CHARS}"),
+            format!("has {length} characters; the maximum is {max_chars}"),
         ));
     }
-    if let Some(letter) = find_invisible(&text) {
+    if let Some(letter) = find_refused(&text) {
         let code = u32::from(letter);
         return Err(Invalid::new(
             field,

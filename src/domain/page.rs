@@ -150,6 +150,8 @@ named_enum! {
     pub enum TokenState {
         /// Not expired.
         Active = "active",
+        /// Disabled, so refused.
+        Disabled = "disabled",
         /// Expired, so refused.
         Expired = "expired",
         /// Never used to authenticate.

@@ -15,6 +15,33 @@ pub enum Patch<T> {
     Set(T),
 }
 
+impl<T> Patch<T> {
+    /// Returns the value after the change.
+    #[must_use]
+    pub fn apply(self, current: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => current,
+            Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
+impl Patch<String> {
+    /// Parses the new value. An empty text removes the value.
+    ///
+    /// # Errors
+    /// Those of `parse`.
+    pub fn parse<T, E>(self, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Patch<T>, E> {
+        match self {
+            Self::Keep => Ok(Patch::Keep),
+            Self::Clear => Ok(Patch::Clear),
+            Self::Set(text) if text.is_empty() => Ok(Patch::Clear),
+            Self::Set(text) => parse(&text).map(Patch::Set),
+        }
+    }
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Option::deserialize(deserializer).map(|value| value.map_or(Self::Clear, Self::Set))

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     actor::Actor,
+    annotation::{Description, Owner},
     cidr::CidrBlocks,
     clock::Timestamp,
     expiry::Expiry,
@@ -116,7 +117,7 @@ pub struct Token {
     pub has_value: bool,
     /// The author and the time of the creation.
     pub created: Attribution,
-    /// The author and the time of the last change of the name, permissions, blocks or expiry.
+    /// The author and the time of the last update, which is any change but a rotation.
     pub updated: Option<Attribution>,
     /// The time of the last rotation; `None` if it has its first value.
     pub rotated_at: Option<Timestamp>,
@@ -124,6 +125,12 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
     /// The expiry.
     pub expires_at: Expiry,
+    /// The purpose.
+    pub description: Option<Description>,
+    /// The person or team to ask about it.
+    pub owner: Option<Owner>,
+    /// The time since when every use is refused; `None` while it is enabled.
+    pub disabled_at: Option<Timestamp>,
     /// The version, which grows with every change.
     pub version: TokenVersion,
 }
@@ -148,6 +155,9 @@ impl Token {
             rotated_at: None,
             last_used_at: None,
             expires_at: Expiry::Never,
+            description: None,
+            owner: None,
+            disabled_at: None,
             version: TokenVersion::FIRST,
         }
     }

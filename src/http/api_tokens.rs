@@ -11,7 +11,7 @@ use super::{
     error::ApiError,
     extract::{
         Authenticated, TokenOrAdmin,
-        json::{Json, JsonBody, UnknownFields, not_null},
+        json::{Json, JsonBody, UnknownFields, field_names, not_null},
         path::Id,
         query::{Query, QueryParameters, read_time},
     },
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     domain::{
         Invalid,
+        annotation::{Description, Owner},
         cidr::CidrBlocks,
         clock::Timestamp,
         expiry::Expiry,
@@ -114,11 +115,22 @@ pub struct ModifyApiToken {
     #[serde(default)]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Patch<String>,
+    /// What the token is for
+    #[serde(default)]
+    #[schema(required = false, schema_with = schemas::description_or_null)]
+    description: Patch<String>,
+    /// The person or team to ask about the token
+    #[serde(default)]
+    #[schema(required = false, schema_with = schemas::owner_or_null)]
+    owner: Patch<String>,
+    /// true to refuse every use of the token from now on, false to allow it
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(required = false, nullable = false)]
+    disabled: Option<bool>,
 }
 
 impl JsonBody for ModifyApiToken {
     const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Rejected {
-        known: &["name", "permissions", "allowedCIDRBlocks", "expiresAt"],
         read_only: api_token::READ_ONLY_FIELDS,
     };
 }
@@ -139,10 +151,7 @@ pub struct RotateApiToken {
 }
 
 impl JsonBody for RotateApiToken {
-    const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Rejected {
-        known: &["gracePeriodSeconds", "expiresAt"],
-        read_only: &[],
-    };
+    const UNKNOWN_FIELDS: UnknownFields = UnknownFields::Rejected { read_only: &[] };
 
     fn absent() -> Option<Self> {
         Some(Self::default())
@@ -235,6 +244,9 @@ pub async fn create(
         name: body.name()?.ok_or_else(|| Invalid::new("name", "it is required"))?,
         permissions: body.permissions()?,
         allowed_cidr_blocks: body.blocks()?,
+        description: body.description()?.apply(None),
+        owner: body.owner()?.apply(None),
+        disabled: body.disabled.unwrap_or_default(),
         expires_at: parse_expiry(body.expires_at)?,
     };
     let (token, value) = state.service.create(call, new).await?;
@@ -274,9 +286,9 @@ pub async fn update(
     }: AuthenticatedCall<(Json<ModifyApiToken>, Id)>,
 ) -> Result<HttpResponse, ApiError> {
     let changes = body.changes()?;
-    if changes == TokenChanges::default() {
-        let message = "the body names none of name, permissions, allowedCIDRBlocks and expiresAt";
-        return Err(ApiError::bad_request(message));
+    if changes.is_empty() {
+        let fields = field_names::<ModifyApiToken>().join(", ");
+        return Err(ApiError::bad_request(format!("the body names none of {fields}")));
     }
     let token = state.service.update(call, token, changes).await?;
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
@@ -361,11 +373,22 @@ impl ModifyApiToken {
         self.allowed_cidr_blocks.as_ref().map(CidrBlocks::parse).transpose()
     }
 
+    fn description(&self) -> Result<Patch<Description>, Invalid> {
+        self.description.clone().parse(Description::parse)
+    }
+
+    fn owner(&self) -> Result<Patch<Owner>, Invalid> {
+        self.owner.clone().parse(Owner::parse)
+    }
+
     fn changes(self) -> Result<TokenChanges, Invalid> {
         Ok(TokenChanges {
             name: self.name()?,
             permissions: self.permissions()?.map(PermissionChange::Replace),
             allowed_cidr_blocks: self.blocks()?,
+            description: self.description()?,
+            owner: self.owner()?,
+            disabled: self.disabled,
             expires_at: parse_expiry(self.expires_at)?,
             expected_version: None,
         })

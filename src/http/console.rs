@@ -84,6 +84,8 @@ fn token_routes() -> Scope {
             "/{id}/rotate",
             [get(tokens::rotate::show_form), post(tokens::rotate::rotate)],
         ))
+        .service(resource("/{id}/disable", [post(tokens::disable::disable)]))
+        .service(resource("/{id}/enable", [post(tokens::disable::enable)]))
         .service(resource(
             "/{id}/delete",
             [get(tokens::delete::show_form), post(tokens::delete::delete)],

@@ -109,7 +109,12 @@ impl ApiError {
                 Refusal::Malformed | Refusal::DifferentKeys | Refusal::DifferentAuthorizations => {
                     challenges.first().map(|challenge| (refusal, *challenge))
                 }
-                Refusal::Missing | Refusal::Password | Refusal::Value | Refusal::Expired | Refusal::Address => None,
+                Refusal::Missing
+                | Refusal::Password
+                | Refusal::Value
+                | Refusal::Disabled
+                | Refusal::Expired
+                | Refusal::Address => None,
             },
             ..Self::new(ErrorKind::Unauthorized, refusal.to_string())
         };
@@ -231,6 +236,7 @@ impl From<Error> for ApiError {
                 let challenge = match refusal {
                     Refusal::Missing | Refusal::Malformed | Refusal::Password => Challenge::Basic,
                     Refusal::Value
+                    | Refusal::Disabled
                     | Refusal::Expired
                     | Refusal::Address
                     | Refusal::DifferentKeys

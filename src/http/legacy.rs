@@ -116,6 +116,9 @@ pub async fn create(
         permissions: Some(permissions),
         allowed_cidr_blocks: None,
         expires_at: None,
+        description: None,
+        owner: None,
+        disabled: false,
     };
     let token = state.service.create_without_value(call, new).await?;
     Ok(HttpResponse::Ok().json(LegacyToken::from(&token)))

@@ -10,6 +10,7 @@ use crate::domain::{
     Invalid,
     actor::{Actor, ActorKind},
     admin::{Admin, PasswordHash},
+    annotation::{Description, Owner},
     cidr::CidrBlocks,
     clock::Timestamp,
     name::{AdminName, TokenName},
@@ -68,6 +69,14 @@ pub struct TokenLine {
     rotated_at: Option<String>,
     last_used_at: Option<String>,
     expires_at: Option<String>,
+    // Exports of earlier versions lack these. Without a value they are left out, so that an earlier version can import
+    // the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_at: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -130,6 +139,9 @@ impl From<&TokenRecord> for TokenLine {
             rotated_at,
             last_used_at,
             expires_at,
+            description,
+            owner,
+            disabled_at,
             version: _, // Counts the changes in this store.
         } = token;
         let time = |time: Timestamp| time.to_string();
@@ -158,6 +170,9 @@ impl From<&TokenRecord> for TokenLine {
             rotated_at: rotated_at.map(time),
             last_used_at: last_used_at.map(time),
             expires_at: expires_at.time().map(time),
+            description: description.as_ref().map(|text| text.as_str().to_owned()),
+            owner: owner.as_ref().map(|text| text.as_str().to_owned()),
+            disabled_at: disabled_at.map(time),
         }
     }
 }
@@ -198,6 +213,9 @@ impl TryFrom<TokenLine> for TokenRecord {
                 rotated_at: time("rotatedAt", &line.rotated_at)?,
                 last_used_at: time("lastUsedAt", &line.last_used_at)?,
                 expires_at: time("expiresAt", &line.expires_at)?.into(),
+                description: line.description.as_deref().map(Description::parse).transpose()?,
+                owner: line.owner.as_deref().map(Owner::parse).transpose()?,
+                disabled_at: time("disabledAt", &line.disabled_at)?,
                 version: TokenVersion::FIRST,
             },
         })

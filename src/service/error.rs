@@ -74,6 +74,9 @@ pub enum Refusal {
     /// No token has this value.
     #[error("the API key is not valid")]
     Value,
+    /// The token is disabled.
+    #[error("this API key is disabled")]
+    Disabled,
     /// The token has expired.
     #[error("the API key has expired")]
     Expired,

@@ -60,6 +60,7 @@ struct LastCount {
 struct AuthenticationCounters {
     accepted: IntCounter,
     wrong: IntCounter,
+    disabled: IntCounter,
     expired: IntCounter,
     address: IntCounter,
     throttled: IntCounter,
@@ -71,6 +72,7 @@ impl AuthenticationCounters {
         Self {
             accepted: counter("accepted"),
             wrong: counter("wrong"),
+            disabled: counter("disabled"),
             expired: counter("expired"),
             address: counter("address"),
             throttled: counter("throttled"),
@@ -88,6 +90,7 @@ impl AuthenticationCounters {
                 | Refusal::Password
                 | Refusal::Value,
             ) => &self.wrong,
+            AuthenticationOutcome::Refused(Refusal::Disabled) => &self.disabled,
             AuthenticationOutcome::Refused(Refusal::Expired) => &self.expired,
             AuthenticationOutcome::Refused(Refusal::Address) => &self.address,
             AuthenticationOutcome::Throttled => &self.throttled,

@@ -1,10 +1,12 @@
 //! Operations on tokens, for all channels.
 
+mod changes;
+mod details;
 mod list;
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{
     Error, Service,
@@ -13,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         Invalid,
+        annotation::{Description, Owner},
         audit::Action,
         authorization::{Grant, Operation, authorize},
         caller::{Call, Caller},
@@ -20,12 +23,15 @@ use crate::{
         clock::Timestamp,
         expiry::Expiry,
         name::TokenName,
-        permission::{Permission, PermissionSet},
+        permission::PermissionSet,
         token::{Attribution, Token, TokenId, TokenVersion},
         value::{TokenValue, ValueHash},
     },
     store::{AnyConnection, StoreError, tokens},
 };
+
+pub use changes::{PermissionChange, TokenChanges};
+pub(super) use details::{describe, diff};
 
 /// Maximum number of previous values of a token in their grace period.
 const MAX_GRACE_VALUES: i64 = 10;
@@ -52,51 +58,12 @@ pub struct NewToken {
     pub allowed_cidr_blocks: Option<CidrBlocks>,
     /// The expiry; `None` for the caller's own.
     pub expires_at: Option<Expiry>,
-}
-
-/// Changes to a token. Fields that are `None` stay unchanged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenChanges {
-    /// The new name.
-    pub name: Option<TokenName>,
-    /// The change of the permissions.
-    pub permissions: Option<PermissionChange>,
-    /// The new blocks.
-    pub allowed_cidr_blocks: Option<CidrBlocks>,
-    /// The new expiry.
-    pub expires_at: Option<Expiry>,
-    /// Precondition: the version that the token must have, if any.
-    pub expected_version: Option<TokenVersion>,
-}
-
-/// A change of a token's permissions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PermissionChange {
-    /// Replaces all permissions.
-    Replace(PermissionSet),
-    /// Adds or removes the two permissions that the legacy API shows.
-    Legacy {
-        /// `true` to add the permission to read tokens, `false` to remove it.
-        read: Option<bool>,
-        /// `true` to add the permission to modify tokens, `false` to remove it.
-        change: Option<bool>,
-    },
-}
-
-impl PermissionChange {
-    fn apply(self, current: PermissionSet) -> PermissionSet {
-        match self {
-            Self::Replace(permissions) => permissions,
-            Self::Legacy { read, change } => {
-                let set = |permissions: PermissionSet, permission, held: Option<bool>| match held {
-                    Some(held) => permissions.with(permission, held),
-                    None => permissions,
-                };
-                let permissions = set(current, Permission::OrganizationAPITokenRead, read);
-                set(permissions, Permission::OrganizationAPITokenModify, change)
-            }
-        }
-    }
+    /// The purpose.
+    pub description: Option<Description>,
+    /// The person or team to ask about it.
+    pub owner: Option<Owner>,
+    /// `true` to refuse every use until an update enables the token.
+    pub disabled: bool,
 }
 
 /// The options of a rotation.
@@ -163,6 +130,9 @@ impl Service {
             permissions,
             allowed_cidr_blocks,
             expires_at,
+            description,
+            owner,
+            disabled,
         } = new;
         let generated_id = TokenId::generate(self.random.as_ref())?;
         let id = id.unwrap_or(generated_id);
@@ -187,6 +157,9 @@ impl Service {
                 rotated_at: None,
                 last_used_at: None,
                 expires_at: expires_at.unwrap_or(own_expiry).require_future(tx.now)?,
+                description,
+                owner,
+                disabled_at: disabled.then_some(tx.now),
                 version: TokenVersion::FIRST,
             };
             let grant = Grant {
@@ -206,7 +179,7 @@ impl Service {
         .await
     }
 
-    /// Changes a token's name, permissions, blocks or expiry.
+    /// Changes a token. If it already is as `changes` want it, nothing is written or recorded.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
@@ -215,47 +188,32 @@ impl Service {
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = resolve_id(&call.caller, which)?;
         let update = move |tx: &mut Transaction<'_>, found: Option<Token>| {
-            let is_empty = changes == TokenChanges::default();
-            let TokenChanges {
-                name,
-                permissions,
-                allowed_cidr_blocks,
-                expires_at,
-                expected_version,
-            } = changes;
             let current = found.as_ref().map(|token| token.permissions).unwrap_or_default();
-            let permissions = permissions.map(|wanted| wanted.apply(current));
+            let permissions = changes.permissions.map(|wanted| wanted.apply(current));
             let grant = Grant {
                 permissions,
-                allowed_cidr_blocks: allowed_cidr_blocks.as_ref(),
-                expires_at,
+                allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
+                expires_at: changes.expires_at,
             };
             authorize(&tx.caller, Operation::Update(grant), found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            check_precondition(expected_version, before.version)?;
-            if is_empty {
+            check_precondition(changes.expected_version, before.version)?;
+            let mut after = changes.apply(&before, tx.now)?;
+            if after == before {
                 return Ok(before);
             }
-            let expires_at = expires_at.map(|expiry| expiry.require_future(tx.now)).transpose()?;
-            // Exhaustive, so that a new field does not compile until an update changes or keeps it.
-            let after = Token {
-                id: before.id,
-                name: name.unwrap_or_else(|| before.name.clone()),
-                permissions: permissions.unwrap_or(before.permissions),
-                allowed_cidr_blocks: allowed_cidr_blocks.unwrap_or_else(|| before.allowed_cidr_blocks.clone()),
-                has_value: before.has_value,
-                created: before.created.clone(),
-                rotated_at: before.rotated_at,
-                last_used_at: before.last_used_at,
-                expires_at: expires_at.unwrap_or(before.expires_at),
-                updated: Some(Attribution {
-                    at: tx.now,
-                    by: tx.caller.actor(),
-                }),
-                version: before.version.next(),
-            };
+            after.version = before.version.next();
+            after.updated = Some(Attribution {
+                at: tx.now,
+                by: tx.caller.actor(),
+            });
             require_found(tokens::update(tx.conn, &after, before.version)?)?;
-            tx.record(Action::TokenUpdated, Some(id), diff(&before, &after))?;
+            let action = match (before.disabled_at, after.disabled_at) {
+                (None, Some(_)) => Action::TokenDisabled,
+                (Some(_), None) => Action::TokenEnabled,
+                (None, None) | (Some(_), Some(_)) => Action::TokenUpdated,
+            };
+            tx.record(action, Some(id), diff(&before, &after))?;
             Ok(after)
         };
         let token = self.transact(call, Some(id), update).await?;
@@ -366,40 +324,4 @@ fn check_grace_limit(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> R
     Err(Error::Conflict(format!(
         "{MAX_GRACE_VALUES} earlier values of this token are still in their grace period; rotate without one to end them all, or wait"
     )))
-}
-
-/// Returns the description of a token in audit events.
-pub(super) fn describe(token: &Token) -> Value {
-    // Exhaustive, so that a new field does not compile until it is recorded, or left out on
-    // purpose.
-    let Token {
-        id: _, // The event names the token.
-        name,
-        permissions,
-        allowed_cidr_blocks,
-        has_value: _, // The action of the event implies it.
-        created: _,   // The events are the history of the token: they record actors and times themselves.
-        updated: _,
-        rotated_at: _,
-        last_used_at: _, // A use is not a change.
-        expires_at,
-        version: _, // Counts the events.
-    } = token;
-    json!({
-        "name": name.as_str(),
-        "permissions": permissions,
-        "allowedCIDRBlocks": allowed_cidr_blocks,
-        "expiresAt": expires_at,
-    })
-}
-
-/// Returns the differences between two states of a token, each as `{"from": …, "to": …}`.
-pub(super) fn diff(before: &Token, after: &Token) -> Value {
-    let (before, after) = (describe(before), describe(after));
-    let fields = after.as_object().into_iter().flatten();
-    let differences = fields.filter_map(|(field, to)| {
-        let from = before.get(field)?;
-        (from != to).then(|| (field.clone(), json!({ "from": from, "to": to })))
-    });
-    Value::Object(differences.collect::<Map<_, _>>())
 }

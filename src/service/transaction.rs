@@ -222,9 +222,12 @@ fn revalidate_caller_with(
 /// Checks that a token can be used at `now` from `origin`.
 ///
 /// # Errors
-/// [`Refusal::Expired`] if it has expired; [`Refusal::Address`] if it does not allow the client's
+/// [`Refusal::Disabled`] if it is disabled; [`Refusal::Expired`] if it has expired; [`Refusal::Address`] if it does not allow the client's
 /// address.
 pub fn check_usable(token: &Token, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
+    if token.disabled_at.is_some() {
+        return Err(Refusal::Disabled);
+    }
     if token.is_expired(now) {
         return Err(Refusal::Expired);
     }

@@ -96,6 +96,9 @@ diesel::table! {
         last_used_at -> Nullable<BigInt>,
         expires_at -> Nullable<BigInt>,
         version -> BigInt,
+        description -> Nullable<Text>,
+        owner -> Nullable<Text>,
+        disabled_at -> Nullable<BigInt>,
     }
 }
 

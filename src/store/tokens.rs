@@ -19,6 +19,7 @@ use super::{
     schema::{grace_values, tokens},
 };
 use crate::domain::{
+    annotation::{Description, Owner},
     clock::{MAX_CLOCK_SKEW, Timestamp},
     name::TokenName,
     token::{Attribution, MAX_GRACE_PERIOD, Token, TokenId, TokenVersion},
@@ -47,6 +48,9 @@ pub(super) struct TokenRow {
     last_used_at: Option<i64>,
     expires_at: Option<i64>,
     version: i64,
+    description: Option<String>,
+    owner: Option<String>,
+    disabled_at: Option<i64>,
 }
 
 /// A token to insert or overwrite.
@@ -68,6 +72,9 @@ pub(super) struct NewTokenRow<'a> {
     last_used_at: Option<i64>,
     expires_at: Option<i64>,
     version: i64,
+    description: Option<&'a str>,
+    owner: Option<&'a str>,
+    disabled_at: Option<i64>,
 }
 
 impl<'a> NewTokenRow<'a> {
@@ -85,6 +92,9 @@ impl<'a> NewTokenRow<'a> {
             rotated_at,
             last_used_at,
             expires_at,
+            description,
+            owner,
+            disabled_at,
             version,
         } = token;
         let updated = updated.as_ref();
@@ -104,6 +114,9 @@ impl<'a> NewTokenRow<'a> {
             last_used_at: last_used_at.map(Timestamp::micros),
             expires_at: expires_at.time().map(Timestamp::micros),
             version: version.number(),
+            description: description.as_ref().map(Description::as_str),
+            owner: owner.as_ref().map(Owner::as_str),
+            disabled_at: disabled_at.map(Timestamp::micros),
         }
     }
 }
@@ -213,8 +226,8 @@ fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue,
     Ok((token_from_row(row)?, until.map(decode).transpose()?))
 }
 
-/// Writes the name, permissions, blocks, expiry, last change and version of `token`. Returns `false` if no token has
-/// this ID and the version `previous`.
+/// Writes the fields of `token` that an update changes. Returns `false` if no token has this ID and the version
+/// `previous`.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
@@ -226,6 +239,9 @@ pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -
         allowed_cidr_blocks,
         updated,
         expires_at,
+        description,
+        owner,
+        disabled_at,
         version,
         // Not changed by an update.
         has_value: _,
@@ -243,6 +259,9 @@ pub fn update(conn: &mut AnyConnection, token: &Token, previous: TokenVersion) -
             tokens::permissions.eq(permissions.to_string()),
             tokens::allowed_cidr_blocks.eq(allowed_cidr_blocks.to_string()),
             tokens::expires_at.eq(expires_at.time().map(Timestamp::micros)),
+            tokens::description.eq(description.as_ref().map(Description::as_str)),
+            tokens::owner.eq(owner.as_ref().map(Owner::as_str)),
+            tokens::disabled_at.eq(disabled_at.map(Timestamp::micros)),
             tokens::updated_at.eq(updated.map(|change| change.at.micros())),
             tokens::updated_by_type.eq(updated.map(|change| change.by.kind.name())),
             tokens::updated_by_id.eq(updated.map(|change| change.by.id.as_str())),
@@ -278,6 +297,9 @@ pub fn replace_value(
         created: _,
         updated: _,
         last_used_at: _,
+        description: _,
+        owner: _,
+        disabled_at: _,
     } = token;
     let this = tokens::table.filter(tokens::id.eq(id.to_string()));
     let Some((seq, old)) = this
@@ -455,6 +477,9 @@ pub(super) fn token_from_row(row: TokenRow) -> Result<Token, StoreError> {
         rotated_at: row.rotated_at.map(decode).transpose()?,
         last_used_at: row.last_used_at.map(decode).transpose()?,
         expires_at: row.expires_at.map(decode).transpose()?.into(),
+        description: row.description.map(Description::from_stored),
+        owner: row.owner.map(Owner::from_stored),
+        disabled_at: row.disabled_at.map(decode).transpose()?,
         version: decode(row.version)?,
     })
 }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     domain::{
         actor::Actor,
+        annotation::{Description, Owner},
         cidr::CidrBlocks,
         clock::Timestamp,
         page::Page,
@@ -13,7 +14,7 @@ use crate::{
         token::{Token, TokenId},
         value::TokenValue,
     },
-    view::schemas::{PermissionName, actor, cidr_blocks},
+    view::schemas::{self, PermissionName, actor, cidr_blocks},
 };
 
 /// The fields of [`ApiToken`] that cannot be set.
@@ -25,6 +26,7 @@ pub const READ_ONLY_FIELDS: &[&str] = &[
     "updatedBy",
     "rotatedAt",
     "lastUsedAt",
+    "disabledAt",
     "value",
 ];
 
@@ -58,7 +60,7 @@ pub struct ApiToken<'a> {
     /// Who created the token
     #[schema(schema_with = actor)]
     created_by: &'a Actor,
-    /// When the name, permissions, blocks or expiry of the token were last changed
+    /// When the token was last changed, other than by a rotation
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
     updated_at: Option<Timestamp>,
@@ -77,6 +79,18 @@ pub struct ApiToken<'a> {
     /// When the token expires; null for never
     #[schema(required, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    /// What the token is for; absent if that is not known
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = schemas::description)]
+    description: Option<&'a str>,
+    /// The person or team to ask about the token; absent if that is not known
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, schema_with = schemas::owner)]
+    owner: Option<&'a str>,
+    /// Since when every use is refused; absent while the token is enabled
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime)]
+    disabled_at: Option<Timestamp>,
     /// The value of the token, only in the responses to create and rotate
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, pattern = "^tbk_[A-Za-z0-9_-]{49}$")]
@@ -96,6 +110,9 @@ impl<'a> From<&'a Token> for ApiToken<'a> {
             rotated_at,
             last_used_at,
             expires_at,
+            description,
+            owner,
+            disabled_at,
             version: _,
         } = token;
         let updated = updated.as_ref();
@@ -111,6 +128,9 @@ impl<'a> From<&'a Token> for ApiToken<'a> {
             rotated_at: *rotated_at,
             last_used_at: *last_used_at,
             expires_at: expires_at.time(),
+            description: description.as_ref().map(Description::as_str),
+            owner: owner.as_ref().map(Owner::as_str),
+            disabled_at: *disabled_at,
             value: None,
         }
     }

@@ -105,6 +105,45 @@ fn name_schema(schema_type: SchemaType) -> Object {
         .build()
 }
 
+/// Returns the schema of a description.
+pub fn description() -> Object {
+    string()
+        .description(Some("What the token is for; it may have several lines"))
+        .max_length(Some(1000))
+        .build()
+}
+
+/// Returns the schema of an owner.
+pub fn owner() -> Object {
+    string()
+        .description(Some("The person or team to ask about the token"))
+        .max_length(Some(255))
+        .build()
+}
+
+/// Returns the schema of a description in a body, where null clears it.
+pub fn description_or_null() -> Object {
+    or_null(
+        description(),
+        "What the token is for; it may have several lines. An empty text or null clears it",
+    )
+}
+
+/// Returns the schema of an owner in a body, where null clears it.
+pub fn owner_or_null() -> Object {
+    or_null(
+        owner(),
+        "The person or team to ask about the token. An empty text or null clears it",
+    )
+}
+
+fn or_null(text: Object, description: &str) -> Object {
+    ObjectBuilder::from(text)
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some(description))
+        .build()
+}
+
 /// Returns the schema of a list of CIDR blocks.
 pub fn cidr_blocks() -> Array {
     let one = string()

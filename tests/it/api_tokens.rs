@@ -555,12 +555,12 @@ fn invalid_input_is_reported(env: &TestEnv) {
         (
             &update,
             json!({}),
-            "the body names none of name, permissions, allowedCIDRBlocks and expiresAt",
+            "the body names none of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
         ),
         (
             &update,
             json!({ "id": id }),
-            "the body names none of name, permissions, allowedCIDRBlocks and expiresAt",
+            "the body names none of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
         ),
         (&update, json!({ "name": " " }), "name: must have a visible character"),
         (

@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 use tokenbridge::{
     domain::{
         actor::{Actor, Channel, Origin},
+        annotation::{Description, Owner},
         caller::{Call, Caller},
         cidr::CidrBlocks,
         clock::Timestamp,
         expiry::Expiry,
         name::TokenName,
+        patch::Patch,
         permission::PermissionSet,
         token::{Attribution, Token, TokenId},
     },
@@ -28,7 +30,7 @@ use tokenbridge::{
 use crate::{
     support::{
         ADMIN, TestApp, TestEnv,
-        browser::{Browser, between, hidden_fields},
+        browser::{Browser, between},
         client::{Auth, LEGACY, TOKENS},
         program::Program,
         time,
@@ -36,7 +38,16 @@ use crate::{
     tests,
 };
 
-tests![every_field_changes_every_representation_that_shows_it];
+mod writers;
+
+tests![
+    every_field_changes_every_representation_that_shows_it,
+    every_writer_sets_every_field,
+];
+
+fn every_writer_sets_every_field(env: &TestEnv) {
+    writers::assert_every_writer_sets_every_field(env);
+}
 
 /// A representation of a token: the fields that it shows, by their keys.
 type Representation = BTreeMap<String, Value>;
@@ -83,6 +94,9 @@ fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)> {
         rotated_at,
         last_used_at,
         expires_at,
+        description,
+        owner,
+        disabled_at,
         version,
     } = before;
     let id_keys = Keys {
@@ -97,7 +111,7 @@ fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)> {
     };
     let permission_keys = Keys {
         legacy: &["read", "change"],
-        form: &["permissions"],
+        form: &["permission"],
         audit: &["permissions"],
         ..Keys::of(&["permissions"])
     };
@@ -114,6 +128,20 @@ fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)> {
         form: &["expires"],
         audit: &["expiresAt"],
         ..Keys::of(&["expiresAt"])
+    };
+    let description_keys = Keys {
+        form: &["description"],
+        audit: &["description"],
+        ..Keys::of(&["description"])
+    };
+    let owner_keys = Keys {
+        form: &["owner"],
+        audit: &["owner"],
+        ..Keys::of(&["owner"])
+    };
+    let disabled_keys = Keys {
+        audit: &["disabledAt"],
+        ..Keys::of(&["disabledAt"])
     };
     let version_keys = Keys {
         form: &["version"],
@@ -144,6 +172,9 @@ fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)> {
             Keys::of(&["lastUsedAt"]),
         ),
         ("expires_at", *expires_at != after.expires_at, expiry_keys),
+        ("description", *description != after.description, description_keys),
+        ("owner", *owner != after.owner, owner_keys),
+        ("disabled_at", *disabled_at != after.disabled_at, disabled_keys),
         ("version", *version != after.version, version_keys),
     ]
 }
@@ -207,7 +238,7 @@ fn every_field_changes_every_representation_that_shows_it(env: &TestEnv) {
 /// Changes a token, and returns the details of the audit event, if it is an event.
 type Action = fn(&Fixture<'_>, TokenId) -> Option<Value>;
 
-const ACTIONS: [(&str, Action); 6] = [
+const ACTIONS: [(&str, Action); 9] = [
     ("rename", |fixture, id| {
         let name = Some(TokenName::parse("renamed").unwrap());
         Some(fixture.update(
@@ -248,6 +279,26 @@ const ACTIONS: [(&str, Action); 6] = [
             },
         ))
     }),
+    ("description", |fixture, id| {
+        let description = Patch::Set(Description::parse("for\nthe build").unwrap());
+        Some(fixture.update(
+            id,
+            TokenChanges {
+                description,
+                ..TokenChanges::default()
+            },
+        ))
+    }),
+    ("owner", |fixture, id| {
+        let owner = Patch::Set(Owner::parse("build team").unwrap());
+        Some(fixture.update(
+            id,
+            TokenChanges {
+                owner,
+                ..TokenChanges::default()
+            },
+        ))
+    }),
     ("rotation and use", |fixture, id| {
         fixture.runtime.block_on(async {
             let (service, which) = (&fixture.service, TokenRef::Id(id));
@@ -256,6 +307,15 @@ const ACTIONS: [(&str, Action); 6] = [
             service.flush().await.unwrap();
         });
         None
+    }),
+    ("disable", |fixture, id| {
+        Some(fixture.update(
+            id,
+            TokenChanges {
+                disabled: Some(true),
+                ..TokenChanges::default()
+            },
+        ))
     }),
     ("another update", |fixture, id| {
         let name = Some(TokenName::parse("renamed again").unwrap());
@@ -300,6 +360,9 @@ impl Fixture<'_> {
             permissions: Some(PermissionSet::default()),
             allowed_cidr_blocks: None,
             expires_at: None,
+            description: None,
+            owner: None,
+            disabled: false,
         };
         let created = self.service.create_without_value(call, new);
         let token = self.runtime.block_on(created).unwrap();
@@ -366,24 +429,36 @@ fn representation(object: &Value) -> Representation {
     object.as_object().unwrap().clone().into_iter().collect()
 }
 
-/// Returns the fields of the form that edits a token.
+/// Returns the fields of the form that edits a token: every input, whatever its name.
 fn form(page: &str) -> Representation {
-    let permissions: Vec<_> = page
-        .split("name=\"permission\" value=\"")
-        .skip(1)
-        .filter_map(|field| field.split_once("\" checked").map(|(name, _)| name))
-        .filter(|name| !name.contains('"'))
-        .collect();
-    let blocks = between(page, "<textarea id=\"blocks\"", "</textarea>");
-    let mut form = Representation::from([
-        ("name".to_owned(), json!(between(page, "name=\"name\" value=\"", "\""))),
-        ("permissions".to_owned(), json!(permissions)),
-        ("blocks".to_owned(), json!(blocks.split_once('>').unwrap().1)),
-        ("expires".to_owned(), json!(between(page, "step=\"1\" value=\"", "\""))),
-    ]);
-    let hidden = hidden_fields(page).into_iter().filter(|(name, _)| name != "formKey");
-    form.extend(hidden.map(|(name, value)| (name, json!(value))));
-    form
+    let form = between(page, "<form class=\"card\"", "</form>");
+    let mut fields = Representation::new();
+    for input in form.split("<input ").skip(1) {
+        let input = input.split_once('>').unwrap().0;
+        let Some(name) = attribute(input, "name") else { continue };
+        let value = json!(attribute(input, "value").unwrap_or_default());
+        if attribute(input, "type") == Some("checkbox") {
+            let checked = fields.entry(name.to_owned()).or_insert_with(|| json!([]));
+            if input.ends_with(" checked") {
+                checked.as_array_mut().unwrap().push(value);
+            }
+        } else {
+            fields.insert(name.to_owned(), value);
+        }
+    }
+    for area in form.split("<textarea ").skip(1) {
+        let (tag, rest) = area.split_once('>').unwrap();
+        let text = rest.split_once("</textarea>").unwrap().0;
+        fields.insert(attribute(tag, "name").unwrap().to_owned(), json!(text));
+    }
+    fields.remove("formKey");
+    fields
+}
+
+/// Returns the value of an attribute of a tag.
+fn attribute<'t>(tag: &'t str, name: &str) -> Option<&'t str> {
+    let (_, rest) = tag.split_once(&format!("{name}=\""))?;
+    rest.split('"').next()
 }
 
 /// Requires that each representation has changed in the keys of the changed fields and in no other. Returns the names

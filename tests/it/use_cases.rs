@@ -238,6 +238,9 @@ fn new_token(name: &str, permissions: PermissionSet) -> NewToken {
         permissions: Some(permissions),
         allowed_cidr_blocks: None,
         expires_at: None,
+        description: None,
+        owner: None,
+        disabled: false,
     }
 }
 

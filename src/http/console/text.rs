@@ -111,6 +111,8 @@ texts! {
     session_over: "Your session has ended. Sign in to go on.", "세션이 종료되었습니다. 계속하려면 다시 로그인하세요.";
 
     done_changed: "The token has been saved.", "토큰을 저장했습니다.";
+    done_disabled: "The token has been disabled. Every use is refused until you enable it.", "토큰을 비활성화했습니다. 다시 활성화할 때까지 사용할 수 없습니다.";
+    done_enabled: "The token has been enabled.", "토큰을 활성화했습니다.";
     done_deleted: "The token has been deleted. It is refused from now on.", "토큰을 삭제했습니다. 이 토큰은 이제 사용할 수 없습니다.";
     done_admin_added: "The admin has been added.", "관리자를 추가했습니다.";
     done_password_changed: "The password has been changed. All sessions of that admin have ended.", "비밀번호를 변경했습니다. 해당 관리자의 모든 세션이 종료되었습니다.";
@@ -129,6 +131,7 @@ texts! {
     apply: "Apply", "적용";
     show_every: "All tokens", "모든 토큰";
     show_active: "Active", "활성";
+    show_disabled: "Disabled", "비활성화됨";
     show_expired: "Expired", "만료됨";
     show_expiring: "Expiring within 30 days", "30일 이내 만료";
     show_never_used: "Never used", "사용 기록 없음";
@@ -162,15 +165,19 @@ texts! {
     edit: "Edit", "편집";
     rotate: "Rotate", "교체";
     delete: "Delete", "삭제";
+    disable: "Disable", "비활성화";
+    enable: "Enable", "활성화";
     next_page: "Next page", "다음 페이지";
     first_page: "First page", "첫 페이지";
     pages: "Pages", "페이지";
+    badge_disabled: "Disabled", "비활성화됨";
     badge_expired: "Expired", "만료됨";
     badge_expiring: "Expiring", "곧 만료";
     badge_legacy: "Legacy", "레거시";
     badge_never_used: "Never used", "사용 기록 없음";
     badge_unused: "Unused for 90 days", "90일간 미사용";
     badge_rotation_due: "Rotation due", "교체 필요";
+    hint_disabled: "Every use is refused. Enable it again, or delete it.", "모든 사용이 거부됩니다. 다시 활성화하거나 삭제하세요.";
     hint_expired: "It is refused. Give it another expiry, or delete it.", "만료되어 사용할 수 없습니다. 만료 시각을 변경하거나 삭제하세요.";
     hint_expiring: "It stops working within 30 days.", "30일 이내에 만료됩니다.";
     hint_legacy: "It has no value yet, and is known to the legacy API alone. Rotate it to give it one.", "아직 값이 없어 레거시 API에서만 쓰입니다. 교체하면 값이 발급됩니다.";
@@ -181,6 +188,10 @@ texts! {
     new_token: "New API token", "새 API 토큰";
     edit_token: "Edit {}", "{} 편집";
     name_hint: "What will use it, and where: 1 to 255 characters.", "어디에서 무엇이 사용하는 토큰인지 적으세요. 1~255자.";
+    description: "Description", "설명";
+    description_hint: "Optional. The purpose of the token, up to 1,000 characters.", "선택 사항입니다. 토큰의 용도를 적으세요. 최대 1,000자.";
+    owner: "Owner", "담당자";
+    owner_hint: "Optional. The person or team to ask about the token.", "선택 사항입니다. 이 토큰에 대해 문의할 사람이나 팀을 적으세요.";
     permissions_hint: "As few as will do. Without any, a token can only look at and rotate itself.", "꼭 필요한 권한만 선택하세요. 권한이 없는 토큰은 자신을 조회하고 교체할 수만 있습니다.";
     find_permission: "Find a permission", "권한 찾기";
     group_tokens: "API tokens and users", "API 토큰 및 사용자";
@@ -197,6 +208,8 @@ texts! {
     expires_at: "Expires at (UTC)", "만료 시각 (UTC)";
     expires_hint: "Left empty, the token never expires.", "비워 두면 만료되지 않습니다.";
     bad_name: "This is not a name that a token can have.", "토큰에 사용할 수 없는 이름입니다.";
+    bad_description: "The description cannot be saved.", "저장할 수 없는 설명입니다.";
+    bad_owner: "The owner cannot be saved.", "저장할 수 없는 담당자입니다.";
     bad_blocks: "One of these is not a CIDR block.", "CIDR 블록이 아닌 항목이 있습니다.";
     bad_expiry: "Give a time in the future, or leave this empty.", "미래의 시각을 입력하거나 비워 두세요.";
     bad_permissions: "One of these is not a permission.", "알 수 없는 권한이 있습니다.";

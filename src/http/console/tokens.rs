@@ -1,6 +1,7 @@
 //! The pages on tokens.
 
 pub mod delete;
+pub mod disable;
 pub mod form;
 pub mod list;
 pub mod rotate;
@@ -36,6 +37,7 @@ struct Badge {
 impl Badge {
     const fn of(attention: Attention, t: &Texts) -> Self {
         let (class, text, hint) = match attention {
+            Attention::Disabled => ("bad", t.badge_disabled, t.hint_disabled),
             Attention::Expired => ("bad", t.badge_expired, t.hint_expired),
             Attention::Expiring => ("warn", t.badge_expiring, t.hint_expiring),
             Attention::Legacy => ("old", t.badge_legacy, t.hint_legacy),

@@ -2,7 +2,10 @@
 
 use actix_web::{HttpMessage, HttpRequest, dev::Payload, http::header};
 use futures_util::future::LocalBoxFuture;
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, Visitor},
+};
 
 use super::{
     body::{collect, is_encoded},
@@ -34,8 +37,6 @@ pub enum UnknownFields {
     /// intended. Read-only fields are ignored, so that a client can send back a token that it has
     /// read.
     Rejected {
-        /// The fields that the operation knows.
-        known: &'static [&'static str],
         /// The fields of a response that cannot be set.
         read_only: &'static [&'static str],
     },
@@ -116,9 +117,10 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
             field => ApiError::bad_request(format!("{field}: {message}")),
         }
     })?;
-    if let UnknownFields::Rejected { known, read_only } = T::UNKNOWN_FIELDS
+    if let UnknownFields::Rejected { read_only } = T::UNKNOWN_FIELDS
         && let Some(other) = unknown.iter().find(|other| !read_only.contains(&other.as_str()))
     {
+        let known = field_names::<T>();
         let meant = find_closest(other, known.iter().copied());
         let right = meant.map_or_else(
             || format!("the fields are {}", known.join(", ")),
@@ -137,4 +139,39 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
 /// The deserializer's error if the field is null or has another type.
 pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Returns the names of a struct's fields in JSON, from its derived `Deserialize`; none for another type, or with
+/// flattened fields.
+pub fn field_names<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    // The deserializer always fails: it has no data.
+    let _ = T::deserialize(FieldNames(&mut names));
+    names
+}
+
+/// A deserializer that only keeps the field names that a struct asks it for.
+struct FieldNames<'n>(&'n mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for FieldNames<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(Self::Error::custom("there is no data"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
 }

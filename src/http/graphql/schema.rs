@@ -137,6 +137,10 @@ impl ApiToken {
             rotated_at,
             last_used_at,
             expires_at,
+            // Panther's type lacks the others.
+            description: _,
+            owner: _,
+            disabled_at: _,
             version: _,
         } = token;
         Self {

@@ -143,6 +143,9 @@ impl ImportBatch {
                 rotated_at: None,
                 last_used_at: None,
                 expires_at: Expiry::Never,
+                description: None,
+                owner: None,
+                disabled_at: None,
                 version: TokenVersion::FIRST,
             };
             let record = TokenRecord {

@@ -151,6 +151,7 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
         // scanned.
         Some(TokenState::Active) if expires_before.is_some() => query.filter(tokens::expires_at.gt(now.micros())),
         Some(TokenState::Active) => query.filter(not_expired),
+        Some(TokenState::Disabled) => query.filter(tokens::disabled_at.is_not_null()),
         Some(TokenState::Expired) => query.filter(tokens::expires_at.le(now.micros())),
         Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),
         Some(TokenState::Legacy) => query.filter(tokens::value_hash.is_null()),

@@ -7,9 +7,11 @@ use super::{Badge, ValuePage, badges, describe_actor, token_id};
 use crate::{
     domain::{
         Invalid,
+        annotation::{Description, Owner},
         cidr::CidrBlocks,
         expiry::Expiry,
         name::TokenName,
+        patch::Patch,
         permission::PermissionSet,
         session::SessionKey,
         token::{Token, TokenId, TokenVersion},
@@ -55,6 +57,8 @@ struct FormValues {
     permissions: PermissionSet,
     blocks: String,
     expires: String,
+    description: String,
+    owner: String,
     errors: Vec<FieldError>,
     /// The error of the form as a whole.
     refusal: Option<&'static str>,
@@ -76,6 +80,7 @@ impl FormValues {
 
 struct TokenDetails {
     id: String,
+    is_disabled: bool,
     badges: Vec<Badge>,
     created: DisplayTime,
     by: String,
@@ -92,17 +97,21 @@ impl TokenDetails {
             updated,
             rotated_at,
             last_used_at,
-            // The title shows the name, the form the next three, and the badges the others.
+            disabled_at,
+            // The title shows the name, the form the next five, and the badges the others.
             name: _,
             permissions: _,
             allowed_cidr_blocks: _,
             expires_at: _,
+            description: _,
+            owner: _,
             has_value: _,
             version: _,
         } = token;
         let by = |actor| describe_actor(actor, layout.texts);
         Self {
             id: id.to_string(),
+            is_disabled: disabled_at.is_some(),
             badges: badges(token, layout),
             created: layout.display_time(created.at),
             by: by(&created.by),
@@ -121,11 +130,13 @@ struct TokenInput {
     permissions: PermissionSet,
     blocks: CidrBlocks,
     expires_at: Expiry,
+    description: Patch<Description>,
+    owner: Patch<Owner>,
 }
 
 /// Parses a form. An expiry that equals `before` to the second counts as unchanged, because the
 /// field has no finer resolution.
-fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<TokenInput, FormValues> {
+fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<TokenInput, Box<FormValues>> {
     let texts = layout.texts;
     let mut errors = Vec::new();
     let mut refuse = |field, message, invalid: Invalid| {
@@ -159,22 +170,36 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<Tok
     let expires_at = expires_at
         .map_err(|invalid| refuse("expires", texts.bad_expiry, invalid))
         .ok();
-    if let (Some(name), Some(permissions), Some(blocks), Some(expires_at)) = (name, permissions, blocks, expires_at) {
+    // Browsers send line ends as CRLF.
+    let description = fields.text("description").replace("\r\n", "\n");
+    let new_description = Patch::Set(description.clone()).parse(Description::parse);
+    let new_description = new_description
+        .map_err(|invalid| refuse("description", texts.bad_description, invalid))
+        .ok();
+    let owner = Patch::Set(fields.text("owner").to_owned()).parse(Owner::parse);
+    let owner = owner.map_err(|invalid| refuse("owner", texts.bad_owner, invalid)).ok();
+    if let (Some(name), Some(permissions), Some(blocks), Some(expires_at), Some(description), Some(owner)) =
+        (name, permissions, blocks, expires_at, new_description, owner)
+    {
         return Ok(TokenInput {
             name,
             permissions,
             blocks,
             expires_at,
+            description,
+            owner,
         });
     }
-    Err(FormValues {
+    Err(Box::new(FormValues {
         name: fields.text("name").to_owned(),
         permissions: permissions.unwrap_or_default(),
         blocks: fields.text("blocks").to_owned(),
         expires: expires.to_owned(),
+        description,
+        owner: fields.text("owner").to_owned(),
         errors,
         refusal: None,
-    })
+    }))
 }
 
 /// Creates the form for a new token. Each form has its own random mark, from which the ID of the
@@ -213,7 +238,7 @@ pub async fn create(
     let mark = fields.text("mark").to_owned();
     let input = match read_form(&fields, &layout, Expiry::Never) {
         Ok(input) => input,
-        Err(values) => return render_page_with_status(StatusCode::BAD_REQUEST, &new_form(layout, mark, values)),
+        Err(values) => return render_page_with_status(StatusCode::BAD_REQUEST, &new_form(layout, mark, *values)),
     };
     let id = derive_token_id(&key, &mark)?;
     let new = NewToken {
@@ -222,6 +247,9 @@ pub async fn create(
         permissions: Some(input.permissions),
         allowed_cidr_blocks: Some(input.blocks),
         expires_at: Some(input.expires_at),
+        description: input.description.apply(None),
+        owner: input.owner.apply(None),
+        disabled: false,
     };
     let texts = layout.texts;
     match state(&request)?.service.create(call, new).await {
@@ -255,6 +283,8 @@ fn current_values(token: &Token) -> FormValues {
         permissions,
         allowed_cidr_blocks,
         expires_at,
+        description,
+        owner,
         // The hidden field and the details show these; the form does not change them.
         version: _,
         id: _,
@@ -263,6 +293,7 @@ fn current_values(token: &Token) -> FormValues {
         rotated_at: _,
         last_used_at: _,
         has_value: _,
+        disabled_at: _,
     } = token;
     let blocks: Vec<_> = allowed_cidr_blocks.iter().map(ToString::to_string).collect();
     FormValues {
@@ -270,6 +301,12 @@ fn current_values(token: &Token) -> FormValues {
         permissions: *permissions,
         blocks: blocks.join("\n"),
         expires: format_datetime_local(expires_at.time()),
+        description: description
+            .as_ref()
+            .map(Description::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        owner: owner.as_ref().map(Owner::as_str).unwrap_or_default().to_owned(),
         ..FormValues::default()
     }
 }
@@ -318,7 +355,7 @@ pub async fn update(
                 // Still the version that the admin saw, so that the corrected form does not
                 // overwrite what others saved since.
                 identity: ("version", version.to_string()),
-                ..edit_form(layout, &token, values)
+                ..edit_form(layout, &token, *values)
             };
             return render_page_with_status(StatusCode::BAD_REQUEST, &form);
         }
@@ -327,8 +364,10 @@ pub async fn update(
         name: Some(input.name),
         permissions: Some(PermissionChange::Replace(input.permissions)),
         allowed_cidr_blocks: Some(input.blocks),
-        // An unchanged expiry is not sent: one in the past would be refused.
-        expires_at: (input.expires_at != token.expires_at).then_some(input.expires_at),
+        expires_at: Some(input.expires_at),
+        description: input.description,
+        owner: input.owner,
+        disabled: None,
         expected_version: Some(version),
     };
     match service.update(call, TokenRef::Id(id), changes).await {

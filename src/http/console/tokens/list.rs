@@ -36,6 +36,7 @@ const MAX_SHOWN: usize = 3;
 enum StatusFilter {
     All,
     Active,
+    Disabled,
     Expired,
     Expiring,
     NeverUsed,
@@ -45,9 +46,10 @@ enum StatusFilter {
 }
 
 impl StatusFilter {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::All,
         Self::Active,
+        Self::Disabled,
         Self::Expired,
         Self::Expiring,
         Self::NeverUsed,
@@ -61,6 +63,7 @@ impl StatusFilter {
         match self {
             Self::All => "",
             Self::Active => "active",
+            Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Expiring => "expiring",
             Self::NeverUsed => "never-used",
@@ -74,6 +77,7 @@ impl StatusFilter {
         match self {
             Self::All => texts.show_every,
             Self::Active => texts.show_active,
+            Self::Disabled => texts.show_disabled,
             Self::Expired => texts.show_expired,
             Self::Expiring => texts.show_expiring,
             Self::NeverUsed => texts.show_never_used,
@@ -96,6 +100,7 @@ impl StatusFilter {
         match self {
             Self::All => all,
             Self::Active => in_state(TokenState::Active),
+            Self::Disabled => in_state(TokenState::Disabled),
             Self::Expired => in_state(TokenState::Expired),
             Self::NeverUsed => in_state(TokenState::NeverUsed),
             Self::Legacy => in_state(TokenState::Legacy),
@@ -212,9 +217,12 @@ impl TokenRow {
             rotated_at,
             last_used_at,
             expires_at,
-            // Only the token's own page shows the last change; the badges show the others.
+            // Only the token's own page shows these; the badges show the others.
             updated: _,
+            description: _,
+            owner: _,
             has_value: _,
+            disabled_at: _,
             version: _,
         } = token;
         let texts = layout.texts;
@@ -339,6 +347,8 @@ pub async fn list(
     render_page(&TokenListPage {
         notice: match query.done.as_deref() {
             Some("changed") => Some(texts.done_changed),
+            Some("disabled") => Some(texts.done_disabled),
+            Some("enabled") => Some(texts.done_enabled),
             Some("deleted") => Some(texts.done_deleted),
             _ => None,
         },

@@ -1,0 +1,77 @@
+//! `tokenbridge token create`.
+
+use clap::Args;
+
+use super::{Common, print};
+use crate::{
+    cli::{CliError, call, parse_time},
+    domain::{
+        annotation::{Description, Owner},
+        cidr::CidrBlocks,
+        clock::Timestamp,
+        name::TokenName,
+        permission::PermissionSet,
+    },
+    service::tokens::NewToken,
+    settings::list_item,
+    startup::open_service,
+};
+
+/// Arguments of `token create`.
+#[derive(Args)]
+pub struct Create {
+    /// Name of the token
+    #[arg(value_parser = |text: &str| TokenName::parse(text))]
+    name: TokenName,
+    /// Permission of the token; repeat the flag or separate items by commas [default: the two token
+    /// permissions]
+    #[arg(
+        long = "permission",
+        value_name = "P",
+        value_delimiter = ',',
+        value_parser = list_item(str::parse::<String>)
+    )]
+    permissions: Vec<String>,
+    /// CIDR block from which the token may be used; repeat the flag or separate items by commas
+    /// [default: any address]
+    #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
+    cidr_blocks: Vec<String>,
+    /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]
+    #[arg(long, value_name = "T", value_parser = parse_time)]
+    expires_at: Option<Timestamp>,
+    /// Purpose of the token, up to 1000 characters
+    #[arg(long, value_name = "TEXT", value_parser = Description::parse)]
+    description: Option<Description>,
+    /// Person or team to ask about the token
+    #[arg(long, value_name = "TEXT", value_parser = Owner::parse)]
+    owner: Option<Owner>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Creates a token and prints it with its value.
+pub async fn create(arguments: Create) -> Result<(), CliError> {
+    let Create {
+        name,
+        permissions,
+        cidr_blocks,
+        expires_at,
+        description,
+        owner,
+        common,
+    } = arguments;
+    let new = NewToken {
+        id: None,
+        name,
+        permissions: (!permissions.is_empty())
+            .then(|| PermissionSet::parse(permissions))
+            .transpose()?,
+        allowed_cidr_blocks: Some(CidrBlocks::parse(cidr_blocks)?),
+        expires_at: Some(expires_at.into()),
+        description,
+        owner,
+        disabled: false,
+    };
+    let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
+    print(common.output, &token, Some(&value))
+}
