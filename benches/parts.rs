@@ -112,6 +112,9 @@ fn bench_calls(criterion: &mut Criterion) {
             permissions: None,
             allowed_cidr_blocks: None,
             expires_at: None,
+            description: None,
+            owner: None,
+            disabled: false,
         };
         service.create(Call { caller, origin }, new).await.unwrap().1
     });
