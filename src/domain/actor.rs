@@ -84,8 +84,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Returns the client's IPv4 address, or its IPv6 /64, from which a single host can choose any
-    /// address.
+    /// Returns the client's IPv4 address, or its IPv6 /64: one host can use any address of a /64.
     #[must_use]
     pub fn network(self) -> Option<IpAddr> {
         self.client.map(|address| match address.to_canonical() {

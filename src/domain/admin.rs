@@ -20,10 +20,10 @@ impl Password {
     pub fn parse(text: SecretString) -> Result<Self, Invalid> {
         let exposed = text.expose_secret();
         if exposed.is_empty() || exposed.len() > 1024 {
-            return Err(Invalid::new("password", "it must have 1 to 1024 bytes"));
+            return Err(Invalid::new("password", "must have 1 to 1024 bytes"));
         }
         if exposed.chars().any(char::is_control) {
-            return Err(Invalid::new("password", "control characters cannot be part of it"));
+            return Err(Invalid::new("password", "must not contain control characters"));
         }
         Ok(Self {
             prepared: prepare_password(exposed).into(),

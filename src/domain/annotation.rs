@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(Description::parse("u\u{308}\n\nb").unwrap().as_str(), "\u{fc}\n\nb");
         assert!(Description::parse(&"\u{e9}".repeat(1000)).is_ok());
         for (text, message) in [
-            ("\n \n", "description: must have a visible character"),
+            ("\n \n", "description: must contain a visible character"),
             (
                 "a\r\nb",
                 "description: must not contain U+000D, a control or format character",
@@ -95,7 +95,7 @@ mod tests {
     fn owners_follow_the_rules_for_names() {
         assert_eq!(Owner::parse("Ju\u{308}rgen").unwrap().as_str(), "J\u{fc}rgen");
         for (text, message) in [
-            ("\u{3164}", "owner: must have a visible character"),
+            ("\u{3164}", "owner: must contain a visible character"),
             ("a\nb", "owner: must not contain U+000A, a control or format character"),
             (
                 "a\u{202e}b",

@@ -192,7 +192,7 @@ mod tests {
         let message = "token.delete".parse::<Action>().unwrap_err().to_string();
         assert_eq!(
             message,
-            "action: \"token.delete\" is not one of them; did you mean \"token.deleted\"?"
+            "action: unknown value \"token.delete\"; did you mean \"token.deleted\"?"
         );
         let message = "x".parse::<Action>().unwrap_err().to_string();
         assert!(message.contains("token.created, token.updated"), "{message}");

@@ -28,7 +28,7 @@ pub enum Operation<'a> {
     Delete,
     /// Delete all tokens that match a filter. Each of them needs [`Operation::Delete`] as well.
     DeleteMatching,
-    /// Learn which token a presented value belongs to (RFC 7662).
+    /// Introspect a presented value (RFC 7662).
     Introspect,
     /// Read or follow the audit log.
     ReadAudit,
@@ -60,20 +60,20 @@ pub struct Grant<'a> {
     pub expires_at: Option<Expiry>,
 }
 
-/// The reason for which an operation is denied.
+/// The reason why an operation is denied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The token lacks the permission that the operation needs.
-    #[error("this needs the permission {} ({})", .0.name(), .0.display_name())]
+    #[error("this request requires the permission {} ({})", .0.name(), .0.display_name())]
     MissingPermission(Permission),
     /// The operation is reserved for admins.
     #[error("only admins may do this")]
     NotAdmin,
     /// The token would grant permissions that it lacks.
-    #[error("a token grants only permissions that it holds; this one lacks {0}")]
+    #[error("a token can grant only permissions that it holds; the calling token lacks {0}")]
     ExcessPermissions(PermissionSet),
     /// The target holds permissions that the token lacks.
-    #[error("a token changes only tokens whose permissions it holds; this one lacks {0}")]
+    #[error("a token can change only tokens whose permissions it holds; the calling token lacks {0}")]
     TargetPermissions(PermissionSet),
     /// The token would set CIDR blocks wider than its own.
     #[error("allowedCIDRBlocks must lie within the caller's own: {0}")]
@@ -82,7 +82,7 @@ pub enum Denied {
     #[error("expiresAt must not be later than the caller's own: {0}")]
     ExcessLifetime(Timestamp),
     /// The target may be used from addresses from which the token may not.
-    #[error("a token changes only tokens whose CIDR blocks lie within its own: {0}")]
+    #[error("a token can change only tokens whose CIDR blocks lie within its own: {0}")]
     TargetBlocks(CidrBlocks),
 }
 

@@ -32,7 +32,7 @@ impl CidrBlocks {
             if blocks.len() > MAX_BLOCKS {
                 return Err(Invalid::new(
                     FIELD,
-                    format!("a token has at most {MAX_BLOCKS} CIDR blocks"),
+                    format!("a token can have at most {MAX_BLOCKS} CIDR blocks"),
                 ));
             }
         }
@@ -109,12 +109,14 @@ fn parse_block(text: &str) -> Result<IpNet, Invalid> {
         .next()
         .is_some_and(|address| address.parse::<IpAddr>().is_ok());
     let block: IpNet = text.parse().ok().filter(|_| plain).ok_or_else(|| {
-        let right = match text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => format!("write \"{address}/32\""),
-            Ok(IpAddr::V6(address)) => format!("write \"{address}/128\""),
-            Err(_) => "write one like \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
+        let message = match text.parse::<IpAddr>() {
+            Ok(address) => {
+                let single = IpNet::from(address);
+                format!("{text:?} is missing a prefix length; use \"{single}\"")
+            }
+            Err(_) => format!("{text:?} is not a CIDR block; use one such as \"10.0.0.0/8\" or \"2001:db8::/32\""),
         };
-        Invalid::new(FIELD, format!("{text:?} is not a CIDR block; {right}"))
+        Invalid::new(FIELD, message)
     })?;
     Ok(canonical(block))
 }
@@ -153,15 +155,15 @@ mod tests {
     #[test]
     fn invalid_blocks_are_rejected_with_a_suggestion() {
         for (text, right) in [
-            ("8.8.8.8", "\"8.8.8.8\" is not a CIDR block; write \"8.8.8.8/32\""),
-            ("::1", "\"::1\" is not a CIDR block; write \"::1/128\""),
+            ("8.8.8.8", "\"8.8.8.8\" is missing a prefix length; use \"8.8.8.8/32\""),
+            ("::1", "\"::1\" is missing a prefix length; use \"::1/128\""),
             (
                 "010.0.0.0/8",
-                "\"010.0.0.0/8\" is not a CIDR block; write one like \"10.0.0.0/8\" or \"2001:db8::/32\"",
+                "\"010.0.0.0/8\" is not a CIDR block; use one such as \"10.0.0.0/8\" or \"2001:db8::/32\"",
             ),
             (
                 "10.0.0.0/33",
-                "\"10.0.0.0/33\" is not a CIDR block; write one like \"10.0.0.0/8\" or \"2001:db8::/32\"",
+                "\"10.0.0.0/33\" is not a CIDR block; use one such as \"10.0.0.0/8\" or \"2001:db8::/32\"",
             ),
         ] {
             let error = CidrBlocks::parse([text]).unwrap_err();

@@ -58,7 +58,7 @@ impl Timestamp {
             .ok_or_else(|| {
                 Invalid::new(
                     field,
-                    format!("{text:?} is not an RFC 3339 time; write it like \"2030-01-31T12:00:00Z\""),
+                    format!("{text:?} is not an RFC 3339 time; use one such as \"2030-01-31T12:00:00Z\""),
                 )
             })
     }

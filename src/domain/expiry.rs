@@ -38,7 +38,7 @@ impl Expiry {
         match self {
             Self::At(end) if end <= now => Err(Invalid::new(
                 "expiresAt",
-                format!("{end} has passed; give a time after {now}, or null for a token that does not expire"),
+                format!("{end} is in the past; use a time after {now}, or null for a token that does not expire"),
             )),
             Self::At(_) | Self::Never => Ok(self),
         }

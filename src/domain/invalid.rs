@@ -37,7 +37,7 @@ pub fn find_closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 /// Returns the item of `all` with the name `text`.
 ///
 /// # Errors
-/// [`Invalid`] if there is none. The message suggests a similar name, or lists all.
+/// [`Invalid`] if there is none. The message suggests a similar name, or lists all names.
 pub fn parse_name<T: Copy>(
     field: &'static str,
     text: &str,
@@ -46,10 +46,10 @@ pub fn parse_name<T: Copy>(
 ) -> Result<T, Invalid> {
     all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
-        let right = find_closest(text, names.iter().copied()).map_or_else(
-            || format!("they are {}", names.join(", ")),
+        let fix = find_closest(text, names.iter().copied()).map_or_else(
+            || format!("use one of {}", names.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );
-        Invalid::new(field, format!("{text:?} is not one of them; {right}"))
+        Invalid::new(field, format!("unknown value {text:?}; {fix}"))
     })
 }

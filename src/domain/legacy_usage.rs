@@ -271,7 +271,7 @@ mod tests {
         for number in 0..10 {
             calls.add(caller(Some("admin"), number), &at(2));
         }
-        // Callers that already have a place keep it.
+        // Known callers stay distinct.
         calls.add(caller(None, 0), &at(3));
         let mut other_method = caller(None, 11);
         other_method.method = "PUT".to_owned();

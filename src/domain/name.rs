@@ -50,7 +50,7 @@ impl AdminName {
         if text.contains(':') {
             return Err(Invalid::new(
                 FIELD,
-                "must not contain a colon: HTTP Basic ends the name there",
+                "must not contain a colon, which ends the name in HTTP Basic",
             ));
         }
         Ok(Self(text))
@@ -104,7 +104,7 @@ pub(super) fn normalize(
         ));
     }
     if !is_visible(&text) {
-        return Err(Invalid::new(field, "must have a visible character"));
+        return Err(Invalid::new(field, "must contain a visible character"));
     }
     Ok(text)
 }
@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn errors_name_the_problem() {
         for (text, message) in [
-            ("", "name: must have a visible character"),
-            ("\u{3164}\u{2800}", "name: must have a visible character"),
+            ("", "name: must contain a visible character"),
+            ("\u{3164}\u{2800}", "name: must contain a visible character"),
             (
                 "a\u{202e}b",
                 "name: must not contain U+202E, a control or format character",

@@ -7,6 +7,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use super::{
     Invalid,
     clock::Timestamp,
+    invalid::parse_name,
     named::named_enum,
     token::{Token, TokenSummary},
 };
@@ -169,10 +170,7 @@ impl FromStr for TokenState {
     /// # Errors
     /// Returns [`Invalid`] if there is no such state.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Invalid::new("state", format!("{text:?} is not one of {names}"))
-        })
+        parse_name("state", text, &Self::ALL, Self::name)
     }
 }
 

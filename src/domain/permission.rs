@@ -171,8 +171,8 @@ impl Serialize for PermissionSet {
 
 fn unknown(name: &str) -> Invalid {
     let message = match find_closest(name, Permission::ALL.iter().map(|known| known.name())) {
-        Some(meant) => format!("{name:?} is not a permission; did you mean {meant:?}?"),
-        None => format!("{name:?} is not a permission; they are written like \"AlertRead\""),
+        Some(meant) => format!("unknown permission {name:?}; did you mean {meant:?}?"),
+        None => format!("unknown permission {name:?}; names are written like \"AlertRead\""),
     };
     Invalid::new("permissions", message)
 }
@@ -195,12 +195,12 @@ mod tests {
         let error = PermissionSet::parse(["AlertRead", "alertmodfy"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "permissions: \"alertmodfy\" is not a permission; did you mean \"AlertModify\"?"
+            "permissions: unknown permission \"alertmodfy\"; did you mean \"AlertModify\"?"
         );
         let error = PermissionSet::parse(["zzz"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "permissions: \"zzz\" is not a permission; they are written like \"AlertRead\""
+            "permissions: unknown permission \"zzz\"; names are written like \"AlertRead\""
         );
     }
 

@@ -241,7 +241,7 @@ pub async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let new = NewToken {
         id: None,
-        name: body.name()?.ok_or_else(|| Invalid::new("name", "it is required"))?,
+        name: body.name()?.ok_or_else(|| Invalid::new("name", "is required"))?,
         permissions: body.permissions()?,
         allowed_cidr_blocks: body.blocks()?,
         description: body.description()?.apply(None),
@@ -288,7 +288,7 @@ pub async fn update(
     let changes = body.changes()?;
     if changes.is_empty() {
         let fields = field_names::<ModifyApiToken>().join(", ");
-        return Err(ApiError::bad_request(format!("the body names none of {fields}")));
+        return Err(ApiError::bad_request(format!("the body must set at least one of {fields}")));
     }
     let token = state.service.update(call, token, changes).await?;
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
@@ -398,7 +398,7 @@ impl ModifyApiToken {
 /// Refuses control characters: no name contains one, and PostgreSQL refuses NUL.
 fn check_name_filter(part: String) -> Result<String, Invalid> {
     if part.chars().any(char::is_control) {
-        return Err(Invalid::new("name", "no name contains a control character"));
+        return Err(Invalid::new("name", "must not contain control characters"));
     }
     Ok(part)
 }

@@ -95,7 +95,7 @@ impl EventQuery {
 /// [`Invalid`] if the ID contains one.
 pub fn check_actor_id(id: String) -> Result<String, Invalid> {
     if id.chars().any(char::is_control) {
-        return Err(Invalid::new("actor", "no actor's id contains a control character"));
+        return Err(Invalid::new("actor", "must not contain control characters"));
     }
     Ok(id)
 }

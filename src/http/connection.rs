@@ -177,7 +177,7 @@ impl Exchange {
         Self(connection)
     }
 
-    /// Returns `true` if the request body was not read. Its rest cannot be distinguished from a next request.
+    /// Returns `true` if the request body was not read. The rest of it cannot be distinguished from the next request.
     pub fn has_unread_body(&self) -> bool {
         self.0
             .as_ref()

@@ -87,7 +87,7 @@ impl ApiError {
 
     /// Creates a 303 that redirects to another resource (RFC 9110, section 15.4.4).
     pub fn see_other(location: HeaderValue) -> Self {
-        Self::with_status(StatusCode::SEE_OTHER, "this is elsewhere")
+        Self::with_status(StatusCode::SEE_OTHER, "see the Location header")
             .with_header(header::LOCATION, location)
             .without_body()
     }
@@ -135,7 +135,7 @@ impl ApiError {
 
     /// Creates a 405 with the allowed methods.
     pub fn method_not_allowed(allowed: &str) -> Self {
-        let refusal = Self::new(ErrorKind::MethodNotAllowed, format!("this path takes {allowed}"));
+        let refusal = Self::new(ErrorKind::MethodNotAllowed, format!("this path supports {allowed}"));
         match HeaderValue::from_str(allowed) {
             Ok(value) => refusal.with_header(header::ALLOW, value),
             Err(_) => refusal,
@@ -146,7 +146,7 @@ impl ApiError {
     pub fn not_acceptable(offered: &str) -> Self {
         Self::new(
             ErrorKind::NotAcceptable,
-            format!("this path answers {offered}; send an Accept header that takes one of them, or none"),
+            format!("the Accept header matches none of the available formats: {offered}"),
         )
     }
 
@@ -172,7 +172,7 @@ impl ApiError {
     pub fn unsupported_media_type(right: &str) -> Self {
         Self::new(
             ErrorKind::UnsupportedMediaType,
-            format!("the body must be {right}, not compressed; send Content-Type: {right}"),
+            format!("the body must be uncompressed {right}; send Content-Type: {right}"),
         )
     }
 
@@ -298,6 +298,48 @@ impl ResponseError for ApiError {
             response.json(json!({ "message": self.message }))
         } else {
             response.finish()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{authorization::Denied, permission::Permission};
+
+    #[test]
+    fn examples_in_the_document_are_real_messages() {
+        for (kind, error) in [
+            (
+                ErrorKind::Unauthorized,
+                ApiError::unauthorized(Refusal::Value, Challenge::ApiKey),
+            ),
+            (
+                ErrorKind::Forbidden,
+                Error::from(Denied::MissingPermission(Permission::OrganizationAPITokenModify)).into(),
+            ),
+            (ErrorKind::NotFound, Error::NotFound("token").into()),
+            (ErrorKind::MethodNotAllowed, ApiError::method_not_allowed("GET, HEAD")),
+            (
+                ErrorKind::NotAcceptable,
+                ApiError::not_acceptable("application/json, text/csv"),
+            ),
+            (ErrorKind::RequestTimeout, ApiError::request_timeout()),
+            (ErrorKind::ContentTooLarge, ApiError::body_too_large(65_536)),
+            (
+                ErrorKind::UnsupportedMediaType,
+                ApiError::unsupported_media_type("application/json"),
+            ),
+            (
+                ErrorKind::TooManyRequests,
+                Error::Throttled {
+                    retry_after: Duration::ZERO,
+                }
+                .into(),
+            ),
+            (ErrorKind::HeadersTooLarge, ApiError::headers_too_large(16_384)),
+        ] {
+            assert_eq!((kind.example(), kind.status()), (error.message(), error.status));
         }
     }
 }

@@ -80,7 +80,7 @@ pub async fn execute(
     }: Authenticated<TokenOnly, Json<GraphqlRequest>>,
 ) -> Result<HttpResponse, ApiError> {
     if nesting::nests_too_deeply(&body.query) {
-        let message = format!("the document nests more than {} levels deep", nesting::MAX_DEPTH);
+        let message = format!("the document is nested more than {} levels deep", nesting::MAX_DEPTH);
         return Err(ApiError::bad_request(message));
     }
     let mut request = Request::from(body);
@@ -108,7 +108,7 @@ pub async fn execute(
 fn response_too_large() -> ApiError {
     let max = budget::MAX_BYTES;
     ApiError::bad_request(format!(
-        "the response would have more than {max} bytes; ask for fewer fields"
+        "the response would have more than {max} bytes; request fewer fields"
     ))
 }
 

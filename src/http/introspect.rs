@@ -46,7 +46,7 @@ pub struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid")]
     client_id: Option<String>,
-    /// The ID of the token again, because it acts for itself
+    /// The ID of the token, which acts for itself
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid")]
     sub: Option<String>,
@@ -101,13 +101,13 @@ pub async fn introspect(
         ..
     }: Authenticated<TokenOrAdmin, Form<IntrospectionRequest>>,
 ) -> Result<HttpResponse, ApiError> {
-    let presented = body.token.ok_or_else(|| Invalid::new("token", "it is required"))?;
+    let presented = body.token.ok_or_else(|| Invalid::new("token", "is required"))?;
     let client: Option<IpAddr> = body
         .client_ip
         .map(|address| {
             address
                 .parse()
-                .map_err(|_| Invalid::new("client_ip", "it is not an IP address"))
+                .map_err(|_| Invalid::new("client_ip", "must be an IP address, such as 10.0.0.7"))
         })
         .transpose()?;
     let known = state.service.introspect(&call, &presented, client).await?;

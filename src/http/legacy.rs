@@ -106,7 +106,7 @@ pub async fn create(
         ..
     }: AuthenticatedCall<Json<LegacyFields>>,
 ) -> Result<HttpResponse, ApiError> {
-    let name = body.name.ok_or_else(|| Invalid::new("name", "it is required"))?;
+    let name = body.name.ok_or_else(|| Invalid::new("name", "is required"))?;
     let permissions = PermissionSet::default()
         .with(Permission::OrganizationAPITokenRead, body.read.unwrap_or_default())
         .with(Permission::OrganizationAPITokenModify, body.change.unwrap_or_default());
@@ -143,11 +143,7 @@ pub async fn update(
     if let Some(uuid) = body.uuid.filter(|uuid| !uuid.is_null())
         && uuid.as_str().and_then(TokenId::parse) != Some(id)
     {
-        return Err(Invalid::new(
-            "uuid",
-            "it differs from the one in the path; leave it out or make them the same",
-        )
-        .into());
+        return Err(Invalid::new("uuid", "must be absent or equal to the uuid in the path").into());
     }
     let flags = PermissionChange::Legacy {
         read: body.read,

@@ -45,7 +45,7 @@ impl Asset {
         let file = files
             .iter()
             .find(|file| Some(file.name) == wanted)
-            .ok_or_else(|| ApiError::not_found("there is nothing at this path"))?;
+            .ok_or_else(|| ApiError::not_found("this path does not exist"))?;
         let content_type = match file.name.rsplit_once('.') {
             Some((_, "css")) => "text/css; charset=utf-8",
             Some((_, "js")) => "text/javascript; charset=utf-8",

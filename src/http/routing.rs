@@ -22,7 +22,7 @@ pub struct MethodRoute {
 }
 
 impl MethodRoute {
-    /// Handles `methods` by `route`. GET includes HEAD (RFC 9110, section 9.3.2).
+    /// Creates the route for `methods`. GET includes HEAD (RFC 9110, section 9.3.2).
     pub fn new(mut methods: Vec<Method>, route: Route) -> Self {
         if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
             methods.push(Method::HEAD);
@@ -47,7 +47,7 @@ where
     MethodRoute::new(vec![Method::POST], web::to(handler))
 }
 
-/// Creates the resource of a path. Other methods than those of its routes are refused with 405 and `Allow`.
+/// Creates the resource of a path. Methods without a route are refused with 405 and `Allow`.
 pub fn resource(path: &str, routes: impl IntoIterator<Item = MethodRoute>) -> Resource {
     let mut resource = web::resource(path).app_data(RoutePattern::default());
     let mut allowed = Vec::new();
@@ -75,5 +75,5 @@ fn allow(methods: &[Method]) -> String {
 
 /// Refuses a request to an unknown path.
 pub async fn not_found() -> Result<HttpResponse, ApiError> {
-    Err(ApiError::not_found("there is nothing at this path"))
+    Err(ApiError::not_found("this path does not exist"))
 }

@@ -196,7 +196,7 @@ fn required(request: &HttpRequest, gate: &Gate) -> Result<PermissionSet, ApiErro
         return Ok(by_method());
     }
     if named.iter().any(|(name, _)| name != "require") {
-        return Err(gate.reject_misconfiguration("\"require\" is the only parameter"));
+        return Err(gate.reject_misconfiguration("\"require\" is the only supported parameter"));
     }
     PermissionSet::parse(named.into_iter().map(|(_, permission)| permission))
         .map_err(|_| gate.reject_misconfiguration("\"require\" must be the name of a permission"))

@@ -272,7 +272,7 @@ fn actor(line: ActorLine) -> Result<Actor, Invalid> {
         ));
     }
     let kind = ActorKind::from_name(&line.kind)
-        .ok_or_else(|| Invalid::new("type", format!("{:?} is not a type of actor", line.kind)))?;
+        .ok_or_else(|| Invalid::new("type", format!("unknown actor type {:?}", line.kind)))?;
     Ok(Actor { id: line.id, kind })
 }
 

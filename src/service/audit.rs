@@ -77,7 +77,8 @@ impl Service {
     }
 
     /// Starts following after the last event, and returns its number. Returns `None` while an
-    /// active transaction may still add an event with a smaller number; call this again then.
+    /// active transaction may still add an event with a smaller number; call this again in that
+    /// case.
     ///
     /// # Errors
     /// Those of [`Service::list_events`].

@@ -31,7 +31,7 @@ use crate::{
 pub enum PresentedCredential<'a> {
     /// A claimed token value.
     Value(&'a str),
-    /// A claimed UUID of a token of the legacy add-on that has never had a value.
+    /// The claimed UUID of a legacy token that has never had a value.
     LegacyUuid(&'a str),
 }
 

@@ -68,7 +68,7 @@ impl Service {
             write_behind.retain_matching(&mut matching, &filter);
             let number = check_count(matching.len(), expected)?;
             if !matching.iter().all(|id| locked.binary_search(id).is_ok()) {
-                let message = "the tokens that match changed at this very moment; nothing was deleted, try again";
+                let message = "the matching tokens changed during the request, and nothing was deleted; try again";
                 return Err(Error::Conflict(message.to_owned()));
             }
             for ids in matching.chunks(BATCH_SIZE) {

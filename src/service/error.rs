@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The error of a use case. Nothing was changed, with two exceptions: after [`Error::Unavailable`],
-/// the change may or may not have been made, and an import that keeps going keeps earlier steps.
+/// the change may or may not have been made, and an import with `keep_going` keeps earlier steps.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The credentials are missing or wrong.
@@ -39,10 +39,10 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     /// The token has changed since the caller read it.
-    #[error("this token has changed since you looked at it; look again")]
+    #[error("the token has changed since it was read; read it again and retry")]
     PreconditionFailed,
     /// The store is busy or unreachable.
-    #[error("the store is not available")]
+    #[error("the store is unavailable; try again later")]
     Unavailable(#[source] StoreError),
     /// Writes fail until an operator fixes the database file.
     #[error("{0}")]
@@ -57,19 +57,19 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// The request has no credentials.
-    #[error("this needs credentials")]
+    #[error("authentication is required")]
     Missing,
     /// The credentials are malformed.
-    #[error("the credentials cannot be read")]
+    #[error("the credentials are malformed")]
     Malformed,
     /// The request carries different API keys.
-    #[error("the X-API-Key headers differ: send one")]
+    #[error("the request has different X-API-Key headers; send only one")]
     DifferentKeys,
     /// The request carries different `Authorization` headers.
-    #[error("the Authorization headers differ: send one")]
+    #[error("the request has different Authorization headers; send only one")]
     DifferentAuthorizations,
     /// The admin does not exist, or the password is wrong.
-    #[error("the user name or the password is wrong")]
+    #[error("the user name or password is wrong")]
     Password,
     /// No token has this value.
     #[error("the API key is not valid")]

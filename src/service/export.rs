@@ -37,7 +37,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller is a token. After another error, the output may be
-    /// incomplete; it lacks the last line then.
+    /// incomplete: it lacks the last line.
     pub async fn export(
         &self,
         call: &Call,

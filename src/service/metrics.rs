@@ -267,7 +267,7 @@ impl ServiceMetrics {
 
     fn finish_count(&self, counts: Option<Vec<(TokenState, i64)>>) {
         if let Some(last) = self.last_count().as_mut() {
-            // A failed count needs no pause: it has cost the store little.
+            // A failed count cost the store little, so it needs no pause.
             last.took = Some(counts.as_ref().map_or(Duration::ZERO, |_| last.began.elapsed()));
         }
         // Outdated counts are not reported.

@@ -3,8 +3,8 @@
 //! A wall clock that jumps forward must not cause early removal. So ages are measured against a
 //! reference time that does not follow such jumps: it starts at the newest record in the store, or
 //! at the wall clock if that is earlier, and advances with the monotonic clock. It never exceeds
-//! the wall clock. The trade-off: after a long downtime, a server removes records late, until its
-//! next start.
+//! the wall clock. The trade-off: after a long downtime, records are removed late, after the next
+//! start.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -145,9 +145,9 @@ impl Service {
         let (now, is_ahead) = anchor.now(self.clock.as_ref());
         if is_ahead && !anchor.warned {
             log::warn!(
-                "the system clock shows {}, but the newest record and the uptime account only for {now}: the clock was set \
-                 forward, or the server was stopped or idle for long. Retention uses the earlier time; if the clock is \
-                 correct, the next start removes the rest",
+                "the system clock shows {}, but the time of the newest record plus the uptime is only {now}: the clock was \
+                 set forward, or the server was stopped or idle for a long time; retention uses the earlier time, and \
+                 the later one after the next start",
                 self.clock.now()
             );
         }

@@ -89,7 +89,7 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<SslAcceptor, StartError> {
                 .errors()
                 .first()
                 .and_then(openssl::error::Error::reason)
-                .unwrap_or("it cannot be read");
+                .unwrap_or("cannot be read");
             StartError::Tls(format!("{path}: {reason}"))
         }
     };

@@ -94,7 +94,7 @@ pub fn record(conn: &mut AnyConnection, events: &[AuditEvent]) -> Result<(), Sto
 /// [`StoreError`] if the query fails.
 pub fn record_if_changed(conn: &mut AnyConnection, event: &AuditEvent) -> Result<(), StoreError> {
     match conn {
-        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        AnyConnection::Sqlite(_) => {} // SQLite has one writer and needs no locks.
         AnyConnection::Postgres(conn) => conn.batch_execute(POSTGRES_LOCK)?,
     }
     if last_details(conn, event.action)?.as_ref() == Some(&event.details) {

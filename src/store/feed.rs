@@ -169,7 +169,7 @@ impl Reconnecting {
 
 fn listen(conn: &mut AnyConnection) -> Result<(), StoreError> {
     match conn {
-        AnyConnection::Sqlite(_) => {} // It cannot notify: the feed polls.
+        AnyConnection::Sqlite(_) => {} // SQLite cannot notify; the feed polls.
         AnyConnection::Postgres(conn) => {
             diesel::sql_query(format!("LISTEN {CHANNEL}")).execute(conn)?;
         }
@@ -179,7 +179,7 @@ fn listen(conn: &mut AnyConnection) -> Result<(), StoreError> {
 
 fn process_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> Result<(), StoreError> {
     match conn {
-        AnyConnection::Sqlite(_) => {} // It cannot notify: the feed polls.
+        AnyConnection::Sqlite(_) => {} // SQLite cannot notify; the feed polls.
         AnyConnection::Postgres(conn) => {
             for announcement in conn.notifications_iter() {
                 if let Some(change) = Change::parse(&announcement?.payload) {

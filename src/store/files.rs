@@ -138,7 +138,7 @@ impl Files {
                 }
                 keeper.conn = Some(conn);
             }
-            AnyConnection::Postgres(_) => {} // It has no files here.
+            AnyConnection::Postgres(_) => {} // PostgreSQL has no files here.
         }
         let generation = Arc::new(WalGeneration { log: self.log() });
         *self.generation.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&generation));

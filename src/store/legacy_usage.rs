@@ -87,12 +87,12 @@ pub fn record(
 /// Locks these tables against writes by other transactions.
 pub(super) fn lock_tables(conn: &mut AnyConnection) -> Result<(), StoreError> {
     match conn {
-        AnyConnection::Sqlite(_) => Ok(()), // It has one writer, and needs no locks.
+        AnyConnection::Sqlite(_) => Ok(()), // SQLite has one writer and needs no locks.
         AnyConnection::Postgres(conn) => Ok(conn.batch_execute(POSTGRES_LOCK)?),
     }
 }
 
-/// Returns the remaining capacity beside the stored callers.
+/// Returns the capacity that the stored callers leave.
 fn capacity(conn: &mut AnyConnection, limits: CallerLimits) -> Result<CallerCapacity, StoreError> {
     let distinct = legacy_callers::table.filter(legacy_callers::client.ne(""));
     let callers: i64 = distinct.select(count_star()).first(conn)?;

@@ -138,7 +138,7 @@ pub fn advance(conn: &mut AnyConnection, step: Step, invalidation: Invalidation)
         .get_result(conn)?;
     let change = Change::new(Revision { store_id, number }, step, invalidation);
     match conn {
-        AnyConnection::Sqlite(_) => {} // It cannot notify: other processes poll.
+        AnyConnection::Sqlite(_) => {} // SQLite cannot notify; other processes poll.
         AnyConnection::Postgres(conn) => {
             select(pg_notify(CHANNEL, change.payload())).execute(conn)?;
         }

@@ -159,7 +159,7 @@ pub fn find_and_lock(conn: &mut AnyConnection, id: TokenId) -> Result<Option<Tok
 /// [`StoreError`] if the query fails.
 pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
     match conn {
-        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        AnyConnection::Sqlite(_) => {} // SQLite has one writer and needs no locks.
         AnyConnection::Postgres(conn) => {
             let query = tokens::table.filter(tokens::id.eq(id.to_string())).select(tokens::seq);
             query.for_share().load::<i64>(conn)?;
@@ -397,7 +397,7 @@ pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>,
 /// [`StoreError`] if the query fails.
 pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreError> {
     match conn {
-        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        AnyConnection::Sqlite(_) => {} // SQLite has one writer and needs no locks.
         AnyConnection::Postgres(conn) => {
             let these = tokens::table.filter(tokens::id.eq_any(to_strings(ids)));
             let query = these.order(tokens::id.asc()).select(tokens::seq);

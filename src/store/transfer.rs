@@ -98,10 +98,10 @@ pub enum TransferError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The destination contains changes of its own.
-    #[error("the destination contains data that the source does not, so it has been used; nothing was moved")]
+    #[error("the destination contains data that the source lacks, so it is not an earlier copy; nothing was copied")]
     InUse,
     /// The copy differs from the source.
-    #[error("the copy in the destination differs from the source; the move was rolled back")]
+    #[error("the copy in the destination differs from the source; the copy was rolled back")]
     DigestMismatch,
 }
 
@@ -127,7 +127,7 @@ pub fn transfer(
     from.begin_snapshot(None)?;
     to.begin_write(None)?;
     match to {
-        AnyConnection::Sqlite(_) => {} // It has one writer, and needs no locks.
+        AnyConnection::Sqlite(_) => {} // SQLite has one writer and needs no locks.
         // No other writes until the end of the transaction. The lock precedes the first read, which
         // would otherwise be out of date.
         AnyConnection::Postgres(conn) => {
@@ -204,7 +204,7 @@ fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<()
         .set(revision::value.eq(changes.max(known) + 1))
         .execute(to)?;
     match to {
-        AnyConnection::Sqlite(_) => {} // It continues after the largest number that was inserted.
+        AnyConnection::Sqlite(_) => {} // SQLite continues after the largest inserted number.
         AnyConnection::Postgres(conn) => {
             for table in NUMBERED_TABLES {
                 conn.batch_execute(&format!(

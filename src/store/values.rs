@@ -113,7 +113,7 @@ mod tests {
         TokenValue::generate(&OsRandom).unwrap().hash()
     }
 
-    /// Returns the answers to lookups of `values` in one batch.
+    /// Returns the results of looking up `values` in one batch.
     fn ask(store: &Store, values: &[ValueHash]) -> Vec<Answer> {
         let waiting = Arc::default();
         let (queries, answers): (Vec<_>, Vec<_>) = values

@@ -16,5 +16,5 @@ for family in families:
     assert family.documentation, f"{family.name} has no HELP"
     assert family.type != "unknown", f"{family.name} has no TYPE"
     if family.type == "counter":
-        # The parser takes _total off the family's name, whether or not it was there.
+        # The parser removes _total from the family's name if it is present.
         assert f"# TYPE {family.name}_total counter" in text, f"{family.name} does not end in _total"

@@ -84,7 +84,7 @@ class Token:
         self.rotations = 0
         self.limited = False
         self.deleted = False
-        # An operation with an unknown outcome; this token is then not used any longer.
+        # The outcome of an operation is unknown; its token is no longer used.
         self.unknown = None
 
 

@@ -207,7 +207,7 @@ fn a_rotation_can_set_the_expiry(env: &TestEnv) {
         rotate(&app, &id, Auth::Admin, &json!({ "expiresAt": null }))["expiresAt"],
         json!(null)
     );
-    // A token that may not change tokens may shorten its own life, and not prolong it.
+    // A token that may not change tokens can shorten its own lifetime, but not extend it.
     let (_, value) =
         app.new_token(&json!({ "name": "n", "permissions": [], "expiresAt": env.clock.seconds_from_now(100) }));
     let rotation = format!("{TOKENS}/self/rotate");
@@ -440,7 +440,7 @@ fn invalid_queries_are_reported(env: &TestEnv) {
     for (query, told) in [
         ("limit=1&limit=2", "duplicate field `limit`"),
         ("name=a&name=a", "duplicate field `name`"),
-        ("nmae=x", "\"nmae\" is not a parameter of this; did you mean \"name\"?"),
+        ("nmae=x", "unknown parameter \"nmae\"; did you mean \"name\"?"),
         (
             "expected=1",
             "the parameters are limit, cursor, name, state, unusedSince, expiresBefore",
@@ -500,7 +500,7 @@ fn invalid_input_is_reported(env: &TestEnv) {
     let (id, _) = app.new_token(&json!({ "name": "n" }));
     let update = path(&id);
     for (place, body, message) in [
-        (TOKENS, json!({}), "name: it is required"),
+        (TOKENS, json!({}), "name: is required"),
         (
             TOKENS,
             json!({ "name": "x".repeat(256) }),
@@ -509,17 +509,17 @@ fn invalid_input_is_reported(env: &TestEnv) {
         (
             TOKENS,
             json!({ "name": "n", "permissions": ["AlertRed"] }),
-            "permissions: \"AlertRed\" is not a permission; did you mean \"AlertRead\"?",
+            "permissions: unknown permission \"AlertRed\"; did you mean \"AlertRead\"?",
         ),
         (
             TOKENS,
             json!({ "name": "n", "allowedCIDRBlocks": ["8.8.8.8"] }),
-            "allowedCIDRBlocks: \"8.8.8.8\" is not a CIDR block; write \"8.8.8.8/32\"",
+            "allowedCIDRBlocks: \"8.8.8.8\" is missing a prefix length; use \"8.8.8.8/32\"",
         ),
         (
             TOKENS,
             json!({ "name": "n", "allowedCidrBlocks": [] }),
-            "\"allowedCidrBlocks\" is not a field of this; did you mean \"allowedCIDRBlocks\"?",
+            "unknown field \"allowedCidrBlocks\"; did you mean \"allowedCIDRBlocks\"?",
         ),
         (
             TOKENS,
@@ -555,14 +555,18 @@ fn invalid_input_is_reported(env: &TestEnv) {
         (
             &update,
             json!({}),
-            "the body names none of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
+            "the body must set at least one of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
         ),
         (
             &update,
             json!({ "id": id }),
-            "the body names none of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
+            "the body must set at least one of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
         ),
-        (&update, json!({ "name": " " }), "name: must have a visible character"),
+        (
+            &update,
+            json!({ "name": " " }),
+            "name: must contain a visible character",
+        ),
         (
             &format!("{update}/rotate"),
             json!({ "gracePeriodSeconds": 604_801 }),
@@ -637,7 +641,7 @@ fn unknown_methods_and_paths_are_rejected(env: &TestEnv) {
     }
     assert_eq!(
         app.get(&path("x/y/z"), Auth::Admin).expect(404).text,
-        r#"{"message":"there is nothing at this path"}"#
+        r#"{"message":"this path does not exist"}"#
     );
     app.get(&format!("{TOKENS}/"), Auth::Admin).expect(200);
 }

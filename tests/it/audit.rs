@@ -270,7 +270,7 @@ fn change_via_command_line(scenario: &mut AuditScenario<'_>) {
     }
 }
 
-/// Refused logins of each kind at each channel: one event each, written when the server stops at the latest.
+/// Refused logins of each kind through each channel: one event each, written at shutdown at the latest.
 fn reject_logins(scenario: &mut AuditScenario<'_>, app: TestApp) {
     let env = scenario.env;
     let elsewhere = json!({ "name": "elsewhere", "allowedCIDRBlocks": ["192.0.2.0/24"] });
@@ -287,7 +287,7 @@ fn reject_logins(scenario: &mut AuditScenario<'_>, app: TestApp) {
         let details = json!({ "reason": reason, "admin": admin, "count": 1 });
         expected.push(json!(["login.refused", channel, "-", CLIENT, token, details]));
     };
-    let password = "the user name or the password is wrong";
+    let password = "the user name or password is wrong";
     for (channel, path) in [
         ("legacy-1.0", LEGACY),
         ("legacy-pre-1.5", LEGACY_PRE_15),
@@ -389,7 +389,7 @@ fn rejected_logins_are_counted(env: &TestEnv) {
             .map(|event| event[5]["count"].as_u64().unwrap())
             .sum()
     };
-    let wrong = "the user name or the password is wrong";
+    let wrong = "the user name or password is wrong";
     assert_eq!(total("legacy-1.0", "-", json!("admin"), wrong), 3, "{refused:?}");
     assert_eq!(total("api-tokens", "-", json!(null), wrong), 1);
     assert_eq!(total("api-tokens", "-", json!(null), "the API key is not valid"), 1);

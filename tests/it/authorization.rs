@@ -214,7 +214,7 @@ fn the_permission_matrix_is_enforced(env: &TestEnv) {
     let refused = app.get(TOKENS, Auth::Key(&nothing)).expect(403);
     assert_eq!(
         refused.message(),
-        "this needs the permission OrganizationAPITokenRead (Read API Token Info)"
+        "this request requires the permission OrganizationAPITokenRead (Read API Token Info)"
     );
 }
 
@@ -227,7 +227,7 @@ fn a_token_cannot_grant_permissions_that_it_lacks(env: &TestEnv) {
     let refused = made(json!(["AlertRead", "UserModify", READ])).expect(403);
     assert_eq!(
         refused.message(),
-        "a token grants only permissions that it holds; this one lacks OrganizationAPITokenRead UserModify"
+        "a token can grant only permissions that it holds; the calling token lacks OrganizationAPITokenRead UserModify"
     );
     for target in [&child, "self"] {
         app.post(

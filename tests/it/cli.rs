@@ -136,7 +136,7 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
     for (arguments, told) in [
         (&["frob"][..], "unrecognized subcommand"),
         (&["token", "show", "x"], "must be a UUID"),
-        (&["token", "create", ""], "must have a visible character"),
+        (&["token", "create", ""], "must contain a visible character"),
         (
             &["token", "create", "n", "--permission", "AlertRed"],
             "did you mean \"AlertRead\"?",

@@ -83,7 +83,7 @@ fn a_forward_clock_jump_deletes_nothing(env: &TestEnv) {
         assert_eq!(remove().await, 0);
         env.clock.advance(DAY * 9);
         assert_eq!((remove().await, kept(env)), (0, all));
-        // Time that was seen to pass counts, as does a wall clock that is corrected.
+        // Observed time counts, and so does a corrected wall clock.
         env.clock.advance(DAY + Duration::from_secs(1));
         assert!(remove().await > 0);
         env.clock.step_back(DAY * 4000);

@@ -44,7 +44,7 @@ fn names_and_passwords_are_utf_8(env: &TestEnv) {
     );
     let app = env.app();
     app.get(LEGACY, Auth::Basic(name, password)).expect(200);
-    // The second time it is remembered, and a wrong one is still wrong.
+    // The second login is a cache hit; a wrong password is still refused.
     app.get(LEGACY, Auth::Basic(name, password)).expect(200);
     app.get(LEGACY, Auth::Basic(name, "pässwörd")).expect(401);
     let lower = basic(name, password).replacen("Basic", "bAsIc", 1);
@@ -199,11 +199,17 @@ fn repeated_credentials_must_be_identical(env: &TestEnv) {
     .expect(200);
     let differing = [authorization(&admin), authorization(&bearer)];
     let refused = app.send("GET", LEGACY, Auth::Anonymous, &differing, "").expect(401);
-    assert_eq!(refused.message(), "the Authorization headers differ: send one");
+    assert_eq!(
+        refused.message(),
+        "the request has different Authorization headers; send only one"
+    );
     let refused = app
         .send("GET", TOKENS, Auth::Anonymous, &[key(&one), key(&other)], "")
         .expect(401);
-    assert_eq!(refused.message(), "the X-API-Key headers differ: send one");
+    assert_eq!(
+        refused.message(),
+        "the request has different X-API-Key headers; send only one"
+    );
 }
 
 fn a_value_works_only_from_its_networks(env: &TestEnv) {
@@ -243,7 +249,7 @@ fn a_client_without_an_address_is_rejected(env: &TestEnv) {
         "POST {TOKENS} HTTP/1.1\r\nHost: x\r\nX-API-Key: {value}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    // The server must be busy when the connections come, or it looks at their addresses before they are reset.
+    // The server must be busy when the connections arrive; otherwise it reads their addresses before they are reset.
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
@@ -252,7 +258,7 @@ fn a_client_without_an_address_is_rejected(env: &TestEnv) {
                     socket2::SockRef::from(&stream)
                         .set_linger(Some(Duration::ZERO))
                         .unwrap();
-                    // The server may have closed already.
+                    // The server may already have closed the connection.
                     let _ = stream.write_all(request.as_bytes());
                 }
             });

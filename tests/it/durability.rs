@@ -73,7 +73,7 @@ fn a_killed_server_keeps_acknowledged_writes(env: &TestEnv) {
         lost.len(),
         answered.len()
     );
-    // And each has its audit event: the two are one transaction.
+    // Each write has its audit event: both are in one transaction.
     let events: HashSet<String> = env
         .store
         .texts("SELECT token_id AS found FROM audit_events WHERE action = 'token.created'")

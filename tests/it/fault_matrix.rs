@@ -47,7 +47,7 @@ tests![POSTGRES_TESTS: database_killed, database_frozen, connections_cut];
 const REPETITIONS: usize = 3;
 /// Pause of a client between calls.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long an unresponsive process stays frozen.
+/// Time for which an unresponsive process stays frozen.
 const FROZEN_FOR: Duration = Duration::from_secs(2);
 const YEAR: Duration = Duration::from_hours(365 * 24);
 const DAY: Duration = Duration::from_hours(24);

@@ -133,7 +133,7 @@ fn the_server_recovers_from_a_store_crash(_: &TestEnv) {
             let response = response.expect(503);
             assert_eq!(
                 (response.header("retry-after"), response.message().as_str()),
-                (Some("1"), "the store is not available")
+                (Some("1"), "the store is unavailable; try again later")
             );
         }
         app.get("/healthz", Auth::Anonymous).expect(200);
@@ -211,7 +211,7 @@ fn a_moved_database_file_stops_service_until_it_returns(env: &TestEnv) {
     );
 }
 
-/// Writes of SQLite to an unlinked log are lost when the process exits.
+/// SQLite's writes to an unlinked log are lost when the process exits.
 fn a_removed_wal_loses_no_writes(env: &TestEnv) {
     let program = Program::new(&env.store.url());
     let path = |suffix: &str| env.store.directory.path().join(format!("tokenbridge.db{suffix}"));
@@ -371,7 +371,7 @@ fn a_full_disk_loses_no_writes(env: &TestEnv) {
     };
     assert_eq!(
         (refused.header("retry-after"), refused.message().as_str()),
-        (Some("1"), "the store is not available")
+        (Some("1"), "the store is unavailable; try again later")
     );
     app.get(TOKENS, Auth::Admin).expect(200);
     drop(server);

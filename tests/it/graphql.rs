@@ -129,9 +129,9 @@ fn fragments_count_toward_the_limits(env: &TestEnv) {
     let names: Vec<String> = (0..3000).map(|n| format!("a{n}: __typename")).collect();
     let began = std::time::Instant::now();
     for (query, what) in [
-        (bomb(30, 2), "asks for too much"),
-        (bomb(3, 100), "asks for too much"),
-        (bomb(60, 2), "nests more than 32 levels deep"),
+        (bomb(30, 2), "is too complex"),
+        (bomb(3, 100), "is too complex"),
+        (bomb(60, 2), "is nested more than 32 levels deep"),
         (
             format!(
                 "{{ __typename }} {}",
@@ -139,11 +139,11 @@ fn fragments_count_toward_the_limits(env: &TestEnv) {
             ),
             "",
         ),
-        (format!("{{ {} }}", names.join(" ")), "asks for too much"),
-        (format!("{{ {} }}", "...nowhere ".repeat(4000)), "asks for too much"),
+        (format!("{{ {} }}", names.join(" ")), "is too complex"),
+        (format!("{{ {} }}", "...nowhere ".repeat(4000)), "is too complex"),
         (
             format!("{{ __typename {} }}", "@skip(if: false) ".repeat(3000)),
-            "asks for too much",
+            "is too complex",
         ),
         (
             "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }".to_owned(),
@@ -278,7 +278,7 @@ fn nested_documents_are_rejected_before_parsing(env: &TestEnv) {
     ] {
         let refused = ask(&app, Auth::Key(&key), &query).expect(400).json();
         let message = &refused["errors"][0]["message"];
-        assert_eq!(*message, "the document nests more than 32 levels deep", "{query}");
+        assert_eq!(*message, "the document is nested more than 32 levels deep", "{query}");
     }
     let variables = format!(r#"{{"query":"{{__typename}}","variables":{{"a":{}"#, "[".repeat(5000));
     let json_type = [("content-type", "application/json")];
@@ -304,13 +304,13 @@ fn fragments_that_nest_without_brackets_are_rejected(env: &TestEnv) {
         let response = ask(&app, Auth::Key(&key), &query).expect(200).json();
         let message = string(&response["errors"][0]["message"]);
         assert!(
-            message.starts_with("the document nests more than 32 levels deep"),
+            message.starts_with("the document is nested more than 32 levels deep"),
             "{message}"
         );
     }
 }
 
-const TOO_LARGE: &str = "the response would have more than 262144 bytes; ask for fewer fields";
+const TOO_LARGE: &str = "the response would have more than 262144 bytes; request fewer fields";
 
 fn responses_are_bounded(env: &TestEnv) {
     let app = env.app();

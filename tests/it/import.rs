@@ -182,7 +182,7 @@ fn differences_conflict_unless_updates_are_allowed(env: &TestEnv) {
         &refused,
         1,
         &[
-            &format!("row 1 {ONE}: refused: it exists and differs in name, permissions; use --update"),
+            &format!("row 1 {ONE}: refused: already exists and differs in name, permissions; use --update"),
             "nothing was written",
         ],
     );
@@ -200,7 +200,7 @@ fn differences_conflict_unless_updates_are_allowed(env: &TestEnv) {
         ["4"],
         "created, rotated, updated and imported"
     );
-    // What the legacy list does not show stays.
+    // Fields that the legacy list does not show are kept.
     let token = app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200).json();
     assert_eq!(token["name"], "agent 1");
     assert_eq!(
@@ -227,11 +227,11 @@ fn wrong_rows() -> (String, Vec<(usize, &'static str)>) {
     let reasons = vec![
         (2, "uuid: must be a UUID"),
         (3, "the maximum is 255"),
-        (4, "must have a visible character"),
+        (4, "must contain a visible character"),
         (5, "an earlier row has the same uuid or name"),
         (6, "name: must be a string"),
         (7, "read: must be true or false"),
-        (8, "it is not an object"),
+        (8, "is not a JSON object"),
         (9, "uuid: must be a UUID"),
     ];
     (rows.to_string(), reasons)
@@ -347,10 +347,7 @@ fn an_export_round_trips(env: &TestEnv) {
     assert_output(
         &there.run(&["import", file]),
         1,
-        &[
-            "it is an admin; use --with-admins to import admins",
-            "nothing was written",
-        ],
+        &["is an admin; use --with-admins to import admins", "nothing was written"],
     );
     let with_admins = ["import", file, "--with-admins"];
     assert_output(
@@ -372,7 +369,7 @@ fn an_export_is_merged_into_existing_tokens(env: &TestEnv) {
     let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n" }));
     let export = Program::new(&env.store.url()).run(&["export"]).stdout;
-    // A use since then is no difference.
+    // A later use does not count as a difference.
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     app.stop();
     assert_output(
@@ -458,7 +455,7 @@ fn deleted_tokens_are_not_reimported_by_default(env: &TestEnv) {
     assert_output(
         &import_text(env, &list(), &[]),
         1,
-        &["it was deleted here; use --update to restore it"],
+        &["was deleted from this store; use --update to restore it"],
     );
     assert_output(
         &import_text(env, &list(), &["--update"]),
@@ -478,7 +475,7 @@ fn admins_are_imported_only_on_request(env: &TestEnv) {
     assert_output(
         &import(env, &["--with-admins", &address]),
         1,
-        &["it is not the token list of a legacy server"],
+        &["is not the token list of a legacy server"],
     );
     let line = export.lines().find(|line| line.contains("\"admin\"")).unwrap();
     let twice = export
@@ -515,8 +512,8 @@ fn invalid_sources_are_reported(env: &TestEnv) {
         ("", "it is empty"),
         (" \n", "it is empty"),
         ("<!DOCTYPE html><html></html>", "an HTML page"),
-        ("[{\"uuid\"", "it is not a JSON array"),
-        ("[] []", "it is not a JSON array"),
+        ("[{\"uuid\"", "is not a JSON array"),
+        ("[] []", "is not a JSON array"),
         (
             "{\"results\":[]}",
             "neither the token list of a legacy server nor an export",

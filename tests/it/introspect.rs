@@ -123,7 +123,7 @@ fn forms_are_parsed_strictly(env: &TestEnv) {
     let app = env.app();
     let (_, value) = app.new_token(&json!({ "name": "n" }));
     let refused = introspect(&app, Auth::Admin, "token_type_hint=access_token").expect(400);
-    assert_eq!(refused.message(), "token: it is required");
+    assert_eq!(refused.message(), "token: is required");
     introspect(
         &app,
         Auth::Admin,

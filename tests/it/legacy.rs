@@ -1,4 +1,4 @@
-//! The legacy API, as the scripts of its time use it.
+//! The legacy API, as existing scripts use it.
 
 use serde_json::json;
 
@@ -283,8 +283,13 @@ fn invalid_input_is_reported_in_the_legacy_format(env: &TestEnv) {
     for (body, header, status, message) in [
         ("", json_type, 400, "the body must be a JSON object"),
         ("[]", json_type, 400, "the body must be a JSON object"),
-        ("{}", json_type, 400, "name: it is required"),
-        (r#"{"name":""}"#, json_type, 400, "name: must have a visible character"),
+        ("{}", json_type, 400, "name: is required"),
+        (
+            r#"{"name":""}"#,
+            json_type,
+            400,
+            "name: must contain a visible character",
+        ),
         (
             r#"{"name":"a\nb"}"#,
             json_type,
@@ -307,7 +312,7 @@ fn invalid_input_is_reported_in_the_legacy_format(env: &TestEnv) {
             "name=n",
             ("content-type", "application/x-www-form-urlencoded"),
             415,
-            "the body must be application/json, not compressed, send Content-Type: application/json",
+            "the body must be uncompressed application/json, send Content-Type: application/json",
         ),
     ] {
         let response = app.send("POST", LEGACY, Auth::Admin, &[header], body).expect(status);
@@ -366,7 +371,7 @@ fn unknown_methods_and_paths_are_rejected(env: &TestEnv) {
     }
     assert_eq!(
         app.get("/nothing", Auth::Admin).expect(404).text,
-        r#"{"message":"there is nothing at this path"}"#
+        r#"{"message":"this path does not exist"}"#
     );
 }
 

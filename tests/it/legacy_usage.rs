@@ -78,7 +78,7 @@ fn every_dimension_of_a_call_is_stored(env: &TestEnv) {
     ] {
         call(&app, method, path, auth, from);
     }
-    // Other channels are not legacy ones.
+    // Other channels do not belong to the legacy API.
     assert_eq!(call(&app, "GET", TOKENS, Auth::Admin, curl), 200);
     assert_eq!(call(&app, "GET", "/rest/agents/1.0/tokens", Auth::Admin, curl), 404);
     let report = usage(&app);
@@ -97,7 +97,7 @@ fn every_dimension_of_a_call_is_stored(env: &TestEnv) {
         json!({ "actor": { "id": "admin", "type": "user" }, "client": "192.0.2.7", "count": 8, "lastSeen": "2030-01-02T00:00:05Z" })
     );
     assert_eq!(report["talkTo"].as_array().unwrap().len(), 3);
-    // A user agent is what a client says it is.
+    // User agents are not verified.
     let odd = format!("\t evil {}", "x".repeat(300));
     call(&app, "GET", LEGACY, Auth::Admin, ("192.0.2.9", &odd));
     let report = usage(&app);
@@ -333,7 +333,7 @@ fn switching_off_is_not_advised_while_tokens_have_no_value(env: &TestEnv) {
     assert!(!message.contains("can be switched off"), "{message}");
 }
 
-/// While calls are counted and written all the time, each of them is in every report made after it, once.
+/// While calls are recorded and flushed concurrently, every later report contains each call exactly once.
 fn unflushed_calls_are_counted_once(env: &TestEnv) {
     let app = env.app();
     for number in 1..=300 {

@@ -71,7 +71,7 @@ fn headers_have_a_size_limit(env: &TestEnv) {
     );
     app.get(&format!("{TOKENS}?name={}", "x".repeat(16_384)), Auth::Admin)
         .expect(431);
-    // More than the server ever reads of a head.
+    // More bytes of a request head than the server ever reads.
     let response = app.raw(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000)).as_bytes());
     assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{response}");
     app.get(LEGACY, Auth::Admin).expect(200);

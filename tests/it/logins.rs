@@ -191,7 +191,7 @@ fn unreadable_credentials_are_counted_and_audited(env: &TestEnv) {
             let refused = app.send("GET", path, Auth::Anonymous, &headers, "").expect(401);
             assert_eq!(
                 refused.message(),
-                "the credentials cannot be read",
+                "the credentials are malformed",
                 "{path} {authorization}"
             );
             sent += 1;
@@ -211,7 +211,7 @@ fn unreadable_credentials_are_counted_and_audited(env: &TestEnv) {
     assert!(
         refused
             .iter()
-            .all(|details| details["reason"] == "the credentials cannot be read"),
+            .all(|details| details["reason"] == "the credentials are malformed"),
         "{refused:?}"
     );
 }

@@ -81,7 +81,7 @@ fn brownouts_may_overlap_and_be_in_the_past(env: &TestEnv) {
     assert_eq!(retry_after(&app), (503, Some("1200".to_owned())));
     env.clock.advance(Duration::from_mins(20));
     assert_eq!(retry_after(&app), (200, None));
-    // What is off is gone, and will not be back.
+    // A brownout does not override `off`.
     let off = env.app_with(&["--legacy", "off", BROWNOUT, "2030-01-01T00:00Z/P1D"]);
     off.get(LEGACY, Auth::Admin).expect(410);
     let read_only = env.app_with(&["--legacy", "read-only", BROWNOUT, "2030-01-01T00:00Z/P1D"]);

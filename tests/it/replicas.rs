@@ -121,7 +121,7 @@ fn announcements_of_another_store_are_ignored(env: &TestEnv) {
         for app in [&one, &other] {
             assert!(is_accepted(app, &value) && is_accepted(app, &value));
         }
-        // Both stores have counted as far, and the other one's next change is announced just before ours.
+        // Both stores have the same revision, and the other one announces its next change just before ours.
         foreign
             .delete(&format!("{TOKENS}/{foreign_id}"), Auth::Admin)
             .expect(204);

@@ -1,4 +1,4 @@
-//! The runbook for leaving the legacy API, carried out from the first line to the last.
+//! The runbook for leaving the legacy API, executed from the first line to the last.
 
 use std::{net::TcpListener, path::Path, process::Command};
 

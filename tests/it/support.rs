@@ -129,7 +129,7 @@ impl TestApp {
                     .await
                     .unwrap();
                 send.send((running.address, running.handle())).unwrap();
-                // A test may have taken the store away.
+                // A test may have removed the store.
                 let _ = running.run_until_stopped().await;
             });
         });

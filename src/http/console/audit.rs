@@ -201,7 +201,7 @@ pub async fn download(
     let (format, disposition) = match request.match_info().get("file") {
         Some("events.csv") => (EventFormat::Csv, "attachment; filename=\"audit-events.csv\""),
         Some("events.json") => (EventFormat::JsonArray, "attachment; filename=\"audit-events.json\""),
-        _ => return Err(ApiError::not_found("there is nothing at this path")),
+        _ => return Err(ApiError::not_found("this path does not exist")),
     };
     let query: AuditQuery = read_query(request.query_string(), &[FILTERS])?;
     let events = EventReader {

@@ -46,49 +46,50 @@ macro_rules! error_kinds {
 error_kinds! {
     BadRequest(BAD_REQUEST):
         "The request is invalid; the message names the field",
-        "name: it is required";
+        "name: is required";
     Unauthorized(UNAUTHORIZED):
         "The credentials are missing or invalid",
         "the API key is not valid";
     Forbidden(FORBIDDEN):
         "The caller is not authorized",
-        "this needs the permission OrganizationAPITokenModify (Manage API Tokens)";
+        "this request requires the permission OrganizationAPITokenModify (Manage API Tokens)";
     NotFound(NOT_FOUND):
         "The token does not exist",
         "there is no such token";
     MethodNotAllowed(METHOD_NOT_ALLOWED):
         "The path does not support this method",
-        "this path takes GET, HEAD";
+        "this path supports GET, HEAD";
     NotAcceptable(NOT_ACCEPTABLE):
         "No available format matches the Accept header",
-        "this path answers application/json, text/csv, application/x-ndjson and application/jsonl";
+        "the Accept header matches none of the available formats: application/json, text/csv";
     RequestTimeout(REQUEST_TIMEOUT):
         "The request did not arrive in time",
         "the request did not arrive in time";
     Conflict(CONFLICT):
         "The request conflicts with the current state",
-        "10 earlier values of this token are still in their grace period";
+        "10 earlier values of this token are still in their grace period; rotate without a grace period to revoke them \
+        all, or wait";
     Gone(GONE):
         "The legacy API is switched off",
-        "this API is switched off, use /api-tokens";
+        "this API is switched off; use /api-tokens";
     ContentTooLarge(PAYLOAD_TOO_LARGE):
         "The body is too large",
         "the body has more than 65536 bytes";
     UnsupportedMediaType(UNSUPPORTED_MEDIA_TYPE):
         "The content type is not supported, or the body is compressed",
-        "the body must be application/json, not compressed";
+        "the body must be uncompressed application/json; send Content-Type: application/json";
     TooManyRequests(TOO_MANY_REQUESTS):
         "Too many failed logins",
-        "too many failed logins, try again later";
+        "too many failed logins; try again later";
     HeadersTooLarge(REQUEST_HEADER_FIELDS_TOO_LARGE):
         "The headers are too large",
         "the request line and headers have more than 16384 bytes";
     InternalServerError(INTERNAL_SERVER_ERROR):
         "Internal error; see the server log",
-        "internal error, see the server log for request 51dd1b12f0a0c2c6-7";
+        "internal error; see the server log for request 51dd1b12f0a0c2c6-7";
     ServiceUnavailable(SERVICE_UNAVAILABLE):
         "The store is unavailable, or the legacy API is in a brownout",
-        "the store is not available";
+        "the store is unavailable; try again later";
 }
 
 /// Declares the errors that a type can cause as an argument of a handler. The OpenAPI document lists those of an

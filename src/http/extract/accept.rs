@@ -70,7 +70,7 @@ fn negotiate_media_type(request: &HttpRequest, offered: &[&'static str]) -> Resu
         (quality > Quality::ZERO).then_some((quality, specificity))
     };
     let ranked = offered.iter().filter_map(|offered| Some((wanted(offered)?, *offered)));
-    // Of equals, `max_by` would take the last.
+    // Among equal elements, `max_by` returns the last.
     let best = ranked.reduce(|best, other| if other.0 > best.0 { other } else { best });
     best.map(|(_, offered)| offered).ok_or_else(refuse)
 }

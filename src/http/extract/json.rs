@@ -122,13 +122,11 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
     {
         let known = field_names::<T>();
         let meant = find_closest(other, known.iter().copied());
-        let right = meant.map_or_else(
+        let fix = meant.map_or_else(
             || format!("the fields are {}", known.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );
-        return Err(ApiError::bad_request(format!(
-            "{other:?} is not a field of this; {right}"
-        )));
+        return Err(ApiError::bad_request(format!("unknown field {other:?}; {fix}")));
     }
     Ok(fields)
 }

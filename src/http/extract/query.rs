@@ -56,13 +56,11 @@ pub fn read_query<T: DeserializeOwned>(text: &str, known: &[&[&str]]) -> Result<
     let pairs: Vec<(String, String)> = parse(text).map_err(unreadable)?;
     let known: Vec<&str> = known.concat();
     if let Some((other, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        let right = find_closest(other, known.iter().copied()).map_or_else(
+        let fix = find_closest(other, known.iter().copied()).map_or_else(
             || format!("the parameters are {}", known.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );
-        return Err(ApiError::bad_request(format!(
-            "{other:?} is not a parameter of this; {right}"
-        )));
+        return Err(ApiError::bad_request(format!("unknown parameter {other:?}; {fix}")));
     }
     parse(text).map_err(unreadable)
 }

@@ -42,7 +42,7 @@ pub fn refuse_cross_site(request: &HttpRequest) -> Result<(), ApiError> {
         Ok(())
     } else {
         Err(ApiError::forbidden(
-            "this request comes from a page of another site, which must not use the credentials that a browser remembers",
+            "cross-site request: a page of another site must not use credentials that the browser has stored",
         ))
     }
 }

@@ -38,12 +38,12 @@ pub fn check(document: &ExecutableDocument, operation: Option<&str>, variables: 
     let whole = operation_costs.fold(fragment_cost, usize::saturating_add);
     if costs.is_too_deep {
         return Err(format!(
-            "the document nests more than {MAX_DEPTH} levels deep, with its fragments in place"
+            "the document is nested more than {MAX_DEPTH} levels deep after its fragments are expanded"
         ));
     }
     if whole > MAX_COST {
         return Err(format!(
-            "the document asks for too much: more than {MAX_COST} fields, arguments and directives, with its fragments in place"
+            "the document is too complex: more than {MAX_COST} fields, arguments, and directives after its fragments are expanded"
         ));
     }
     let is_selected = |name: Option<&Name>| operation.is_none_or(|meant| name.is_none_or(|name| name == meant));

@@ -216,7 +216,7 @@ impl ImportBatch {
         writes: &mut PendingWrites,
     ) -> RowOutcome {
         if !self.options.with_admins {
-            return RowOutcome::Refused("it is an admin; use --with-admins to import admins".to_owned());
+            return RowOutcome::Refused("is an admin; use --with-admins to import admins".to_owned());
         }
         let name = record.admin.name.as_str().to_owned();
         let (outcome, action) = match existing.admins.get(&name) {
@@ -236,7 +236,7 @@ impl ImportBatch {
 
     fn create(&self, record: TokenRecord, existing: &ExistingRecords, writes: &mut PendingWrites) -> RowOutcome {
         if existing.deleted.contains(&record.token.id) && !self.options.update {
-            return RowOutcome::Refused("it was deleted here; use --update to restore it".to_owned());
+            return RowOutcome::Refused("was deleted from this store; use --update to restore it".to_owned());
         }
         writes
             .audit
@@ -283,7 +283,9 @@ impl ImportBatch {
 }
 
 fn conflict(what: &str) -> RowOutcome {
-    RowOutcome::Refused(format!("it exists and differs in {what}; use --update to change it"))
+    RowOutcome::Refused(format!(
+        "already exists and differs in {what}; use --update to change it"
+    ))
 }
 
 impl ExistingRecords {

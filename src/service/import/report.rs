@@ -8,13 +8,13 @@ use serde::Serialize;
 pub struct ImportOptions {
     /// The source of the rows for the audit log: a URL without credentials, or a file.
     pub source: String,
-    /// Changes existing records that differ, in place of refusing their rows.
+    /// Changes existing records that differ, instead of refusing their rows.
     pub update: bool,
-    /// Imports the other rows if some are refused, in place of none.
+    /// Imports the other rows if some are refused, instead of none.
     pub keep_going: bool,
     /// Writes nothing.
     pub dry_run: bool,
-    /// Imports admins, in place of refusing their rows.
+    /// Imports admins, instead of refusing their rows.
     pub with_admins: bool,
 }
 

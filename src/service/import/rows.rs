@@ -92,20 +92,20 @@ pub enum SourceTrust {
 /// [`Invalid`] if `text` is neither, or is truncated. An invalid row is not an error: the row
 /// contains the reason.
 pub fn parse(text: &[u8], trust: SourceTrust) -> Result<Vec<ImportRow>, Invalid> {
-    let text = to_utf_8(text).ok_or_else(|| source("it is malformed UTF-16"))?;
+    let text = to_utf_8(text).ok_or_else(|| source("is malformed UTF-16"))?;
     let text = text.as_ref();
     match text.trim_ascii_start().first() {
-        None => Err(source("it is empty")),
+        None => Err(source("is empty")),
         Some(b'[') => read_list(text),
         Some(_) if trust == SourceTrust::LegacyServer && !text.trim_ascii_start().starts_with(b"<") => {
-            Err(source("it is not the token list of a legacy server"))
+            Err(source("is not the token list of a legacy server"))
         }
         Some(b'{') if is_wrapped(text) => read_wrapped(text),
         Some(b'{') => read_export(text),
         Some(b'<') => Err(source(
-            "it is an HTML page, not a token list; check the address, and that the user may list tokens",
+            "is an HTML page, not a token list; check the address, and that the user may list tokens",
         )),
-        Some(_) => Err(source("it is neither the token list of a legacy server nor an export")),
+        Some(_) => Err(source("is neither the token list of a legacy server nor an export")),
     }
 }
 
@@ -135,7 +135,7 @@ fn read_list(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     deserializer
         .deserialize_seq(List)
         .and_then(|rows| deserializer.end().map(|()| rows))
-        .map_err(|error| source(format!("it is not a JSON array: {error}")))
+        .map_err(|error| source(format!("is not a JSON array: {error}")))
 }
 
 /// A list as PowerShell 5 serializes it: `{"value": […], "Count": 2}`.
@@ -152,7 +152,7 @@ fn is_wrapped(text: &[u8]) -> bool {
 
 fn read_wrapped(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
     let Wrapped { value } =
-        serde_json::from_slice(text).map_err(|error| source(format!("it is not a JSON array: {error}")))?;
+        serde_json::from_slice(text).map_err(|error| source(format!("is not a JSON array: {error}")))?;
     let rows = value.iter().enumerate();
     Ok(rows.map(|(index, value)| legacy_row(index + 1, value)).collect())
 }
@@ -174,7 +174,7 @@ fn legacy_row(number: usize, value: &Value) -> ImportRow {
 
 fn legacy_content(value: &Value) -> Result<LegacyRow, String> {
     if !value.is_object() {
-        return Err("it is not an object".to_owned());
+        return Err("is not a JSON object".to_owned());
     }
     let flag = |field: &str| match value.get(field) {
         None | Some(Value::Null) => Ok(false),
@@ -201,10 +201,10 @@ fn read_export(text: &[u8]) -> Result<Vec<ImportRow>, Invalid> {
         Some(Ok(ArchiveLine::Format { name, version })) if name == FORMAT && version == VERSION => {}
         Some(Ok(ArchiveLine::Format { name, version })) if name == FORMAT => {
             return Err(source(format!(
-                "it is an export of version {version}; this program reads version {VERSION}"
+                "is an export of version {version}; this program supports version {VERSION}"
             )));
         }
-        _ => return Err(source("it is neither the token list of a legacy server nor an export")),
+        _ => return Err(source("is neither the token list of a legacy server nor an export")),
     }
     let mut rows = Vec::new();
     for line in lines {

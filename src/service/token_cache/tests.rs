@@ -11,7 +11,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// An empty cache that the feed has reported revision 70 to.
+    /// Creates an empty cache to which the feed has reported revision 70.
     fn new() -> Self {
         let fixture = Self {
             cache: TokenCache::default(),

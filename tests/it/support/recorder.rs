@@ -56,7 +56,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The same request with this header, in place of one with the same name.
+    /// The same request with this header, instead of one with the same name.
     pub fn header(&self, name: &'static str, value: &str) -> Self {
         let mut request = self.clone();
         request.headers.retain(|(known, _)| *known != name);
@@ -196,7 +196,8 @@ impl Recorder {
     }
 }
 
-/// Reads a response, and not until the connection ends: after a request without its body, the server keeps that open.
+/// Reads one response without waiting for the end of the connection, which the server keeps open after a request
+/// without its body.
 fn receive(stream: &mut TcpStream, is_head: bool) -> String {
     let mut received = Vec::new();
     let mut buffer = [0; 0x4000];
@@ -275,7 +276,7 @@ fn shown_response(response: &str, omits_body: bool) -> String {
     let has_request_id = body.contains(request_id);
     for (name, value) in &headers {
         let value = match name.to_ascii_lowercase().as_str() {
-            // It answers the recorder's own header.
+            // A reply to the recorder's own header.
             "connection" => continue,
             "date" => "<date>",
             "x-request-id" => "<request ID>",
