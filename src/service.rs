@@ -106,7 +106,7 @@ impl Service {
         Ok(())
     }
 
-    /// Stops the change feed. Cached tokens expire within `SURE_FOR`; after that every lookup goes
+    /// Stops the change feed. Cached tokens expire within `MAX_POLL_AGE`; after that every lookup goes
     /// to the store.
     pub fn unsubscribe(&self) {
         self.replace_feed(FeedHandle::default());

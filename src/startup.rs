@@ -262,7 +262,7 @@ impl RunningServer {
             OnShutdown::Abort,
             async move || {
                 for &(action, retention) in &sweeps {
-                    let removed = service.remove_events_older_than(retention, action).await?;
+                    let removed = service.delete_events_older_than(retention, action).await?;
                     if removed > 0 {
                         log::info!("removed {removed} audit events that were past their retention");
                     }

@@ -14,6 +14,7 @@ mod health;
 pub mod legacy_usage;
 pub mod legacy_watch;
 mod migrations;
+mod pool;
 mod reader;
 pub mod records;
 pub mod revision;
@@ -38,12 +39,11 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::value::ValueHash;
-use connection::Pool;
 pub use connection::{AnyConnection, ConnectionOptions};
-pub use error::{OpenError, StoreError};
+pub use error::{Fault, OpenError, StoreError};
 use error::{is_contended, to_single_line};
 pub use files::find_exposed_files;
-pub use health::Fault;
+use pool::Pool;
 use reader::Reader;
 use url::DatabaseUrl;
 use values::ValueBatcher;
@@ -107,8 +107,9 @@ impl Store {
     /// [`OpenError::Connection`] if the database cannot be opened; [`OpenError::Migration`] or
     /// [`OpenError::NewerSchema`] if it cannot be migrated.
     pub fn open(url: &DatabaseUrl, create: bool, options: ConnectionOptions) -> Result<(Self, Vec<String>), OpenError> {
-        if let DatabaseUrl::Sqlite(path) = url {
-            prepare_file(path, create)?;
+        match url {
+            DatabaseUrl::Sqlite(path) => files::prepare(path, create)?,
+            DatabaseUrl::Postgres(_) => {}
         }
         let mut conn = url
             .connect_unlimited(options)
@@ -283,7 +284,7 @@ impl Store {
         tokio::time::timeout(max_duration.saturating_add(TIMEOUT_MARGIN), work)
             .await
             .map_err(|_| StoreError::Timeout)?
-            .map_err(|_| StoreError::ShuttingDown)?
+            .map_err(StoreError::from)?
     }
 
     async fn acquire_permit(
@@ -394,25 +395,5 @@ impl WaitingGuard {
 impl Drop for WaitingGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Creates a missing database file that only its owner can read. Does not open an existing file:
-/// closing it again would release the locks that SQLite holds on it in this process.
-fn prepare_file(path: &std::path::Path, create: bool) -> Result<(), OpenError> {
-    if path.exists() {
-        return Ok(());
-    }
-    if !create {
-        return Err(OpenError::Missing(path.display().to_string()));
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create_new(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(OpenError::File(path.display().to_string(), error))
-        }
-        _ => Ok(()),
     }
 }

@@ -74,7 +74,7 @@ pub struct Import {
 /// Imports the tokens of a legacy server, or those of an export.
 pub async fn run(import: Import) -> Result<(), CliError> {
     let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
-    let source = Source::parse(&import.source)?;
+    let source: Source = import.source.parse()?;
     let rows = rows::parse(&source.read(&import)?, source.trust())
         // The input is invalid, not the usage.
         .map_err(|invalid| CliError::Failed(invalid.to_string()))?;

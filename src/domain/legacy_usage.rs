@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    net::{AddrParseError, IpAddr},
+    str::FromStr,
 };
 
 use super::{
@@ -42,14 +43,15 @@ pub enum CallerAddress {
     Known(IpAddr),
 }
 
-impl CallerAddress {
+impl FromStr for CallerAddress {
+    type Err = AddrParseError;
+
     /// Parses the output of `Display`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
         match text {
-            "unknown" => Some(Self::Unknown),
-            "other" => Some(Self::Other),
-            address => address.parse().ok().map(Self::Known),
+            "unknown" => Ok(Self::Unknown),
+            "other" => Ok(Self::Other),
+            address => address.parse().map(Self::Known),
         }
     }
 }

@@ -112,10 +112,10 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] for a token.
     pub async fn list_admins(&self, call: &Call, after: Option<AdminName>, size: PageSize) -> Result<AdminPage, Error> {
-        let authorize = self.authorization(call, Operation::ReadAdmins);
+        let check_caller = self.caller_check(call, Operation::ReadAdmins);
         self.store
             .read(move |conn| {
-                authorize(conn)?;
+                check_caller(conn)?;
                 Ok(admins::page(conn, after.as_ref(), size)?)
             })
             .await
@@ -136,10 +136,10 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] for a token.
     pub async fn is_last_admin(&self, call: &Call, name: AdminName) -> Result<bool, Error> {
-        let authorize = self.authorization(call, Operation::ReadAdmins);
+        let check_caller = self.caller_check(call, Operation::ReadAdmins);
         self.store
             .read(move |conn| {
-                authorize(conn)?;
+                check_caller(conn)?;
                 admins::find(conn, &name)?.ok_or(Error::NotFound("admin"))?;
                 Ok(!admins::has_other(conn, &name)?)
             })

@@ -124,10 +124,10 @@ impl Service {
         call: &Call,
         read: impl FnOnce(&mut AnyConnection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let authorize = self.authorization(call, Operation::ReadAudit);
+        let check_caller = self.caller_check(call, Operation::ReadAudit);
         self.store
             .read(move |conn| {
-                authorize(conn)?;
+                check_caller(conn)?;
                 read(conn)
             })
             .await

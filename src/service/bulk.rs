@@ -45,11 +45,11 @@ impl Service {
         }
         // A request without `expected`, or with a wrong number, fails before the wait.
         let (store_filter, write_behind) = (filter.clone(), Arc::clone(&self.write_behind));
-        let authorize_bulk = self.authorization(&call, Operation::DeleteMatching);
+        let check_caller = self.caller_check(&call, Operation::DeleteMatching);
         let mut candidates = self
             .store
             .read(move |conn| {
-                let now = authorize_bulk(conn)?;
+                let now = check_caller(conn)?;
                 Ok::<_, Error>(tokens::ids(conn, &store_filter, now)?)
             })
             .await?;

@@ -88,7 +88,7 @@ pub enum Refusal {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::AlreadyExists | StoreError::Corrupt(_) => Self::Internal(error.into()),
+            StoreError::AlreadyExists | StoreError::Corrupt(_) | StoreError::Panicked => Self::Internal(error.into()),
             StoreError::Busy
             | StoreError::Unreachable(_)
             | StoreError::StillUnreachable

@@ -44,10 +44,10 @@ impl Service {
         out: impl Write + Send + 'static,
         with_admins: bool,
     ) -> Result<ExportCounts, ExportError> {
-        let authorize = self.authorization(call, Operation::Export { with_admins });
+        let check_caller = self.caller_check(call, Operation::Export { with_admins });
         self.store
             .read_snapshot(move |conn| {
-                authorize(conn)?;
+                check_caller(conn)?;
                 write_all(conn, out, with_admins)
             })
             .await

@@ -1,8 +1,8 @@
 //! Imports tokens: from the token list of a legacy server, or from an export.
 
-mod batch;
 mod report;
 pub mod rows;
+mod transaction;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,12 +14,12 @@ use crate::{
     },
     store::{AnyConnection, records},
 };
-use batch::ImportBatch;
 pub use report::{ImportOptions, ImportReport, RowOutcome, RowReport};
 use rows::{ImportRow, RowContent};
+use transaction::ImportTransaction;
 
 /// Number of rows that one step of an import reads and writes together.
-const BATCH_ROWS: usize = records::MAX_BATCH;
+const STEP_ROWS: usize = records::MAX_BATCH;
 
 /// The reason for rolling an import back.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ impl Service {
     ) -> Result<ImportReport, Error> {
         let rows = reject_duplicates(rows);
         if !options.keep_going || options.dry_run {
-            return self.import_batch(call, rows, options, progress).await;
+            return self.import_in_transaction(call, rows, options, progress).await;
         }
         let mut total = ImportReport {
             written: true,
@@ -62,12 +62,12 @@ impl Service {
         };
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
-            let batch = rows.by_ref().take(BATCH_ROWS).collect();
+            let step = rows.by_ref().take(STEP_ROWS).collect();
             let before = total.rows.len();
             let progress = progress.clone();
             let report_progress = move |done| progress(before + done);
             total.add(
-                self.import_batch(call.clone(), batch, options.clone(), report_progress)
+                self.import_in_transaction(call.clone(), step, options.clone(), report_progress)
                     .await?,
             );
         }
@@ -75,7 +75,7 @@ impl Service {
     }
 
     /// Imports rows in one transaction.
-    async fn import_batch(
+    async fn import_in_transaction(
         &self,
         call: Call,
         rows: Vec<ImportRow>,
@@ -86,10 +86,10 @@ impl Service {
         let lock = |_: &mut AnyConnection, _: &Caller| Ok(());
         let work = move |tx: &mut Transaction<'_>, ()| {
             authorize(&tx.caller, Operation::Import, None)?;
-            let mut import = ImportBatch::new(tx, options);
+            let mut import = ImportTransaction::new(tx, options);
             let mut rows = rows.into_iter().peekable();
             while rows.peek().is_some() {
-                import.import_rows(tx, rows.by_ref().take(BATCH_ROWS).collect())?;
+                import.import_rows(tx, rows.by_ref().take(STEP_ROWS).collect())?;
                 progress(import.report().rows.len());
             }
             import.finish().map_err(ImportFailure::Reported)

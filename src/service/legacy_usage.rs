@@ -56,14 +56,14 @@ impl Service {
             ..TokenFilter::default()
         };
         let legacy_tokens = filter.clone();
-        let authorize = self.authorization(call, Operation::ReadLegacyUsage);
+        let check_caller = self.caller_check(call, Operation::ReadLegacyUsage);
         let now = self.clock.now();
         let since = days.since(now.day());
         let (pending, flush_guard) = self.write_behind.legacy_calls().await;
         let report = self
             .store
             .read(move |conn| {
-                authorize(conn)?;
+                check_caller(conn)?;
                 let (callers, calls) = load_usage(conn, pending.into_sorted(), now, since, max_callers)?;
                 let recorded = |conn: &mut AnyConnection| {
                     let details = audit::last_details(conn, Action::LegacyPhase)?;

@@ -65,9 +65,7 @@ impl Logins {
         self.check(name, origin)?;
         let (this, name) = (Arc::clone(self), name.to_owned());
         let verified = tokio::spawn(async move { this.verify_uncancelled(&name, &password, origin).await });
-        verified
-            .await
-            .map_err(|_| Error::Unavailable(StoreError::ShuttingDown))?
+        verified.await.map_err(StoreError::from)?
     }
 
     async fn verify_uncancelled(&self, name: &str, password: &SecretString, origin: Origin) -> Result<Admin, Error> {

@@ -179,7 +179,5 @@ impl Passwords {
 }
 
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Error::Unavailable(StoreError::ShuttingDown))?
+    tokio::task::spawn_blocking(work).await.map_err(StoreError::from)?
 }

@@ -86,7 +86,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the store fails. Events that were already removed stay removed.
-    pub async fn remove_events_older_than(&self, age: Duration, action: Option<Action>) -> Result<usize, Error> {
+    pub async fn delete_events_older_than(&self, age: Duration, action: Option<Action>) -> Result<usize, Error> {
         let Some(now) = self.reference_time() else {
             return Ok(0);
         };
@@ -99,7 +99,7 @@ impl Service {
         {
             match self
                 .store
-                .write(move |conn| audit::remove_before(conn, end, action))
+                .write(move |conn| audit::delete_before(conn, end, action))
                 .await?
             {
                 // Another server is removing them.
@@ -126,8 +126,8 @@ impl Service {
             let more = self
                 .store
                 .write(move |conn| {
-                    legacy_watch::remove_before(conn, first)?;
-                    legacy_usage::remove_before(conn, first)
+                    legacy_watch::delete_before(conn, first)?;
+                    legacy_usage::delete_before(conn, first)
                 })
                 .await?;
             if !more {

@@ -108,7 +108,7 @@ impl Service {
                 if let Some(before) = before {
                     sessions::delete(tx.conn, &before.hash())?;
                 }
-                sessions::remove_ended(tx.conn, ended, |key| ages.is_active(key, instant))?;
+                sessions::delete_ended(tx.conn, ended, |key| ages.is_active(key, instant))?;
                 sessions::insert(tx.conn, &hash, &admin.name, tx.now)?;
                 Ok(tx.now)
             })

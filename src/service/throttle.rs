@@ -47,12 +47,13 @@ pub struct Throttle {
 }
 
 struct State {
-    /// The instant at which the failures of each key are paid off.
-    debts: HashMap<KeyedHash, Instant>,
+    /// The instant at which each key's token bucket is full again. Keys with full buckets may be
+    /// absent.
+    full_at: HashMap<KeyedHash, Instant>,
     /// The names that signed in from a network.
     known: RecentHashes,
-    /// The networks with recent failures, including those that are paid off. Otherwise an attacker
-    /// who waits would count as a clean network again.
+    /// The networks with recent failures, including those whose bucket is full. Otherwise an
+    /// attacker who waits would count as a clean network again.
     suspect: RecentHashes,
 }
 
@@ -71,9 +72,9 @@ pub struct Admission {
 }
 
 impl Allowance {
-    /// Returns by how much a debt exceeds the burst.
-    fn excess(&self, debt: Duration) -> Duration {
-        debt.saturating_sub(self.interval * (self.burst - 1))
+    /// Returns the time until the next attempt, for a bucket that is full again after `refill`.
+    fn retry_after(&self, refill: Duration) -> Duration {
+        refill.saturating_sub(self.interval * (self.burst - 1))
     }
 }
 
@@ -86,7 +87,7 @@ impl Throttle {
         Ok(Self {
             hasher: KeyedHasher::new(random)?,
             state: Mutex::new(State {
-                debts: HashMap::new(),
+                full_at: HashMap::new(),
                 known: RecentHashes::new(MAX_KNOWN, KNOWN_LIFETIME),
                 suspect: RecentHashes::new(MAX_SUSPECT, SUSPECT_LIFETIME),
             }),
@@ -100,8 +101,8 @@ impl Throttle {
     pub fn check(&self, network: Network, name: &str, now: Instant) -> Result<(), Error> {
         let (of_name, of_network) = (self.of_name(network, name), self.of_network(network));
         let state = self.state();
-        let mut retry_after = FOR_NAME.excess(state.debt(of_name, now));
-        let excess = FOR_NETWORK.excess(state.debt(of_network, now));
+        let mut retry_after = FOR_NAME.retry_after(state.time_to_refill(of_name, now));
+        let excess = FOR_NETWORK.retry_after(state.time_to_refill(of_network, now));
         if excess > MAX_DELAY && !state.known.contains(of_name, now) {
             retry_after = retry_after.max(excess.saturating_sub(MAX_DELAY));
         }
@@ -118,7 +119,7 @@ impl Throttle {
     pub fn admit(&self, network: Network, name: &str, now: Instant) -> Admission {
         let (of_name, of_network) = (self.of_name(network, name), self.of_network(network));
         let mut state = self.state();
-        let delay = FOR_NETWORK.excess(state.debt(of_network, now));
+        let delay = FOR_NETWORK.retry_after(state.time_to_refill(of_network, now));
         if state.known.contains(of_name, now) {
             return Admission {
                 delay: Duration::ZERO,
@@ -152,7 +153,7 @@ impl Throttle {
     pub fn record_success(&self, network: Network, name: &str, now: Instant) {
         let of_name = self.of_name(network, name);
         let mut state = self.state();
-        state.debts.remove(&of_name);
+        state.full_at.remove(&of_name);
         state.known.insert(of_name, now);
     }
 
@@ -186,31 +187,31 @@ fn octets(network: Network) -> [u8; 17] {
 }
 
 impl State {
-    fn debt(&self, key: KeyedHash, now: Instant) -> Duration {
-        let paid_off = self.debts.get(&key);
-        paid_off.map_or(Duration::ZERO, |paid_off| paid_off.saturating_duration_since(now))
+    fn time_to_refill(&self, key: KeyedHash, now: Instant) -> Duration {
+        let full_at = self.full_at.get(&key);
+        full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now))
     }
 
     fn add(&mut self, key: KeyedHash, allowance: &Allowance, now: Instant) {
-        if self.debts.len() >= MAX_ENTRIES && !self.debts.contains_key(&key) {
+        if self.full_at.len() >= MAX_ENTRIES && !self.full_at.contains_key(&key) {
             self.evict(now);
         }
-        let paid_off = self.debts.entry(key).or_insert(now);
-        *paid_off = (*paid_off).max(now) + allowance.interval;
+        let full_at = self.full_at.entry(key).or_insert(now);
+        *full_at = (*full_at).max(now) + allowance.interval;
     }
 
-    /// Drops the debts that are paid off and, if that is not enough, the smaller half. Dropping
-    /// many at once is rare, so the average cost per attempt is low.
+    /// Drops the full buckets and, if that is not enough, the fuller half. Dropping many at once is
+    /// rare, so the average cost per attempt is low.
     fn evict(&mut self, now: Instant) {
-        self.debts.retain(|_, paid_off| *paid_off > now);
-        if self.debts.len() >= MAX_ENTRIES {
-            let mut by_size: Vec<Instant> = self.debts.values().copied().collect();
-            let (_, middle, _) = by_size.select_nth_unstable(MAX_ENTRIES / 2);
+        self.full_at.retain(|_, full_at| *full_at > now);
+        if self.full_at.len() >= MAX_ENTRIES {
+            let mut by_time: Vec<Instant> = self.full_at.values().copied().collect();
+            let (_, middle, _) = by_time.select_nth_unstable(MAX_ENTRIES / 2);
             let (middle, mut equals) = (*middle, MAX_ENTRIES / 2);
-            self.debts.retain(|_, paid_off| {
-                let is_smaller = *paid_off < middle || (*paid_off == middle && equals > 0);
-                equals -= usize::from(is_smaller && *paid_off == middle);
-                !is_smaller
+            self.full_at.retain(|_, full_at| {
+                let is_fuller = *full_at < middle || (*full_at == middle && equals > 0);
+                equals -= usize::from(is_fuller && *full_at == middle);
+                !is_fuller
             });
         }
     }
@@ -336,6 +337,6 @@ mod tests {
             let key = fixture.throttle.hasher.hash(&[&n.to_be_bytes()]);
             fixture.throttle.state().add(key, &FOR_NAME, fixture.start);
         }
-        assert!(fixture.throttle.state().debts.len() <= MAX_ENTRIES);
+        assert!(fixture.throttle.state().full_at.len() <= MAX_ENTRIES);
     }
 }

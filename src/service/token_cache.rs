@@ -21,7 +21,7 @@ use crate::{
 
 /// Time for which the response to a poll proves the cache current, counted from the sending of the
 /// poll. It must be shorter than the second within which a revocation takes effect on every server.
-const SURE_FOR: Duration = Duration::from_millis(800);
+const MAX_POLL_AGE: Duration = Duration::from_millis(800);
 /// Maximum age of an entry. It bounds the effect of manual changes to the tables, which the feed
 /// does not report.
 const MAX_ENTRY_AGE: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ struct State {
     /// The instant at which all entries were last discarded. Every entry was read later.
     cleared_at: Option<Instant>,
     /// The instant at which the latest poll was sent whose response is accounted for.
-    sure_at: Option<Instant>,
+    polled_at: Option<Instant>,
     /// Grows with every invalidation, so that a token that was read before an invalidation is not
     /// inserted after it.
     generation: u64,
@@ -117,9 +117,10 @@ impl TokenCache {
     pub fn get(&self, credential: &Credential, now: Timestamp, at: Instant) -> Option<VerifiedToken> {
         let state = self.read();
         let entry = state.latest.get(credential).or_else(|| state.earlier.get(credential))?;
-        let sure = at.duration_since(state.sure_at?) < SURE_FOR && at.duration_since(entry.read_at) < MAX_ENTRY_AGE;
+        let is_current =
+            at.duration_since(state.polled_at?) < MAX_POLL_AGE && at.duration_since(entry.read_at) < MAX_ENTRY_AGE;
         let works = entry.verified.valid_until.is_none_or(|until| until > now);
-        (sure && works).then(|| entry.verified.clone())
+        (is_current && works).then(|| entry.verified.clone())
     }
 
     /// Returns the statistics for the metrics.
@@ -128,7 +129,7 @@ impl TokenCache {
         CacheStats {
             credentials: state.latest.by_credential.len() + state.earlier.by_credential.len(),
             revision: state.revision.as_ref().map(|known| known.number),
-            age: state.sure_at.map(|sure_at| at.duration_since(sure_at)),
+            age: state.polled_at.map(|polled_at| at.duration_since(polled_at)),
         }
     }
 
@@ -166,7 +167,7 @@ impl Listener for TokenCache {
         let mut state = self.write();
         state.clear(at);
         state.revision = None;
-        state.sure_at = None;
+        state.polled_at = None;
     }
 
     fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant) {
@@ -176,7 +177,7 @@ impl Listener for TokenCache {
             state.revision = Some(revision);
         }
         state.superseded.retain(|(_, until)| *until > asked_at);
-        state.sure_at = state.sure_at.max(Some(asked_at));
+        state.polled_at = state.polled_at.max(Some(asked_at));
     }
 
     fn apply_change(&self, change: &Change, at: Instant) {

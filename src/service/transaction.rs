@@ -63,7 +63,7 @@ impl Transaction<'_> {
     pub fn audit(&mut self, entries: Vec<AuditEntry>) -> Result<(), Error> {
         for entry in entries.iter().filter(|entry| entry.action.invalidates()) {
             let invalidation = entry.token_id.map_or(Invalidation::Admin, Invalidation::Token);
-            self.invalidation = Some(self.invalidation.map_or(invalidation, |_| Invalidation::More));
+            self.invalidation = Some(self.invalidation.map_or(invalidation, |_| Invalidation::Several));
         }
         let event = |entry: AuditEntry| AuditEvent {
             at: self.now,
@@ -79,11 +79,10 @@ impl Transaction<'_> {
 }
 
 impl Service {
-    /// Returns a function to call at the start of a read. It authorizes the caller for `operation`
-    /// and returns the current time.
-    ///
-    /// It looks up the caller again, because the wait for a connection may have been long.
-    pub(super) fn authorization(
+    /// Returns a function to call at the start of a read. It revalidates the caller, because the
+    /// wait for a connection may have been long, and authorizes `operation`. It returns the current
+    /// time.
+    pub(super) fn caller_check(
         &self,
         call: &Call,
         operation: Operation<'static>,

@@ -16,7 +16,7 @@ pub struct BackgroundTasks {
     tasks: Vec<(OnShutdown, JoinHandle<()>)>,
 }
 
-/// What shutdown does with a run in progress.
+/// The treatment of a run in progress at shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnShutdown {
     /// Waits for its end: data would be lost otherwise.

@@ -289,7 +289,7 @@ pub fn has_events_before(
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
-pub fn remove_before(conn: &mut AnyConnection, time: Timestamp, action: Option<Action>) -> Result<usize, StoreError> {
+pub fn delete_before(conn: &mut AnyConnection, time: Timestamp, action: Option<Action>) -> Result<usize, StoreError> {
     let by_time = (audit_events::at.asc(), audit_events::seq.asc());
     let oldest = audit_events::table
         .filter(audit_events::at.lt(time.micros()))

@@ -9,8 +9,7 @@ use diesel::{
 
 use super::{
     connection::{AnyConnection, existing_file, with_conn},
-    error::{OpenError, StoreError, to_single_line},
-    health::Fault,
+    error::{Fault, OpenError, StoreError, to_single_line},
     migrations,
     url::DatabaseUrl,
 };

@@ -59,7 +59,7 @@ columns! {
     Channel(name: &str) "channel" => name.parse().ok();
     Action(name: &str) "action" => name.parse().ok();
     IpAddr(text: &str) "client address" => text.parse().ok();
-    CallerAddress(text: &str) "client address" => Self::parse(text);
+    CallerAddress(text: &str) "client address" => text.parse().ok();
 }
 
 /// Decodes the two columns of an actor.

@@ -1,8 +1,10 @@
 //! Errors of the store.
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
-
-use super::health::Fault;
+use diesel::{
+    ConnectionError,
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use tokio::task::JoinError;
 
 /// An error of a read or a write.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,19 @@ pub enum StoreError {
     /// The work was canceled because the program is shutting down.
     #[error("the program is shutting down")]
     ShuttingDown,
+    /// The work, or other work of its batch, panicked. The panic is in the log.
+    #[error("the work panicked")]
+    Panicked,
+}
+
+impl From<JoinError> for StoreError {
+    fn from(error: JoinError) -> Self {
+        if error.is_panic() {
+            Self::Panicked
+        } else {
+            Self::ShuttingDown
+        }
+    }
 }
 
 impl From<DieselError> for StoreError {
@@ -63,6 +78,40 @@ impl From<DieselError> for StoreError {
 pub(super) fn is_contended(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     causes.any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Contended(_))))
+}
+
+/// The reason why the database file cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A file was removed or replaced under the running server.
+    #[error(
+        "the database file or its write-ahead log was removed or replaced under the running server; put it back, or restart \
+         the server"
+    )]
+    Replaced,
+    /// SQLite cannot read the file.
+    #[error("the database file is damaged; run `tokenbridge check`, and restore a backup with `tokenbridge restore`")]
+    Damaged,
+    /// The operating system denies writes.
+    #[error("the database file cannot be written; check its permissions and its file system")]
+    ReadOnly,
+}
+
+/// An error of opening or using a pooled connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PoolError {
+    /// The connection cannot be opened.
+    #[error(transparent)]
+    Connect(#[from] ConnectionError),
+    /// The connection no longer responds.
+    #[error(transparent)]
+    Query(#[from] DieselError),
+    /// The database file was removed or replaced. Writes to the open file would be lost.
+    #[error("the database file was removed or replaced under the running server; put it back, or restart the server")]
+    FileReplaced,
+    /// The write-ahead log was removed. Connections to it must be closed first.
+    #[error("the write-ahead log was removed under the running server, and is being replaced")]
+    LogRemoved,
 }
 
 /// An error of opening the store.

@@ -13,9 +13,10 @@ use diesel::RunQueryDsl;
 
 use super::{
     Store,
-    connection::{AnyConnection, ConnectionOptions, Connections, Pooled},
+    connection::{AnyConnection, ConnectionOptions},
     error::StoreError,
     files::Files,
+    pool::{Connections, Pooled},
     revision::{self, CHANNEL, Change, Revision},
     url::DatabaseUrl,
 };
@@ -77,12 +78,15 @@ pub fn subscribe(
 ) -> std::io::Result<FeedHandle> {
     let mut handle = FeedHandle::default();
     let keeps_sessions = announcer == database;
-    if let DatabaseUrl::Postgres(_) = announcer {
-        let mut reconnecting = Reconnecting::new(announcer, true, None);
-        let listener = Arc::clone(listener);
-        handle.repeat("change-listener", LISTEN_INTERVAL, move || {
-            reconnecting.with(listen, |conn| process_announcements(conn, listener.as_ref()));
-        })?;
+    match announcer {
+        DatabaseUrl::Sqlite(_) => {}
+        DatabaseUrl::Postgres(_) => {
+            let mut reconnecting = Reconnecting::new(announcer, true, None);
+            let listener = Arc::clone(listener);
+            handle.repeat("change-listener", LISTEN_INTERVAL, move || {
+                reconnecting.with(listen, |conn| process_announcements(conn, listener.as_ref()));
+            })?;
+        }
     }
     let poll_interval = match database {
         DatabaseUrl::Sqlite(_) => FILE_POLL_INTERVAL,

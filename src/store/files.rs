@@ -9,7 +9,7 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
@@ -19,7 +19,8 @@ use diesel::{
 };
 
 use super::{
-    connection::{AnyConnection, PoolError},
+    connection::AnyConnection,
+    error::{OpenError, PoolError},
     url::DatabaseUrl,
 };
 
@@ -44,8 +45,9 @@ pub(super) fn sibling_path(database: &Path, suffix: &str) -> PathBuf {
 
 /// Returns the files of a database that users other than the owner can read or write, with their permissions.
 pub fn find_exposed_files(url: &DatabaseUrl) -> Vec<(PathBuf, u32)> {
-    let DatabaseUrl::Sqlite(path) = url else {
-        return Vec::new();
+    let path = match url {
+        DatabaseUrl::Sqlite(path) => path,
+        DatabaseUrl::Postgres(_) => return Vec::new(),
     };
     let files = ["", "-wal", "-shm"].map(|suffix| sibling_path(path, suffix));
     let permissions = |path: &PathBuf| Some(fs::metadata(path).ok()?.permissions().mode() & 0o777);
@@ -54,6 +56,26 @@ pub fn find_exposed_files(url: &DatabaseUrl) -> Vec<(PathBuf, u32)> {
         .filter(|(mode, _)| mode & GROUP_AND_OTHERS != 0)
         .map(|(mode, path)| (path, mode))
         .collect()
+}
+
+/// Creates a missing database file that only its owner can read. Does not open an existing file:
+/// closing it again would release the locks that SQLite holds on it in this process.
+pub(super) fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
+    if path.exists() {
+        return Ok(());
+    }
+    if !create {
+        return Err(OpenError::Missing(path.display().to_string()));
+    }
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create_new(true);
+    options.mode(0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(OpenError::File(path.display().to_string(), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The files of one database, shared by all of this process's connections to it.
@@ -88,7 +110,10 @@ struct Checkpoint {
 impl Files {
     /// Returns the files of the database at `url`; `None` for PostgreSQL.
     pub(super) fn new(url: &DatabaseUrl) -> Option<Arc<Self>> {
-        let DatabaseUrl::Sqlite(path) = url else { return None };
+        let path = match url {
+            DatabaseUrl::Sqlite(path) => path,
+            DatabaseUrl::Postgres(_) => return None,
+        };
         Some(Arc::new(Self {
             url: url.clone(),
             path: path.clone(),

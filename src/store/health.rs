@@ -7,24 +7,7 @@ use std::{
 
 use diesel::result::Error as DieselError;
 
-use super::error::StoreError;
-
-/// The reason why the database file cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// A file was removed or replaced under the running server.
-    #[error(
-        "the database file or its write-ahead log was removed or replaced under the running server; put it back, or restart \
-         the server"
-    )]
-    Replaced,
-    /// SQLite cannot read the file.
-    #[error("the database file is damaged; run `tokenbridge check`, and restore a backup with `tokenbridge restore`")]
-    Damaged,
-    /// The operating system denies writes.
-    #[error("the database file cannot be written; check its permissions and its file system")]
-    ReadOnly,
-}
+use super::error::{Fault, StoreError};
 
 impl Fault {
     /// Returns the fault that caused a failed write.

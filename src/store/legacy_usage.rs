@@ -263,7 +263,7 @@ pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError>
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
-pub fn remove_before(conn: &mut AnyConnection, first: Day) -> Result<bool, StoreError> {
+pub fn delete_before(conn: &mut AnyConnection, first: Day) -> Result<bool, StoreError> {
     lock_tables(conn)?;
     let oldest: Option<i64> = legacy_calls::table.select(min(legacy_calls::day)).first(conn)?;
     if let Some(day) = oldest.filter(|day| *day < first.number()) {

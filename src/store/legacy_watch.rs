@@ -43,7 +43,7 @@ pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, Store
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
-pub fn remove_before(conn: &mut AnyConnection, first: Day) -> Result<(), StoreError> {
+pub fn delete_before(conn: &mut AnyConnection, first: Day) -> Result<(), StoreError> {
     diesel::delete(legacy_watch::table.filter(legacy_watch::day.lt(first.number()))).execute(conn)?;
     Ok(())
 }

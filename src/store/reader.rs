@@ -7,8 +7,9 @@ use tokio::sync::oneshot;
 
 use super::{
     WaitingGuard,
-    connection::{AnyConnection, Pool},
+    connection::AnyConnection,
     error::StoreError,
+    pool::Pool,
     worker::{Backlog, Worker, wait_for_reply},
 };
 

@@ -72,7 +72,7 @@ pub enum Invalidation {
     /// One token.
     Token(TokenId),
     /// More than one token or admin.
-    More,
+    Several,
 }
 
 impl Change {
@@ -82,7 +82,7 @@ impl Change {
         let (predecessor, token) = match invalidation {
             Invalidation::Admin => (predecessor, None),
             Invalidation::Token(id) => (predecessor, Some(id)),
-            Invalidation::More => (None, None),
+            Invalidation::Several => (None, None),
         };
         Self {
             revision,

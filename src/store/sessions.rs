@@ -45,7 +45,7 @@ pub fn insert(
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
-pub fn remove_ended(
+pub fn delete_ended(
     conn: &mut AnyConnection,
     ended: SessionTimes,
     lasts: impl Fn(&[u8]) -> bool,

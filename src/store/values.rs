@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::{
     WaitingGuard,
-    connection::Pool,
     error::StoreError,
+    pool::Pool,
     tokens::{self, TokenByValue},
     worker::{Worker, wait_for_reply},
 };

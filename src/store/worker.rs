@@ -101,7 +101,7 @@ impl<J> Drop for Worker<J> {
 ///
 /// # Errors
 /// The error in the reply; [`StoreError::Timeout`] if it does not arrive by `deadline`;
-/// [`StoreError::ShuttingDown`] if it was dropped.
+/// [`StoreError::Panicked`] if it was dropped.
 pub(super) async fn wait_for_reply<T, E: From<StoreError>>(
     deadline: Instant,
     reply: oneshot::Receiver<Result<T, E>>,
@@ -109,5 +109,5 @@ pub(super) async fn wait_for_reply<T, E: From<StoreError>>(
     time::timeout_at(deadline.into(), reply)
         .await
         .map_err(|_| StoreError::Timeout)?
-        .map_err(|_| StoreError::ShuttingDown)?
+        .map_err(|_| StoreError::Panicked)?
 }

@@ -47,19 +47,19 @@ fn rotate(app: &TestApp, id: &str, auth: Auth<'_>, body: &Value) -> Value {
 fn a_new_token_shows_its_value_once(env: &TestEnv) {
     let app = env.app();
     let body = json!({ "name": "agents", "permissions": ["UserRead", "AlertRead"], "allowedCIDRBlocks": ["10.1.2.3/8", "10.0.0.0/8"] });
-    let mut made = app.post(TOKENS, Auth::Admin, &body).expect(200).json();
-    let (id, value) = (string(&made["id"]), string(&made["value"]));
+    let mut created = app.post(TOKENS, Auth::Admin, &body).expect(200).json();
+    let (id, value) = (string(&created["id"]), string(&created["value"]));
     let expected = json!({
         "id": id, "name": "agents", "permissions": ["AlertRead", "UserRead"], "allowedCIDRBlocks": ["10.0.0.0/8"],
         "createdAt": START, "createdBy": { "id": "admin", "type": "user" }, "expiresAt": null, "value": value,
     });
-    assert_eq!(made, expected);
+    assert_eq!(created, expected);
     assert!(value.starts_with("tbk_") && value.len() == 53);
-    made.as_object_mut().unwrap().remove("value");
-    assert_eq!(app.get(&path(&id), Auth::Admin).expect(200).json(), made);
+    created.as_object_mut().unwrap().remove("value");
+    assert_eq!(app.get(&path(&id), Auth::Admin).expect(200).json(), created);
     assert_eq!(
         app.get(TOKENS, Auth::Admin).expect(200).json(),
-        json!({ "results": [made] })
+        json!({ "results": [created] })
     );
     assert_eq!(
         env.store
@@ -437,7 +437,7 @@ fn invalid_queries_are_reported(env: &TestEnv) {
         let message = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(400).message();
         assert!(message.starts_with(&format!("{field}: ")), "{query}: {message}");
     }
-    for (query, told) in [
+    for (query, expected) in [
         ("limit=1&limit=2", "duplicate field `limit`"),
         ("name=a&name=a", "duplicate field `name`"),
         ("nmae=x", "unknown parameter \"nmae\"; did you mean \"name\"?"),
@@ -447,7 +447,7 @@ fn invalid_queries_are_reported(env: &TestEnv) {
         ),
     ] {
         let message = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(400).message();
-        assert!(message.contains(told), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
 }
 

@@ -38,12 +38,6 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("http/api_tokens", "legacy::"),
 ];
 
-/// Pairs of modules that still import each other: folder, the two modules, the reason.
-const CIRCLES: &[(&str, &str, &str, &str)] = &[
-    ("store", "connection", "files", "a pool watches its file"),
-    ("store", "error", "health", "a fault of the file is an error"),
-];
-
 fn modules_depend_only_on_lower_layers(_: &TestEnv) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut read = 0;
@@ -110,12 +104,7 @@ fn modules_of_one_folder_do_not_import_each_other(_: &TestEnv) {
             (place.display().to_string(), text)
         })
         .collect();
-    let is_excepted = |(folder, one, other): &(String, String, String)| {
-        let mut excepted = CIRCLES.iter();
-        excepted.any(|(in_folder, a, b, _)| (in_folder, a, b) == (&folder.as_str(), &one.as_str(), &other.as_str()))
-    };
     let found = circles(&modules);
-    let found: Vec<_> = found.into_iter().filter(|circle| !is_excepted(circle)).collect();
     assert!(found.is_empty(), "modules that import each other: {found:?}");
 }
 

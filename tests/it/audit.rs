@@ -104,8 +104,8 @@ fn change_via_legacy_api(scenario: &mut AuditScenario<'_>, app: &TestApp) {
         (LEGACY_PRE_15, "legacy-pre-1.5"),
         ("/rest/agent/latest/tokens", "legacy-pre-1.5"),
     ] {
-        let made = app.post(prefix, Auth::Admin, &json!({ "name": "n", "read": true }));
-        let uuid = string(&made.expect(200).json()["uuid"]);
+        let created = app.post(prefix, Auth::Admin, &json!({ "name": "n", "read": true }));
+        let uuid = string(&created.expect(200).json()["uuid"]);
         let event = |action: &str, details: Value| json!([action, channel, "user admin", CLIENT, uuid, details]);
         scenario.assert_recorded(
             &format!("POST {prefix}"),
@@ -123,8 +123,8 @@ fn change_via_legacy_api(scenario: &mut AuditScenario<'_>, app: &TestApp) {
 
 fn change_via_new_api(scenario: &mut AuditScenario<'_>, app: &TestApp) {
     let body = json!({ "name": "maker", "permissions": [MODIFY, READ] });
-    let made = app.post(TOKENS, Auth::Admin, &body).expect(200).json();
-    let (maker, maker_value) = (string(&made["id"]), scenario.value(&made));
+    let created = app.post(TOKENS, Auth::Admin, &body).expect(200).json();
+    let (maker, maker_value) = (string(&created["id"]), scenario.value(&created));
     let of_maker = json!([
         "token.created",
         "api-tokens",
@@ -140,8 +140,8 @@ fn change_via_new_api(scenario: &mut AuditScenario<'_>, app: &TestApp) {
         (Auth::Key(&maker_value), format!("api-token {maker}")),
     ] {
         let body = json!({ "name": "child", "permissions": [] });
-        let made = app.post(TOKENS, auth, &body).expect(200).json();
-        let (id, value) = (string(&made["id"]), scenario.value(&made));
+        let created = app.post(TOKENS, auth, &body).expect(200).json();
+        let (id, value) = (string(&created["id"]), scenario.value(&created));
         let event = |action: &str, details: Value| json!([action, "api-tokens", actor, CLIENT, id, details]);
         let by = |call: &str| format!("{call}, {}", actor.split(' ').next().unwrap());
         scenario.assert_recorded(
@@ -172,11 +172,11 @@ fn change_via_new_api(scenario: &mut AuditScenario<'_>, app: &TestApp) {
         gone["expiresAt"] = json!(until);
         scenario.assert_recorded(&by("DELETE /api-tokens/{id}"), &event("token.deleted", gone));
         let body = json!({ "name": "one of many", "permissions": [] });
-        let made = app.post(TOKENS, auth, &body).expect(200).json();
-        scenario.value(&made);
+        let created = app.post(TOKENS, auth, &body).expect(200).json();
+        scenario.value(&created);
         let event = |action: &str| {
             let details = described("one of many", &[]);
-            json!([action, "api-tokens", actor, CLIENT, made["id"], details])
+            json!([action, "api-tokens", actor, CLIENT, created["id"], details])
         };
         scenario.assert_recorded(&by("POST /api-tokens"), &event("token.created"));
         app.delete(&format!("{TOKENS}?name=one+of&expected=1"), auth)
@@ -187,8 +187,8 @@ fn change_via_new_api(scenario: &mut AuditScenario<'_>, app: &TestApp) {
 
 fn change_via_graphql(scenario: &mut AuditScenario<'_>, app: &TestApp) {
     let body = json!({ "name": "g", "permissions": [READ] });
-    let made = app.post(TOKENS, Auth::Admin, &body).expect(200).json();
-    let (id, value) = (string(&made["id"]), scenario.value(&made));
+    let created = app.post(TOKENS, Auth::Admin, &body).expect(200).json();
+    let (id, value) = (string(&created["id"]), scenario.value(&created));
     scenario.seen += 1;
     let query = json!({ "query": "mutation { rotateAPIToken { token { value } } }" });
     let rotated = app
@@ -213,10 +213,10 @@ fn change_via_command_line(scenario: &mut AuditScenario<'_>) {
     let event = |action: &str, id: &str, details: Value| json!([action, "cli", "system cli", "-", id, details]);
     for bulk in [false, true] {
         let name = if bulk { "by hand, many" } else { "by hand" };
-        let made = done(&["token", "create", name, "--output", "json"], "");
-        let made: Value = serde_json::from_str(&made).unwrap();
-        scenario.value(&made);
-        let id = string(&made["id"]);
+        let created = done(&["token", "create", name, "--output", "json"], "");
+        let created: Value = serde_json::from_str(&created).unwrap();
+        scenario.value(&created);
+        let id = string(&created["id"]);
         let described = described(name, &[MODIFY, READ]);
         scenario.assert_recorded(
             "tokenbridge token create",
@@ -359,8 +359,8 @@ fn assert_no_secret_is_stored(scenario: &AuditScenario<'_>) {
              || ' ' || action || ' ' || coalesce(token_id, '') || ' ' || details AS found FROM audit_events",
     );
     for row in &rows {
-        let told = secrets.iter().find(|secret| row.contains(secret.as_str()));
-        assert_eq!(told, None, "{row}");
+        let leaked = secrets.iter().find(|secret| row.contains(secret.as_str()));
+        assert_eq!(leaked, None, "{row}");
         assert!(!row.contains("tbk_") && !row.contains("$argon2"), "{row}");
     }
 }

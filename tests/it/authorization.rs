@@ -30,8 +30,8 @@ fn a_token_cannot_grant_a_later_expiry(env: &TestEnv) {
     let auth = Auth::Key(&value);
     let (endless, _) = app.new_token(&json!({ "name": "n", "permissions": [] }));
     let later = env.clock.seconds_from_now(101);
-    let made = app.post(TOKENS, auth, &json!({ "name": "made" })).expect(200).json();
-    assert_eq!(made["expiresAt"], own);
+    let created = app.post(TOKENS, auth, &json!({ "name": "made" })).expect(200).json();
+    assert_eq!(created["expiresAt"], own);
     let short = app.post(
         TOKENS,
         auth,
@@ -222,9 +222,9 @@ fn a_token_cannot_grant_permissions_that_it_lacks(env: &TestEnv) {
     let app = env.app();
     let (_, maker) = token(&app, &[MODIFY, "AlertRead"], &[]);
     let auth = Auth::Key(&maker);
-    let made = |permissions: Value| app.post(TOKENS, auth, &json!({ "name": "n", "permissions": permissions }));
-    let child = string(&made(json!(["AlertRead"])).expect(200).json()["id"]);
-    let refused = made(json!(["AlertRead", "UserModify", READ])).expect(403);
+    let created = |permissions: Value| app.post(TOKENS, auth, &json!({ "name": "n", "permissions": permissions }));
+    let child = string(&created(json!(["AlertRead"])).expect(200).json()["id"]);
+    let refused = created(json!(["AlertRead", "UserModify", READ])).expect(403);
     assert_eq!(
         refused.message(),
         "a token can grant only permissions that it holds; the calling token lacks OrganizationAPITokenRead UserModify"
@@ -251,21 +251,21 @@ fn a_token_cannot_grant_wider_networks(env: &TestEnv) {
     let app = env.app();
     let (_, maker) = token(&app, &[MODIFY], &["127.0.0.0/9", "127.128.0.0/9"]);
     let auth = Auth::Key(&maker);
-    let made = |blocks: Value| {
+    let created = |blocks: Value| {
         app.post(
             TOKENS,
             auth,
             &json!({ "name": "n", "permissions": [], "allowedCIDRBlocks": blocks }),
         )
     };
-    let child = string(&made(json!(["127.0.0.0/8"])).expect(200).json()["id"]);
+    let child = string(&created(json!(["127.0.0.0/8"])).expect(200).json()["id"]);
     for wider in [
         json!([]),
         json!(["0.0.0.0/0"]),
         json!(["127.0.0.1/32", "10.0.0.0/8"]),
         json!(["::/0"]),
     ] {
-        let message = made(wider.clone()).expect(403).message();
+        let message = created(wider.clone()).expect(403).message();
         assert_eq!(
             message,
             "allowedCIDRBlocks must lie within the caller's own: 127.0.0.0/9 127.128.0.0/9"
@@ -340,8 +340,8 @@ fn a_caller_revoked_during_its_request_changes_nothing(env: &TestEnv) {
             "{what}: {response}"
         );
     }
-    let made = app.get(&format!("{TOKENS}?name=too+late"), Auth::Admin).json();
-    assert_eq!(made["results"].as_array().unwrap().len(), 1);
+    let created = app.get(&format!("{TOKENS}?name=too+late"), Auth::Admin).json();
+    assert_eq!(created["results"].as_array().unwrap().len(), 1);
 }
 
 /// The first rotation revokes the value; concurrent ones get 401.

@@ -50,9 +50,9 @@ fn files(env: &TestEnv) -> HashSet<String> {
         .collect()
 }
 
-fn assert_failed(output: &CommandOutput, told: &str) {
+fn assert_failed(output: &CommandOutput, message: &str) {
     assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
-    assert!(output.stderr.contains(told), "{told}: {output:?}");
+    assert!(output.stderr.contains(message), "{message}: {output:?}");
 }
 
 /// Overwrites the root page of a table or an index of a database that is not in use.
@@ -72,11 +72,11 @@ fn a_backup_of_a_running_server_is_restored(env: &TestEnv) {
     let copy = env.store.directory.path().join("copy.db");
     let server = program.serve(&[]);
     let (kept, value) = server.client.new_token(&json!({ "name": "kept" }));
-    let made = program.run(&["backup", text(&copy), "--output", "json"]);
-    assert_eq!(made.exit_code, 0, "{made:?}");
-    let told: Value = serde_json::from_str(&made.stdout).unwrap();
-    assert_eq!(told["to"], text(&copy));
-    assert_eq!(told["bytes"], fs::metadata(&copy).unwrap().len());
+    let created = program.run(&["backup", text(&copy), "--output", "json"]);
+    assert_eq!(created.exit_code, 0, "{created:?}");
+    let report: Value = serde_json::from_str(&created.stdout).unwrap();
+    assert_eq!(report["to"], text(&copy));
+    assert_eq!(report["bytes"], fs::metadata(&copy).unwrap().len());
     assert_eq!(mode(&copy), 0o600);
     assert_failed(&program.run(&["backup", text(&copy)]), "copy.db already exists");
     server.client.new_token(&json!({ "name": "later" }));
@@ -146,14 +146,14 @@ fn an_unusable_backup_is_rejected(env: &TestEnv) {
         "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')",
     );
     let before = (fs::read(database(env)).unwrap(), files(env));
-    for (file, told) in [
+    for (file, message) in [
         (&garbage, "file is not a database"),
         (&foreign, "it is not a tokenbridge database"),
         (&newer, "a newer tokenbridge (it has migration 9999)"),
         (&place.join("missing.db"), "missing.db"),
         (&database(env), "it is the database itself"),
     ] {
-        assert_failed(&program.run(&["restore", text(file)]), told);
+        assert_failed(&program.run(&["restore", text(file)]), message);
     }
     assert_eq!((fs::read(database(env)).unwrap(), files(env)), before);
 }
@@ -176,8 +176,8 @@ fn corruption_is_detected(env: &TestEnv) {
     let program = Program::new(&env.store.url());
     let findings = || {
         let output = program.run(&["check", "--output", "json"]);
-        let told: Value = serde_json::from_str(&output.stdout).unwrap();
-        let findings: Vec<String> = told["findings"].as_array().unwrap().iter().map(string).collect();
+        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        let findings: Vec<String> = report["findings"].as_array().unwrap().iter().map(string).collect();
         assert_eq!(output.exit_code, i32::from(!findings.is_empty()), "{output:?}");
         findings
     };

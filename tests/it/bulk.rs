@@ -60,10 +60,10 @@ fn matching_tokens_are_deleted_if_the_count_is_as_expected(env: &TestEnv) {
             assert!(works(&app, value) && works(&other, value));
         }
     }
-    let told = remove(&app, "name=job", Auth::Admin).expect(400).message();
-    assert_eq!(told, "expected: 5 tokens match; set expected=5 to delete them");
-    let told = remove(&app, "name=JOB&expected=4", Auth::Admin).expect(409).message();
-    assert_eq!(told, "5 tokens match, and not 4; nothing was deleted");
+    let message = remove(&app, "name=job", Auth::Admin).expect(400).message();
+    assert_eq!(message, "expected: 5 tokens match; set expected=5 to delete them");
+    let message = remove(&app, "name=JOB&expected=4", Auth::Admin).expect(409).message();
+    assert_eq!(message, "5 tokens match, and not 4; nothing was deleted");
     assert_eq!(number_of_tokens(env), "6");
     let done = remove(&app, "name=JOB&expected=5", Auth::Admin).expect(200);
     assert_eq!(done.json(), json!({ "deleted": 5 }));
@@ -98,7 +98,7 @@ fn matching_tokens_are_deleted_if_the_count_is_as_expected(env: &TestEnv) {
 fn invalid_bulk_deletions_are_reported_and_delete_nothing(env: &TestEnv) {
     let app = env.app();
     app.new_token(&json!({ "name": "n" }));
-    for (query, told) in [
+    for (query, expected) in [
         ("", "filters: set at least one"),
         ("expected=1", "filters: set at least one"),
         ("name=&expected=1", "filters: set at least one"),
@@ -114,7 +114,7 @@ fn invalid_bulk_deletions_are_reported_and_delete_nothing(env: &TestEnv) {
         ("unusedSince=1&expected=1", "unusedSince: "),
     ] {
         let message = remove(&app, query, Auth::Admin).expect(400).message();
-        assert!(message.contains(told), "{query}: {message}");
+        assert!(message.contains(expected), "{query}: {message}");
     }
     remove(&app, "name=n&expected=1", Auth::Anonymous).expect(401);
     assert_eq!(number_of_tokens(env), "1");
@@ -191,8 +191,8 @@ fn a_token_used_a_second_ago_is_not_unused(env: &TestEnv) {
     let since = env.clock.seconds_from_now(-3600);
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     let query = format!("unusedSince={since}");
-    let told = remove(&app, &query, Auth::Admin).expect(400).message();
-    assert!(told.contains("1 token matches"), "{told}");
+    let message = remove(&app, &query, Auth::Admin).expect(400).message();
+    assert!(message.contains("1 token matches"), "{message}");
     remove(&app, &format!("{query}&expected=2"), Auth::Admin).expect(409);
     remove(&app, &format!("{query}&expected=1"), Auth::Admin).expect(200);
     let left = app.get(TOKENS, Auth::Admin).json();

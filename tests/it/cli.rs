@@ -84,7 +84,7 @@ fn tokens_are_managed_beside_a_running_server(env: &TestEnv) {
     };
     assert_eq!(json_of(&["token", "list"]), json!([]));
     let far = "2999-01-01T00:00:00Z";
-    let made = json_of(&[
+    let created = json_of(&[
         "token",
         "create",
         "by hand",
@@ -98,14 +98,14 @@ fn tokens_are_managed_beside_a_running_server(env: &TestEnv) {
         far,
     ]);
     assert_eq!(
-        (&made["permissions"], &made["allowedCIDRBlocks"]),
+        (&created["permissions"], &created["allowedCIDRBlocks"]),
         (&json!(["AlertRead", "UserRead"]), &json!(["127.0.0.0/8"]))
     );
     assert_eq!(
-        (&made["expiresAt"], &made["createdBy"]),
+        (&created["expiresAt"], &created["createdBy"]),
         (&json!(far), &json!({ "id": "cli", "type": "system" }))
     );
-    let (id, value) = (string(&made["id"]), string(&made["value"]));
+    let (id, value) = (string(&created["id"]), string(&created["value"]));
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200);
     let rotated = json_of(&["token", "rotate", &id, "--grace-period-seconds", "0"]);
     wait_until("the server knows the change", || {
@@ -133,7 +133,7 @@ fn tokens_are_managed_beside_a_running_server(env: &TestEnv) {
 
 fn usage_errors_exit_with_2(env: &TestEnv) {
     let program = Program::new(&env.store.url());
-    for (arguments, told) in [
+    for (arguments, expected) in [
         (&["frob"][..], "unrecognized subcommand"),
         (&["token", "show", "x"], "must be a UUID"),
         (&["token", "create", ""], "must contain a visible character"),
@@ -198,9 +198,9 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
     ] {
         let output = program.run(arguments);
         assert_eq!(output.exit_code, 2, "{arguments:?}: {output:?}");
-        assert!(output.stderr.contains(told), "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains(expected), "{arguments:?}: {output:?}");
     }
-    for (arguments, told) in [
+    for (arguments, expected) in [
         (
             &["token", "show", "d0ea6653-05e2-4d51-9d89-665cdfe86be6"][..],
             "there is no such token",
@@ -217,7 +217,7 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
             (1, 1),
             "{arguments:?}: {output:?}"
         );
-        assert!(output.stderr.contains(told), "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains(expected), "{arguments:?}: {output:?}");
     }
     let server = program.serve(&[]);
     let taken = server.client.address.to_string();
@@ -379,7 +379,7 @@ fn empty_variables_count_as_unset(env: &TestEnv) {
 
 fn an_ignored_admin_password_is_logged(env: &TestEnv) {
     let program = Program::new(&env.store.url());
-    let told = |variables: &[(&str, &str)]| {
+    let ignored = |variables: &[(&str, &str)]| {
         let server = program.serve_with(&[], variables);
         server.signal("TERM");
         let (_, log) = server.wait();
@@ -392,9 +392,9 @@ fn an_ignored_admin_password_is_logged(env: &TestEnv) {
             .collect::<Vec<_>>()
     };
     let (password, file) = ("TOKENBRIDGE_ADMIN_PASSWORD", "TOKENBRIDGE_ADMIN_PASSWORD_FILE");
-    assert_eq!(told(&[(password, "secret")]), [password]);
-    assert_eq!(told(&[(file, "/nowhere/secret")]), [file]);
-    assert_eq!(told(&[(password, ""), (file, "")]), [""; 0]);
+    assert_eq!(ignored(&[(password, "secret")]), [password]);
+    assert_eq!(ignored(&[(file, "/nowhere/secret")]), [file]);
+    assert_eq!(ignored(&[(password, ""), (file, "")]), [""; 0]);
 }
 
 /// Serves HTTPS with a test certificate, for a client that trusts only that certificate.

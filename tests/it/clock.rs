@@ -74,7 +74,7 @@ fn a_forward_clock_jump_deletes_nothing(env: &TestEnv) {
         service.begin_retention().await.unwrap();
         let remove = async || {
             service.delete_old_calls().await.unwrap();
-            service.remove_events_older_than(DAY * 10, None).await.unwrap()
+            service.delete_events_older_than(DAY * 10, None).await.unwrap()
         };
         // Records from the creation of the store have the machine's real time, which is earlier.
         assert_eq!(remove().await, 1);
@@ -100,7 +100,7 @@ fn starting_with_a_clock_ahead_deletes_nothing(env: &TestEnv) {
     let service = env.service();
     actix_web::rt::System::new().block_on(async {
         service.begin_retention().await.unwrap();
-        assert_eq!(service.remove_events_older_than(DAY * 10, None).await.unwrap(), 1);
+        assert_eq!(service.delete_events_older_than(DAY * 10, None).await.unwrap(), 1);
         let all = kept(env);
         service.delete_old_calls().await.unwrap();
         assert_eq!(kept(env), all);

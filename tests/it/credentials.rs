@@ -201,7 +201,7 @@ fn repeated_credentials_must_be_identical(env: &TestEnv) {
     let refused = app.send("GET", LEGACY, Auth::Anonymous, &differing, "").expect(401);
     assert_eq!(
         refused.message(),
-        "the request has different Authorization headers; send only one"
+        "the request has different Authorization headers, send only one"
     );
     let refused = app
         .send("GET", TOKENS, Auth::Anonymous, &[key(&one), key(&other)], "")

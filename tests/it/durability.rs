@@ -44,8 +44,8 @@ fn a_killed_server_keeps_acknowledged_writes(env: &TestEnv) {
                     let Ok(response) = app.try_send("POST", path, Auth::Admin, &json_type, r#"{"name":"n"}"#) else {
                         break;
                     };
-                    let made = response.expect(200).json();
-                    let id = made.get("id").or(made.get("uuid")).unwrap();
+                    let created = response.expect(200).json();
+                    let id = created.get("id").or(created.get("uuid")).unwrap();
                     answered.lock().unwrap().insert(string(id));
                     so_far.fetch_add(1, Ordering::SeqCst);
                 }

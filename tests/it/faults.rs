@@ -54,14 +54,15 @@ fn a_wrong_url_is_rejected(env: &TestEnv) {
         assert_eq!(output.exit_code, 2, "{url}: {output:?}");
         assert!(output.stderr.contains("--database-url"), "{output:?}");
     }
-    let made: Vec<_> = std::fs::read_dir(directory)
+    let files: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert!(
-        made.iter()
+        files
+            .iter()
             .all(|name| name.to_string_lossy().starts_with("tokenbridge.db")),
-        "{made:?}"
+        "{files:?}"
     );
     for (url, reason) in [
         ("sqlite:/nowhere/at/all.db", "cannot be opened"),
@@ -215,7 +216,7 @@ fn a_moved_database_file_stops_service_until_it_returns(env: &TestEnv) {
 fn a_removed_wal_loses_no_writes(env: &TestEnv) {
     let program = Program::new(&env.store.url());
     let path = |suffix: &str| env.store.directory.path().join(format!("tokenbridge.db{suffix}"));
-    let mut made = Vec::new();
+    let mut acknowledged = Vec::new();
     for removed in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
         let server = program.serve(&[]);
         let app = &server.client;
@@ -223,7 +224,7 @@ fn a_removed_wal_loses_no_writes(env: &TestEnv) {
             let response = app.post(TOKENS, Auth::Admin, &json!({ "name": "n" }));
             let made_it = response.status == 200;
             if made_it {
-                made.push(response.json()["id"].clone());
+                acknowledged.push(response.json()["id"].clone());
             }
             made_it.then_some(())
         };
@@ -246,7 +247,7 @@ fn a_removed_wal_loses_no_writes(env: &TestEnv) {
         .iter()
         .map(|token| token["uuid"].clone())
         .collect();
-    assert_eq!(kept, made);
+    assert_eq!(kept, acknowledged);
     assert_eq!(program.run(&["check"]).exit_code, 0);
 }
 
@@ -310,7 +311,7 @@ fn a_read_only_store_rejects_writes_until_it_recovers(_: &TestEnv) {
 
 fn database_connection_errors_are_reported(_: &TestEnv) {
     let url = Cluster::shared_url("postgres");
-    for (wrong, told) in [
+    for (wrong, message) in [
         (
             url.replace("tokenbridge@", "unknown@"),
             "role \"unknown\" does not exist",
@@ -324,7 +325,7 @@ fn database_connection_errors_are_reported(_: &TestEnv) {
     ] {
         let output = Program::new(&wrong).run(&["serve"]);
         assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
-        assert!(output.stderr.contains(told), "{output:?}");
+        assert!(output.stderr.contains(message), "{output:?}");
     }
 }
 
@@ -360,14 +361,14 @@ fn a_full_disk_loses_no_writes(env: &TestEnv) {
     let program = Program::new(&format!("sqlite:{}/t.db", small.path));
     let server = program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
     let app = &server.client;
-    let mut made = 0;
+    let mut count = 0;
     let refused = loop {
         let response = app.post(TOKENS, Auth::Admin, &json!({ "name": "x".repeat(255) }));
         if response.status != 200 {
             break response.expect(503);
         }
-        made += 1;
-        assert!(made < 20_000, "the disk is never full");
+        count += 1;
+        assert!(count < 20_000, "the disk is never full");
     };
     assert_eq!(
         (refused.header("retry-after"), refused.message().as_str()),
@@ -377,7 +378,7 @@ fn a_full_disk_loses_no_writes(env: &TestEnv) {
     drop(server);
     let server = program.serve(&[]);
     let listed = server.client.get(LEGACY, Auth::Admin).expect(200).json();
-    assert_eq!(listed.as_array().unwrap().len(), made);
+    assert_eq!(listed.as_array().unwrap().len(), count);
 }
 
 fn a_backup_to_a_full_disk_leaves_no_file(env: &TestEnv) {

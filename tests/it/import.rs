@@ -281,9 +281,9 @@ fn keep_going_imports_the_valid_rows(env: &TestEnv) {
 
 fn a_dry_run_writes_nothing_and_prints_the_same_report(env: &TestEnv) {
     let dry = import_text(env, &list(), &["--dry-run", "--output", "json"]);
-    let mut told: Value = serde_json::from_str(&dry.stdout).unwrap();
-    assert_eq!(told["dryRun"], true);
-    assert_eq!(told["written"], false);
+    let mut message: Value = serde_json::from_str(&dry.stdout).unwrap();
+    assert_eq!(message["dryRun"], true);
+    assert_eq!(message["written"], false);
     assert_eq!(legacy_list(env), "[]");
     assert_output(
         &import_text(env, &list(), &["--dry-run"]),
@@ -291,9 +291,9 @@ fn a_dry_run_writes_nothing_and_prints_the_same_report(env: &TestEnv) {
         &["2 created", "(a dry run: nothing was written)"],
     );
     let real: Value = serde_json::from_str(&import_text(env, &list(), &["--output", "json"]).stdout).unwrap();
-    told["dryRun"] = json!(false);
-    told["written"] = json!(true);
-    assert_eq!(real, told);
+    message["dryRun"] = json!(false);
+    message["written"] = json!(true);
+    assert_eq!(real, message);
 }
 
 fn a_running_server_sees_imported_changes(env: &TestEnv) {
@@ -509,8 +509,8 @@ fn admins_are_imported_only_on_request(env: &TestEnv) {
 
 fn invalid_sources_are_reported(env: &TestEnv) {
     for (text, reason) in [
-        ("", "it is empty"),
-        (" \n", "it is empty"),
+        ("", "is empty"),
+        (" \n", "is empty"),
         ("<!DOCTYPE html><html></html>", "an HTML page"),
         ("[{\"uuid\"", "is not a JSON array"),
         ("[] []", "is not a JSON array"),
@@ -563,7 +563,7 @@ fn server_errors_are_reported(env: &TestEnv) {
             1,
             "an HTML page",
         ),
-        (Fault::Response("200 OK", "", ""), 1, "it is empty"),
+        (Fault::Response("200 OK", "", ""), 1, "is empty"),
         (
             Fault::Response(
                 "403 Forbidden",

@@ -184,7 +184,7 @@ fn the_verdict_follows_the_watched_window(env: &TestEnv) {
     );
     assert_eq!(
         report["message"],
-        "The legacy API is on. No call is known, while the server watched on 30 of the last 30 days. The legacy API can be switched off."
+        "The legacy API is on. No calls are known, and the server watched on 30 of the last 30 days. The legacy API can be switched off."
     );
     let long = app.get(&format!("{USAGE}?days=31"), Auth::Admin).expect(200).json();
     assert_eq!(
@@ -209,7 +209,7 @@ fn the_verdict_follows_the_watched_window(env: &TestEnv) {
     assert_eq!(report["verdict"], "quiet");
     assert_eq!(
         report["message"],
-        "The legacy API is on. It is quiet: no call in the last 30 days, while the server watched on 30 of the last 30 days; the last \
+        "The legacy API is on. It is quiet: no calls in the last 30 days, and the server watched on 30 of the last 30 days. The last \
          call was at 2030-01-01T00:00:00Z by admin admin from 127.0.0.1. The legacy API can be switched off."
     );
     assert_eq!((&report["talkTo"], &report["calls"]), (&json!([]), &json!({})));
@@ -220,7 +220,7 @@ fn the_verdict_follows_the_watched_window(env: &TestEnv) {
     let long = app.get(&format!("{USAGE}?days=31"), Auth::Admin).expect(200).json();
     assert_eq!((&long["verdict"], &long["days"]), (&json!("in-use"), &json!(31)));
     let today = app.get(&format!("{USAGE}?days=1"), Auth::Admin).expect(200).json();
-    assert!(string(&today["message"]).contains("no call today"));
+    assert!(string(&today["message"]).contains("no calls today"));
     for wrong in ["days=0", "days=401", "days=x", "days=", "dayz=1"] {
         let response = app.get(&format!("{USAGE}?{wrong}"), Auth::Admin).expect(400);
         assert!(response.message().contains("day"), "{wrong}: {response:?}");
@@ -278,7 +278,7 @@ fn watched_hours_are_counted_over_restarts_and_servers(env: &TestEnv) {
 fn every_report_shows_the_current_phase(env: &TestEnv) {
     let program = Program::new(&env.store.url());
     let line = || program.run(&["legacy-usage"]).stdout.lines().last().unwrap().to_owned();
-    for (flags, phase, told) in [
+    for (flags, phase, message) in [
         (&[][..], json!({ "state": "on" }), "The legacy API is on. "),
         (
             &["--legacy", "read-only"],
@@ -294,9 +294,9 @@ fn every_report_shows_the_current_phase(env: &TestEnv) {
         let app = env.app_with(flags);
         let report = usage(&app);
         assert_eq!(report["phase"], phase);
-        assert!(string(&report["message"]).starts_with(told), "{report}");
+        assert!(string(&report["message"]).starts_with(message), "{report}");
         // The CLI reports what the most recently started server recorded.
-        assert!(line().starts_with(told), "{}", line());
+        assert!(line().starts_with(message), "{}", line());
         app.stop();
     }
     // Close to the real time, which the CLI uses.
@@ -307,8 +307,8 @@ fn every_report_shows_the_current_phase(env: &TestEnv) {
         report["phase"],
         json!({ "state": "brownout", "until": "2030-01-01T01:00:00Z" })
     );
-    let told = "The legacy API is closed by a brownout until 2030-01-01T01:00:00Z. ";
-    assert!(string(&report["message"]).starts_with(told), "{report}");
+    let message = "The legacy API is closed by a brownout until 2030-01-01T01:00:00Z. ";
+    assert!(string(&report["message"]).starts_with(message), "{report}");
     env.clock.advance(Duration::from_hours(1));
     assert_eq!(usage(&app)["phase"], json!({ "state": "on" }));
 }
@@ -502,12 +502,7 @@ fn calls_are_deleted_after_400_days(env: &TestEnv) {
 fn only_admins_may_read_the_usage(env: &TestEnv) {
     let app = env.app();
     let (_, value) = app.new_token(&json!({ "name": "n" }));
-    for auth in [
-        Auth::Anonymous,
-        Auth::Key(&value),
-        Auth::Bearer(&value),
-        Auth::Basic("admin", "wrong"),
-    ] {
+    for auth in Auth::except_admin(&value) {
         let refused = app.get(USAGE, auth).expect(401);
         assert!(refused.header("www-authenticate").unwrap().starts_with("Basic "));
     }

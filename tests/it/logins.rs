@@ -250,7 +250,7 @@ fn rejected_logins_have_a_separate_retention(env: &TestEnv) {
         let age = Duration::from_hours(24);
         let remove = async || {
             service
-                .remove_events_older_than(age, Some(Action::LoginRefused))
+                .delete_events_older_than(age, Some(Action::LoginRefused))
                 .await
                 .unwrap()
         };

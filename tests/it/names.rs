@@ -46,23 +46,23 @@ fn every_api_has_the_same_rules_for_names(env: &TestEnv) {
             let message = refused.expect(400).message();
             assert!(message.starts_with("name: ") && message.contains(named), "{message}");
         }
-        let made = program.run(&["token", "create", name]);
-        assert!(made.exit_code == 2 && made.stderr.contains(named), "{made:?}");
+        let created = program.run(&["token", "create", name]);
+        assert!(created.exit_code == 2 && created.stderr.contains(named), "{created:?}");
         let added = program.run_with_input(&["admin", "add", name, "--password-stdin"], "long enough");
         assert!(added.exit_code == 2 && added.stderr.contains(named), "{added:?}");
     }
     for name in ["Бухгалтерия", "日本 1", "🔑", "\u{0646}\u{200c}\u{0647}"] {
-        let made = app.post(TOKENS, Auth::Admin, &json!({ "name": name })).expect(200);
-        assert_eq!(made.json()["name"], name);
+        let created = app.post(TOKENS, Auth::Admin, &json!({ "name": name })).expect(200);
+        assert_eq!(created.json()["name"], name);
     }
 }
 
 fn names_are_found_however_they_are_typed(env: &TestEnv) {
     let app = env.app();
-    let made = app
+    let created = app
         .post(TOKENS, Auth::Admin, &json!({ "name": DECOMPOSED }))
         .expect(200);
-    assert_eq!(made.json()["name"], COMPOSED);
+    assert_eq!(created.json()["name"], COMPOSED);
     let uuid = app.new_legacy_token(&json!({ "name": DECOMPOSED }));
     assert_eq!(
         app.get(&format!("{LEGACY}/{uuid}"), Auth::Admin).json()["name"],

@@ -87,13 +87,13 @@ fn brownouts_may_overlap_and_be_in_the_past(env: &TestEnv) {
     let read_only = env.app_with(&["--legacy", "read-only", BROWNOUT, "2030-01-01T00:00Z/P1D"]);
     read_only.post(LEGACY, Auth::Admin, &json!({ "name": "n" })).expect(503);
     let program = Program::new(&env.store.url());
-    for (wrong, told) in [
+    for (wrong, message) in [
         ("tomorrow", "2030-01-31T09:00Z/PT15M"),
         ("2030-01-01T00:00Z/P8D", "at most 7 days long"),
         ("2030-01-01T00:00Z/PT0S", "end after it starts"),
     ] {
         let output = program.run(&["serve", BROWNOUT, wrong]);
-        assert!(output.exit_code == 2 && output.stderr.contains(told), "{output:?}");
+        assert!(output.exit_code == 2 && output.stderr.contains(message), "{output:?}");
     }
     let variables = [(
         "TOKENBRIDGE_LEGACY_BROWNOUT",

@@ -128,7 +128,7 @@ fn removing_rejected_logins_reads_no_other_events(env: &TestEnv) {
     actix_web::rt::System::new().block_on(async {
         service.begin_retention().await.unwrap();
         let age = Duration::from_hours(24);
-        let removed = service.remove_events_older_than(age, Some(Action::LoginRefused)).await;
+        let removed = service.delete_events_older_than(age, Some(Action::LoginRefused)).await;
         assert_eq!(removed.unwrap(), 5000);
     });
     // The statistics of a connection are complete once it is closed.

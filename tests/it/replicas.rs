@@ -125,6 +125,7 @@ fn announcements_of_another_store_are_ignored(env: &TestEnv) {
         foreign
             .delete(&format!("{TOKENS}/{foreign_id}"), Auth::Admin)
             .expect(204);
+        // Time for the foreign announcement to arrive first. If it is late, the test is weaker, never wrong.
         std::thread::sleep(Duration::from_millis(40));
         one.delete(&format!("{TOKENS}/{id}"), Auth::Admin).expect(204);
         assert!(!is_accepted(&one, &value));

@@ -112,17 +112,21 @@ fn trusted_proxies_set_the_own_origin(env: &TestEnv) {
         app.send("POST", &path, Auth::Admin, headers, "").status
     };
     let of_page = ("origin", "https://tokens.example");
-    let told = [("x-forwarded-host", "tokens.example"), ("x-forwarded-proto", "https")];
+    let forwarded = [("x-forwarded-host", "tokens.example"), ("x-forwarded-proto", "https")];
     let app = env.app();
-    assert_eq!(rotate(&app, &[of_page, told[0], told[1]]), 403);
+    assert_eq!(rotate(&app, &[of_page, forwarded[0], forwarded[1]]), 403);
     let app = env.app_with(BEHIND_PROXY);
-    assert_eq!(rotate(&app, &[of_page, told[0], told[1]]), 200);
-    assert_eq!(rotate(&app, &[of_page, told[0]]), 403);
-    assert_eq!(rotate(&app, &[of_page, told[1]]), 403);
+    assert_eq!(rotate(&app, &[of_page, forwarded[0], forwarded[1]]), 200);
+    assert_eq!(rotate(&app, &[of_page, forwarded[0]]), 403);
+    assert_eq!(rotate(&app, &[of_page, forwarded[1]]), 403);
     assert_eq!(
         rotate(
             &app,
-            &[of_page, ("x-forwarded-host", "tokens.example, evil.example"), told[1]]
+            &[
+                of_page,
+                ("x-forwarded-host", "tokens.example, evil.example"),
+                forwarded[1]
+            ]
         ),
         403
     );
@@ -135,7 +139,7 @@ fn trusted_proxies_set_the_own_origin(env: &TestEnv) {
         rotate(&app, &[of_page, ("forwarded", "host=\"tokens.example\";proto=https")]),
         200
     );
-    assert_eq!(rotate(&app, &[of_page, told[0], told[1]]), 403);
+    assert_eq!(rotate(&app, &[of_page, forwarded[0], forwarded[1]]), 403);
 }
 
 /// A page can send bodies without a content type to other sites without a CORS preflight.

@@ -80,12 +80,12 @@ fn messages_contain_no_part_of_a_password(env: &TestEnv) {
                     let url = format!("{before}{password}{after}");
                     for place in [0, index + index / 6] {
                         let output = run(place, &url);
-                        let told = format!("{}{}", output.stdout, output.stderr);
-                        assert!(output.exit_code > 0 && !told.is_empty(), "{url}: {output:?}");
+                        let text = format!("{}{}", output.stdout, output.stderr);
+                        assert!(output.exit_code > 0 && !text.is_empty(), "{url}: {output:?}");
                         let letters: Vec<char> = password.chars().collect();
                         for part in letters.windows(PART) {
                             let part: String = part.iter().collect();
-                            assert!(!told.contains(&part), "place {place}, {url}: {output:?}");
+                            assert!(!text.contains(&part), "place {place}, {url}: {output:?}");
                         }
                     }
                 }
@@ -98,7 +98,7 @@ fn a_rejected_url_names_flag_variable_and_reason(env: &TestEnv) {
     let program = Program::new(&env.store.url());
     let variable = |url: &str| Program::new(url).run(&["migrate"]);
     let unencoded = "percent-encode";
-    for (output, told) in [
+    for (output, text) in [
         (
             variable("postgresql+psycopg2://tb:Zq3cretXw@h/d"),
             ["'--database-url <URL> (TOKENBRIDGE_DATABASE_URL)'", "must begin with"],
@@ -128,8 +128,8 @@ fn a_rejected_url_names_flag_variable_and_reason(env: &TestEnv) {
     ] {
         assert_eq!(output.exit_code, 2, "{output:?}");
         assert!(
-            told.iter().all(|told| output.stderr.contains(told)),
-            "{told:?}: {output:?}"
+            text.iter().all(|text| output.stderr.contains(text)),
+            "{text:?}: {output:?}"
         );
     }
 }

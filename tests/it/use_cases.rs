@@ -110,7 +110,7 @@ const PROCESS: &[&str] = &[
     "ready",
     "record_legacy_call",
     "record_legacy_phase",
-    "remove_events_older_than",
+    "delete_events_older_than",
     "subscribe",
     "unsubscribe",
 ];

@@ -4,6 +4,7 @@ use std::{
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -60,12 +61,14 @@ impl fmt::Display for Source {
     }
 }
 
-impl Source {
+impl FromStr for Source {
+    type Err = Invalid;
+
     /// Parses a URL, a path, or `-`.
     ///
     /// # Errors
     /// If a URL is malformed, or contains credentials, a query, or a fragment.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = |reason: &str| Invalid::new("SOURCE", reason);
         let malformed = || invalid("must be a URL such as http://bamboo:8085/builds");
         if text == "-" {
@@ -103,7 +106,9 @@ impl Source {
             list,
         })
     }
+}
 
+impl Source {
     /// Returns the trust in what is read.
     pub fn trust(&self) -> SourceTrust {
         match self {
@@ -319,7 +324,7 @@ mod tests {
 
     #[test]
     fn urls_paths_and_stdin_are_distinguished() {
-        let server = |text: &str| match Source::parse(text) {
+        let server = |text: &str| match text.parse::<Source>() {
             Ok(Source::Server { base, list }) => Some((base, list.is_some())),
             _ => None,
         };
@@ -331,8 +336,8 @@ mod tests {
         ] {
             assert_eq!(server(text), Some((base.to_owned(), whole)), "{text}");
         }
-        assert!(matches!(Source::parse("list.json"), Ok(Source::File(_))));
-        assert!(matches!(Source::parse("-"), Ok(Source::StandardInput)));
+        assert!(matches!("list.json".parse::<Source>(), Ok(Source::File(_))));
+        assert!(matches!("-".parse::<Source>(), Ok(Source::StandardInput)));
         for wrong in [
             "http://",
             "http://admin:secret@bamboo",
@@ -341,7 +346,7 @@ mod tests {
             "ftp://bamboo/",
             "http://bamboo/?os_authType=basic",
         ] {
-            let Err(invalid) = Source::parse(wrong) else {
+            let Err(invalid) = wrong.parse::<Source>() else {
                 panic!("{wrong}")
             };
             assert!(!invalid.to_string().contains("secret"));

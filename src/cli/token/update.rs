@@ -39,7 +39,7 @@ struct Changes {
     /// New name
     #[arg(long, value_name = "TEXT", value_parser = |text: &str| TokenName::parse(text))]
     name: Option<TokenName>,
-    /// Permission that the token gets in place of its own; repeat the flag or separate items by
+    /// Permission that the token gets instead of its own; repeat the flag or separate items by
     /// commas; an empty text for none
     #[arg(
         long = "permission",
@@ -48,7 +48,7 @@ struct Changes {
         value_parser = list_item(str::parse::<String>)
     )]
     permissions: Option<Vec<String>>,
-    /// CIDR block that the token gets in place of its own; repeat the flag or separate items by
+    /// CIDR block that the token gets instead of its own; repeat the flag or separate items by
     /// commas; an empty text for any address
     #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
     cidr_blocks: Option<Vec<String>>,

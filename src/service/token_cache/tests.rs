@@ -92,7 +92,7 @@ fn nothing_is_cached_before_the_feed_reports() {
 #[test]
 fn entries_are_served_only_while_a_recent_poll_confirms_them() {
     let (mut fixture, value, _) = Fixture::with_entry();
-    fixture.advance(SURE_FOR.checked_sub(TICK).unwrap());
+    fixture.advance(MAX_POLL_AGE.checked_sub(TICK).unwrap());
     assert!(fixture.has(&value));
     fixture.advance(TICK);
     assert!(!fixture.has(&value));
@@ -150,7 +150,7 @@ fn a_token_read_before_an_invalidation_is_not_cached_after_it() {
 #[test]
 fn a_stale_answer_counts_from_when_its_poll_was_sent() {
     let (mut fixture, value, _) = Fixture::with_entry();
-    fixture.advance(SURE_FOR);
+    fixture.advance(MAX_POLL_AGE);
     let asked_at = fixture.at;
     fixture.advance(TICK);
     fixture.announce(70, 80, None);

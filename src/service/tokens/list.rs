@@ -49,11 +49,11 @@ impl Service {
         page: impl FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<Page<C>, StoreError> + Send + 'static,
     ) -> Result<Page<C>, Error> {
         let store_filter = filter.clone();
-        let authorize = self.authorization(call, Operation::Read);
+        let check_caller = self.caller_check(call, Operation::Read);
         let mut page = self
             .store
             .read(move |conn| {
-                let now = authorize(conn)?;
+                let now = check_caller(conn)?;
                 Ok::<_, Error>(page(conn, &store_filter, now)?)
             })
             .await?;
@@ -70,10 +70,10 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not read tokens.
     pub async fn list_summaries(&self, call: &Call, after: Cursor, size: PageSize) -> Result<SummaryPage, Error> {
-        let authorize = self.authorization(call, Operation::Read);
+        let check_caller = self.caller_check(call, Operation::Read);
         self.store
             .read_fast(move |conn| {
-                authorize(conn)?;
+                check_caller(conn)?;
                 Ok(tokens::summaries(conn, after, size)?)
             })
             .await

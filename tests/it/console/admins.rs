@@ -22,7 +22,7 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
     let add = |name: &str, password: &str, again: &str| {
         browser.fill("/admins", &[("name", name), ("password", password), ("again", again)])
     };
-    for (name, password, again, status, told) in [
+    for (name, password, again, status, message) in [
         ("ops", "long enough", "another one", 400, "The two passwords differ."),
         ("ops", "short", "short", 400, "A password has 8 to 1024 bytes"),
         (
@@ -41,8 +41,8 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
         ),
     ] {
         let response = add(name, password, again).expect(status);
-        assert!(response.text.contains(told), "{told}");
-        assert!(!response.text.contains(password), "{told}");
+        assert!(response.text.contains(message), "{message}");
+        assert!(!response.text.contains(password), "{message}");
     }
     // The page of the last admin has no form. Sending the form regardless changes nothing.
     let remove_last = |browser: &Browser<'_>, query: &str| {

@@ -53,9 +53,9 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
     let page = browser.get("/audit?channel=console").expect(200).text;
     assert!(page.contains("<li>name: first → second</li>"), "{page}");
     for wrong in ["?token=x", "?since=yesterday", "?channel=window", "?actor=%00"] {
-        let told = browser.get(&format!("/audit{wrong}")).expect(400);
-        assert!(told.text.contains("This filter cannot be used:"), "{wrong}");
-        assert!(!told.text.contains("expiresAt"), "{wrong}: {}", told.text);
+        let response = browser.get(&format!("/audit{wrong}")).expect(400);
+        assert!(response.text.contains("This filter cannot be used:"), "{wrong}");
+        assert!(!response.text.contains("expiresAt"), "{wrong}: {}", response.text);
         browser.get(&format!("/audit/events.csv{wrong}")).expect(400);
     }
 
@@ -240,7 +240,7 @@ fn a_locked_store_is_reported(env: &TestEnv) {
     let app = env.app_with(&["--database-timeout-seconds", "1"]);
     let browser = Browser::signed_in(&app);
     let page = browser.get("/tokens/new").expect(200);
-    let told = {
+    let response = {
         let url = env.store.url();
         let mut other: Box<dyn SimpleConnection> = match url.strip_prefix("sqlite:") {
             Some(path) => Box::new(sqlite(path)),
@@ -253,12 +253,13 @@ fn a_locked_store_is_reported(env: &TestEnv) {
         other.batch_execute(lock).unwrap();
         browser.submit(&page, "/tokens", &[("name", "n")])
     };
-    assert_eq!(told.status, 503, "{told:?}");
-    assert!(told.header("retry-after").is_some());
+    assert_eq!(response.status, 503, "{response:?}");
+    assert!(response.header("retry-after").is_some());
     assert!(
-        told.text
+        response
+            .text
             .contains("The store does not answer. What you sent may have been done all the same"),
-        "{told:?}"
+        "{response:?}"
     );
     browser.submit(&page, "/tokens", &[("name", "n")]).expect(200);
     assert_eq!(tokens(&app).len(), 1);

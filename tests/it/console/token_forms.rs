@@ -143,8 +143,8 @@ fn resubmitting_a_form_has_no_further_effect(env: &TestEnv) {
     };
     let path = format!("/tokens/{}", string(&token["id"]));
     assert_redirects_to(&again, &format!("/console{path}?seen=made"));
-    let told = browser.get(&format!("{path}?seen=made")).expect(200);
-    assert!(told.text.contains("This token has been made already.") && !told.text.contains(&value(&first)));
+    let response = browser.get(&format!("{path}?seen=made")).expect(200);
+    assert!(response.text.contains("This token has been made already.") && !response.text.contains(&value(&first)));
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value(&first)))
         .expect(200);
     // A form that is loaded again creates another token.
@@ -179,14 +179,15 @@ fn concurrent_edits_conflict(env: &TestEnv) {
     let (one, other) = (Browser::signed_in(&app), Browser::signed_in(&app));
     let pages = [one.get(&path).expect(200), other.get(&path).expect(200)];
     one.submit(&pages[0], &path, &[("name", "of the first")]).expect(303);
-    let told = other.submit(&pages[1], &path, &[("name", "of the second")]).expect(409);
+    let response = other.submit(&pages[1], &path, &[("name", "of the second")]).expect(409);
     assert!(
-        told.text
+        response
+            .text
             .contains("Somebody has changed this token since you opened it.")
     );
-    assert!(told.text.contains("value=\"of the first\""));
+    assert!(response.text.contains("value=\"of the first\""));
     assert_eq!(tokens(&app)[0]["name"], "of the first");
-    other.submit(&told, &path, &[("name", "of the second")]).expect(303);
+    other.submit(&response, &path, &[("name", "of the second")]).expect(303);
     assert_eq!(tokens(&app)[0]["name"], "of the second");
     // A page that was loaded before a change cannot rotate the token either.
     let page = one.get(&format!("{path}/rotate")).expect(200);
@@ -207,10 +208,10 @@ fn a_corrected_form_still_conflicts(env: &TestEnv) {
         &json!({ "permissions": ["AlertRead"] }),
     )
     .expect(200);
-    let told = browser
+    let response = browser
         .submit(&page, &path, &[("name", "renamed"), ("blocks", "x")])
         .expect(400);
-    browser.submit(&told, &path, &[("name", "renamed")]).expect(409);
+    browser.submit(&response, &path, &[("name", "renamed")]).expect(409);
     assert_eq!(tokens(&app)[0]["permissions"], json!(["AlertRead"]));
 }
 
@@ -260,19 +261,19 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
         ("expires", "2029-12-31T23:59"),
     ];
     let page = browser.get("/tokens/new").expect(200);
-    let told = browser.submit(&page, "/tokens", &fields).expect(400);
+    let response = browser.submit(&page, "/tokens", &fields).expect(400);
     for part in [
         "Nothing has been saved. Please correct this:",
         "This is not a name that a token can have.",
         "One of these is not a CIDR block.",
-        "8.8.8.8&#34; is not a CIDR block; write &#34;8.8.8.8/32&#34;",
+        "8.8.8.8&#34; is missing a prefix length; use &#34;8.8.8.8/32&#34;",
         "Give a time in the future, or leave this empty.",
         "value=\"  \"",
         "10.0.0.0/8 8.8.8.8</textarea>",
         "value=\"2029-12-31T23:59\"",
         "value=\"AlertRead\" checked",
     ] {
-        assert!(told.text.contains(part), "{part} in {}", told.text);
+        assert!(response.text.contains(part), "{part} in {}", response.text);
     }
     for (field, wrong) in [
         ("expires", "tomorrow"),
@@ -288,7 +289,7 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
     }
     assert!(tokens(&app).is_empty());
     // The corrected form is accepted.
-    let right = browser.submit(&told, "/tokens", &[("name", "n")]);
+    let right = browser.submit(&response, "/tokens", &[("name", "n")]);
     right.expect(200);
     let large = browser.submit(&page, "/tokens", &[("name", &"x".repeat(70_000))]);
     assert!(large.expect(413).text.contains("<h1>This did not work</h1>"));

@@ -83,20 +83,20 @@ fn every_sort_order_lists_every_token_once(env: &TestEnv) {
 fn filters_and_search_select_tokens(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
-    let made = |name: &str, days: Option<i64>| {
+    let created = |name: &str, days: Option<i64>| {
         let expires = days.map(|days| env.clock.seconds_from_now(days * 86_400));
         app.new_token(&json!({ "name": name, "expiresAt": expires })).1
     };
-    made("Old Value", None);
-    let used = made("100% used", None);
-    made("ends soon", Some(110));
-    made("is over", Some(10));
+    created("Old Value", None);
+    let used = created("100% used", None);
+    created("ends soon", Some(110));
+    created("is over", Some(10));
     app.new_legacy_token(&json!({ "name": "legacy_one" }));
     env.clock.advance(Duration::from_hours(24));
     app.get(&format!("{TOKENS}/self"), Auth::Key(&used)).expect(200);
     env.clock.advance(Duration::from_hours(24 * 92));
     browser.sign_in(ADMIN.0, ADMIN.1).expect(303);
-    made("fresh", None);
+    created("fresh", None);
     let shown = |query: &str| names(&browser.get(&format!("/tokens?sort=created&{query}")).expect(200));
     for (query, expected) in [
         (

@@ -91,14 +91,14 @@ impl<'a> Browser<'a> {
     /// Creates a token, and returns its ID and its value.
     pub fn create(&self, fields: &[(&str, &str)]) -> (String, String) {
         let page = self.get("/tokens/new").expect(200);
-        let made = self.submit(&page, "/tokens", fields).expect(200);
+        let created = self.submit(&page, "/tokens", fields).expect(200);
         (
-            between(&made.text, "data-shown-once=\"", "\"")
+            between(&created.text, "data-shown-once=\"", "\"")
                 .rsplit('/')
                 .next()
                 .unwrap()
                 .to_owned(),
-            value(&made),
+            value(&created),
         )
     }
 

@@ -33,7 +33,18 @@ pub enum Auth<'a> {
     Bearer(&'a str),
 }
 
-impl Auth<'_> {
+impl<'a> Auth<'a> {
+    /// Returns all kinds of credentials that are not an admin's, where `value` is a token's value.
+    pub fn except_admin(value: &'a str) -> [Self; 5] {
+        [
+            Auth::Anonymous,
+            Auth::Key(value),
+            Auth::Bearer(value),
+            Auth::Basic(ADMIN.0, "wrong"),
+            Auth::Basic("unknown", "x"),
+        ]
+    }
+
     /// Returns the header that carries the credentials.
     pub fn header(self) -> Option<(&'static str, String)> {
         match self {
@@ -177,8 +188,8 @@ impl Client {
     /// Creates a token, and returns its ID and its value.
     #[track_caller]
     pub fn new_token(&self, body: &Value) -> (String, String) {
-        let made = self.post(TOKENS, Auth::Admin, body).expect(200).json();
-        (string(&made["id"]), string(&made["value"]))
+        let created = self.post(TOKENS, Auth::Admin, body).expect(200).json();
+        (string(&created["id"]), string(&created["value"]))
     }
 
     /// Creates a token with the legacy API, and returns its uuid.

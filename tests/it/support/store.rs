@@ -78,7 +78,7 @@ impl TestStore {
             StoreKind::Postgres => {
                 let create = format!("CREATE DATABASE {} TEMPLATE {}", store.name, *POSTGRES_TEMPLATE);
                 // PostgreSQL does not copy a template that has connections, not even those of other copies.
-                super::wait_until("the database is made", || {
+                super::wait_until("the database is created", || {
                     postgres("postgres").batch_execute(&create).ok()
                 });
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{SURE_FOR, State},
+    super::{MAX_POLL_AGE, State},
     Bounds, CREDENTIALS, CachedCredentials, Change, Credential, Duration, Instant, MAX_REVOCATION_DELAY, TokenCache,
     X0, X1, Y,
 };
@@ -63,7 +63,7 @@ impl Store {
             }
             ChangeKind::RevokeAll => {
                 self.valid = [false; 3];
-                Some(Invalidation::More)
+                Some(Invalidation::Several)
             }
         }
     }
@@ -232,10 +232,10 @@ impl World {
     /// among times that are no longer compared.
     fn hash_cache(&self, state: &State, poll: Option<&Poll>, hasher: &mut impl Hasher) {
         state.revision.as_ref().map(|known| known.number).hash(hasher);
-        self.age(state.sure_at, SURE_FOR).hash(hasher);
+        self.age(state.polled_at, MAX_POLL_AGE).hash(hasher);
         if let Some(Poll { asked_at, answer }) = poll {
             answer.hash(hasher);
-            self.age(Some(*asked_at), SURE_FOR).hash(hasher);
+            self.age(Some(*asked_at), MAX_POLL_AGE).hash(hasher);
             state.cleared_at.is_some_and(|at| *asked_at < at).hash(hasher);
             for (number, until) in &state.superseded {
                 (asked_at < until).then_some(number).hash(hasher);

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// An import in one transaction.
-pub struct ImportBatch {
+pub struct ImportTransaction {
     by: Attribution,
     options: ImportOptions,
     report: ImportReport,
@@ -55,7 +55,7 @@ struct PendingWrites {
     audit: Vec<AuditEntry>,
 }
 
-impl ImportBatch {
+impl ImportTransaction {
     /// Creates an import that `tx` runs.
     pub fn new(tx: &Transaction<'_>, options: ImportOptions) -> Self {
         Self {
