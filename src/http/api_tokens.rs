@@ -288,7 +288,9 @@ pub async fn update(
     let changes = body.changes()?;
     if changes.is_empty() {
         let fields = field_names::<ModifyApiToken>().join(", ");
-        return Err(ApiError::bad_request(format!("the body must set at least one of {fields}")));
+        return Err(ApiError::bad_request(format!(
+            "the body must set at least one of {fields}"
+        )));
     }
     let token = state.service.update(call, token, changes).await?;
     Ok(HttpResponse::Ok().json(ApiToken::from(&token)))

@@ -429,7 +429,7 @@ fn representation(object: &Value) -> Representation {
     object.as_object().unwrap().clone().into_iter().collect()
 }
 
-/// Returns the fields of the form that edits a token: every input, whatever its name.
+/// Returns the fields of the form that edits a token: every input, regardless of its name.
 fn form(page: &str) -> Representation {
     let form = between(page, "<form class=\"card\"", "</form>");
     let mut fields = Representation::new();
