@@ -141,15 +141,12 @@ fn usage_errors_exit_with_2(env: &TestEnv) {
             &["token", "create", "n", "--permission", "AlertRed"],
             "did you mean \"AlertRead\"?",
         ),
-        (&["token", "create", "n", "--cidr", "8.8.8.8"], "write \"8.8.8.8/32\""),
+        (&["token", "create", "n", "--cidr", "8.8.8.8"], "use \"8.8.8.8/32\""),
         (
             &["token", "create", "n", "--expires-at", "2001-01-01T00:00:00Z"],
-            "has passed",
+            "is in the past",
         ),
-        (
-            &["token", "list", "--state", "gone"],
-            "active, expired, never-used, legacy",
-        ),
+        (&["token", "list", "--state", "gone"], "expired, never-used, legacy"),
         (
             &[
                 "token",
