@@ -107,6 +107,9 @@ pub fn routes(config: &mut ServiceConfig, base_path: &str, with_metrics: bool) {
         for page in &PAGES {
             config.service(resource(page.path, [page.route()]));
         }
+        for path in ["", "/"] {
+            config.service(pages::root(path));
+        }
         config.service(console::routes());
         if with_metrics {
             add_resources(config, &METRICS);

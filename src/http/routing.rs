@@ -47,6 +47,14 @@ where
     MethodRoute::new(vec![Method::POST], web::to(handler))
 }
 
+/// Handles OPTIONS.
+pub fn options<F: Handler<A>, A: FromRequest + 'static>(handler: F) -> MethodRoute
+where
+    F::Output: Responder + 'static,
+{
+    MethodRoute::new(vec![Method::OPTIONS], web::to(handler))
+}
+
 /// Creates the resource of a path. Methods without a route are refused with 405 and `Allow`.
 pub fn resource(path: &str, routes: impl IntoIterator<Item = MethodRoute>) -> Resource {
     let mut resource = web::resource(path).app_data(RoutePattern::default());

@@ -14,6 +14,7 @@ tests![
     mapped_addresses_of_proxies_are_ipv4_addresses,
     a_client_without_a_forwarded_address_is_in_no_network,
     unknown_clients_are_logged_and_throttled_as_one,
+    haproxys_default_health_check_passes,
 ];
 
 fn status_of_self(app: &TestApp, value: &str, headers: &[(&str, &str)]) -> u16 {
@@ -126,4 +127,16 @@ fn unknown_clients_are_logged_and_throttled_as_one(env: &TestEnv) {
         .expect(200)
         .json();
     assert_eq!(refused["results"][0].get("client"), None, "{refused}");
+}
+
+fn haproxys_default_health_check_passes(env: &TestEnv) {
+    let app = env.app();
+    // `option httpchk` without a request.
+    let response = app.raw(b"OPTIONS / HTTP/1.0\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.0 204 "), "{response}");
+    let allow = app.send("OPTIONS", "/", Auth::Anonymous, &[], "").expect(204);
+    assert_eq!(allow.header("allow"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(app.send("HEAD", "/", Auth::Anonymous, &[], "").status, 303);
+    let refused = app.send("PUT", "/", Auth::Anonymous, &[], "").expect(405);
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS"));
 }
