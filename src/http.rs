@@ -32,6 +32,7 @@ use std::{
 
 use actix_web::{
     Resource, Scope,
+    guard::{Guard, fn_guard},
     http::header::{HeaderName, HeaderValue},
     middleware::from_fn,
     web::{self, Bytes, ServiceConfig},
@@ -168,12 +169,21 @@ fn scope(group: &EndpointGroup) -> Scope {
 
 /// Returns the resources of a group, below its prefix.
 fn resources(group: &EndpointGroup) -> impl Iterator<Item = Resource> {
-    let operations = group.by_path().into_iter().map(|(path, operations)| {
-        let routes = operations.into_iter().map(ApiOperation::route);
-        resource(path, routes)
+    let operations = group.by_path().into_iter().flat_map(|(path, operations)| {
+        let resource = |path: &str| resource(path, operations.iter().map(|operation| operation.route()));
+        // The alias comes first: `{uuid}` would match its suffix, too.
+        let alias = group
+            .alias_suffix
+            .map(|suffix| resource(&format!("{path}{suffix}")).guard(is_written_with(suffix)));
+        alias.into_iter().chain([resource(path)])
     });
     let pages = group.pages.iter().map(|page| resource(page.path, [page.route()]));
     operations.chain(pages)
+}
+
+/// Requires that a path ends with `suffix` as it is written, not only after percent-decoding.
+fn is_written_with(suffix: &'static str) -> impl Guard {
+    fn_guard(move |context| context.head().uri.path().ends_with(suffix))
 }
 
 fn with_channel(resource: Resource, channel: Option<Channel>) -> Resource {

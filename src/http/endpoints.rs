@@ -42,6 +42,8 @@ pub struct EndpointGroup {
     pub channel: Option<Channel>,
     /// The format of error responses.
     pub error_format: ErrorFormat,
+    /// The suffix with which every path is served as well. The OpenAPI document does not list these aliases.
+    pub alias_suffix: Option<&'static str>,
     /// The operations of the API.
     pub operations: Vec<ApiOperation>,
     /// Pages and files for browsers, which the OpenAPI document does not list.
@@ -140,6 +142,8 @@ pub static ENDPOINTS: LazyLock<Vec<EndpointGroup>> = LazyLock::new(|| {
         prefix,
         channel: Some(channel),
         error_format: ErrorFormat::Legacy,
+        // Atlassian's REST framework takes the media type from the path.
+        alias_suffix: Some(".json"),
         operations: operations![
             legacy::list::list,
             legacy::create,
@@ -161,6 +165,7 @@ pub static METRICS: LazyLock<EndpointGroup> = LazyLock::new(|| EndpointGroup {
     prefix: "",
     channel: None,
     error_format: ErrorFormat::Message,
+    alias_suffix: None,
     operations: operations![metrics::metrics + NotFound + InternalServerError],
     pages: &[],
 });
@@ -170,6 +175,7 @@ fn verify_group() -> EndpointGroup {
         prefix: "/verify",
         channel: Some(Channel::Verify),
         error_format: ErrorFormat::Empty,
+        alias_suffix: None,
         operations: operations![verify::verify + Unauthorized + Forbidden + InternalServerError + ServiceUnavailable],
         pages: &[],
     }
@@ -180,6 +186,7 @@ fn api_tokens_group() -> EndpointGroup {
         prefix: "/api-tokens",
         channel: Some(Channel::ApiTokens),
         error_format: ErrorFormat::Message,
+        alias_suffix: None,
         operations: operations![
             api_tokens::list,
             api_tokens::create,
@@ -198,6 +205,7 @@ fn graphql_group() -> EndpointGroup {
         prefix: "/public/graphql",
         channel: Some(Channel::Graphql),
         error_format: ErrorFormat::Graphql,
+        alias_suffix: None,
         operations: operations![graphql::playground::page, graphql::execute],
         pages: &[Page {
             path: "/{file}",
@@ -211,6 +219,7 @@ fn admin_group() -> EndpointGroup {
         prefix: "",
         channel: Some(Channel::ApiTokens),
         error_format: ErrorFormat::Message,
+        alias_suffix: None,
         operations: operations![audit_events::list, introspect::introspect, legacy_usage::legacy_usage],
         pages: &[],
     }
@@ -221,6 +230,7 @@ fn operations_group() -> EndpointGroup {
         prefix: "",
         channel: None,
         error_format: ErrorFormat::Message,
+        alias_suffix: None,
         operations: operations![ops::healthz, ops::readyz + ServiceUnavailable],
         pages: &[],
     }

@@ -31,7 +31,7 @@ use super::{
     ),
     tags(
         (name = "API tokens", description = "The /api-tokens API, for tokens with X-API-Key (or Authorization: Bearer) and for admins with HTTP Basic"),
-        (name = "Legacy", description = "The token API of Agent Apis for Bamboo, for admins. Deprecated"),
+        (name = "Legacy", description = "The token API of Agent Apis for Bamboo, for admins. Every path has an alias with the suffix .json. Deprecated"),
         (name = "Legacy, by other prefixes", description = "The same API with the prefix of versions before 1.5, and with the alias latest"),
         (name = "GraphQL", description = "The operations that Panther's own clients use; GET shows a playground"),
         (name = "For other services", description = "Authorization of requests to other services, and token introspection"),

@@ -20,6 +20,7 @@ tests![
     an_update_changes_only_the_given_fields,
     an_update_never_creates,
     one_token_can_be_read_and_deleted,
+    the_json_suffix_is_the_only_alias,
     only_admins_with_basic_authentication_are_accepted,
     atlassian_headers_are_ignored,
     every_response_announces_the_deprecation,
@@ -31,19 +32,22 @@ tests![
     off_mode_names_the_successor,
 ];
 
+/// The endings of a path that change nothing.
+const ENDINGS: [&str; 4] = ["", "/", ".json", ".json/"];
+
 fn every_prefix_serves_the_same_tokens(env: &TestEnv) {
     let app = env.app();
     let mut texts = Vec::new();
     for prefix in LEGACY_PREFIXES {
-        for slash in ["", "/"] {
-            let path = format!("{prefix}{slash}");
+        for ending in ENDINGS {
+            let path = format!("{prefix}{ending}");
             let created = app
                 .post(&path, Auth::Admin, &json!({ "name": path, "read": true }))
                 .expect(200);
             let uuid = created.json()["uuid"].as_str().unwrap().to_owned();
             texts.push(created.text);
             app.put(
-                &format!("{prefix}/{uuid}{slash}"),
+                &format!("{prefix}/{uuid}{ending}"),
                 Auth::Admin,
                 &json!({ "read": true }),
             )
@@ -52,9 +56,9 @@ fn every_prefix_serves_the_same_tokens(env: &TestEnv) {
     }
     let whole = format!("[{}]", texts.join(","));
     for prefix in LEGACY_PREFIXES {
-        for slash in ["", "/"] {
+        for ending in ENDINGS {
             assert_eq!(
-                app.get(&format!("{prefix}{slash}"), Auth::Admin).expect(200).text,
+                app.get(&format!("{prefix}{ending}"), Auth::Admin).expect(200).text,
                 whole
             );
         }
@@ -196,6 +200,39 @@ fn one_token_can_be_read_and_deleted(env: &TestEnv) {
     assert_eq!(app.delete(&path, Auth::Admin).expect(204).text, "");
     app.get(&path, Auth::Admin).expect(404);
     app.delete(&path, Auth::Admin).expect(404);
+}
+
+fn the_json_suffix_is_the_only_alias(env: &TestEnv) {
+    let app = env.app();
+    for prefix in LEGACY_PREFIXES {
+        let uuid = app.new_legacy_token(&json!({ "name": "n" }));
+        let path = format!("{prefix}/{uuid}.json");
+        assert_eq!(app.get(&path, Auth::Admin).expect(200).json()["uuid"], uuid);
+        app.send("HEAD", &path, Auth::Admin, &[], "").expect(200);
+        let refused = app.send("POST", &path, Auth::Admin, &[], "").expect(405);
+        assert_eq!(refused.header("allow"), Some("GET, HEAD, PUT, DELETE"));
+        app.get(&path, Auth::Anonymous).expect(401);
+        for suffix in [
+            ".xml",
+            ".JSON",
+            ".json.json",
+            ".jsonx",
+            ".",
+            "%2Ejson",
+            "%2ejson",
+            "%20",
+            ";x=1",
+            "%00",
+        ] {
+            for path in [format!("{prefix}{suffix}"), format!("{prefix}/{uuid}{suffix}")] {
+                let refused = app.get(&path, Auth::Admin).expect(404);
+                assert_eq!(refused.json()["status-code"], 404, "{path}");
+            }
+        }
+        app.delete(&path, Auth::Admin).expect(204);
+        app.get(&format!("{prefix}/{uuid}"), Auth::Admin).expect(404);
+    }
+    app.get(&format!("{TOKENS}.json"), Auth::Admin).expect(404);
 }
 
 fn only_admins_with_basic_authentication_are_accepted(env: &TestEnv) {
