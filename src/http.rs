@@ -146,7 +146,9 @@ fn add_group(config: &mut ServiceConfig, group: &EndpointGroup) {
 /// Adds the gate, which takes every method.
 fn add_gate(config: &mut ServiceConfig, group: &EndpointGroup) {
     for operation in &group.operations {
-        let resource = web::resource(group.prefix)
+        // The path of an original request may contain slashes.
+        let path = operation.path.replace("{path}", "{path}*");
+        let resource = web::resource(path)
             .app_data(verify::Gate::default())
             .app_data(RoutePattern::default());
         config.service(with_channel(resource, group.channel).route(operation.route_of_any_method()));

@@ -53,7 +53,7 @@ pub struct EndpointGroup {
 /// A handler, with its entry in the OpenAPI document.
 pub struct ApiOperation {
     /// The path, which may begin with the group's prefix.
-    path: String,
+    pub path: String,
     /// The methods of the document.
     pub methods: Vec<Method>,
     /// The operations of the OpenAPI document, one for each method, and their schemas.
@@ -176,7 +176,10 @@ fn verify_group() -> EndpointGroup {
         channel: Some(Channel::Verify),
         error_format: ErrorFormat::Empty,
         alias_suffix: None,
-        operations: operations![verify::verify + Unauthorized + Forbidden + InternalServerError + ServiceUnavailable],
+        operations: operations![
+            verify::verify + Unauthorized + Forbidden + InternalServerError + ServiceUnavailable,
+            verify::verify_path + Unauthorized + Forbidden + InternalServerError + ServiceUnavailable,
+        ],
         pages: &[],
     }
 }

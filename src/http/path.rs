@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use actix_web::{dev::ServiceRequest, http::Uri};
+use actix_web::{HttpMessage, dev::ServiceRequest, http::Uri};
+
+use super::request::TrailingSlash;
 
 /// Removes trailing and repeated slashes from the path of a request, so that each route has one
 /// path.
@@ -10,6 +12,9 @@ pub fn normalize(request: &mut ServiceRequest) {
     let Cow::Owned(path) = normalize_path(request.path()) else {
         return;
     };
+    if request.path().ends_with('/') {
+        request.extensions_mut().insert(TrailingSlash);
+    }
     let mut parts = request.uri().clone().into_parts();
     let query = request.query_string();
     let path = if query.is_empty() {

@@ -23,6 +23,10 @@ pub const LEGACY_PREFIXES: [(&str, Channel); 4] = [
 #[derive(Clone, Copy, Debug)]
 pub struct LegacyPrefix(pub &'static str);
 
+/// Marks a request whose path was written with a trailing slash, which normalization removes.
+#[derive(Clone, Copy, Debug)]
+pub struct TrailingSlash;
+
 /// The authenticated caller of a request.
 #[derive(Clone, Debug)]
 pub enum CallerIdentity {

@@ -1,5 +1,5 @@
 //! The gate for other services: a proxy asks it to authorize each request (nginx's `auth_request`,
-//! Caddy's `forward_auth`, Traefik's `ForwardAuth`).
+//! Caddy's `forward_auth`, Traefik's `ForwardAuth`, Envoy's `ext_authz`).
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,11 +15,12 @@ use actix_web::{
     },
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use utoipa::IntoResponses;
 
 use super::{
     error::{ApiError, Challenge},
     extract::{credentials, misconfigured, origin, query, state},
-    request::{CallerIdentity, LegacyPrefix},
+    request::{CallerIdentity, LegacyPrefix, TrailingSlash},
 };
 use crate::{
     domain::{
@@ -32,13 +33,15 @@ use crate::{
 };
 
 /// The headers in which proxies send the method of the original request, and its path and query:
-/// the first of each by convention with nginx, the second always with Caddy and Traefik.
+/// `X-Original-URL` from ingress-nginx, the other `X-Original-*` by convention with nginx,
+/// `X-Forwarded-*` always with Caddy and Traefik.
 static METHOD_HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("x-original-method"),
     HeaderName::from_static("x-forwarded-method"),
 ];
-static URI_HEADERS: [HeaderName; 2] = [
+static URI_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-forwarded-uri"),
 ];
 
@@ -56,6 +59,18 @@ const LOG_INTERVAL: Duration = Duration::from_mins(1);
 /// ones of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The response to an authorized request.
+#[derive(IntoResponses)]
+#[response(
+    status = 200, description = "The request is authorized",
+    headers(
+        ("X-Token-Id", description = "The ID of the token"),
+        ("X-Token-Name", description = "The name of the token, percent-encoded"),
+        ("X-Token-Permissions", description = "The permissions of the token, separated by commas"),
+    ),
+)]
+struct Authorized;
+
 /// `/verify`, with any method: 200 with headers about the token if the original request is
 /// authorized; otherwise 401 or 403.
 #[utoipa::path(
@@ -66,15 +81,9 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
             description = "The permissions that the token must have, instead of those that the original method requires"),
         ("X-Original-Method" = Option<String>, Header, nullable = false, description = "The method of the original request"),
         ("X-Original-URI" = Option<String>, Header, nullable = false, description = "The path and query of the original request"),
+        ("X-Original-URL" = Option<String>, Header, nullable = false, description = "The URL of the original request"),
     ),
-    responses((
-        status = 200, description = "The request is authorized",
-        headers(
-            ("X-Token-Id", description = "The ID of the token"),
-            ("X-Token-Name", description = "The name of the token, percent-encoded"),
-            ("X-Token-Permissions", description = "The permissions of the token, separated by commas"),
-        ),
-    )),
+    responses(Authorized),
     security(("ApiKeyAuth" = [])),
 )]
 pub async fn verify(request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -82,14 +91,50 @@ pub async fn verify(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     authorize(&request).await.map_err(ApiError::without_body)
 }
 
+/// `/verify/{path}`, for proxies that send the original request's own method, path and query below a
+/// prefix, as Envoy's `ext_authz` does.
+#[utoipa::path(
+    method(get, put, post, delete, patch, options, head), path = "/verify/{path}", tag = "For other services",
+    operation_id = "verifyPath", summary = "Authorize a request to another service by its own method and path",
+    params(
+        ("path" = String, Path, description = "The path of the original request; its query is that of the original request, too"),
+    ),
+    responses(Authorized),
+    security(("ApiKeyAuth" = [])),
+)]
+pub async fn verify_path(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    verify(request).await
+}
+
+/// The source of the original request's method, path and query.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OriginalRequest {
+    /// The headers of the request to `/verify`. Its query belongs to the gate's configuration.
+    Headers,
+    /// The request to `/verify/…` itself, besides the headers. Its query is the client's.
+    Path,
+}
+
+impl OriginalRequest {
+    /// Returns the source for a request. `/verify/` is the path `/` of an original request.
+    fn of(request: &HttpRequest) -> Self {
+        if request.match_info().get("path").is_some() || request.extensions().contains::<TrailingSlash>() {
+            Self::Path
+        } else {
+            Self::Headers
+        }
+    }
+}
+
 async fn authorize(request: &HttpRequest) -> Result<HttpResponse, ApiError> {
     let state = state(request)?;
     let origin = origin(request)?;
     let gate: &Gate = request.app_data().ok_or_else(|| misconfigured("the gate"))?;
-    let required = required(request, gate)?;
+    let original = OriginalRequest::of(request);
+    let required = required(request, original, gate)?;
     let value = credentials::parse_token(request.headers())?;
     let uuid = if value.is_none() && state.config.legacy_uuid_auth {
-        original_uuid(request)?
+        original_uuid(request, original)?
     } else {
         None
     };
@@ -184,10 +229,11 @@ impl Gate {
 
 /// Returns the permissions that the token must have: those that the gate's query requires, or by
 /// default those that the legacy add-on demanded.
-fn required(request: &HttpRequest, gate: &Gate) -> Result<PermissionSet, ApiError> {
-    let by_method =
-        || PermissionSet::token_management().with(Permission::OrganizationAPITokenModify, !is_read_only(request));
-    if request.query_string().is_empty() {
+fn required(request: &HttpRequest, original: OriginalRequest, gate: &Gate) -> Result<PermissionSet, ApiError> {
+    let by_method = || {
+        PermissionSet::token_management().with(Permission::OrganizationAPITokenModify, !is_read_only(request, original))
+    };
+    if original == OriginalRequest::Path || request.query_string().is_empty() {
         return Ok(by_method());
     }
     let named: Vec<(String, String)> =
@@ -202,36 +248,59 @@ fn required(request: &HttpRequest, gate: &Gate) -> Result<PermissionSet, ApiErro
         .map_err(|_| gate.reject_misconfiguration("\"require\" must be the name of a permission"))
 }
 
-/// Returns `true` if the original request only reads. All method headers must agree, because a
-/// client can send one itself beside the proxy's.
-fn is_read_only(request: &HttpRequest) -> bool {
+/// Returns `true` if the original request only reads. All sources of its method must agree, because
+/// a client can send a header itself beside the proxy's.
+fn is_read_only(request: &HttpRequest, original: OriginalRequest) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS];
     let mut methods = METHOD_HEADERS
         .iter()
         .flat_map(|name| request.headers().get_all(name))
         .peekable();
-    if methods.peek().is_none() {
-        return safe.contains(request.method());
+    if (original == OriginalRequest::Path || methods.peek().is_none()) && !safe.contains(request.method()) {
+        return false;
     }
     methods.all(|method| safe.iter().any(|safe| safe.as_str().as_bytes() == method.as_bytes()))
 }
 
-/// Returns the UUID in the query of the original request. Different UUIDs are refused: the service
-/// behind the gate could use another one than the gate.
-fn original_uuid(request: &HttpRequest) -> Result<Option<String>, ApiError> {
-    let malformed = || ApiError::unauthorized(Refusal::Malformed, Challenge::ApiKey);
-    let mut found: Option<String> = None;
-    for uri in URI_HEADERS.iter().flat_map(|name| request.headers().get_all(name)) {
-        let Some((_, query)) = uri.to_str().map_err(|_| malformed())?.split_once('?') else {
-            continue;
-        };
-        let parameters: Vec<(String, String)> = query::parse(query).map_err(|_| malformed())?;
-        for (_, uuid) in parameters.into_iter().filter(|(name, _)| name == "uuid") {
-            if found.as_ref().is_some_and(|other| *other != uuid) {
-                return Err(malformed());
-            }
-            found = Some(uuid);
-        }
+/// Returns the UUID in the query of the original request. All sources of its URI must have the same
+/// one, because the service behind the gate could use another one than the gate.
+fn original_uuid(request: &HttpRequest, original: OriginalRequest) -> Result<Option<String>, Ambiguous> {
+    let own = (original == OriginalRequest::Path).then(|| Ok(request.query_string()));
+    let sent = URI_HEADERS.iter().flat_map(|name| request.headers().get_all(name));
+    let queries = own.into_iter().chain(sent.map(query_of));
+    let mut uuids = queries.map(|query| query.and_then(uuid_in));
+    let first = uuids.next().transpose()?.flatten();
+    if uuids.any(|uuid| uuid.as_ref() != Ok(&first)) {
+        return Err(Ambiguous);
     }
-    Ok(found)
+    Ok(first)
+}
+
+/// An original request that is malformed, or has several UUIDs.
+#[derive(PartialEq, Eq)]
+struct Ambiguous;
+
+impl From<Ambiguous> for ApiError {
+    fn from(Ambiguous: Ambiguous) -> Self {
+        Self::unauthorized(Refusal::Malformed, Challenge::ApiKey)
+    }
+}
+
+/// Returns the query of a URI in a header.
+fn query_of(uri: &HeaderValue) -> Result<&str, Ambiguous> {
+    let uri = uri.to_str().map_err(|_| Ambiguous)?;
+    Ok(uri.split_once('?').map_or("", |(_, query)| query))
+}
+
+/// Returns the UUID in a query.
+fn uuid_in(query: &str) -> Result<Option<String>, Ambiguous> {
+    let parameters: Vec<(String, String)> = query::parse(query).map_err(|_| Ambiguous)?;
+    let mut uuids = parameters
+        .into_iter()
+        .filter_map(|(name, uuid)| (name == "uuid").then_some(uuid));
+    let first = uuids.next();
+    if uuids.any(|uuid| Some(uuid) != first) {
+        return Err(Ambiguous);
+    }
+    Ok(first)
 }

@@ -92,6 +92,7 @@ fn headers_have_a_size_limit_on_every_route(env: &TestEnv) {
         "/openapi.json",
         "/public/graphql",
         "/verify",
+        "/verify/x",
         "/audit-events",
         "/legacy-usage",
         "/nothing",
@@ -107,7 +108,7 @@ fn headers_have_a_size_limit_on_every_route(env: &TestEnv) {
                 let refused = app.send(method, path, Auth::Anonymous, &headers, "").expect(431);
                 let expected = "the request line and headers have more than 16384 bytes";
                 assert!(
-                    path == "/verify" || refused.text.contains(expected),
+                    path.starts_with("/verify") || refused.text.contains(expected),
                     "{path}: {refused:?}"
                 );
             }

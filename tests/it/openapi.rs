@@ -58,7 +58,7 @@ fn every_error_response_has_a_schema_and_an_example(env: &TestEnv) {
                 None => response,
             };
             assert!(response["description"].is_string(), "{path} {status}");
-            if status.starts_with('2') || path == "/verify" {
+            if status.starts_with('2') || path.starts_with("/verify") {
                 continue;
             }
             let json = &response["content"]["application/json"];
@@ -94,7 +94,7 @@ fn every_documented_operation_is_routed(env: &TestEnv) {
         let id = "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0";
         let url = path.replace("{id}", id).replace("{uuid}", id);
         let refused = app.send("PROPFIND", &url, Auth::Anonymous, &[], "");
-        if path == "/verify" {
+        if path.starts_with("/verify") {
             // The gate takes every method; those of the document are the common ones.
             refused.expect(401);
             continue;

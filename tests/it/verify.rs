@@ -17,6 +17,8 @@ tests![
     the_original_method_selects_the_required_permission,
     required_permissions_override_the_method,
     a_misconfigured_gate_rejects_every_request,
+    the_path_below_the_gate_is_that_of_the_original_request,
+    the_query_below_the_gate_never_requires_a_permission,
     clients_cannot_forge_the_original_method,
     responses_identify_the_token,
     responses_have_no_body,
@@ -114,9 +116,71 @@ fn a_misconfigured_gate_rejects_every_request(env: &TestEnv) {
     }
 }
 
+/// Paths of original requests, as Envoy appends them to its prefix.
+const ORIGINAL_PATHS: [&str; 8] = [
+    "/",
+    "//",
+    "/rest/agents/1.0/7/state",
+    "//rest/",
+    "/verify",
+    "/a%2fb;c=d/%E2%82%AC.json",
+    "/../x",
+    "/api-tokens/self",
+];
+
+fn the_path_below_the_gate_is_that_of_the_original_request(env: &TestEnv) {
+    for base_path in ["", "/bamboo"] {
+        let app = env.app_with(&["--legacy-uuid-auth", "--base-path", base_path]);
+        let reads = value_with(&app, &[READ]);
+        let both = value_with(&app, &[READ, MODIFY]);
+        let uuid = app.new_legacy_token(&json!({ "name": "agent", "read": true }));
+        for path in ORIGINAL_PATHS {
+            for (method, status) in [
+                ("GET", 200),
+                ("HEAD", 200),
+                ("OPTIONS", 200),
+                ("PUT", 403),
+                ("PROPFIND", 403),
+            ] {
+                let url = format!("{VERIFY}{path}");
+                let response = app.send(method, &url, Auth::Key(&reads), &[], "").expect(status);
+                assert_eq!(response.text, "", "{method} {path}");
+                assert_eq!(
+                    response.header("x-token-id").is_some(),
+                    status == 200,
+                    "{method} {path}"
+                );
+                app.send(method, &url, Auth::Key(&both), &[], "").expect(200);
+                app.send(method, &url, Auth::Anonymous, &[], "").expect(401);
+                let url = format!("{url}?a=1&uuid={uuid}");
+                app.send(method, &url, Auth::Anonymous, &[], "").expect(status);
+            }
+        }
+    }
+}
+
+fn the_query_below_the_gate_never_requires_a_permission(env: &TestEnv) {
+    let app = env.app();
+    let alert = value_with(&app, &["AlertRead"]);
+    let reads = value_with(&app, &[READ]);
+    for path in ORIGINAL_PATHS {
+        for query in ["require=AlertRead", "require=NoSuch&x=1", "%ff", "x"] {
+            let url = format!("{VERIFY}{path}?{query}");
+            app.get(&url, Auth::Key(&alert)).expect(403);
+            app.get(&url, Auth::Key(&reads)).expect(200);
+        }
+    }
+}
+
 fn clients_cannot_forge_the_original_method(env: &TestEnv) {
     let app = env.app();
     let reads = value_with(&app, &[READ]);
+    // The proxy's own method counts, too, if it is that of the original request.
+    let url = format!("{VERIFY}/x");
+    for (method, forged) in [("PUT", "GET"), ("GET", "PUT")] {
+        app.send(method, &url, Auth::Key(&reads), &[("X-Original-Method", forged)], "")
+            .expect(403);
+    }
     for forged in [
         [("X-Original-Method", "GET"), ("X-Forwarded-Method", "POST")],
         [("X-Original-Method", "POST"), ("X-Forwarded-Method", "GET")],
@@ -174,6 +238,10 @@ fn uuids_are_accepted_only_where_they_are_enabled(env: &TestEnv) {
     ask_with_uuid(&app, &uuid[1..], "GET").expect(401);
     ask_with_uuid(&app, "00000000-0000-4000-8000-000000000000", "GET").expect(401);
     let by_forwarded = format!("/?a=1&uuid={uuid}&b=2");
+    app.get(&format!("{VERIFY}{by_forwarded}"), Auth::Anonymous).expect(200);
+    closed
+        .get(&format!("{VERIFY}{by_forwarded}"), Auth::Anonymous)
+        .expect(401);
     ask(&app, Auth::Anonymous, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
     // Basic credentials are for the service behind the gate.
     ask(&app, Auth::Admin, &[("X-Forwarded-Uri", &by_forwarded)]).expect(200);
@@ -202,21 +270,28 @@ fn a_uuid_is_rejected_once_the_token_has_a_value(env: &TestEnv) {
 fn ambiguous_uuids_are_rejected(env: &TestEnv) {
     let app = env.app_with(&["--legacy-uuid-auth"]);
     let [one, other] = ["a", "b"].map(|name| app.new_legacy_token(&json!({ "name": name, "read": true })));
-    let twice = format!("/?uuid={one}&uuid={other}");
-    ask(&app, Auth::Anonymous, &[("X-Original-URI", &twice)]).expect(401);
     let (first, second) = (format!("/?uuid={one}"), format!("/?uuid={other}"));
-    ask(
-        &app,
-        Auth::Anonymous,
-        &[("X-Original-URI", &first), ("X-Forwarded-Uri", &second)],
-    )
-    .expect(401);
-    ask(
-        &app,
-        Auth::Anonymous,
-        &[("X-Original-URI", &first), ("X-Forwarded-Uri", &first)],
-    )
-    .expect(200);
+    let twice = format!("{first}&uuid={other}");
+    let with_host = format!("https://x{first}");
+    let sources = ["X-Original-URI", "X-Original-URL", "X-Forwarded-Uri"];
+    for source in sources {
+        ask(&app, Auth::Anonymous, &[(source, &first)]).expect(200);
+        ask(&app, Auth::Anonymous, &[(source, &with_host)]).expect(200);
+        ask(&app, Auth::Anonymous, &[(source, &twice)]).expect(401);
+        ask(&app, Auth::Anonymous, &[(source, &first), (source, &second)]).expect(401);
+        let below = |headers: &[(&str, &str)]| {
+            let url = format!("{VERIFY}{first}");
+            app.send("GET", &url, Auth::Anonymous, headers, "").status
+        };
+        for (value, status) in [(&first, 200), (&second, 401), (&"/".to_owned(), 401)] {
+            assert_eq!(below(&[(source, value)]), status, "{source}");
+            for another in sources.into_iter().filter(|another| *another != source) {
+                let headers = [(another, first.as_str()), (source, value)];
+                ask(&app, Auth::Anonymous, &headers).expect(status);
+            }
+        }
+    }
+    app.get(&format!("{VERIFY}{twice}"), Auth::Anonymous).expect(401);
 }
 
 fn the_gate_enforces_networks_and_expiry(env: &TestEnv) {
