@@ -5,7 +5,8 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# need PROGRAM=PACKAGE…: installs the packages of missing programs, or exits with 2 if it cannot.
+# need PROGRAM=PACKAGE…: installs the packages of missing programs, or exits with 2 if it cannot. A file may take the
+# place of a program.
 need() {
     local pair package missing=() policy=/usr/sbin/policy-rc.d
     PATH=$PATH:/usr/sbin:/sbin
@@ -13,6 +14,7 @@ need() {
         case ${pair%%=*} in
         venv) python3 -c 'import ensurepip' 2>/dev/null || missing+=("${pair#*=}") ;;
         postgres) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=("${pair#*=}") ;;
+        /*) [ -e "${pair%%=*}" ] || missing+=("${pair#*=}") ;;
         *) command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}") ;;
         esac
     done
