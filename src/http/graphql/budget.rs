@@ -114,7 +114,8 @@ fn max_bytes(document: &ExecutableDocument, set: &SelectionSet) -> usize {
             let field = &field.node;
             let below = &field.selection_set.node;
             let value = if below.items.is_empty() {
-                max_leaf_bytes(&field.name.node)
+                // A document with an unknown field is not executed.
+                max_leaf_bytes(&field.name.node).unwrap_or_default()
             } else {
                 max_bytes(document, below)
             };
@@ -129,19 +130,30 @@ fn max_bytes(document: &ExecutableDocument, set: &SelectionSet) -> usize {
     set.items.iter().map(|selection| of_selection(&selection.node)).sum()
 }
 
-/// Returns the maximum bytes of a leaf field of a token.
-fn max_leaf_bytes(field: &str) -> usize {
-    const ID_OR_TIME_OR_VALUE: usize = 64;
-    const MAX_NAME: usize = 255 * 4;
+/// Returns the maximum bytes of a leaf field that a mutation can select, as JSON; `None` for a field
+/// that does not exist.
+fn max_leaf_bytes(field: &str) -> Option<usize> {
+    const MAX_TYPE_NAME: usize = 64;
+    const MAX_ID: usize = 36;
+    const MAX_TIME: usize = "9999-12-31T23:59:59.999999Z".len();
+    const MAX_VALUE: usize = 53;
+    /// JSON escapes a control character with 6 bytes: earlier versions allowed them.
+    const MAX_NAME: usize = 255 * 6;
     const MAX_BLOCKS: usize = 100 * "\"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128\",".len();
     match field {
-        "name" => MAX_NAME,
-        "allowedCIDRBlocks" => MAX_BLOCKS,
-        "permissions" => Permission::ALL
-            .iter()
-            .map(|permission| permission.name().len() + 3)
-            .sum(),
-        _ => ID_OR_TIME_OR_VALUE,
+        "__typename" => Some(MAX_TYPE_NAME),
+        "id" => Some(MAX_ID),
+        "name" => Some(MAX_NAME),
+        "allowedCIDRBlocks" => Some(MAX_BLOCKS),
+        "permissions" => Some(
+            Permission::ALL
+                .iter()
+                .map(|permission| permission.name().len() + 3)
+                .sum(),
+        ),
+        "createdAt" | "expiresAt" | "lastUsedAt" | "rotatedAt" | "updatedAt" => Some(MAX_TIME),
+        "value" => Some(MAX_VALUE),
+        _ => None,
     }
 }
 
@@ -153,5 +165,54 @@ pub fn limit_errors(response: &mut Response) {
             message.truncate(end);
             message.push('…');
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use async_graphql::parser::{
+        parse_schema,
+        types::{BaseType, Type, TypeKind, TypeSystemDefinition},
+    };
+
+    use super::*;
+    use crate::http::graphql::schema::SCHEMA;
+
+    fn named_type(ty: &Type) -> &str {
+        match &ty.base {
+            BaseType::Named(name) => name,
+            BaseType::List(item) => named_type(item),
+        }
+    }
+
+    #[test]
+    fn every_leaf_field_of_a_mutation_has_a_maximum() {
+        let document = parse_schema(SCHEMA.sdl()).unwrap();
+        let objects: HashMap<&str, _> = document
+            .definitions
+            .iter()
+            .filter_map(|definition| match definition {
+                TypeSystemDefinition::Type(definition) => match &definition.node.kind {
+                    TypeKind::Object(object) => Some((definition.node.name.node.as_str(), object)),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect();
+        let (mut waiting, mut leaves) = (vec!["Mutation"], 0);
+        while let Some(name) = waiting.pop() {
+            for field in &objects[name].fields {
+                let (field, ty) = (&field.node.name.node, named_type(&field.node.ty.node));
+                if objects.contains_key(ty) {
+                    waiting.push(ty);
+                } else {
+                    assert!(max_leaf_bytes(field).is_some(), "{name}.{field}");
+                    leaves += 1;
+                }
+            }
+        }
+        assert!(leaves > 5, "{leaves}");
     }
 }
