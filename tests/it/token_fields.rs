@@ -10,16 +10,15 @@ use actix_web::rt::SystemRunner;
 use serde_json::{Value, json};
 use tokenbridge::{
     domain::{
-        actor::{Actor, Channel, Origin},
+        actor::{Channel, Origin},
         annotation::{Description, Owner},
         caller::{Call, Caller},
         cidr::CidrBlocks,
-        clock::Timestamp,
         expiry::Expiry,
         name::TokenName,
         patch::Patch,
         permission::PermissionSet,
-        token::{Attribution, Token, TokenId},
+        token::{Token, TokenId},
     },
     service::{
         Service,
@@ -38,7 +37,10 @@ use crate::{
     tests,
 };
 
+mod keys;
 mod writers;
+
+use keys::{Keys, compare};
 
 tests![
     every_field_changes_every_representation_that_shows_it,
@@ -51,143 +53,6 @@ fn every_writer_sets_every_field(env: &TestEnv) {
 
 /// A representation of a token: the fields that it shows, by their keys.
 type Representation = BTreeMap<String, Value>;
-
-/// The keys under which the representations show a field.
-#[derive(Clone, Copy, Default)]
-struct Keys {
-    /// `/api-tokens` and `token show`.
-    api: &'static [&'static str],
-    export: &'static [&'static str],
-    legacy: &'static [&'static str],
-    /// The form in the console.
-    form: &'static [&'static str],
-    /// The details of the audit event of a change.
-    audit: &'static [&'static str],
-}
-
-impl Keys {
-    const NONE: Self = Self::of(&[]);
-
-    /// Returns the keys of a field that only `/api-tokens` and exports show.
-    const fn of(keys: &'static [&'static str]) -> Self {
-        Self {
-            api: keys,
-            export: keys,
-            legacy: &[],
-            form: &[],
-            audit: &[],
-        }
-    }
-}
-
-/// Compares two tokens field by field: the name of each field, `true` if it differs, and its keys. A new field does not
-/// compile until it is added here.
-fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)> {
-    let Token {
-        id,
-        name,
-        permissions,
-        allowed_cidr_blocks,
-        has_value,
-        created: Attribution { at, by },
-        updated,
-        rotated_at,
-        last_used_at,
-        expires_at,
-        description,
-        owner,
-        disabled_at,
-        version,
-    } = before;
-    let id_keys = Keys {
-        legacy: &["uuid"],
-        ..Keys::of(&["id"])
-    };
-    let name_keys = Keys {
-        legacy: &["name"],
-        form: &["name"],
-        audit: &["name"],
-        ..Keys::of(&["name"])
-    };
-    let permission_keys = Keys {
-        legacy: &["read", "change"],
-        form: &["permission"],
-        audit: &["permissions"],
-        ..Keys::of(&["permissions"])
-    };
-    let block_keys = Keys {
-        form: &["blocks"],
-        audit: &["allowedCIDRBlocks"],
-        ..Keys::of(&["allowedCIDRBlocks"])
-    };
-    let value_keys = Keys {
-        export: &["valueHash"],
-        ..Keys::NONE
-    };
-    let expiry_keys = Keys {
-        form: &["expires"],
-        audit: &["expiresAt"],
-        ..Keys::of(&["expiresAt"])
-    };
-    let description_keys = Keys {
-        form: &["description"],
-        audit: &["description"],
-        ..Keys::of(&["description"])
-    };
-    let owner_keys = Keys {
-        form: &["owner"],
-        audit: &["owner"],
-        ..Keys::of(&["owner"])
-    };
-    let disabled_keys = Keys {
-        audit: &["disabledAt"],
-        ..Keys::of(&["disabledAt"])
-    };
-    let version_keys = Keys {
-        form: &["version"],
-        ..Keys::NONE
-    };
-    vec![
-        ("id", *id != after.id, id_keys),
-        ("name", *name != after.name, name_keys),
-        ("permissions", *permissions != after.permissions, permission_keys),
-        ("blocks", *allowed_cidr_blocks != after.allowed_cidr_blocks, block_keys),
-        ("has_value", *has_value != after.has_value, value_keys),
-        ("created.at", *at != after.created.at, Keys::of(&["createdAt"])),
-        ("created.by", *by != after.created.by, Keys::of(&["createdBy"])),
-        (
-            "updated.at",
-            updated_at(updated.as_ref()) != updated_at(after.updated.as_ref()),
-            Keys::of(&["updatedAt"]),
-        ),
-        (
-            "updated.by",
-            updated_by(updated.as_ref()) != updated_by(after.updated.as_ref()),
-            Keys::of(&["updatedBy"]),
-        ),
-        ("rotated_at", *rotated_at != after.rotated_at, Keys::of(&["rotatedAt"])),
-        (
-            "last_used_at",
-            *last_used_at != after.last_used_at,
-            Keys::of(&["lastUsedAt"]),
-        ),
-        ("expires_at", *expires_at != after.expires_at, expiry_keys),
-        ("description", *description != after.description, description_keys),
-        ("owner", *owner != after.owner, owner_keys),
-        ("disabled_at", *disabled_at != after.disabled_at, disabled_keys),
-        ("version", *version != after.version, version_keys),
-    ]
-}
-
-/// Returns the time of the last change.
-fn updated_at(updated: Option<&Attribution>) -> Option<Timestamp> {
-    updated.map(|Attribution { at, by: _ }| *at)
-}
-
-/// Returns the author of the last change.
-fn updated_by(updated: Option<&Attribution>) -> Option<&Actor> {
-    updated.map(|Attribution { at: _, by }| by)
-}
 
 /// A token, and what its representations show.
 struct Observation {
@@ -220,9 +85,9 @@ fn every_field_changes_every_representation_that_shows_it(env: &TestEnv) {
     let mut changed = assert_shown("another token", &first, &second, None);
     let id = second.token.id;
     let mut before = second;
-    for (when, action) in ACTIONS {
+    for (when, change) in CHANGES {
         env.clock.advance(Duration::from_mins(1));
-        let details = action(&fixture, id);
+        let details = fixture.change(id, change);
         let after = fixture.observe(id);
         changed.extend(assert_shown(when, &before, &after, details.as_ref()));
         before = after;
@@ -235,98 +100,48 @@ fn every_field_changes_every_representation_that_shows_it(env: &TestEnv) {
     fixture.assert_export_round_trips();
 }
 
-/// Changes a token, and returns the details of the audit event, if it is an event.
-type Action = fn(&Fixture<'_>, TokenId) -> Option<Value>;
+/// A change of a token.
+enum Change {
+    Update(fn(&mut TokenChanges)),
+    /// Its details are not compared: they do not name the last use.
+    RotateAndUse,
+}
 
-const ACTIONS: [(&str, Action); 9] = [
-    ("rename", |fixture, id| {
-        let name = Some(TokenName::parse("renamed").unwrap());
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                name,
-                ..TokenChanges::default()
-            },
-        ))
-    }),
-    ("permissions", |fixture, id| {
-        let permissions = Some(PermissionChange::Replace(PermissionSet::token_management()));
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                permissions,
-                ..TokenChanges::default()
-            },
-        ))
-    }),
-    ("blocks", |fixture, id| {
-        let allowed_cidr_blocks = Some(CidrBlocks::parse(["127.0.0.0/8", "2001:db8::/32"]).unwrap());
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                allowed_cidr_blocks,
-                ..TokenChanges::default()
-            },
-        ))
-    }),
-    ("expiry", |fixture, id| {
-        let expires_at = Some(Expiry::At(time("2031-02-03T04:05:06Z")));
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                expires_at,
-                ..TokenChanges::default()
-            },
-        ))
-    }),
-    ("description", |fixture, id| {
-        let description = Patch::Set(Description::parse("for\nthe build").unwrap());
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                description,
-                ..TokenChanges::default()
-            },
-        ))
-    }),
-    ("owner", |fixture, id| {
-        let owner = Patch::Set(Owner::parse("build team").unwrap());
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                owner,
-                ..TokenChanges::default()
-            },
-        ))
-    }),
-    ("rotation and use", |fixture, id| {
-        fixture.runtime.block_on(async {
-            let (service, which) = (&fixture.service, TokenRef::Id(id));
-            let (_, value) = service.rotate(call(), which, Rotation::default()).await.unwrap();
-            service.authenticate_value(value.expose(), origin()).await.unwrap();
-            service.flush().await.unwrap();
-        });
-        None
-    }),
-    ("disable", |fixture, id| {
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                disabled: Some(true),
-                ..TokenChanges::default()
-            },
-        ))
-    }),
-    ("another update", |fixture, id| {
-        let name = Some(TokenName::parse("renamed again").unwrap());
-        Some(fixture.update(
-            id,
-            TokenChanges {
-                name,
-                ..TokenChanges::default()
-            },
-        ))
-    }),
+const CHANGES: [(&str, Change); 9] = [
+    (
+        "rename",
+        Change::Update(|changes| changes.name = Some(TokenName::parse("renamed").unwrap())),
+    ),
+    (
+        "permissions",
+        Change::Update(|changes| {
+            changes.permissions = Some(PermissionChange::Replace(PermissionSet::token_management()));
+        }),
+    ),
+    (
+        "blocks",
+        Change::Update(|changes| {
+            changes.allowed_cidr_blocks = Some(CidrBlocks::parse(["127.0.0.0/8", "2001:db8::/32"]).unwrap());
+        }),
+    ),
+    (
+        "expiry",
+        Change::Update(|changes| changes.expires_at = Some(Expiry::At(time("2031-02-03T04:05:06Z")))),
+    ),
+    (
+        "description",
+        Change::Update(|changes| changes.description = Patch::Set(Description::parse("for\nthe build").unwrap())),
+    ),
+    (
+        "owner",
+        Change::Update(|changes| changes.owner = Patch::Set(Owner::parse("build team").unwrap())),
+    ),
+    ("rotation and use", Change::RotateAndUse),
+    ("disable", Change::Update(|changes| changes.disabled = Some(true))),
+    (
+        "another update",
+        Change::Update(|changes| changes.name = Some(TokenName::parse("renamed again").unwrap())),
+    ),
 ];
 
 const fn origin() -> Origin {
@@ -367,6 +182,26 @@ impl Fixture<'_> {
         let created = self.service.create_without_value(call, new);
         let token = self.runtime.block_on(created).unwrap();
         self.observe(token.id)
+    }
+
+    /// Returns the details of the audit event, if they are to be compared.
+    fn change(&self, id: TokenId, change: Change) -> Option<Value> {
+        match change {
+            Change::Update(set) => {
+                let mut changes = TokenChanges::default();
+                set(&mut changes);
+                Some(self.update(id, changes))
+            }
+            Change::RotateAndUse => {
+                self.runtime.block_on(async {
+                    let (service, which) = (&self.service, TokenRef::Id(id));
+                    let (_, value) = service.rotate(call(), which, Rotation::default()).await.unwrap();
+                    service.authenticate_value(value.expose(), origin()).await.unwrap();
+                    service.flush().await.unwrap();
+                });
+                None
+            }
+        }
     }
 
     /// Returns the details of the audit event.
