@@ -22,6 +22,7 @@ mod named;
 pub mod page;
 pub mod patch;
 pub mod permission;
+pub mod precondition;
 pub mod printable;
 pub mod random;
 pub mod record;

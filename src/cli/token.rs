@@ -14,8 +14,11 @@ use super::{
 };
 use crate::{
     domain::{
+        annotation::Owner,
         clock::Timestamp,
         page::{Cursor, PageSize, TokenFilter, TokenState},
+        permission::Permission,
+        precondition::Precondition,
         token::{Token, TokenId},
         value::TokenValue,
     },
@@ -55,6 +58,8 @@ pub enum TokenCommand {
         #[command(flatten)]
         filters: Filters,
         #[command(flatten)]
+        gate: Gate,
+        #[command(flatten)]
         common: Common,
     },
     /// Show a token
@@ -84,6 +89,8 @@ pub enum TokenCommand {
         id: Option<TokenId>,
         #[command(flatten)]
         filters: Filters,
+        #[command(flatten)]
+        gate: Gate,
         /// Number of tokens that the filters match; without it, or if it is wrong, the command
         /// fails and reports the number
         #[arg(long, value_name = "N")]
@@ -93,13 +100,27 @@ pub enum TokenCommand {
     },
 }
 
-const DELETE_FLAGS: [&str; 5] = ["name", "state", "unused_since", "expires_before", "expected"];
+/// The group of all [`Filters`], and the number that they must match.
+const DELETE_FLAGS: [&str; 2] = ["filters", "expected"];
 
 #[derive(Args)]
+#[group(id = "filters")]
 pub struct Filters {
     /// Only tokens whose name contains this text (case-insensitive)
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
+    /// Only tokens with exactly this name
+    #[arg(long, value_name = "TEXT")]
+    name_equals: Option<String>,
+    /// Only tokens with exactly this owner
+    #[arg(long, value_name = "TEXT")]
+    owner: Option<String>,
+    /// Only tokens that this actor created: the name of an admin, the ID of a token, or cli
+    #[arg(long, value_name = "ID")]
+    created_by: Option<String>,
+    /// Only tokens with this permission
+    #[arg(long, value_name = "P", value_parser = |name: &str| Permission::parse("permission", name))]
+    permission: Option<Permission>,
     /// Only tokens in this state: active, disabled, expired, never-used, or legacy
     #[arg(long, value_name = "S")]
     state: Option<TokenState>,
@@ -111,14 +132,37 @@ pub struct Filters {
     expires_before: Option<Timestamp>,
 }
 
-impl From<Filters> for TokenFilter {
-    fn from(filters: Filters) -> Self {
-        Self {
-            name: filters.name.filter(|name| !name.is_empty()),
-            state: filters.state,
-            unused_since: filters.unused_since,
-            expires_before: filters.expires_before,
-            ..Self::default()
+/// The setting of the servers that decides which tokens are active.
+#[derive(Args)]
+pub struct Gate {
+    /// Count tokens without a value as active, as servers with this flag do
+    #[arg(long)]
+    legacy_uuid_auth: bool,
+}
+
+impl Filters {
+    fn filter(self, gate: &Gate) -> TokenFilter {
+        let Self {
+            name,
+            name_equals,
+            owner,
+            created_by,
+            permission,
+            state,
+            unused_since,
+            expires_before,
+        } = self;
+        TokenFilter {
+            name: name.filter(|name| !name.is_empty()),
+            name_equals,
+            owner,
+            created_by,
+            permission,
+            state,
+            unused_since,
+            expires_before,
+            value_older_than: None,
+            legacy_uuid_auth: gate.legacy_uuid_auth,
         }
     }
 }
@@ -138,8 +182,9 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
         TokenCommand::Update(arguments) => update::update(arguments).await,
         TokenCommand::Disable { id, common } => update::set_disabled(id, true, &common).await,
         TokenCommand::Enable { id, common } => update::set_disabled(id, false, &common).await,
-        TokenCommand::List { filters, common } => {
-            list(&open_service(&common.store, false)?, filters.into(), common.output).await
+        TokenCommand::List { filters, gate, common } => {
+            let service = open_service(&common.store, false)?;
+            list(&service, filters.filter(&gate), common.output).await
         }
         TokenCommand::Show { id, common } => {
             let token = open_service(&common.store, false)?
@@ -155,7 +200,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             let rotation = Rotation {
                 grace_period: Duration::from_secs(grace_period_seconds),
                 expires_at: None,
-                expected_version: None,
+                precondition: Precondition::None,
             };
             let service = open_service(&common.store, false)?;
             let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation).await?;
@@ -164,17 +209,20 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
         TokenCommand::Delete {
             id: Some(id), store, ..
         } => {
-            open_service(&store, false)?.delete(call(), TokenRef::Id(id)).await?;
+            open_service(&store, false)?
+                .delete(call(), TokenRef::Id(id), Precondition::None)
+                .await?;
             output::print_line(&format!("deleted token {id}"))
         }
         TokenCommand::Delete {
             id: None,
             filters,
+            gate,
             expected,
             store,
         } => {
             let service = open_service(&store, false)?;
-            let deleted = service.delete_matching(call(), filters.into(), expected).await?;
+            let deleted = service.delete_matching(call(), filters.filter(&gate), expected).await?;
             output::print_line(&format!(
                 "deleted {deleted} token{}",
                 if deleted == 1 { "" } else { "s" }
@@ -197,7 +245,7 @@ async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<
                 }
             }
             Format::Table => {
-                let header = ["ID", "NAME", "PERMISSIONS", "LAST USED", "EXPIRES"].map(str::to_owned);
+                let header = ["ID", "NAME", "OWNER", "PERMISSIONS", "LAST USED", "EXPIRES"].map(str::to_owned);
                 let header = first.then_some(header);
                 first = false;
                 output::print_table(
@@ -216,11 +264,12 @@ async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<
     }
 }
 
-fn row(token: &Token) -> [String; 5] {
+fn row(token: &Token) -> [String; 6] {
     let or_never = |time: Option<Timestamp>| time.map_or_else(|| "never".to_owned(), |time| time.to_string());
     [
         token.id.to_string(),
         token.name.as_str().to_owned(),
+        token.owner.as_ref().map(Owner::as_str).unwrap_or_default().to_owned(),
         token.permissions.to_string(),
         or_never(token.last_used_at),
         or_never(token.expires_at.time()),

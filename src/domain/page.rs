@@ -9,6 +9,7 @@ use super::{
     clock::Timestamp,
     invalid::parse_name,
     named::named_enum,
+    permission::Permission,
     token::{Token, TokenSummary},
 };
 
@@ -106,6 +107,14 @@ impl Default for PageSize {
 pub struct TokenFilter {
     /// Tokens whose name contains this text, ignoring case.
     pub name: Option<String>,
+    /// Tokens with exactly this name.
+    pub name_equals: Option<String>,
+    /// Tokens with exactly this owner.
+    pub owner: Option<String>,
+    /// Tokens whose creator has this ID.
+    pub created_by: Option<String>,
+    /// Tokens with this permission.
+    pub permission: Option<Permission>,
     /// Tokens in this state.
     pub state: Option<TokenState>,
     /// Tokens last used before this time, or never used and created before it.
@@ -114,13 +123,20 @@ pub struct TokenFilter {
     pub expires_before: Option<Timestamp>,
     /// Tokens whose current value was created before this time.
     pub value_older_than: Option<Timestamp>,
+    /// `true` if the UUID of a token without a value authenticates at the gate, so that the token
+    /// is active. It excludes nothing by itself.
+    pub legacy_uuid_auth: bool,
 }
 
 impl TokenFilter {
     /// Returns `true` if the filter excludes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let nothing = Self {
+            legacy_uuid_auth: self.legacy_uuid_auth,
+            ..Self::default()
+        };
+        *self == nothing
     }
 
     /// Returns `true` if the filter depends on the last use of a token.
@@ -130,8 +146,13 @@ impl TokenFilter {
             unused_since,
             state,
             name: _,
+            name_equals: _,
+            owner: _,
+            created_by: _,
+            permission: _,
             expires_before: _,
             value_older_than: _,
+            legacy_uuid_auth: _,
         } = self;
         unused_since.is_some() || *state == Some(TokenState::NeverUsed)
     }
@@ -149,7 +170,7 @@ named_enum! {
     /// A token state to filter by.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum TokenState {
-        /// Not expired.
+        /// Usable: enabled, not expired, and with a value or, where UUIDs authenticate, without.
         Active = "active",
         /// Disabled, so refused.
         Disabled = "disabled",

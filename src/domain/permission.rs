@@ -84,6 +84,16 @@ impl Permission {
     }
 }
 
+impl Permission {
+    /// Parses the name in `field`.
+    ///
+    /// # Errors
+    /// [`Invalid`] if there is no such permission. The message suggests a similar name.
+    pub fn parse(field: &'static str, name: &str) -> Result<Self, Invalid> {
+        Self::from_name(name).ok_or_else(|| unknown(field, name))
+    }
+}
+
 /// A set of permissions: one bit each, in the order of the names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PermissionSet(u64);
@@ -109,10 +119,7 @@ impl PermissionSet {
     /// [`Invalid`] for the first unknown name. The message suggests a similar name.
     pub fn parse<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, Invalid> {
         names.into_iter().try_fold(Self::default(), |set, name| {
-            let name = name.as_ref();
-            Permission::from_name(name)
-                .map(|permission| set.with(permission, true))
-                .ok_or_else(|| unknown(name))
+            Permission::parse("permissions", name.as_ref()).map(|permission| set.with(permission, true))
         })
     }
 
@@ -169,12 +176,12 @@ impl Serialize for PermissionSet {
     }
 }
 
-fn unknown(name: &str) -> Invalid {
+fn unknown(field: &'static str, name: &str) -> Invalid {
     let message = match find_closest(name, Permission::ALL.iter().map(|known| known.name())) {
         Some(meant) => format!("unknown permission {name:?}; did you mean {meant:?}?"),
         None => format!("unknown permission {name:?}; names are written like \"AlertRead\""),
     };
-    Invalid::new("permissions", message)
+    Invalid::new(field, message)
 }
 
 #[cfg(test)]

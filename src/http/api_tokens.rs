@@ -1,19 +1,22 @@
 //! The `/api-tokens` API as published by Panther, with the extensions that `docs/api.md` lists.
 
+pub mod query;
+
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web::Data};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     State,
     error::ApiError,
     extract::{
         Authenticated, TokenOrAdmin,
+        conditions::{Expected, Known, etag},
         json::{Json, JsonBody, UnknownFields, field_names, not_null},
         path::Id,
-        query::{Query, QueryParameters, read_time},
+        query::Query,
     },
 };
 use crate::{
@@ -24,9 +27,11 @@ use crate::{
         clock::Timestamp,
         expiry::Expiry,
         name::TokenName,
-        page::{Cursor, PageSize, TokenFilter, TokenState},
+        page::{Cursor, PageSize},
         patch::Patch,
         permission::PermissionSet,
+        precondition::Precondition,
+        token::Token,
     },
     service::tokens::{NewToken, PermissionChange, Rotation, TokenChanges},
     view::{
@@ -35,61 +40,9 @@ use crate::{
     },
 };
 
+use query::{DeleteQuery, FilterQuery, ListQuery};
+
 const MAX_GRACE_SECONDS: f64 = 604_800.0;
-
-/// The query parameters of `GET /api-tokens`.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListQuery {
-    /// Maximum number of tokens on a page
-    #[param(value_type = u16, required = false, minimum = 1, maximum = 1000)]
-    limit: Option<String>,
-    /// The `next` of the previous page
-    #[param(required = false, nullable = false, pattern = "^[A-Za-z0-9_-]{11}$")]
-    cursor: Option<String>,
-    #[serde(flatten)]
-    #[param(ignore)]
-    pub(super) filters: FilterQuery,
-}
-
-impl QueryParameters for ListQuery {
-    const NAMES: &'static [&'static [&'static str]] = &[&["limit", "cursor"], FILTERS];
-}
-
-/// The query parameters of `DELETE /api-tokens`.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct DeleteQuery {
-    /// The expected number of matching tokens. If it differs, nothing is deleted
-    #[param(value_type = u64)]
-    expected: Option<String>,
-    #[serde(flatten)]
-    #[param(ignore)]
-    filters: FilterQuery,
-}
-
-impl QueryParameters for DeleteQuery {
-    const NAMES: &'static [&'static [&'static str]] = &[&["expected"], FILTERS];
-}
-
-/// The filters of lists and of deletions.
-#[derive(Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub struct FilterQuery {
-    /// Only tokens whose name contains this text, in any case
-    #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
-    name: Option<String>,
-    /// Only tokens in this state
-    #[param(required = false, schema_with = schemas::token_state)]
-    state: Option<String>,
-    /// Only tokens last used before this time, or never used and created before it
-    #[param(required = false, nullable = false, format = DateTime)]
-    unused_since: Option<String>,
-    /// Only tokens that expire before this time
-    #[param(required = false, nullable = false, format = DateTime)]
-    expires_before: Option<String>,
-}
 
 /// The body of create and update: Panther's `ModifyAPIToken`, and `expiresAt`.
 ///
@@ -182,7 +135,7 @@ pub async fn list(
         ..
     }: AuthenticatedCall<Query<ListQuery>>,
 ) -> Result<HttpResponse, ApiError> {
-    let filter = query.filters.filter()?;
+    let filter = query.filters.filter(state.config.legacy_uuid_auth)?;
     let after = query
         .cursor
         .map(|cursor| cursor.parse::<Cursor>())
@@ -220,7 +173,7 @@ pub async fn delete_matching(
         number.ok_or_else(|| Invalid::new("expected", format!("{text:?} is not a whole number")))
     };
     let expected = query.expected.map(number).transpose()?;
-    let filter = query.filters.filter()?;
+    let filter = query.filters.filter(state.config.legacy_uuid_auth)?;
     let deleted = state.service.delete_matching(call, filter, expected).await?;
     Ok(HttpResponse::Ok().json(DeletedTokens { deleted }))
 }
@@ -229,7 +182,10 @@ pub async fn delete_matching(
 #[utoipa::path(
     post, path = "/api-tokens", tag = "API tokens", operation_id = "createApiToken", summary = "Create a token",
     request_body = NewApiToken,
-    responses((status = 200, description = "The token, with its value", body = ApiToken)),
+    responses((
+        status = 200, description = "The token, with its value", body = ApiToken,
+        headers(("ETag", description = "The state of the token")),
+    )),
 )]
 pub async fn create(
     state: Data<State>,
@@ -250,42 +206,67 @@ pub async fn create(
         expires_at: parse_expiry(body.expires_at)?,
     };
     let (token, value) = state.service.create(call, new).await?;
-    Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
+    Ok(respond(&token, &ApiToken::with_value(&token, &value)))
 }
 
 /// `GET /api-tokens/{id}`: returns a token. The ID `self` stands for the token that authenticates
 /// the request.
 #[utoipa::path(
     get, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "getApiToken", summary = "Get a token",
-    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
-    responses((status = 200, description = "The token", body = ApiToken)),
+    params(
+        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
+        ("If-None-Match" = Option<String>, Header, nullable = false,
+            description = "The ETags of known states of the token. If one of them is current, the response is a 304"),
+    ),
+    responses(
+        (
+            status = 200, description = "The token", body = ApiToken,
+            headers(("ETag", description = "The state of the token")),
+        ),
+        (
+            status = 304, description = "The client knows the current state of the token",
+            headers(("ETag", description = "The state of the token")),
+        ),
+    ),
 )]
 pub async fn get(
     state: Data<State>,
     Authenticated {
-        call, input: Id(token), ..
-    }: AuthenticatedCall<Id>,
+        call,
+        input: (Id(token), known),
+        ..
+    }: AuthenticatedCall<(Id, Known)>,
 ) -> Result<HttpResponse, ApiError> {
     let token = state.service.get(&call, token).await?;
-    Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
+    if known.includes(&token) {
+        return Ok(HttpResponse::NotModified().insert_header(etag(&token)).finish());
+    }
+    Ok(respond(&token, &ApiToken::from(&token)))
 }
 
 /// `POST /api-tokens/{id}`: updates the fields in the body.
 #[utoipa::path(
     post, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "updateApiToken", summary = "Update a token",
-    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
+    params(
+        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
+        ("If-Match" = Option<String>, Header, nullable = false,
+            description = "The ETags of the states that the token may be changed from"),
+    ),
     request_body = ModifyApiToken,
-    responses((status = 200, description = "The token after the change", body = ApiToken)),
+    responses((
+        status = 200, description = "The token after the change", body = ApiToken,
+        headers(("ETag", description = "The state of the token")),
+    )),
 )]
 pub async fn update(
     state: Data<State>,
     Authenticated {
         call,
-        input: (Json(body), Id(token)),
+        input: (Json(body), Id(token), Expected(precondition)),
         ..
-    }: AuthenticatedCall<(Json<ModifyApiToken>, Id)>,
+    }: AuthenticatedCall<(Json<ModifyApiToken>, Id, Expected)>,
 ) -> Result<HttpResponse, ApiError> {
-    let changes = body.changes()?;
+    let changes = body.changes(precondition)?;
     if changes.is_empty() {
         let fields = field_names::<ModifyApiToken>().join(", ");
         return Err(ApiError::bad_request(format!(
@@ -293,24 +274,31 @@ pub async fn update(
         )));
     }
     let token = state.service.update(call, token, changes).await?;
-    Ok(HttpResponse::Ok().json(ApiToken::from(&token)))
+    Ok(respond(&token, &ApiToken::from(&token)))
 }
 
 /// `POST /api-tokens/{id}/rotate`: rotates a token. Only this response contains the new value.
 #[utoipa::path(
     post, path = "/api-tokens/{id}/rotate", tag = "API tokens", operation_id = "rotateApiToken",
     summary = "Rotate a token",
-    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
+    params(
+        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
+        ("If-Match" = Option<String>, Header, nullable = false,
+            description = "The ETags of the states that the token may be changed from"),
+    ),
     request_body = Option<RotateApiToken>,
-    responses((status = 200, description = "The token, with its new value", body = ApiToken)),
+    responses((
+        status = 200, description = "The token, with its new value", body = ApiToken,
+        headers(("ETag", description = "The state of the token")),
+    )),
 )]
 pub async fn rotate(
     state: Data<State>,
     Authenticated {
         call,
-        input: (Json(body), Id(token)),
+        input: (Json(body), Id(token), Expected(precondition)),
         ..
-    }: AuthenticatedCall<(Json<RotateApiToken>, Id)>,
+    }: AuthenticatedCall<(Json<RotateApiToken>, Id, Expected)>,
 ) -> Result<HttpResponse, ApiError> {
     // JSON does not distinguish 60 from 60.0.
     let seconds = body.grace_period_seconds.unwrap_or_default();
@@ -321,45 +309,37 @@ pub async fn rotate(
     let rotation = Rotation {
         grace_period: Duration::from_secs_f64(seconds),
         expires_at: parse_expiry(body.expires_at)?,
-        expected_version: None,
+        precondition,
     };
     let (token, value) = state.service.rotate(call, token, rotation).await?;
-    Ok(HttpResponse::Ok().json(ApiToken::with_value(&token, &value)))
+    Ok(respond(&token, &ApiToken::with_value(&token, &value)))
 }
 
 /// `DELETE /api-tokens/{id}`: deletes a token.
 #[utoipa::path(
     delete, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "deleteApiToken", summary = "Delete a token",
-    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
+    params(
+        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
+        ("If-Match" = Option<String>, Header, nullable = false,
+            description = "The ETags of the states that the token may be changed from"),
+    ),
     responses((status = 204, description = "The token was deleted")),
 )]
 pub async fn delete(
     state: Data<State>,
     Authenticated {
-        call, input: Id(token), ..
-    }: AuthenticatedCall<Id>,
+        call,
+        input: (Id(token), Expected(precondition)),
+        ..
+    }: AuthenticatedCall<(Id, Expected)>,
 ) -> Result<HttpResponse, ApiError> {
-    state.service.delete(call, token).await?;
+    state.service.delete(call, token, precondition).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// The parameter names of [`FilterQuery`].
-const FILTERS: &[&str] = &["name", "state", "unusedSince", "expiresBefore"];
-
-impl FilterQuery {
-    pub(super) fn filter(self) -> Result<TokenFilter, Invalid> {
-        Ok(TokenFilter {
-            name: self
-                .name
-                .filter(|name| !name.is_empty())
-                .map(check_name_filter)
-                .transpose()?,
-            state: self.state.map(|state| state.parse::<TokenState>()).transpose()?,
-            unused_since: read_time("unusedSince", self.unused_since)?,
-            expires_before: read_time("expiresBefore", self.expires_before)?,
-            value_older_than: None,
-        })
-    }
+/// Returns a token with its entity tag.
+fn respond(token: &Token, body: &ApiToken<'_>) -> HttpResponse {
+    HttpResponse::Ok().insert_header(etag(token)).json(body)
 }
 
 impl ModifyApiToken {
@@ -383,7 +363,7 @@ impl ModifyApiToken {
         self.owner.clone().parse(Owner::parse)
     }
 
-    fn changes(self) -> Result<TokenChanges, Invalid> {
+    fn changes(self, precondition: Precondition) -> Result<TokenChanges, Invalid> {
         Ok(TokenChanges {
             name: self.name()?,
             permissions: self.permissions()?.map(PermissionChange::Replace),
@@ -392,17 +372,9 @@ impl ModifyApiToken {
             owner: self.owner()?,
             disabled: self.disabled,
             expires_at: parse_expiry(self.expires_at)?,
-            expected_version: None,
+            precondition,
         })
     }
-}
-
-/// Refuses control characters: no name contains one, and PostgreSQL refuses NUL.
-fn check_name_filter(part: String) -> Result<String, Invalid> {
-    if part.chars().any(char::is_control) {
-        return Err(Invalid::new("name", "must not contain control characters"));
-    }
-    Ok(part)
 }
 
 fn parse_expiry(field: Patch<String>) -> Result<Option<Expiry>, Invalid> {

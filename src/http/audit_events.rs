@@ -67,11 +67,7 @@ pub struct EventQuery {
     cursor: Option<String>,
 }
 
-impl QueryParameters for EventQuery {
-    const NAMES: &'static [&'static [&'static str]] = &[&[
-        "since", "until", "actor", "tokenId", "action", "channel", "limit", "cursor",
-    ]];
-}
+impl QueryParameters for EventQuery {}
 
 impl EventQuery {
     pub(super) fn filter(&self) -> Result<EventFilter, Invalid> {

@@ -251,7 +251,8 @@ impl From<Error> for ApiError {
             Error::Forbidden(_) => Self::forbidden(message),
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),
-            Error::Conflict(_) | Error::PreconditionFailed => Self::new(ErrorKind::Conflict, message),
+            Error::Conflict(_) => Self::new(ErrorKind::Conflict, message),
+            Error::PreconditionFailed => Self::new(ErrorKind::PreconditionFailed, message),
             Error::Unavailable(_) | Error::Unready(_) => Self {
                 source: Some(Box::new(error)),
                 ..Self::new(ErrorKind::ServiceUnavailable, message).with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)

@@ -3,6 +3,7 @@
 pub mod accept;
 mod body;
 pub mod client_address;
+pub mod conditions;
 pub mod credentials;
 pub mod form;
 mod input;

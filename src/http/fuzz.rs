@@ -59,12 +59,12 @@ pub fn audit_filter(query: &str) -> Option<EventFilter> {
 
 /// Parses the query string of `GET /api-tokens`.
 pub fn list_filter(query: &str) -> Option<TokenFilter> {
-    let query: api_tokens::ListQuery = parse(query)?;
-    query.filters.filter().ok()
+    let query: api_tokens::query::ListQuery = parse(query)?;
+    query.filters.filter(false).ok()
 }
 
 /// Parses a query string that a URI can contain.
 fn parse<T: QueryParameters>(query: &str) -> Option<T> {
     let uri: Uri = format!("/?{query}").parse().ok()?;
-    read_query(uri.query().unwrap_or_default(), T::NAMES).ok()
+    read_query(uri.query().unwrap_or_default(), &T::names()).ok()
 }

@@ -22,6 +22,7 @@ use crate::{
         Invalid,
         name::TokenName,
         permission::{Permission, PermissionSet},
+        precondition::Precondition,
         token::{Token, TokenId, TokenSummary},
     },
     service::tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
@@ -188,6 +189,6 @@ pub async fn delete(
         call, input: Uuid(id), ..
     }: AuthenticatedCall<Uuid>,
 ) -> Result<HttpResponse, ApiError> {
-    state.service.delete(call, TokenRef::Id(id)).await?;
+    state.service.delete(call, TokenRef::Id(id), Precondition::None).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -35,9 +35,7 @@ pub struct ReportQuery {
     days: Option<String>,
 }
 
-impl QueryParameters for ReportQuery {
-    const NAMES: &'static [&'static [&'static str]] = &[&["days"]];
-}
+impl QueryParameters for ReportQuery {}
 
 /// The formats of the report.
 #[derive(Clone, Copy)]

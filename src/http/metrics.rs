@@ -185,7 +185,7 @@ pub async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError> {
     state.http_metrics.brownout.set(brownout.is_some().into());
     let families = [
         state.http_metrics.registry.gather(),
-        state.service.gather_metrics().await,
+        state.service.gather_metrics(state.config.legacy_uuid_auth).await,
         prometheus::gather(),
     ]
     .concat();

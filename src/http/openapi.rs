@@ -8,7 +8,7 @@ use utoipa::{
     OpenApi,
     openapi::{
         Components, Deprecated, OpenApi as Document, PathItem, Paths, RefOr, Schema, Server,
-        path::Operation,
+        path::{Operation, ParameterIn},
         schema::AdditionalProperties,
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
@@ -123,7 +123,12 @@ fn name_by_method(item: &mut PathItem) {
 /// Changes operations on an ID to operations on `self`, which only a token can call.
 fn refer_to_self(item: &mut PathItem) {
     for (_, operation) in operations(item) {
-        operation.parameters = None;
+        if let Some(parameters) = &mut operation.parameters {
+            parameters.retain(
+                |parameter| !matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path),
+            );
+        }
+        operation.parameters = operation.parameters.take().filter(|left| !left.is_empty());
         operation.security = Some(vec![SecurityRequirement::new("ApiKeyAuth", Vec::<String>::new())]);
         operation.operation_id = operation.operation_id.take().map(|id| id + "Self");
         operation.summary = operation

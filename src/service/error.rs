@@ -38,7 +38,7 @@ pub enum Error {
     /// The request conflicts with the current state.
     #[error("{0}")]
     Conflict(String),
-    /// The token has changed since the caller read it.
+    /// The token is in another state than the caller expects.
     #[error("the token has changed since it was read; read it again and retry")]
     PreconditionFailed,
     /// The store is busy or unreachable.

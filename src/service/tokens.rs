@@ -24,6 +24,7 @@ use crate::{
         expiry::Expiry,
         name::TokenName,
         permission::PermissionSet,
+        precondition::Precondition,
         token::{Attribution, Token, TokenId, TokenVersion},
         value::{TokenValue, ValueHash},
     },
@@ -67,14 +68,14 @@ pub struct NewToken {
 }
 
 /// The options of a rotation.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rotation {
     /// Time for which the previous value stays valid.
     pub grace_period: Duration,
     /// The new expiry, if it changes.
     pub expires_at: Option<Expiry>,
-    /// Precondition: the version that the token must have, if any.
-    pub expected_version: Option<TokenVersion>,
+    /// The states that the token may be rotated from.
+    pub precondition: Precondition,
 }
 
 impl Service {
@@ -183,8 +184,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
-    /// change it like this; [`Error::PreconditionFailed`] if its version differs from the one that
-    /// `changes` expects.
+    /// change it like this; [`Error::PreconditionFailed`] if `changes` do not allow its
+    /// current state.
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = resolve_id(&call.caller, which)?;
         let update = move |tx: &mut Transaction<'_>, found: Option<Token>| {
@@ -197,7 +198,7 @@ impl Service {
             };
             authorize(&tx.caller, Operation::Update(grant), found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            check_precondition(changes.expected_version, before.version)?;
+            check_precondition(&changes.precondition, &before)?;
             let mut after = changes.apply(&before, tx.now)?;
             if after == before {
                 return Ok(before);
@@ -226,7 +227,7 @@ impl Service {
     /// # Errors
     /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
     /// rotate it; [`Error::Conflict`] if too many previous values are in their grace period;
-    /// [`Error::PreconditionFailed`] if its version differs from the one that `rotation` expects.
+    /// [`Error::PreconditionFailed`] if `rotation` does not allow its current state.
     pub async fn rotate(&self, call: Call, which: TokenRef, rotation: Rotation) -> Result<(Token, TokenValue), Error> {
         let id = resolve_id(&call.caller, which)?;
         let value = TokenValue::generate(self.random.as_ref())?;
@@ -235,7 +236,7 @@ impl Service {
             let expires_at = rotation.expires_at;
             authorize(&tx.caller, Operation::Rotate { expires_at }, found.as_ref())?;
             let before = found.ok_or(Error::NotFound("token"))?;
-            check_precondition(rotation.expected_version, before.version)?;
+            check_precondition(&rotation.precondition, &before)?;
             let expires_at = rotation.expires_at.map(|expiry| expiry.require_future(tx.now));
             let after = Token {
                 has_value: true,
@@ -271,12 +272,13 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
-    /// delete it.
-    pub async fn delete(&self, call: Call, which: TokenRef) -> Result<(), Error> {
+    /// delete it; [`Error::PreconditionFailed`] if `precondition` does not allow its current state.
+    pub async fn delete(&self, call: Call, which: TokenRef, precondition: Precondition) -> Result<(), Error> {
         let id = resolve_id(&call.caller, which)?;
         self.transact(call, Some(id), move |tx, found| {
             authorize(&tx.caller, Operation::Delete, found.as_ref())?;
             let token = found.ok_or(Error::NotFound("token"))?;
+            check_precondition(&precondition, &token)?;
             require_found(tokens::delete(tx.conn, id)?)?;
             tx.record(Action::TokenDeleted, Some(id), describe(&token))
         })
@@ -310,10 +312,11 @@ fn require_found(is_found: bool) -> Result<(), Error> {
     }
 }
 
-fn check_precondition(expected: Option<TokenVersion>, current: TokenVersion) -> Result<(), Error> {
-    match expected {
-        Some(expected) if expected != current => Err(Error::PreconditionFailed),
-        Some(_) | None => Ok(()),
+fn check_precondition(precondition: &Precondition, current: &Token) -> Result<(), Error> {
+    if precondition.allows(current) {
+        Ok(())
+    } else {
+        Err(Error::PreconditionFailed)
     }
 }
 

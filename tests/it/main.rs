@@ -21,6 +21,7 @@ mod bridge;
 mod bulk;
 mod cli;
 mod clock;
+mod conditions;
 mod connections;
 mod console;
 mod credentials;
@@ -28,6 +29,7 @@ mod durability;
 mod encodings;
 mod fault_matrix;
 mod faults;
+mod filters;
 mod graphql;
 mod import;
 mod introspect;
@@ -53,6 +55,7 @@ mod snapshots;
 mod support;
 mod threat_model;
 mod token_fields;
+mod token_life;
 mod transfer;
 mod urls;
 mod use_cases;
@@ -88,6 +91,7 @@ const ON_BOTH: &[&[Test]] = &[
     bulk::TESTS,
     cli::TESTS,
     clock::TESTS,
+    conditions::TESTS,
     console::admins::TESTS,
     console::pages::TESTS,
     console::sessions::TESTS,
@@ -98,6 +102,7 @@ const ON_BOTH: &[&[Test]] = &[
     encodings::TESTS,
     fault_matrix::TESTS,
     faults::TESTS,
+    filters::TESTS,
     graphql::TESTS,
     import::TESTS,
     introspect::TESTS,
@@ -113,6 +118,7 @@ const ON_BOTH: &[&[Test]] = &[
     runbook::TESTS,
     snapshots::TESTS,
     token_fields::TESTS,
+    token_life::TESTS,
     use_cases::TESTS,
     verify::TESTS,
 ];

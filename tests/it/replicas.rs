@@ -31,10 +31,11 @@ tests![
 const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 
 /// The revocations: name, method, path after the token's, and body.
-fn revocations() -> [(&'static str, &'static str, &'static str, Value); 3] {
+fn revocations() -> [(&'static str, &'static str, &'static str, Value); 4] {
     [
         ("delete", "DELETE", "", Value::Null),
         ("rotate", "POST", "/rotate", json!({})),
+        ("disable", "POST", "", json!({ "disabled": true })),
         ("update", "POST", "", json!({ "allowedCIDRBlocks": ["10.0.0.0/8"] })),
     ]
 }
@@ -138,10 +139,10 @@ fn announcements_of_another_store_are_ignored(env: &TestEnv) {
 fn a_revocation_by_the_command_line_takes_effect_within_a_second(env: &TestEnv) {
     let app = env.app();
     let program = Program::new(&env.store.url());
-    for _ in 0..5 {
+    for command in ["delete", "disable", "delete", "disable"] {
         let (id, value) = app.new_token(&json!({ "name": "n" }));
         assert!(is_accepted(&app, &value) && is_accepted(&app, &value));
-        assert_eq!(program.run(&["token", "delete", &id]).exit_code, 0);
+        assert_eq!(program.run(&["token", command, &id]).exit_code, 0);
         let ended = Instant::now();
         wait_until("it is refused", || (!is_accepted(&app, &value)).then_some(()));
         assert!(ended.elapsed() < MAX_REVOCATION_DELAY, "{:?}", ended.elapsed());

@@ -14,6 +14,7 @@ use tokenbridge::{
         name::{AdminName, TokenName},
         page::{Cursor, PageSize, TokenFilter},
         permission::PermissionSet,
+        precondition::Precondition,
         sort::TokenOrder,
         token::TokenId,
     },
@@ -270,7 +271,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             let new = new_token("made", PermissionSet::default());
             service.create_without_value(call, new).await.map(drop)
         }
-        UseCase::Delete => service.delete(call, which).await,
+        UseCase::Delete => service.delete(call, which, Precondition::None).await,
         UseCase::DeleteMatching => service.delete_matching(call, filter, Some(1)).await.map(drop),
         UseCase::Export => match service.export(&call, io::sink(), true).await {
             Ok(_) => Ok(()),

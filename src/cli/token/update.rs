@@ -13,6 +13,7 @@ use crate::{
         name::TokenName,
         patch::Patch,
         permission::PermissionSet,
+        precondition::Precondition,
         token::TokenId,
     },
     service::tokens::{PermissionChange, TokenChanges, TokenRef},
@@ -97,7 +98,7 @@ pub async fn update(arguments: Update) -> Result<(), CliError> {
         description: description.unwrap_or_default(),
         owner: owner.unwrap_or_default(),
         disabled: None,
-        expected_version: None,
+        precondition: Precondition::None,
     };
     apply(id, changes, &common).await
 }

@@ -220,6 +220,7 @@ texts! {
     details: "Details", "세부 정보";
     identifier: "ID (uuid)", "ID (uuid)";
     updated: "Changed", "변경일";
+    refused_uses: "View refused uses", "거부된 사용 보기";
     history: "What has happened to it", "변경 이력 보기";
 
     created_title: "Token created", "토큰이 생성되었습니다";

@@ -69,6 +69,9 @@ error_kinds! {
         "The request conflicts with the current state",
         "10 earlier values of this token are still in their grace period; rotate without a grace period to revoke them \
         all, or wait";
+    PreconditionFailed(PRECONDITION_FAILED):
+        "The token is in another state than If-Match names",
+        "the token has changed since it was read; read it again and retry";
     Gone(GONE):
         "The legacy API is switched off",
         "this API is switched off; use /api-tokens";
@@ -114,5 +117,11 @@ impl<A: DeclaresErrors> DeclaresErrors for (A,) {
 impl<A: DeclaresErrors, B: DeclaresErrors> DeclaresErrors for (A, B) {
     fn errors() -> Vec<ErrorKind> {
         [A::errors(), B::errors()].concat()
+    }
+}
+
+impl<A: DeclaresErrors, B: DeclaresErrors, C: DeclaresErrors> DeclaresErrors for (A, B, C) {
+    fn errors() -> Vec<ErrorKind> {
+        [A::errors(), B::errors(), C::errors()].concat()
     }
 }

@@ -22,6 +22,18 @@ impl Input for () {
     }
 }
 
+impl<A: Input, B: Input, C: Input> Input for (A, B, C) {
+    fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
+        Box::pin(async move {
+            Ok((
+                A::read(request, payload).await?,
+                B::read(request, payload).await?,
+                C::read(request, payload).await?,
+            ))
+        })
+    }
+}
+
 impl<A: Input, B: Input> Input for (A, B) {
     fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
         Box::pin(async move { Ok((A::read(request, payload).await?, B::read(request, payload).await?)) })

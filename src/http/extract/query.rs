@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, dev::Payload, error::QueryPayloadError, web};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::input::Input;
+use super::{input::Input, json::field_names};
 use crate::{
     domain::{Invalid, clock::Timestamp, invalid::find_closest},
     http::error::{ApiError, DeclaresErrors, ErrorKind},
@@ -12,8 +12,10 @@ use crate::{
 
 /// The query parameters of an operation.
 pub trait QueryParameters: DeserializeOwned {
-    /// The names of the parameters, in groups.
-    const NAMES: &'static [&'static [&'static str]];
+    /// Returns the names of the parameters, in groups.
+    fn names() -> Vec<&'static [&'static str]> {
+        vec![field_names::<Self>()]
+    }
 }
 
 /// The query of a request.
@@ -27,7 +29,7 @@ impl<T> DeclaresErrors for Query<T> {
 
 impl<T: QueryParameters + 'static> Input for Query<T> {
     fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
-        let parsed = read_query(request.query_string(), T::NAMES);
+        let parsed = read_query(request.query_string(), &T::names());
         Box::pin(async move { parsed.map(Self) })
     }
 }

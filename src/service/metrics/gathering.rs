@@ -24,10 +24,15 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 impl Service {
     /// Gathers the current metrics. Token counts are those of the last count, which can be old if
     /// there are many tokens.
-    pub async fn gather_metrics(&self) -> Vec<MetricFamily> {
+    pub async fn gather_metrics(&self, legacy_uuid_auth: bool) -> Vec<MetricFamily> {
         let metrics = &self.metrics;
         if metrics.try_begin_count() {
-            let counting = tokio::spawn(count(Arc::clone(metrics), self.store.clone(), self.clock.now()));
+            let counting = tokio::spawn(count(
+                Arc::clone(metrics),
+                self.store.clone(),
+                self.clock.now(),
+                legacy_uuid_auth,
+            ));
             // A count that takes longer continues in the background.
             let _ = tokio::time::timeout(STORE_TIMEOUT, counting).await;
         }
@@ -66,7 +71,7 @@ impl Service {
 
 /// Counts the tokens, and reads the last calls of the legacy endpoints, including those to other
 /// servers.
-async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp) {
+async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp, legacy_uuid_auth: bool) {
     let days = ReportDays::default();
     let known = store
         .read(move |conn| {
@@ -91,6 +96,7 @@ async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp) {
         .read(move |conn| {
             let in_state = |state| TokenFilter {
                 state: Some(state),
+                legacy_uuid_auth,
                 ..TokenFilter::default()
             };
             TokenState::ALL

@@ -9,7 +9,8 @@ use crate::domain::{
     name::TokenName,
     patch::Patch,
     permission::{Permission, PermissionSet},
-    token::{Token, TokenVersion},
+    precondition::Precondition,
+    token::Token,
 };
 
 /// Changes to a token. Fields that are `None` stay unchanged.
@@ -29,19 +30,31 @@ pub struct TokenChanges {
     pub owner: Patch<Owner>,
     /// `true` to refuse every use from now on, `false` to allow it.
     pub disabled: Option<bool>,
-    /// Precondition: the version that the token must have, if any.
-    pub expected_version: Option<TokenVersion>,
+    /// The states that the token may be changed from.
+    pub precondition: Precondition,
 }
 
 impl TokenChanges {
     /// Returns `true` if no field is to be changed. A precondition changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let anything = Self {
-            expected_version: self.expected_version,
-            ..Self::default()
-        };
-        *self == anything
+        let Self {
+            name,
+            permissions,
+            allowed_cidr_blocks,
+            expires_at,
+            description,
+            owner,
+            disabled,
+            precondition: _,
+        } = self;
+        name.is_none()
+            && permissions.is_none()
+            && allowed_cidr_blocks.is_none()
+            && expires_at.is_none()
+            && *description == Patch::Keep
+            && *owner == Patch::Keep
+            && disabled.is_none()
     }
 
     /// Returns the token as changed at `now`, with the version and the last update of `before`.
@@ -57,7 +70,7 @@ impl TokenChanges {
             description,
             owner,
             disabled,
-            expected_version: _,
+            precondition: _,
         } = self;
         // An expiry that stays may have passed.
         let expires_at = expires_at.filter(|new| *new != before.expires_at);

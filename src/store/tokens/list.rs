@@ -1,8 +1,8 @@
 //! Queries on tokens by filter.
 
 use diesel::{
-    BoolExpressionMethods, Connection, ExpressionMethods, QueryDsl, RunQueryDsl, define_sql_function, dsl::count_star,
-    sql_types::Text,
+    BoolExpressionMethods, Connection, ExpressionMethods, IntoSql, QueryDsl, RunQueryDsl, TextExpressionMethods,
+    define_sql_function, dsl::count_star, sql_types::Text,
 };
 
 use super::{TokenRow, token_from_row};
@@ -120,15 +120,31 @@ fn forms(part: &str) -> [String; 2] {
     [to_nfc(part).into_owned(), to_nfd(part).into_owned()]
 }
 
+/// Selects the rows whose column is a text, in either normal form. A single comparison keeps the order of the column's
+/// index.
+macro_rules! equals {
+    ($query:expr, $column:expr, $text:expr) => {
+        match forms($text) {
+            [composed, decomposed] if composed == decomposed => $query.filter($column.eq(composed)),
+            either => $query.filter($column.eq_any(either)),
+        }
+    };
+}
+
 /// Selects the tokens that match `filter`, without an order.
 pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     // Exhaustive: a filter that is ignored would make a bulk deletion delete too much.
     let TokenFilter {
         name,
+        name_equals,
+        owner,
+        created_by,
+        permission,
         state,
         unused_since,
         expires_before,
         value_older_than,
+        legacy_uuid_auth,
     } = filter;
     let mut query = tokens::table.into_boxed();
     if let Some(part) = name.as_deref() {
@@ -144,13 +160,35 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
             query.filter(in_any_case(&composed).or(in_any_case(&decomposed)))
         };
     }
+    if let Some(name) = name_equals {
+        query = equals!(query, tokens::name, name);
+    }
+    if let Some(owner) = owner {
+        query = query.filter(tokens::owner.eq(to_nfc(owner).into_owned()));
+    }
+    if let Some(actor) = created_by {
+        query = equals!(query, tokens::created_by_id, actor);
+    }
+    if let Some(permission) = permission {
+        let names = || " ".into_sql::<Text>().concat(tokens::permissions).concat(" ");
+        query = query.filter(replace(names(), format!(" {} ", permission.name()), "").ne(names()));
+    }
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
     query = match *state {
         None => query,
-        // Tokens that expire before a time do expire, so those that never expire need not be
-        // scanned.
-        Some(TokenState::Active) if expires_before.is_some() => query.filter(tokens::expires_at.gt(now.micros())),
-        Some(TokenState::Active) => query.filter(not_expired),
+        Some(TokenState::Active) => {
+            query = query.filter(tokens::disabled_at.is_null());
+            if !legacy_uuid_auth {
+                query = query.filter(tokens::value_hash.is_not_null());
+            }
+            // Tokens that expire before a time do expire, so those that never expire need not be
+            // scanned.
+            if expires_before.is_some() {
+                query.filter(tokens::expires_at.gt(now.micros()))
+            } else {
+                query.filter(not_expired)
+            }
+        }
         Some(TokenState::Disabled) => query.filter(tokens::disabled_at.is_not_null()),
         Some(TokenState::Expired) => query.filter(tokens::expires_at.le(now.micros())),
         Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),

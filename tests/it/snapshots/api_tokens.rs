@@ -9,6 +9,8 @@ use crate::support::{
     recorder::{Recorder, Request},
 };
 
+/// An entity tag that no token has.
+const STALE: &str = "\"stale\"";
 const UNKNOWN: &str = "/api-tokens/7ba167aa-631c-4771-b197-fcb459cc7fd7";
 
 /// The tokens that the snapshots are recorded with: each an ID and a value.
@@ -108,7 +110,7 @@ fn record_creates(env: &TestEnv, recorder: &mut Recorder, app: &TestApp, fixture
     let id = "createApiToken";
     let all = json!({
         "name": "all fields", "permissions": ["AlertRead", READ], "allowedCIDRBlocks": ["10.0.0.1/8", "2001:db8::/32"],
-        "expiresAt": env.clock.seconds_from_now(3600),
+        "expiresAt": env.clock.seconds_from_now(3600), "description": "a\nb", "owner": "team", "disabled": true,
     });
     recorder.record(app, id, 200, "all fields, by an admin", &create.json(&all));
     recorder.record(
@@ -166,6 +168,7 @@ fn record_gets(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
         (400, "self, for an admin", get.path("/api-tokens/self")),
         (404, "no such token", get.path(UNKNOWN)),
         (404, "no UUID", get.path("/api-tokens/nonsense")),
+        (304, "a known token", get.header("if-none-match", "*")),
     ];
     recorder.record_all(app, "getApiToken", &cases);
 }
@@ -175,7 +178,7 @@ fn record_updates(env: &TestEnv, recorder: &mut Recorder, app: &TestApp, fixture
     let by_reader = update.auth(Auth::Key(&fixture.reader.1));
     let changes = json!({
         "name": "subject, renamed", "permissions": ["AlertModify"], "allowedCIDRBlocks": ["127.0.0.0/8"],
-        "expiresAt": env.clock.seconds_from_now(3600),
+        "expiresAt": env.clock.seconds_from_now(3600), "description": "a\nb", "owner": "team", "disabled": true,
     });
     let rename = json!({ "name": "n" });
     let cases = [
@@ -186,6 +189,7 @@ fn record_updates(env: &TestEnv, recorder: &mut Recorder, app: &TestApp, fixture
         (400, "self, for an admin", update.path("/api-tokens/self").json(&rename)),
         (403, "the permission is missing", by_reader.json(&rename)),
         (404, "no such token", update.path(UNKNOWN).json(&rename)),
+        (412, "another state", update.json(&rename).header("if-match", STALE)),
     ];
     recorder.record_all(app, "updateApiToken", &cases);
 }
@@ -208,6 +212,7 @@ fn record_rotations(env: &TestEnv, recorder: &mut Recorder, app: &TestApp, fixtu
             rotate.auth(Auth::Key(&fixture.reader.1)),
         ),
         (404, "no such token", rotate.path(&format!("{UNKNOWN}/rotate"))),
+        (412, "another state", rotate.header("if-match", STALE)),
     ];
     recorder.record_all(app, "rotateApiToken", &cases);
     let get = Request::new("GET", &path, Auth::Admin);
@@ -229,16 +234,22 @@ fn record_grace_value_limit(recorder: &mut Recorder, app: &TestApp, id: &str, ro
 fn record_self(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
     let get = Request::new("GET", "/api-tokens/self", Auth::Key(&fixture.plain.1));
     recorder.record(app, "getApiTokenSelf", 200, "a token without permissions", &get);
+    let known = get.header("if-none-match", "*");
+    recorder.record(app, "getApiTokenSelf", 304, "a known token", &known);
     let (_, value) = new_token(recorder, app, "self", &[READ, MODIFY]);
     let post = Request::new("POST", "/api-tokens/self", Auth::Key(&value));
     let rename = post.json(&json!({ "name": "self, renamed" }));
     recorder.record(app, "updateApiTokenSelf", 200, "a token with permissions", &rename);
+    let stale = rename.header("if-match", STALE);
+    recorder.record(app, "updateApiTokenSelf", 412, "another state", &stale);
     recorder.record(app, "updateApiTokenSelf", 400, "no change", &post.json(&json!({})));
     let plain = rename.auth(Auth::Key(&fixture.plain.1));
     recorder.record(app, "updateApiTokenSelf", 403, "the permission is missing", &plain);
     let rotate = post.path("/api-tokens/self/rotate");
     let negative = rotate.json(&json!({ "gracePeriodSeconds": -1 }));
     recorder.record(app, "rotateApiTokenSelf", 400, "a negative grace period", &negative);
+    let stale = rotate.header("if-match", STALE);
+    recorder.record(app, "rotateApiTokenSelf", 412, "another state", &stale);
     recorder.record(app, "rotateApiTokenSelf", 200, "a token", &rotate);
     let (_, value) = new_token(recorder, app, "rotated often", &[]);
     let often = rotate
@@ -252,6 +263,8 @@ fn record_deletions(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
     let delete = Request::new("DELETE", &format!("{TOKENS}/{id}"), Auth::Admin);
     let reader = delete.auth(Auth::Key(&fixture.reader.1));
     recorder.record(app, "deleteApiToken", 403, "the permission is missing", &reader);
+    let stale = delete.header("if-match", STALE);
+    recorder.record(app, "deleteApiToken", 412, "another state", &stale);
     recorder.record(app, "deleteApiToken", 204, "a token", &delete);
     recorder.record(app, "deleteApiToken", 404, "a deleted token", &delete);
     recorder.record(
@@ -264,7 +277,15 @@ fn record_deletions(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
     let own = Request::new("DELETE", "/api-tokens/self", Auth::Key(&value));
     recorder.record(app, "deleteApiTokenSelf", 401, "a deleted token", &own);
     let (_, value) = new_token(recorder, app, "deletes itself", &[READ, MODIFY]);
-    recorder.record(app, "deleteApiTokenSelf", 204, "a token", &own.auth(Auth::Key(&value)));
+    let own = own.auth(Auth::Key(&value));
+    recorder.record(
+        app,
+        "deleteApiTokenSelf",
+        412,
+        "another state",
+        &own.header("if-match", STALE),
+    );
+    recorder.record(app, "deleteApiTokenSelf", 204, "a token", &own);
     let reader = own.auth(Auth::Key(&fixture.reader.1));
     recorder.record(app, "deleteApiTokenSelf", 403, "the permission is missing", &reader);
 }

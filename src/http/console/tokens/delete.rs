@@ -5,6 +5,7 @@ use askama::Template;
 
 use super::token_id;
 use crate::{
+    domain::precondition::Precondition,
     http::{
         console::{
             layout::Layout,
@@ -61,6 +62,6 @@ pub async fn delete(
         };
         return render_page_with_status(StatusCode::BAD_REQUEST, &template);
     }
-    service.delete(call, TokenRef::Id(id)).await?;
+    service.delete(call, TokenRef::Id(id), Precondition::None).await?;
     Ok(see_other(&format!("{}/tokens?done=deleted", layout.base)))
 }

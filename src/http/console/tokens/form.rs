@@ -13,6 +13,7 @@ use crate::{
         name::TokenName,
         patch::Patch,
         permission::PermissionSet,
+        precondition::{Precondition, TokenTag},
         session::SessionKey,
         token::{Token, TokenId, TokenVersion},
     },
@@ -368,7 +369,7 @@ pub async fn update(
         description: input.description,
         owner: input.owner,
         disabled: None,
-        expected_version: Some(version),
+        precondition: Precondition::OneOf(vec![TokenTag { id, version }]),
     };
     match service.update(call, TokenRef::Id(id), changes).await {
         Ok(_) => Ok(see_other(&format!("{}/tokens?done=changed", layout.base))),

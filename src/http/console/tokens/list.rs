@@ -87,9 +87,10 @@ impl StatusFilter {
         }
     }
 
-    fn filter(self, name: &str, now: Timestamp) -> TokenFilter {
+    fn filter(self, name: &str, now: Timestamp, legacy_uuid_auth: bool) -> TokenFilter {
         let all = TokenFilter {
             name: Some(name.to_owned()).filter(|name| !name.is_empty()),
+            legacy_uuid_auth,
             ..TokenFilter::default()
         };
         let in_state = |state| TokenFilter {
@@ -337,11 +338,12 @@ pub async fn list(
     let texts = layout.texts;
     // No name contains a control character, and PostgreSQL refuses NUL.
     let searched: String = view.name.chars().filter(|letter| !letter.is_control()).collect();
-    let filter = view.show.filter(&searched, layout.now);
+    let state = state(&request)?;
+    let filter = view.show.filter(&searched, layout.now, state.config.legacy_uuid_auth);
     let is_unfiltered = filter.is_empty();
     let is_later_page = after.is_some();
-    let service = &state(&request)?.service;
-    let page = service
+    let page = state
+        .service
         .list_sorted(&call, filter, view.order, after, PageSize::default())
         .await?;
     render_page(&TokenListPage {

@@ -7,7 +7,10 @@ use askama::Template;
 
 use super::{ValuePage, form::parse_version, token_id};
 use crate::{
-    domain::token::{Token, TokenVersion},
+    domain::{
+        precondition::{Precondition, TokenTag},
+        token::{Token, TokenVersion},
+    },
     http::{
         console::{
             display_time::exact,
@@ -88,21 +91,22 @@ pub async fn rotate(
     let seconds = fields.text("grace");
     let offered = grace_periods(texts).into_iter().map(|(period, _)| period);
     let mut chosen = offered.filter(|period| seconds.is_empty() || period.as_secs().to_string() == seconds);
+    let grace_period = chosen.next().ok_or_else(FormFields::refusal)?;
     let rotation = Rotation {
-        grace_period: chosen.next().ok_or_else(FormFields::refusal)?,
+        grace_period,
         expires_at: None,
-        expected_version: Some(parse_version(fields.text("version"))?),
+        precondition: Precondition::OneOf(vec![TokenTag {
+            id,
+            version: parse_version(fields.text("version"))?,
+        }]),
     };
     let token_before = service.get(&call, TokenRef::Id(id)).await?;
     match service.rotate(call, TokenRef::Id(id), rotation).await {
         Ok((token, value)) => {
-            let works_until = token
-                .rotated_at
-                .unwrap_or(layout.now)
-                .saturating_add(rotation.grace_period);
+            let works_until = token.rotated_at.unwrap_or(layout.now).saturating_add(grace_period);
             let before = if !token_before.has_value {
                 texts.first_value.to_owned()
-            } else if rotation.grace_period.is_zero() {
+            } else if grace_period.is_zero() {
                 texts.old_value_ended.to_owned()
             } else {
                 fill(texts.old_value_works, [&exact(works_until)])

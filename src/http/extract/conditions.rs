@@ -1,0 +1,78 @@
+//! Conditional requests on tokens (RFC 9110, section 13).
+
+use actix_web::{
+    HttpRequest,
+    dev::Payload,
+    http::header::{ETag, EntityTag, Header, IF_MATCH, IfMatch, IfNoneMatch},
+};
+use futures_util::future::LocalBoxFuture;
+
+use super::input::Input;
+use crate::{
+    domain::{
+        precondition::{Precondition, TokenTag},
+        token::Token,
+    },
+    http::error::{ApiError, DeclaresErrors, ErrorKind},
+};
+
+/// The `If-Match` header. A tag that is weak, malformed, or not one of a token matches nothing.
+pub struct Expected(pub Precondition);
+
+impl DeclaresErrors for Expected {
+    fn errors() -> Vec<ErrorKind> {
+        vec![ErrorKind::PreconditionFailed]
+    }
+}
+
+impl Input for Expected {
+    fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
+        let precondition = if request.headers().contains_key(IF_MATCH) {
+            match IfMatch::parse(request) {
+                // A token that does not exist is a 404 already.
+                Ok(IfMatch::Any) => Precondition::None,
+                Ok(IfMatch::Items(tags)) => {
+                    let strong = tags.iter().filter(|tag| !tag.weak);
+                    Precondition::OneOf(strong.filter_map(|tag| TokenTag::parse(tag.tag())).collect())
+                }
+                Err(_) => Precondition::OneOf(Vec::new()),
+            }
+        } else {
+            Precondition::None
+        };
+        Box::pin(async { Ok(Self(precondition)) })
+    }
+}
+
+/// The `If-None-Match` header; `None` if it is absent or malformed.
+pub struct Known(Option<IfNoneMatch>);
+
+impl DeclaresErrors for Known {
+    fn errors() -> Vec<ErrorKind> {
+        Vec::new()
+    }
+}
+
+impl Input for Known {
+    fn read<'r>(request: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
+        let known = IfNoneMatch::parse(request).ok();
+        Box::pin(async { Ok(Self(known)) })
+    }
+}
+
+impl Known {
+    /// Returns `true` if the client has the current state of `token`.
+    pub fn includes(&self, token: &Token) -> bool {
+        let ETag(current) = etag(token);
+        match &self.0 {
+            None => false,
+            Some(IfNoneMatch::Any) => true,
+            Some(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&current)),
+        }
+    }
+}
+
+/// Returns the entity tag of a token. It changes with every change, but not with a use.
+pub fn etag(token: &Token) -> ETag {
+    ETag(EntityTag::new_strong(TokenTag::of(token).to_string()))
+}
