@@ -1,12 +1,11 @@
 """The checks of a gateway: which requests pass, and what a backend receives."""
 
-import json
 import subprocess
 import time
 
 from credentials import arrived, refusal
 from spellings import IDENTITY, NAME_CHARACTERS, aliases, is_equivalent, of_cgi, tokens_targets
-from support import DIRECTORY, METHODS, SAFE, check, client, header, raw
+from support import METHODS, SAFE, check, client, header, raw
 
 BODY = b'{"a body": "that only the backend may see"}'
 
@@ -43,7 +42,9 @@ def check_aliases(gateway, credentials, php):
         for site in gateway.sites:
             for path in {site.path, "/"} if gateway.forwards_the_rest else {site.path}:
                 before = len(site.backend.seen)
-                answer = client(site.port, "GET", path, [gateway.credential(credentials.by["both and AlertRead"]), *claims])
+                answer = client(
+                    site.port, "GET", path, [gateway.credential(credentials.by["both and AlertRead"]), *claims]
+                )
                 reached = site.backend.seen[before:]
                 if len(reached) != (answer.status == 200):
                     problems.append(f"{path}: {answer}, {len(reached)} requests at the backend")
@@ -63,7 +64,12 @@ def check_aliases(gateway, credentials, php):
 def check_tokens_targets(gateway, tokenbridge, credentials):
     """tokenbridge serves the tokens API at Bamboo's address, and responds with 404 to every other spelling."""
     site, problems, count = gateway.bamboo, [], 0
-    for path in ("/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens/", "/rest/agent-config/latest/tokens", "/rest/agent/latest/tokens.json"):
+    for path in (
+        "/rest/agent-config/1.0/tokens",
+        "/rest/agent/1.0/tokens/",
+        "/rest/agent-config/latest/tokens",
+        "/rest/agent/latest/tokens.json",
+    ):
         answer = client(site.port, "GET", path, [tokenbridge.basic])
         problems += [f"{path}: {answer}"] if answer.status != 200 or b'"uuid"' not in answer.body else []
         answer = client(site.port, "GET", path)
@@ -73,7 +79,11 @@ def check_tokens_targets(gateway, tokenbridge, credentials):
     for target in tokens_targets(credentials.by["uuid read"]):
         count += 1
         before = len(site.backend.seen)
-        got = raw(site.port, f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}Connection: close\r\n\r\n".encode("latin-1"), silence=10)
+        got = raw(
+            site.port,
+            f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}Connection: close\r\n\r\n".encode("latin-1"),
+            silence=10,
+        )
         status, own = got[9:12], b"\r\nx-request-id: " in got.lower()
         problems += [f"{target}: reaches Bamboo as {seen['path']}" for seen in site.backend.seen[before:]]
         is_served = status == b"200" and is_equivalent(target)
@@ -88,9 +98,11 @@ def check_bodies(gateway, credentials):
     site, problems, large = gateway.sites[0], [], BODY * 80000
     name, value = gateway.credential(credentials.by["all"])
     head = f"POST {site.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{name}: {value}\r\nConnection: close\r\n".encode()
-    for name, data, body in (("in chunks", head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY), BODY),
-                             ("large", head + b"Content-Length: %d\r\n\r\n%s" % (len(large), large), large),
-                             ("none", head + b"Content-Length: 0\r\n\r\n", b"")):
+    for name, data, body in (
+        ("in chunks", head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY), BODY),
+        ("large", head + b"Content-Length: %d\r\n\r\n%s" % (len(large), large), large),
+        ("none", head + b"Content-Length: 0\r\n\r\n", b""),
+    ):
         before = len(site.backend.seen)
         got = raw(site.port, data, silence=10)
         if b" 200 " not in got[:16] or [seen["body"] for seen in site.backend.seen[before:]] != [body]:
@@ -105,24 +117,55 @@ def check_sourcing(gateway, statuses, headers=(), method="GET"):
     for status in statuses:
         target.write_bytes(b"touch never")
         arguments = [part for name, value in headers for part in ("-H", f"{name}: {value}")]
-        told = subprocess.run(["curl", "-s", "-X", method, "-o", str(target), "-w", "%{http_code}", *arguments,
-                               f"http://127.0.0.1:{gateway.bamboo.port}{gateway.bamboo.path}/text?uuid=%60touch%20sourced%60"],
-                              capture_output=True, text=True, cwd=directory, check=False).stdout
+        told = subprocess.run(
+            [
+                "curl",
+                "-s",
+                "-X",
+                method,
+                "-o",
+                str(target),
+                "-w",
+                "%{http_code}",
+                *arguments,
+                f"http://127.0.0.1:{gateway.bamboo.port}{gateway.bamboo.path}/text?uuid=%60touch%20sourced%60",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=directory,
+            check=False,
+        ).stdout
         ran = subprocess.run(["bash", "-ec", "source ./answer"], capture_output=True, cwd=directory, check=False)
-        check(f"{gateway.name}: a sourced {status} runs nothing",
-              [f"{told}: {target.read_bytes()[:200]} {ran}"] if told != str(status) or ran.returncode or ran.stdout or ran.stderr or
-              target.read_bytes() or (directory / "sourced").exists() else [])
+        check(
+            f"{gateway.name}: a sourced {status} runs nothing",
+            [f"{told}: {target.read_bytes()[:200]} {ran}"]
+            if told != str(status)
+            or ran.returncode
+            or ran.stdout
+            or ran.stderr
+            or target.read_bytes()
+            or (directory / "sourced").exists()
+            else [],
+        )
 
 
 def check_closed(gateway, credentials, what, statuses=range(500, 600), may_have_body=False):
     """No request passes, regardless of its credential."""
     problems = []
     for site in gateway.sites:
-        for headers, query in (([], ""), ([gateway.credential(credentials.by["all"])], ""), ([], f"?uuid={credentials.by['uuid both']}")):
+        for headers, query in (
+            ([], ""),
+            ([gateway.credential(credentials.by["all"])], ""),
+            ([], f"?uuid={credentials.by['uuid both']}"),
+        ):
             for method in ("GET", "POST"):
                 before = len(site.backend.seen)
                 answer = client(site.port, method, site.path + query, headers, b"{}" if method == "POST" else None)
-                if answer.status not in gateway.closed_statuses(statuses) or answer.body.strip() and not (may_have_body or gateway.has_error_pages):
+                if (
+                    answer.status not in gateway.closed_statuses(statuses)
+                    or answer.body.strip()
+                    and not (may_have_body or gateway.has_error_pages)
+                ):
                     problems.append(f"{site.name} {method}: {answer}")
                 if len(site.backend.seen) > before:
                     problems.append(f"{site.name} {method}: the backend is reached")
@@ -133,6 +176,7 @@ def check_open(gateway, credentials, what):
     def once():
         site = gateway.sites[0]
         return client(site.port, "POST", site.path, [gateway.credential(credentials.by["all"])], b"{}").status
+
     status = once()
     until = time.monotonic() + 15
     while status != 200 and time.monotonic() < until:

@@ -9,7 +9,7 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 class Credentials:
-    """All kinds of credentials: name, headers, query, ID of the token, and its permissions; None if it is never valid."""
+    """All kinds of credentials: name, headers, query, and token (ID, permissions) or None if it is never valid."""
 
     def __init__(self, tokenbridge):
         self.all, self.secrets = [], []
@@ -18,8 +18,13 @@ class Credentials:
         tokenbridge.call("GET", "/api-tokens")
         soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=4)
         expires = {"expiresAt": soon.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
-        expired = {name: (tokenbridge.value("expired", permissions or ["UserRead"], **expires)[1], tokenbridge.legacy("expired", permissions, **expires))
-                   for name, permissions in RIGHTS.items()}
+        expired = {
+            name: (
+                tokenbridge.value("expired", permissions or ["UserRead"], **expires)[1],
+                tokenbridge.legacy("expired", permissions, **expires),
+            )
+            for name, permissions in RIGHTS.items()
+        }
         elsewhere = {"allowedCIDRBlocks": ["192.0.2.0/24", "127.0.0.9/32"]}
         self.add("none")
         self.add("wrong value by X-API-Key", value="tbk_" + "A" * 49)
@@ -44,7 +49,12 @@ class Credentials:
             rotated = tokenbridge.legacy(f"rotated, {name}", permissions)
             value = tokenbridge.rotate(rotated)
             self.add(f"{name}, by the uuid of a rotated token", uuid=rotated)
-            self.add(f"{name}, by the value of a rotated legacy token, and its uuid", (rotated, permissions), value=value, uuid=rotated)
+            self.add(
+                f"{name}, by the value of a rotated legacy token, and its uuid",
+                (rotated, permissions),
+                value=value,
+                uuid=rotated,
+            )
             self.add(f"{name}, by a wrong value and a right uuid", value="tbk_" + "B" * 49, uuid=uuid)
             self.add(f"{name}, expired value", value=expired[name][0])
             self.add(f"{name}, expired uuid", uuid=expired[name][1])
@@ -92,7 +102,9 @@ def arrived(gateway, seen, method, path, token, body=b""):
         yield f"X-Token-Permissions is {header(seen, 'x-token-permissions')}"
     if len(header(seen, "x-token-name")) != gateway.knows_names or "$" in "".join(header(seen, "x-token-name")):
         yield f"X-Token-Name is {header(seen, 'x-token-name')}"
-    if not gateway.keeps_values and (header(seen, "x-api-key") or any("bearer" in one.lower() for one in header(seen, "authorization"))):
+    if not gateway.keeps_values and (
+        header(seen, "x-api-key") or any("bearer" in one.lower() for one in header(seen, "authorization"))
+    ):
         yield f"it gets the credential: {seen['headers']}"
     if seen["body"] != body:
         yield f"its body is {seen['body'][:100]}"

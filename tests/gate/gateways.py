@@ -1,12 +1,25 @@
-"""The gateways, each with the files of deploy/ unchanged except for addresses and paths, and with backends of its own."""
+"""The gateways, each with the files of deploy/, unchanged except for addresses and paths, and its own backends."""
 
 import os
 import pathlib
 import re
 import subprocess
 
-from support import (ALERT, ALERT_CHANGE, CHANGE, DIRECTORY, READ, SAFE, Backend, Tap, answers, client, free_ports,
-                     stop, within)
+from support import (
+    ALERT,
+    ALERT_CHANGE,
+    CHANGE,
+    DIRECTORY,
+    READ,
+    SAFE,
+    Backend,
+    Tap,
+    answers,
+    client,
+    free_ports,
+    stop,
+    within,
+)
 
 
 class Site:
@@ -65,7 +78,7 @@ class Gateway:
         return "X-API-Key", value
 
     def alias_statuses(self, character):
-        """The statuses of a request with a header name that has this character in place of a hyphen."""
+        """The statuses of a request with a header name that has this character instead of a hyphen."""
         return {200}
 
     def closed_statuses(self, statuses):
@@ -75,7 +88,11 @@ class Gateway:
     def deployed(self, path, **replaced):
         """The text of a file in deploy/, with the addresses and paths of this run."""
         text = pathlib.Path("deploy", path).read_text()
-        places = {"127.0.0.1:8086": self.tap.port, "127.0.0.1:9000": self.service.backend.port, "127.0.0.1:8081": self.service.port}
+        places = {
+            "127.0.0.1:8086": self.tap.port,
+            "127.0.0.1:9000": self.service.backend.port,
+            "127.0.0.1:8081": self.service.port,
+        }
         if self.protects_bamboo:
             places |= {"127.0.0.1:8085": self.bamboo.backend.port, "127.0.0.1:8080": self.bamboo.port}
         for address, port in places.items():
@@ -94,11 +111,23 @@ class Gateway:
         self.home.mkdir()
         command = [str(part) for part in self.command()]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "HOME": str(self.home)}, cwd=self.home,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.home)},
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         # Traefik listens before it has read its routes.
-        within(30, f"{self.name} is ready", lambda: self.process.poll() is not None or all(
-            answers(site.port) and client(site.port, "GET", site.path).status == 401 for site in self.sites))
+        within(
+            30,
+            f"{self.name} is ready",
+            lambda: (
+                self.process.poll() is not None
+                or all(answers(site.port) and client(site.port, "GET", site.path).status == 401 for site in self.sites)
+            ),
+        )
         if self.process.poll() is not None:
             raise RuntimeError(f"{self.name} does not start: {self.log.read_text()[-1500:]}")
 
@@ -121,13 +150,22 @@ class Nginx(Gateway):
 
     def command(self):
         gate = self.write("gate.conf", self.sites_file())
-        temporary = "".join(f"{kind}_temp_path {self.home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        main = self.write("nginx.conf", f"{self.modules()} daemon off; master_process off; pid {self.home}/pid; error_log {self.log} warn;"
-                                        f"events {{ worker_connections 512; }} http {{ {temporary} include {gate}; }}")
+        temporary = "".join(
+            f"{kind}_temp_path {self.home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        main = self.write(
+            "nginx.conf",
+            f"{self.modules()} daemon off; master_process off; pid {self.home}/pid; error_log {self.log} warn;"
+            f"events {{ worker_connections 512; }} http {{ {temporary} include {gate}; }}",
+        )
         return ["nginx", "-e", self.log, "-p", self.home, "-c", main]
 
     def logs(self):
-        return "".join(file.read_text(errors="replace") for file in (self.log, *DIRECTORY.glob("tokenbridge-gate.*")) if file.exists())
+        return "".join(
+            file.read_text(errors="replace")
+            for file in (self.log, *DIRECTORY.glob("tokenbridge-gate.*"))
+            if file.exists()
+        )
 
 
 class Njs(Nginx):
@@ -156,16 +194,32 @@ class Ingress(Nginx):
     is_configured_whole = False
 
     def sites_file(self):
-        annotations = dict(re.findall(r'nginx\.ingress\.kubernetes\.io/([a-z-]+): "(.*)"', pathlib.Path("deploy/kubernetes/ingress.yaml").read_text()))
-        url = annotations.pop("auth-url").replace("tokenbridge.default.svc.cluster.local:8086", f"127.0.0.1:{self.tap.port}")
+        annotations = dict(
+            re.findall(
+                r'nginx\.ingress\.kubernetes\.io/([a-z-]+): "(.*)"',
+                pathlib.Path("deploy/kubernetes/ingress.yaml").read_text(),
+            )
+        )
+        url = annotations.pop("auth-url").replace(
+            "tokenbridge.default.svc.cluster.local:8086", f"127.0.0.1:{self.tap.port}"
+        )
         identity = annotations.pop("auth-response-headers").split(",")
         if annotations:
             raise RuntimeError(f"annotations without an equivalent here: {annotations}")
-        variables = [(name, f"$authHeader{number}", name.lower().replace("-", "_")) for number, name in enumerate(identity)]
+        variables = [
+            (name, f"$authHeader{number}", name.lower().replace("-", "_")) for number, name in enumerate(identity)
+        ]
         text = pathlib.Path("tests/gate/ingress-nginx.conf").read_text()
-        for place, value in (("@PORT@", self.service.port), ("@BACKEND@", self.service.backend.port), ("@URL@", url),
-                             ("@SET@", "".join(f"auth_request_set {variable} $upstream_http_{field};" for _, variable, field in variables)),
-                             ("@PASS@", "".join(f"proxy_set_header '{name}' {variable};" for name, variable, _ in variables))):
+        for place, value in (
+            ("@PORT@", self.service.port),
+            ("@BACKEND@", self.service.backend.port),
+            ("@URL@", url),
+            (
+                "@SET@",
+                "".join(f"auth_request_set {variable} $upstream_http_{field};" for _, variable, field in variables),
+            ),
+            ("@PASS@", "".join(f"proxy_set_header '{name}' {variable};" for name, variable, _ in variables)),
+        ):
             text = text.replace(place, str(value))
         return text
 
@@ -210,7 +264,9 @@ class Envoy(Gateway):
 class Haproxy(Gateway):
     def command(self):
         script = self.write("tokenbridge.lua", self.deployed("haproxy/tokenbridge.lua"))
-        file = self.write("haproxy.cfg", self.deployed("haproxy/haproxy.cfg", **{"/etc/haproxy/tokenbridge.lua": script}))
+        file = self.write(
+            "haproxy.cfg", self.deployed("haproxy/haproxy.cfg", **{"/etc/haproxy/tokenbridge.lua": script})
+        )
         return ["haproxy", "-db", "-f", file]
 
 
@@ -238,13 +294,33 @@ class Apache(Gateway):
         return range(400, 600)
 
     def command(self):
-        modules = ["mpm_event", "authn_core", "authz_core", "authz_user", "auth_openidc", "env", "headers", "proxy", "proxy_http", "setenvif"]
+        modules = [
+            "mpm_event",
+            "authn_core",
+            "authz_core",
+            "authz_user",
+            "auth_openidc",
+            "env",
+            "headers",
+            "proxy",
+            "proxy_http",
+            "setenvif",
+        ]
         loaded = "\n".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in modules)
-        gate = self.deployed("apache/tokenbridge-gate.conf", **{
-            "00000000-0000-0000-0000-000000000000": self.client[0], "tbk_…": self.client[1],
-            "https://tokenbridge.example.org": f"https://127.0.0.1:{self.tap.port}", "/etc/ssl/certs/ca-certificates.crt": DIRECTORY / "certificate.pem"})
-        main = (f"ServerRoot {self.home}\nServerName localhost\nPidFile {self.home}/pid\nErrorLog {self.log}\nDefaultRuntimeDir {self.home}\n"
-                f"User www-data\nGroup www-data\n{loaded}\nInclude {self.write('gate.conf', gate)}\n")
+        gate = self.deployed(
+            "apache/tokenbridge-gate.conf",
+            **{
+                "00000000-0000-0000-0000-000000000000": self.client[0],
+                "tbk_…": self.client[1],
+                "https://tokenbridge.example.org": f"https://127.0.0.1:{self.tap.port}",
+                "/etc/ssl/certs/ca-certificates.crt": DIRECTORY / "certificate.pem",
+            },
+        )
+        main = (
+            f"ServerRoot {self.home}\nServerName localhost\nPidFile {self.home}/pid\nErrorLog {self.log}\n"
+            f"DefaultRuntimeDir {self.home}\n"
+            f"User www-data\nGroup www-data\n{loaded}\nInclude {self.write('gate.conf', gate)}\n"
+        )
         return ["apache2", "-D", "FOREGROUND", "-f", self.write("apache2.conf", main)]
 
 

@@ -1,7 +1,7 @@
-"""Starts tokenbridge and the gateways with the files of deploy/ in front of recording backends, and checks which requests pass.
+"""Starts tokenbridge and the gateways of deploy/ in front of recording backends, and checks which requests pass.
 
-matrix.py PROGRAM DIRECTORY [GATEWAY…], in the repository. The gateways are checked side by side. The last line is "N passed,
-M failed". Standard library only.
+matrix.py PROGRAM DIRECTORY [GATEWAY…], in the repository. The gateways are checked side by side. The last line is
+"N passed, M failed". Standard library only.
 """
 
 import re
@@ -11,8 +11,16 @@ import threading
 import traceback
 
 from attacks import check_attacks
-from checks import (check_aliases, check_bodies, check_closed, check_keep_alive, check_matrix, check_open,
-                    check_sourcing, check_tokens_targets)
+from checks import (
+    check_aliases,
+    check_bodies,
+    check_closed,
+    check_keep_alive,
+    check_matrix,
+    check_open,
+    check_sourcing,
+    check_tokens_targets,
+)
 from credentials import Credentials
 from forgery import check_forgery
 from gateways import GATEWAYS, Apache
@@ -20,18 +28,28 @@ from php import Php
 from spellings import is_gated, is_tokens_path
 from support import DIRECTORY, Tokenbridge, check, client, counts, header
 
-BROKEN = [("answers 500", b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nls"), ("answers 503", b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
-          ("closes without an answer", b""), ("talks nonsense", b"200 OK\r\n\r\n"), ("breaks off", b"HTTP/1.1 200 OK\r\nX-Tok")]
-REFUSING = [("answers 302", b"HTTP/1.1 302 No\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"), ("answers 404", b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")]
+BROKEN = [
+    ("answers 500", b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nls"),
+    ("answers 503", b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
+    ("closes without an answer", b""),
+    ("talks nonsense", b"200 OK\r\n\r\n"),
+    ("breaks off", b"HTTP/1.1 200 OK\r\nX-Tok"),
+]
+REFUSING = [
+    ("answers 302", b"HTTP/1.1 302 No\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
+    ("answers 404", b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+]
 
 
 def side_by_side(gateways, run):
     """Runs a function for each gateway. An exception is a failed check."""
+
     def guarded(gateway):
         try:
             run(gateway)
         except Exception:
             check(f"{gateway.name}: {run.__name__}", [traceback.format_exc()[-600:]])
+
     threads = [threading.Thread(target=guarded, args=(gateway,)) for gateway in gateways]
     for thread in threads:
         thread.start()
@@ -45,7 +63,8 @@ def check_gate_requests(gateway):
     problems = ["a body"] if b"a body" in sent else []
     asked = set(re.findall(rb"^([A-Z]+ /verify\S*) HTTP/1.1\r\n", sent, re.M))
     if not re.search(rb"\r\n(x-original-method|x-forwarded-method): DELETE\r\n", sent, re.I) or not re.search(
-            rb"\r\n(x-original-uri|x-forwarded-uri): /rest/agents/1.0/7/state\?a=1&uuid=", sent, re.I):
+        rb"\r\n(x-original-uri|x-forwarded-uri): /rest/agents/1.0/7/state\?a=1&uuid=", sent, re.I
+    ):
         problems.append("no method or no URI")
     if {line.rstrip(b"?") for line in asked} != {b"GET /verify", b"GET /verify?require=AlertRead"}:
         problems.append(asked)
@@ -70,7 +89,9 @@ def check_gateway(gateway, tokenbridge, credentials, php):
         for what, reply in replies:
             gateway.tap.drop()
             gateway.tap.reply = reply
-            check_closed(gateway, credentials, f"shut while tokenbridge {what}", statuses, may_have_body=what == "answers 500")
+            check_closed(
+                gateway, credentials, f"shut while tokenbridge {what}", statuses, may_have_body=what == "answers 500"
+            )
     gateway.tap.drop()
     gateway.tap.reply = None
     check_open(gateway, credentials, "open again")
@@ -84,15 +105,22 @@ def check_store_lost(gateways, credentials):
         before = len(site.backend.seen)
         # No gateway has used this value, so no cache has it.
         answer = client(site.port, "GET", site.path, [gateway.credential(credentials.by["unused"])])
-        check(f"{gateway.name}: shut while tokenbridge has no store",
-              [answer] if answer.status not in gateway.closed_statuses(range(500, 600)) or len(site.backend.seen) > before else [])
+        check(
+            f"{gateway.name}: shut while tokenbridge has no store",
+            [answer]
+            if answer.status not in gateway.closed_statuses(range(500, 600)) or len(site.backend.seen) > before
+            else [],
+        )
     (DIRECTORY / "away.db").rename(database)
     side_by_side(gateways, lambda gateway: check_open(gateway, credentials, "open again when it has it back"))
 
 
 def check_logs(name, text, credentials, may_be_silent=False):
     found = [secret[:12] for secret in credentials.secrets if secret in text]
-    check(f"{name}: no uuid and no value in {len(text)} characters of its logs", found or ([] if text or may_be_silent else ["no logs"]))
+    check(
+        f"{name}: no uuid and no value in {len(text)} characters of its logs",
+        found or ([] if text or may_be_silent else ["no logs"]),
+    )
 
 
 def check_stop_and_start(gateways, servers, credentials):
@@ -105,6 +133,7 @@ def check_stop_and_start(gateways, servers, credentials):
     def started(gateway):
         gateway.tap.open()
         check_open(gateway, credentials, "open again without a restart")
+
     for server in servers:
         server.stop()
     side_by_side(gateways, stopped)
@@ -139,9 +168,15 @@ def main():
                 check_logs(gateway.name, gateway.logs(), credentials, may_be_silent=not gateway.protects_bamboo)
             if gateway.protects_bamboo:
                 seen = gateway.bamboo.backend.seen
-                stray = [one for one in seen if is_gated(one["path"]) and not header(one, "x-token-id") or is_tokens_path(one["path"])]
-                check(f"{gateway.name}: of {len(seen)} requests none reached Bamboo's agents or tokens without tokenbridge",
-                      [f"{one['method']} {one['path']}" for one in stray])
+                stray = [
+                    one
+                    for one in seen
+                    if is_gated(one["path"]) and not header(one, "x-token-id") or is_tokens_path(one["path"])
+                ]
+                check(
+                    f"{gateway.name}: of {len(seen)} requests none reached Bamboo's agents or tokens past tokenbridge",
+                    [f"{one['method']} {one['path']}" for one in stray],
+                )
         credentials.secrets.append(tokenbridge.password)
         for server in servers:
             server.stop()

@@ -27,7 +27,10 @@ printing = threading.Lock()
 def check(name, problems):
     """Records a check, which passes without `problems`."""
     problems = [str(problem) for problem in problems]
-    lines = [f"FAILED  {name}" if problems else f"ok      {name}", *(f"          {problem[:600]}" for problem in problems[:6])]
+    lines = [
+        f"FAILED  {name}" if problems else f"ok      {name}",
+        *(f"          {problem[:600]}" for problem in problems[:6]),
+    ]
     if len(problems) > 6:
         lines.append(f"          and {len(problems) - 6} more")
     with printing:
@@ -111,7 +114,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 
 class Tap:
-    """Between a proxy and tokenbridge: records requests, counts connections, and can refuse them or return fixed responses."""
+    """Between a proxy and tokenbridge: records requests, counts connections, and can refuse them or reply itself."""
 
     def __init__(self, target):
         self.target, self.sent, self.connections, self.reply = target, [], 0, None
@@ -260,8 +263,30 @@ class Tokenbridge:
         self.log = DIRECTORY / f"tokenbridge{'-https' * https}.log"
         if https:
             certificate, key = DIRECTORY / "certificate.pem", DIRECTORY / "key.pem"
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-                            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+            subprocess.run(
+                [
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:P-256",
+                    "-nodes",
+                    "-days",
+                    "2",
+                    "-subj",
+                    "/CN=127.0.0.1",
+                    "-addext",
+                    "subjectAltName=IP:127.0.0.1",
+                    "-keyout",
+                    str(key),
+                    "-out",
+                    str(certificate),
+                ],
+                check=True,
+                capture_output=True,
+            )
             # Apache reads it as another user.
             DIRECTORY.chmod(0o711)
             certificate.chmod(0o644)
@@ -270,10 +295,26 @@ class Tokenbridge:
     def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "serve", "--listen", f"127.0.0.1:{self.port}", "--database-url", f"sqlite:{DIRECTORY}/tokenbridge.db",
-                 "--legacy-uuid-auth", "--trusted-proxy", "127.0.0.0/8", "--workers", "2", *self.flags],
+                [
+                    PROGRAM,
+                    "serve",
+                    "--listen",
+                    f"127.0.0.1:{self.port}",
+                    "--database-url",
+                    f"sqlite:{DIRECTORY}/tokenbridge.db",
+                    "--legacy-uuid-auth",
+                    "--trusted-proxy",
+                    "127.0.0.0/8",
+                    "--workers",
+                    "2",
+                    *self.flags,
+                ],
                 env={"PATH": os.environ["PATH"], "RUST_LOG": "info", "TOKENBRIDGE_ADMIN_PASSWORD": self.password},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=DIRECTORY)
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=DIRECTORY,
+            )
         within(20, "tokenbridge listens", lambda: self.process.poll() is not None or answers(self.port))
         if self.process.poll() is not None:
             raise RuntimeError(f"tokenbridge does not start: {self.log.read_text()[-500:]}")
