@@ -14,6 +14,7 @@ from support import (
     SAFE,
     Backend,
     Tap,
+    Tokenbridge,
     answers,
     client,
     free_ports,
@@ -271,13 +272,13 @@ class Haproxy(Gateway):
 
 
 class Apache(Gateway):
-    """It presents the credentials of a token of its own, which are known once tokenbridge runs."""
+    """It presents credentials of its own to tokenbridge."""
 
     keeps_basic = False
     knows_names = False
     keeps_connections = False
     challenge = "Bearer"
-    client = ("", "")
+    client = ("admin", Tokenbridge.password)
 
     def unauthorized(self, method, headers, token):
         has_value = any(value.startswith("Bearer ") for _, value in headers)
@@ -310,8 +311,8 @@ class Apache(Gateway):
         gate = self.deployed(
             "apache/tokenbridge-gate.conf",
             **{
-                "00000000-0000-0000-0000-000000000000": self.client[0],
-                "tbk_…": self.client[1],
+                "TOKENBRIDGE_CLIENT apache": f"TOKENBRIDGE_CLIENT {self.client[0]}",
+                "change-me": self.client[1],
                 "https://tokenbridge.example.org": f"https://127.0.0.1:{self.tap.port}",
                 "/etc/ssl/certs/ca-certificates.crt": DIRECTORY / "certificate.pem",
             },

@@ -156,8 +156,6 @@ def main():
             if wanted and kind.__name__.lower() not in wanted:
                 continue
             gateway = kind((https if kind is Apache else tokenbridge).port)
-            if kind is Apache:
-                gateway.client = ("admin", tokenbridge.password)
             gateways.append(gateway)
             gateway.start()
         side_by_side(gateways, lambda gateway: check_gateway(gateway, tokenbridge, credentials, php))
