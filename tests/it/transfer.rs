@@ -129,7 +129,7 @@ fn a_destination_in_use_is_not_overwritten(postgres: &TestEnv) {
         (1, 1),
         "{refused:?}"
     );
-    assert!(refused.stderr.contains("so it has been used"), "{refused:?}");
+    assert!(refused.stderr.contains("so it is not an earlier copy"), "{refused:?}");
     assert_eq!(app.get(LEGACY, Auth::Admin).json()[0]["uuid"], id);
     // A copy that has changed since the move is in use too.
     let copy = postgres.store.fresh_url();
