@@ -61,7 +61,7 @@ enum Command {
     /// Run the server (the default command)
     #[command(after_help = serve::FIRST_ADMIN_HELP)]
     Serve(ServeSettings),
-    /// Add, change, remove, and list admins, who sign in with a name and a password
+    /// Add, change, remove, and list admins, who sign in with a name and a password, and their roles
     Admin {
         #[command(subcommand)]
         command: admin::AdminCommand,

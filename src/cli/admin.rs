@@ -9,7 +9,7 @@ use super::{
     password::PasswordSource,
 };
 use crate::{
-    domain::{name::AdminName, page::PageSize},
+    domain::{admin::Role, name::AdminName, page::PageSize},
     settings::StoreSettings,
     startup::open_service,
 };
@@ -21,6 +21,9 @@ pub enum AdminCommand {
         /// Name of the new admin
         #[arg(value_parser = |text: &str| AdminName::parse(text))]
         name: AdminName,
+        /// Role of the new admin
+        #[arg(long, default_value = "admin")]
+        role: Role,
         #[command(flatten)]
         password: PasswordSource,
         #[command(flatten)]
@@ -36,7 +39,17 @@ pub enum AdminCommand {
         #[command(flatten)]
         store: StoreSettings,
     },
-    /// Remove an admin; the last one cannot be removed
+    /// Change an admin's role, effective immediately; the last one with the role admin keeps it
+    Role {
+        /// Name of the admin
+        #[arg(value_parser = parse_existing_name)]
+        name: AdminName,
+        /// New role
+        role: Role,
+        #[command(flatten)]
+        store: StoreSettings,
+    },
+    /// Remove an admin; the last one with the role admin cannot be removed
     Remove {
         /// Name of the admin
         #[arg(value_parser = parse_existing_name)]
@@ -56,15 +69,25 @@ pub enum AdminCommand {
 
 pub async fn run(command: AdminCommand) -> Result<(), CliError> {
     match command {
-        AdminCommand::Add { name, password, store } => {
+        AdminCommand::Add {
+            name,
+            role,
+            password,
+            store,
+        } => {
             let service = open_service(&store, true)?;
-            service.add_admin(call(), name.clone(), password.read()?).await?;
+            service.add_admin(call(), name.clone(), password.read()?, role).await?;
             output::print_line(&format!("added admin {}", name.as_str()))
         }
         AdminCommand::Passwd { name, password, store } => {
             let service = open_service(&store, false)?;
             service.change_password(call(), name.clone(), password.read()?).await?;
             output::print_line(&format!("changed the password of admin {}", name.as_str()))
+        }
+        AdminCommand::Role { name, role, store } => {
+            let service = open_service(&store, false)?;
+            service.change_role(call(), name.clone(), role).await?;
+            output::print_line(&format!("the role of admin {} is {role}", name.as_str()))
         }
         AdminCommand::Remove { name, store } => {
             open_service(&store, false)?.remove_admin(call(), name.clone()).await?;
@@ -92,17 +115,25 @@ async fn list(format: Format, store: &StoreSettings) -> Result<(), CliError> {
                     "name": admin.name.as_str(),
                     "createdAt": admin.created_at,
                     "passwordChangedAt": admin.password_changed_at,
+                    "passwordOrigin": admin.password_origin.name(),
+                    "role": admin.role.name(),
                 })
             });
             output::print_json(&entries.collect::<Vec<_>>())
         }
         Format::Table => {
-            let header = ["NAME", "ADDED", "PASSWORD CHANGED"].map(str::to_owned);
+            let header = ["NAME", "ROLE", "ADDED", "PASSWORD CHANGED", "PASSWORD ORIGIN"].map(str::to_owned);
             let rows = admins.iter().map(|admin| {
                 let changed = admin
                     .password_changed_at
                     .map_or_else(|| "never".to_owned(), |at| at.to_string());
-                [admin.name.as_str().to_owned(), admin.created_at.to_string(), changed]
+                [
+                    admin.name.as_str().to_owned(),
+                    admin.role.to_string(),
+                    admin.created_at.to_string(),
+                    changed,
+                    admin.password_origin.name().to_owned(),
+                ]
             });
             output::print_table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
         }

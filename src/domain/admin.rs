@@ -2,7 +2,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Invalid, name::AdminName, text::prepare_password};
+use std::str::FromStr;
+
+use super::{Invalid, invalid::parse_name, name::AdminName, named::named_enum, text::prepare_password};
 
 /// The password of an admin: 1 to 1,024 bytes without control characters (RFC 7617), prepared as
 /// RFC 8265 requires.
@@ -81,6 +83,62 @@ impl std::fmt::Debug for PasswordHash {
     }
 }
 
+named_enum! {
+    /// The role of an admin: what the admin may do.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+    pub enum Role {
+        /// Everything.
+        #[default]
+        Admin = "admin",
+        /// Manage tokens, read the audit log and the legacy report.
+        Operator = "operator",
+        /// Read everything, and change nothing.
+        Auditor = "auditor",
+    }
+}
+
+impl FromStr for Role {
+    type Err = Invalid;
+
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// [`Invalid`] if there is no such role. The message suggests a similar name.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        parse_name("role", text, &Self::ALL, Self::name)
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+named_enum! {
+    /// The origin of an admin's password.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum PasswordOrigin {
+        /// It was set here.
+        #[default]
+        Local = "local",
+        /// It was taken over from the legacy server, which may replace it.
+        LegacyLogin = "legacy-login",
+    }
+}
+
+impl FromStr for PasswordOrigin {
+    type Err = Invalid;
+
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// [`Invalid`] if there is no such origin. The message suggests a similar name.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        parse_name("passwordOrigin", text, &Self::ALL, Self::name)
+    }
+}
+
 /// An admin.
 #[derive(Clone, Debug)]
 pub struct Admin {
@@ -88,6 +146,10 @@ pub struct Admin {
     pub name: AdminName,
     /// The hash of the password.
     pub password_hash: PasswordHash,
+    /// The origin of the password.
+    pub password_origin: PasswordOrigin,
+    /// The role.
+    pub role: Role,
 }
 
 #[cfg(test)]

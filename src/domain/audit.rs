@@ -77,6 +77,8 @@ actions! {
     AdminAdded "admin.added", keeps;
     /// An admin's password changed.
     AdminPasswordChanged "admin.password-changed", invalidates;
+    /// An admin got another role.
+    AdminRoleChanged "admin.role-changed", invalidates;
     /// An admin was removed.
     AdminRemoved "admin.removed", invalidates;
     /// A server started with a different phase of the legacy API's retirement than the last

@@ -1,7 +1,7 @@
 //! Authorization: which caller may do which operation to which token.
 
 use super::{
-    admin::Admin,
+    admin::{Admin, Role},
     caller::Caller,
     cidr::CidrBlocks,
     clock::Timestamp,
@@ -36,7 +36,7 @@ pub enum Operation<'a> {
     ReadLegacyUsage,
     /// List admins.
     ReadAdmins,
-    /// Add or remove an admin, or change a password.
+    /// Add or remove an admin, or change a password or a role.
     ManageAdmins,
     /// Import tokens or admins.
     Import,
@@ -69,6 +69,14 @@ pub enum Denied {
     /// The operation is reserved for admins.
     #[error("only admins may do this")]
     NotAdmin,
+    /// The admin's role does not include the operation.
+    #[error("this request requires the role {}; yours is {role}", join_names(.needed))]
+    MissingRole {
+        /// The roles that include it.
+        needed: &'static [Role],
+        /// The admin's role.
+        role: Role,
+    },
     /// The token would grant permissions that it lacks.
     #[error("a token can grant only permissions that it holds; the calling token lacks {0}")]
     ExcessPermissions(PermissionSet),
@@ -97,37 +105,41 @@ pub enum Denied {
 /// [`Denied`], with the reason.
 pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Token>) -> Result<(), Denied> {
     match caller {
-        // A new property of admins, such as a role, has to be considered here.
+        // Exhaustive, so that a new property of admins is considered here.
         Caller::Admin(Admin {
             name: _,
             password_hash: _,
-        }) => authorize_admin(operation),
+            password_origin: _,
+            role,
+        }) => authorize_role(*role, operation),
         Caller::CommandLine => authorize_command_line(operation),
         Caller::Token(token, _) => authorize_token(token, operation, target),
     }
 }
 
-/// An admin may do everything.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every kind of caller has a function of the same form"
-)]
-const fn authorize_admin(operation: Operation<'_>) -> Result<(), Denied> {
-    match operation {
+/// An admin may do what the role includes.
+fn authorize_role(role: Role, operation: Operation<'_>) -> Result<(), Denied> {
+    let needed: &'static [Role] = match operation {
+        // No export of an auditor contains password hashes: a weak password can be guessed from its hash.
         Operation::Read
-        | Operation::Create(_)
+        | Operation::ReadAudit
+        | Operation::ReadLegacyUsage
+        | Operation::Export { with_admins: false }
+        | Operation::BeginSession => &Role::ALL,
+        // An introspection counts as a use of the token.
+        Operation::Create(_)
         | Operation::Update(_)
         | Operation::Rotate { .. }
         | Operation::Delete
         | Operation::DeleteMatching
-        | Operation::Introspect
-        | Operation::ReadAudit
-        | Operation::ReadLegacyUsage
-        | Operation::ReadAdmins
-        | Operation::ManageAdmins
-        | Operation::Import
-        | Operation::Export { .. }
-        | Operation::BeginSession => Ok(()),
+        | Operation::Introspect => &[Role::Admin, Role::Operator],
+        Operation::ReadAdmins => &[Role::Admin, Role::Auditor],
+        Operation::ManageAdmins | Operation::Import | Operation::Export { with_admins: true } => &[Role::Admin],
+    };
+    if needed.contains(&role) {
+        Ok(())
+    } else {
+        Err(Denied::MissingRole { needed, role })
     }
 }
 
@@ -190,6 +202,11 @@ fn authorize_token(caller: &Token, operation: Operation<'_>, target: Option<&Tok
         | Operation::Export { .. }
         | Operation::BeginSession => Err(Denied::NotAdmin),
     }
+}
+
+fn join_names(roles: &[Role]) -> String {
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    names.join(" or ")
 }
 
 /// Decides whether `token` holds all `required` permissions.

@@ -2,7 +2,7 @@
 
 use super::{
     Invalid,
-    text::{find_invisible, is_visible, to_nfc},
+    text::{find_invisible, fold_case, is_visible, to_nfc},
 };
 
 const MAX_CHARS: usize = 255;
@@ -75,6 +75,12 @@ impl AdminName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns a key that is equal for names that differ only in case.
+    #[must_use]
+    pub fn case_key(&self) -> String {
+        fold_case(&self.0)
+    }
 }
 
 /// Normalizes a text to NFC and validates it: at most `max_chars` characters, at least one of them
@@ -129,6 +135,19 @@ mod tests {
         for bad in ["", "  ", "a:b", "a\nb"] {
             assert!(AdminName::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn case_keys_ignore_case_and_normal_form() {
+        let key = |name: &str| AdminName::from_stored(name.to_owned()).case_key();
+        for (one, other) in [
+            ("Ops", "oPS"),
+            ("J\u{fc}rgen", "JU\u{308}RGEN"),
+            ("\u{3bf}\u{3b4}\u{3bf}\u{3c2}", "\u{39f}\u{394}\u{39f}\u{3a3}"),
+        ] {
+            assert_eq!(key(one), key(other), "{one}");
+        }
+        assert_ne!(key("ops"), key("ops2"));
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub fn to_nfd(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
+/// Returns text in a form in which names that differ only in case are equal.
+#[must_use]
+pub fn fold_case(text: &str) -> String {
+    // A letter such as the final sigma has one upper case and two lower cases.
+    to_nfc(&to_nfc(text).to_uppercase().to_lowercase()).into_owned()
+}
+
 /// Prepares a password with the `OpaqueString` profile (RFC 8265, section 4.2): maps non-ASCII
 /// spaces to U+0020 and normalizes to NFC.
 #[must_use]

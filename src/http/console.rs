@@ -65,6 +65,10 @@ pub fn routes() -> impl HttpServiceFactory {
             [get(admins::password_form), post(admins::change_password)],
         ))
         .service(resource(
+            "/admins/role",
+            [get(admins::role_form), post(admins::change_role)],
+        ))
+        .service(resource(
             "/admins/remove",
             [get(admins::removal_form), post(admins::remove)],
         ))
@@ -181,6 +185,7 @@ fn error_page<'f>(request: &HttpRequest, status: StatusCode, failure: &'f ApiErr
     let layout = Layout::anonymous(request)?;
     let texts = layout.texts;
     let (message, detail) = match status {
+        StatusCode::FORBIDDEN if failure.is_denied() => (texts.problem_role.to_owned(), None),
         StatusCode::FORBIDDEN => (texts.problem_form.to_owned(), None),
         StatusCode::NOT_FOUND => (texts.problem_missing.to_owned(), None),
         StatusCode::SERVICE_UNAVAILABLE if request.method().is_safe() => (texts.problem_unavailable.to_owned(), None),

@@ -51,7 +51,7 @@ pub struct ApiError {
     has_body: bool,
     /// The reason why credentials could not be parsed, and their scheme.
     unreadable: Option<(Refusal, Challenge)>,
-    /// The cause of a server error, for the log.
+    /// The cause of a server error, for the log, or of a denied operation.
     #[source]
     source: Option<Box<Error>>,
 }
@@ -206,6 +206,11 @@ impl ApiError {
         self.unreadable
     }
 
+    /// Returns `true` if the caller is not authorized for the operation.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.source.as_deref(), Some(Error::Forbidden(_)))
+    }
+
     /// Returns the cause, if this is a server error.
     pub fn cause(&self) -> Option<&Error> {
         self.source.as_deref().filter(|_| self.status.is_server_error())
@@ -248,7 +253,10 @@ impl From<Error> for ApiError {
                 Self::new(ErrorKind::TooManyRequests, message)
                     .with_header(header::RETRY_AFTER, ceil_seconds(*retry_after))
             }
-            Error::Forbidden(_) => Self::forbidden(message),
+            Error::Forbidden(_) => Self {
+                source: Some(Box::new(error)),
+                ..Self::forbidden(message)
+            },
             Error::NotFound(_) => Self::not_found(message),
             Error::Invalid(_) => Self::bad_request(message),
             Error::Conflict(_) => Self::new(ErrorKind::Conflict, message),

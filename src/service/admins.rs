@@ -8,7 +8,7 @@ use super::{Error, Service, transaction::Transaction};
 use crate::{
     domain::{
         actor::{Channel, Origin},
-        admin::{Admin, Password, PasswordHash},
+        admin::{Admin, Password, PasswordHash, PasswordOrigin, Role},
         audit::Action,
         authorization::{Operation, authorize},
         caller::{Call, Caller},
@@ -33,19 +33,24 @@ impl Service {
     /// Adds an admin.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the name exists; [`Error::Forbidden`] if the caller is a token.
-    pub async fn add_admin(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
+    /// [`Error::Conflict`] if the name exists; [`Error::Forbidden`] if the caller may not do this.
+    pub async fn add_admin(&self, call: Call, name: AdminName, password: Password, role: Role) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
         self.transact(call, None, move |tx, _| {
             authorize(&tx.caller, Operation::ManageAdmins, None)?;
-            let admin = Admin { name, password_hash };
+            let admin = Admin {
+                name,
+                password_hash,
+                password_origin: PasswordOrigin::Local,
+                role,
+            };
             admins::insert(tx.conn, &admin, tx.now).map_err(|error| match error {
                 StoreError::AlreadyExists => {
                     Error::Conflict(format!("there is already an admin named {:?}", admin.name.as_str()))
                 }
                 other => other.into(),
             })?;
-            let details = json!({ "admin": admin.name.as_str() });
+            let details = json!({ "admin": admin.name.as_str(), "role": role.name() });
             tx.record(Action::AdminAdded, None, details)
         })
         .await
@@ -54,13 +59,16 @@ impl Service {
     /// Changes an admin's password. The previous password stops working immediately.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] if the caller is a
-    /// token.
+    /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] if the caller may not do
+    /// this.
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
         let password_hash = self.hash_password(password, &call).await?;
-        self.change_admins(call, move |tx, _| {
-            let Admin { name, .. } = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
-            let admin = Admin { name, password_hash };
+        self.change_admins(call, name, move |tx, before| {
+            let admin = Admin {
+                password_hash,
+                password_origin: PasswordOrigin::Local,
+                ..before
+            };
             if !admins::set_password(tx.conn, &admin, tx.now)? {
                 return Err(Error::NotFound("admin"));
             }
@@ -70,39 +78,58 @@ impl Service {
         .await
     }
 
-    /// Removes an admin, except the last one.
+    /// Changes an admin's role, effective immediately. Giving the current role changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such admin; [`Error::Conflict`] if there is no other;
-    /// [`Error::Forbidden`] if the caller is a token.
-    pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
-        self.change_admins(call, move |tx, admins| {
-            let Admin { name, .. } = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
-            if !admins::delete(tx.conn, &name)? {
+    /// [`Error::NotFound`] if there is no such admin; [`Error::Conflict`] for the last one with the
+    /// role [`Role::Admin`]; [`Error::Forbidden`] if the caller may not do this.
+    pub async fn change_role(&self, call: Call, name: AdminName, role: Role) -> Result<(), Error> {
+        self.change_admins(call, name, move |tx, admin| {
+            if admin.role == role {
+                return Ok(());
+            }
+            require_other(tx.conn, &admin)?;
+            if !admins::set_role(tx.conn, &admin.name, role)? {
                 return Err(Error::NotFound("admin"));
             }
-            if admins == 1 {
-                return Err(Error::Conflict(
-                    "the last admin cannot be removed; add another one first".to_owned(),
-                ));
+            let roles = json!({ "from": admin.role.name(), "to": role.name() });
+            let details = json!({ "admin": admin.name.as_str(), "role": roles });
+            tx.record(Action::AdminRoleChanged, None, details)
+        })
+        .await
+    }
+
+    /// Removes an admin. Logins with the credentials of the legacy server do not bring the name
+    /// back.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such admin; [`Error::Conflict`] for the last one with the
+    /// role [`Role::Admin`]; [`Error::Forbidden`] if the caller may not do this.
+    pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
+        self.change_admins(call, name, move |tx, admin| {
+            require_other(tx.conn, &admin)?;
+            if !admins::delete(tx.conn, &admin.name)? {
+                return Err(Error::NotFound("admin"));
             }
-            let details = json!({ "admin": name.as_str() });
+            let details = json!({ "admin": admin.name.as_str() });
             tx.record(Action::AdminRemoved, None, details)
         })
         .await
     }
 
-    /// Runs `work` in a transaction that locks all admins, and passes their number. Locking all at
-    /// once prevents a deadlock between two admins who change each other.
+    /// Runs `work` on an admin in a transaction that locks all admins. Locking all at once prevents
+    /// a deadlock between two admins who change each other, and keeps them from demoting each other.
     async fn change_admins<T: Send + 'static>(
         &self,
         call: Call,
-        work: impl FnOnce(&mut Transaction<'_>, usize) -> Result<T, Error> + Clone + Send + 'static,
+        name: AdminName,
+        work: impl FnOnce(&mut Transaction<'_>, Admin) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
-        let lock = |conn: &mut AnyConnection, _: &Caller| Ok(admins::count_and_lock(conn)?);
-        let work = move |tx: &mut Transaction<'_>, admins: usize| {
+        let lock = |conn: &mut AnyConnection, _: &Caller| Ok(admins::lock_all(conn)?);
+        let work = move |tx: &mut Transaction<'_>, ()| {
             authorize(&tx.caller, Operation::ManageAdmins, None)?;
-            work(tx, admins)
+            let admin = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
+            work(tx, admin)
         };
         self.transact_within(self.store.timeout(), call, lock, work).await
     }
@@ -110,7 +137,7 @@ impl Service {
     /// Returns the admins whose names come after `after`, at most `size` of them.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a token.
+    /// [`Error::Forbidden`] if the caller may not do this.
     pub async fn list_admins(&self, call: &Call, after: Option<AdminName>, size: PageSize) -> Result<AdminPage, Error> {
         let check_caller = self.caller_check(call, Operation::ReadAdmins);
         self.store
@@ -131,17 +158,20 @@ impl Service {
         Ok(!page.await?.admins.is_empty())
     }
 
-    /// Returns `true` if this admin is the only one.
+    /// Returns the role of an admin, and `true` if this is the last one with [`Role::Admin`]. Only
+    /// callers who manage admins may ask.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] for a token.
-    pub async fn is_last_admin(&self, call: &Call, name: AdminName) -> Result<bool, Error> {
-        let check_caller = self.caller_check(call, Operation::ReadAdmins);
+    /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] if the caller may not do
+    /// this.
+    pub async fn find_role(&self, call: &Call, name: AdminName) -> Result<(Role, bool), Error> {
+        let check_caller = self.caller_check(call, Operation::ManageAdmins);
         self.store
             .read(move |conn| {
                 check_caller(conn)?;
-                admins::find(conn, &name)?.ok_or(Error::NotFound("admin"))?;
-                Ok(!admins::has_other(conn, &name)?)
+                let admin = admins::find(conn, &name)?.ok_or(Error::NotFound("admin"))?;
+                let is_last = admin.role == Role::Admin && !admins::has_full_admin(conn, Some(&admin.name))?;
+                Ok((admin.role, is_last))
             })
             .await
     }
@@ -168,7 +198,7 @@ impl Service {
                 client: None,
             },
         };
-        match self.add_admin(call, name.clone(), chosen).await {
+        match self.add_admin(call, name.clone(), chosen, Role::Admin).await {
             Ok(()) => Ok(Some(FirstAdmin {
                 name,
                 generated_password,
@@ -195,4 +225,15 @@ impl Service {
             BASE64_URL_SAFE_NO_PAD.encode(bytes),
         ))?)
     }
+}
+
+/// Checks that an admin may lose the role [`Role::Admin`]: that another one has it.
+fn require_other(conn: &mut AnyConnection, admin: &Admin) -> Result<(), Error> {
+    if admin.role != Role::Admin || admins::has_full_admin(conn, Some(&admin.name))? {
+        return Ok(());
+    }
+    Err(Error::Conflict(
+        "the last admin with the role admin can be neither removed nor demoted; give another one that role first"
+            .to_owned(),
+    ))
 }

@@ -9,7 +9,7 @@ use super::passwords::can_be_verified;
 use crate::domain::{
     Invalid,
     actor::{Actor, ActorKind},
-    admin::{Admin, PasswordHash},
+    admin::{Admin, PasswordHash, PasswordOrigin, Role},
     annotation::{Description, Owner},
     cidr::CidrBlocks,
     clock::Timestamp,
@@ -102,6 +102,9 @@ pub struct AdminLine {
     password_hash: String,
     created_at: String,
     password_changed_at: Option<String>,
+    /// Absent in exports of earlier versions, as is `role`.
+    password_origin: Option<String>,
+    role: Option<String>,
 }
 
 impl TokenLine {
@@ -225,7 +228,13 @@ impl TryFrom<TokenLine> for TokenRecord {
 impl From<&AdminRecord> for AdminLine {
     fn from(
         AdminRecord {
-            admin: Admin { name, password_hash },
+            admin:
+                Admin {
+                    name,
+                    password_hash,
+                    password_origin,
+                    role,
+                },
             created_at,
             password_changed_at,
         }: &AdminRecord,
@@ -235,6 +244,8 @@ impl From<&AdminRecord> for AdminLine {
             password_hash: password_hash.as_phc().to_owned(),
             created_at: created_at.to_string(),
             password_changed_at: password_changed_at.map(|time| time.to_string()),
+            password_origin: Some(password_origin.name().to_owned()),
+            role: Some(role.name().to_owned()),
         }
     }
 }
@@ -251,10 +262,14 @@ impl TryFrom<AdminLine> for AdminRecord {
             ));
         }
         let changed = line.password_changed_at;
+        let password_origin = line.password_origin.map(|name| name.parse::<PasswordOrigin>());
+        let role = line.role.map(|name| name.parse::<Role>());
         Ok(Self {
             admin: Admin {
                 name: AdminName::parse(line.name)?,
                 password_hash,
+                password_origin: password_origin.transpose()?.unwrap_or_default(),
+                role: role.transpose()?.unwrap_or_default(),
             },
             created_at: Timestamp::parse("createdAt", &line.created_at)?,
             password_changed_at: changed

@@ -7,10 +7,10 @@ use super::{
     columns::decode,
     connection::{AnyConnection, with_conn},
     error::StoreError,
-    schema::{admins, sessions},
+    schema::{admins, removed_admins, sessions},
 };
 use crate::domain::{
-    admin::{Admin, PasswordHash},
+    admin::{Admin, PasswordHash, PasswordOrigin, Role},
     clock::Timestamp,
     name::AdminName,
     page::PageSize,
@@ -27,6 +27,10 @@ pub struct AdminEntry {
     pub created_at: Timestamp,
     /// The time of the last password change; `None` if the first password is still in use.
     pub password_changed_at: Option<Timestamp>,
+    /// The origin of the password.
+    pub password_origin: PasswordOrigin,
+    /// The role.
+    pub role: Role,
 }
 
 /// Adds an admin.
@@ -39,9 +43,48 @@ pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result
         created_at: now,
         password_changed_at: None,
     };
-    let insert = diesel::insert_into(admins::table).values(AdminRow::from(&record));
+    insert_record(conn, &record)
+}
+
+/// Adds an admin with all stored fields.
+///
+/// # Errors
+/// [`StoreError::AlreadyExists`] if the name exists.
+pub(super) fn insert_record(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
+    let insert = diesel::insert_into(admins::table).values(AdminRow::from(record));
     with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
+    let key = record.admin.name.case_key();
+    diesel::delete(removed_admins::table.filter(removed_admins::name.eq(key))).execute(conn)?;
     Ok(())
+}
+
+/// The columns of an [`Admin`].
+pub(super) const COLUMNS: (
+    admins::name,
+    admins::password_hash,
+    admins::password_origin,
+    admins::role,
+) = (
+    admins::name,
+    admins::password_hash,
+    admins::password_origin,
+    admins::role,
+);
+
+/// The values of [`COLUMNS`].
+pub(super) type AdminColumns = (String, String, String, String);
+
+/// Decodes the values of [`COLUMNS`].
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if this program never wrote them.
+pub(super) fn decode_admin((name, phc, password_origin, role): AdminColumns) -> Result<Admin, StoreError> {
+    Ok(Admin {
+        name: AdminName::from_stored(name),
+        password_hash: PasswordHash::from_phc(phc),
+        password_origin: decode(password_origin.as_str())?,
+        role: decode(role.as_str())?,
+    })
 }
 
 /// Returns the admin with this name.
@@ -49,9 +92,9 @@ pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
-    let query = by_name(name).select((admins::name, admins::password_hash));
-    let found: Option<(String, String)> = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
-    Ok(found.map(|(name, phc)| admin_from_row(name, phc)))
+    let query = by_name(name).select(COLUMNS);
+    let found: Option<AdminColumns> = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
+    found.map(decode_admin).transpose()
 }
 
 /// Returns the admin with this name. No other transaction can change or remove the admin until this
@@ -60,10 +103,10 @@ pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>,
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
-    let query = by_name(name).select((admins::name, admins::password_hash));
-    let found: Option<(String, String)> =
+    let query = by_name(name).select(COLUMNS);
+    let found: Option<AdminColumns> =
         with_conn!(conn, conn => query.first(conn), query.for_share().first(conn)).optional()?;
-    Ok(found.map(|(name, phc)| admin_from_row(name, phc)))
+    found.map(decode_admin).transpose()
 }
 
 /// Selects the admins with a name in either normal form: earlier versions stored names as they were typed.
@@ -81,13 +124,21 @@ pub(super) struct AdminRow {
     password_hash: String,
     created_at: i64,
     password_changed_at: Option<i64>,
+    role: String,
+    password_origin: String,
 }
 
 impl From<&AdminRecord> for AdminRow {
     fn from(record: &AdminRecord) -> Self {
         // Exhaustive, so that a new field does not compile until it is stored.
         let AdminRecord {
-            admin: Admin { name, password_hash },
+            admin:
+                Admin {
+                    name,
+                    password_hash,
+                    password_origin,
+                    role,
+                },
             created_at,
             password_changed_at,
         } = record;
@@ -96,6 +147,8 @@ impl From<&AdminRecord> for AdminRow {
             password_hash: password_hash.as_phc().to_owned(),
             created_at: created_at.micros(),
             password_changed_at: password_changed_at.map(Timestamp::micros),
+            role: role.name().to_owned(),
+            password_origin: password_origin.name().to_owned(),
         }
     }
 }
@@ -105,17 +158,10 @@ impl TryFrom<AdminRow> for AdminRecord {
 
     fn try_from(row: AdminRow) -> Result<Self, StoreError> {
         Ok(Self {
-            admin: admin_from_row(row.name, row.password_hash),
+            admin: decode_admin((row.name, row.password_hash, row.password_origin, row.role))?,
             created_at: decode(row.created_at)?,
             password_changed_at: row.password_changed_at.map(decode).transpose()?,
         })
-    }
-}
-
-pub(super) fn admin_from_row(name: String, phc: String) -> Admin {
-    Admin {
-        name: AdminName::from_stored(name),
-        password_hash: PasswordHash::from_phc(phc),
     }
 }
 
@@ -133,18 +179,20 @@ pub struct AdminPage {
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize) -> Result<AdminPage, StoreError> {
-    let rows: Vec<(String, i64, Option<i64>)> = admins::table
+    let rows: Vec<AdminRow> = admins::table
         .filter(admins::name.gt(after.map_or("", AdminName::as_str)))
         .order(admins::name.asc())
-        .select((admins::name, admins::created_at, admins::password_changed_at))
         .limit(i64::try_from(size.get() + 1).unwrap_or(i64::MAX))
         .load(conn)?;
     let has_more = rows.len() > size.get();
-    let entry = |(name, created_at, password_changed_at): (String, i64, Option<i64>)| {
+    let entry = |row: AdminRow| {
+        let record = AdminRecord::try_from(row)?;
         Ok::<_, StoreError>(AdminEntry {
-            name: AdminName::from_stored(name),
-            created_at: decode(created_at)?,
-            password_changed_at: password_changed_at.map(decode).transpose()?,
+            name: record.admin.name,
+            created_at: record.created_at,
+            password_changed_at: record.password_changed_at,
+            password_origin: record.admin.password_origin,
+            role: record.admin.role,
         })
     };
     let admins = rows
@@ -156,29 +204,30 @@ pub fn page(conn: &mut AnyConnection, after: Option<&AdminName>, size: PageSize)
     Ok(AdminPage { admins, next })
 }
 
-/// Returns `true` if there is an admin other than this one.
+/// Returns `true` if there is an admin with the role [`Role::Admin`] other than `except`.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
-pub fn has_other(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
-    let others = admins::table
-        .filter(admins::name.ne(name.as_str()))
+pub fn has_full_admin(conn: &mut AnyConnection, except: Option<&AdminName>) -> Result<bool, StoreError> {
+    let full = admins::table
+        .filter(admins::role.eq(Role::Admin.name()))
+        .filter(admins::name.ne(except.map_or("", AdminName::as_str)))
         .select(admins::name);
-    Ok(others.first::<String>(conn).optional()?.is_some())
+    Ok(full.first::<String>(conn).optional()?.is_some())
 }
 
-/// Returns the number of admins. No other transaction can change or remove one until this one ends.
+/// Locks all admins: no other transaction can change or remove one until this one ends.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
-pub fn count_and_lock(conn: &mut AnyConnection) -> Result<usize, StoreError> {
+pub fn lock_all(conn: &mut AnyConnection) -> Result<(), StoreError> {
     let names = admins::table.order(admins::name.asc()).select(admins::name);
-    let names: Vec<String> = with_conn!(conn, conn => names.load(conn), names.for_update().load(conn))?;
-    Ok(names.len())
+    let _: Vec<String> = with_conn!(conn, conn => names.load(conn), names.for_update().load(conn))?;
+    Ok(())
 }
 
-/// Changes an admin's password and ends their sessions. Returns `false` if the admin does not
-/// exist.
+/// Changes an admin's password and its origin, and ends the admin's sessions. Returns `false` if
+/// the admin does not exist.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
@@ -186,6 +235,7 @@ pub fn set_password(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> 
     let changed = diesel::update(admins::table.filter(admins::name.eq(admin.name.as_str())))
         .set((
             admins::password_hash.eq(admin.password_hash.as_phc()),
+            admins::password_origin.eq(admin.password_origin.name()),
             admins::password_changed_at.eq(now.micros()),
         ))
         .execute(conn)?;
@@ -193,12 +243,29 @@ pub fn set_password(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> 
     Ok(changed == 1)
 }
 
-/// Removes an admin and their sessions. Returns `false` if the admin does not exist.
+/// Changes an admin's role. Returns `false` if the admin does not exist.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn set_role(conn: &mut AnyConnection, name: &AdminName, role: Role) -> Result<bool, StoreError> {
+    let this = admins::table.filter(admins::name.eq(name.as_str()));
+    let changed = diesel::update(this).set(admins::role.eq(role.name())).execute(conn)?;
+    Ok(changed == 1)
+}
+
+/// Removes an admin and their sessions, and records the name as removed. Returns `false` if the
+/// admin does not exist.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn delete(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
     let removed = diesel::delete(admins::table.filter(admins::name.eq(name.as_str()))).execute(conn)?;
+    let record = diesel::insert_into(removed_admins::table).values(removed_admins::name.eq(name.case_key()));
+    with_conn!(
+        conn,
+        conn => record.on_conflict_do_nothing().execute(conn)?,
+        record.on_conflict_do_nothing().execute(conn)?
+    );
     Ok(removed == 1)
 }
 

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use super::error::StoreError;
 use crate::domain::{
     actor::{Actor, ActorKind, Channel},
+    admin::{PasswordOrigin, Role},
     audit::Action,
     cidr::CidrBlocks,
     clock::Timestamp,
@@ -58,6 +59,8 @@ columns! {
     ActorKind(name: &str) "actor" => Self::from_name(name);
     Channel(name: &str) "channel" => name.parse().ok();
     Action(name: &str) "action" => name.parse().ok();
+    Role(name: &str) "role" => name.parse().ok();
+    PasswordOrigin(name: &str) "password origin" => name.parse().ok();
     IpAddr(text: &str) "client address" => text.parse().ok();
     CallerAddress(text: &str) "client address" => text.parse().ok();
 }

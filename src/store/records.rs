@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::{BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, RunQueryDsl};
 
 use super::{
-    admins::AdminRow,
+    admins::{AdminRow, insert_record},
     columns::decode,
     connection::{AnyConnection, with_conn},
     error::StoreError,
@@ -172,7 +172,5 @@ pub fn admins(conn: &mut AnyConnection) -> Result<Vec<AdminRecord>, StoreError> 
 /// [`StoreError`] if the query fails.
 pub fn upsert_admin(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
     diesel::delete(admins::table.filter(admins::name.eq(record.admin.name.as_str()))).execute(conn)?;
-    let insert = diesel::insert_into(admins::table).values(AdminRow::from(record));
-    with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
-    Ok(())
+    insert_record(conn, record)
 }

@@ -6,6 +6,8 @@ diesel::table! {
         password_hash -> Text,
         created_at -> BigInt,
         password_changed_at -> Nullable<BigInt>,
+        role -> Text,
+        password_origin -> Text,
     }
 }
 
@@ -62,6 +64,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    removed_admins (name) {
+        name -> Text,
+    }
+}
+
+diesel::table! {
     revision (id) {
         id -> BigInt,
         value -> BigInt,
@@ -113,6 +121,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     legacy_callers,
     legacy_calls,
     legacy_watch,
+    removed_admins,
     revision,
     sessions,
     tokens,

@@ -3,7 +3,7 @@
 use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 
 use super::{
-    admins::admin_from_row,
+    admins::{AdminColumns, COLUMNS, decode_admin},
     columns::decode,
     connection::AnyConnection,
     error::StoreError,
@@ -67,23 +67,18 @@ pub fn delete_ended(
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn find(conn: &mut AnyConnection, key: &SessionHash) -> Result<Option<(Admin, SessionTimes)>, StoreError> {
-    let row: Option<(String, String, i64, i64)> = sessions::table
+    let row: Option<(AdminColumns, i64, i64)> = sessions::table
         .inner_join(admins::table)
         .filter(sessions::key_hash.eq(key.as_bytes().as_slice()))
-        .select((
-            admins::name,
-            admins::password_hash,
-            sessions::begun_at,
-            sessions::seen_at,
-        ))
+        .select((COLUMNS, sessions::begun_at, sessions::seen_at))
         .first(conn)
         .optional()?;
-    row.map(|(name, password_hash, begun_at, seen_at)| {
+    row.map(|(admin, begun_at, seen_at)| {
         let times = SessionTimes {
             begun_at: decode(begun_at)?,
             seen_at: decode(seen_at)?,
         };
-        Ok((admin_from_row(name, password_hash), times))
+        Ok((decode_admin(admin)?, times))
     })
     .transpose()
 }

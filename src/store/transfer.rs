@@ -13,7 +13,10 @@ use super::{
     connection::{AnyConnection, with_conn},
     error::StoreError,
     legacy_usage::CallerRow,
-    schema::{admins, audit_events, grace_values, legacy_callers, legacy_calls, legacy_watch, revision, tokens},
+    schema::{
+        admins, audit_events, grace_values, legacy_callers, legacy_calls, legacy_watch, removed_admins, revision,
+        tokens,
+    },
     tokens::TokenRow,
 };
 
@@ -78,6 +81,8 @@ tables! {
     grace_values: GraceValueRow,
     /// Admins.
     admins: AdminRow,
+    /// Names of removed admins.
+    removed_admins: RemovedAdminRow,
     /// Audit events.
     audit_events: EventRow,
     /// Callers of the legacy API.
@@ -282,6 +287,7 @@ macro_rules! row {
 row!(TokenRow of tokens by seq);
 row!(GraceValueRow of grace_values by value_hash);
 row!(AdminRow of admins by name);
+row!(RemovedAdminRow of removed_admins by name);
 row!(EventRow of audit_events by seq);
 row!(CallerRow of legacy_callers by seq);
 row!(LegacyWatchRow of legacy_watch by day);
@@ -295,6 +301,12 @@ struct GraceValueRow {
     value_hash: Vec<u8>,
     token_seq: i64,
     valid_until: i64,
+}
+
+#[derive(Queryable, Insertable, Serialize)]
+#[diesel(table_name = removed_admins)]
+struct RemovedAdminRow {
+    name: String,
 }
 
 #[derive(Queryable, Insertable, Serialize)]

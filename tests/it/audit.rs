@@ -246,18 +246,22 @@ fn change_via_command_line(scenario: &mut AuditScenario<'_>) {
     let changed = json!({ "name": { "from": "brought over", "to": "renamed there" }, "source": "standard input" });
     scenario.assert_recorded("tokenbridge import --update", &event("token.imported", uuid, changed));
     let ops = json!({ "admin": "ops" });
-    for (arguments, password, action) in [
+    let changed = json!({ "admin": "ops", "role": { "from": "admin", "to": "auditor" } });
+    for (arguments, password, action, details) in [
         (
             &["admin", "add", "ops", "--password-stdin"][..],
             "a pass-word of ops",
             "admin.added",
+            &json!({ "admin": "ops", "role": "admin" }),
         ),
         (
             &["admin", "passwd", "ops", "--password-stdin"],
             "another one of ops",
             "admin.password-changed",
+            &ops,
         ),
-        (&["admin", "remove", "ops"], "", "admin.removed"),
+        (&["admin", "role", "ops", "auditor"], "", "admin.role-changed", &changed),
+        (&["admin", "remove", "ops"], "", "admin.removed", &ops),
     ] {
         done(arguments, password);
         if !password.is_empty() {
@@ -265,7 +269,7 @@ fn change_via_command_line(scenario: &mut AuditScenario<'_>) {
         }
         scenario.assert_recorded(
             &format!("tokenbridge {}", arguments[..2].join(" ")),
-            &event(action, "-", ops.clone()),
+            &event(action, "-", details.clone()),
         );
     }
 }

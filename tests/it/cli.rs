@@ -59,7 +59,12 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
         (&json!("admin"), &json!("ops"))
     );
     assert!(listed[1]["passwordChangedAt"].is_string() && listed[0]["passwordChangedAt"].is_null());
-    assert!(program.run(&["admin", "list"]).stdout.starts_with("NAME   ADDED"));
+    assert!(
+        program
+            .run(&["admin", "list"])
+            .stdout
+            .starts_with("NAME   ROLE   ADDED")
+    );
     assert_eq!(program.run(&["admin", "remove", "ops"]).exit_code, 0);
     assert_eq!(
         program.run(&["admin", "remove", "ops"]).stderr,
@@ -249,10 +254,11 @@ fn the_health_command_checks_the_server(env: &TestEnv) {
 }
 
 /// All commands with flags.
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 20] = [
     &["serve"],
     &["admin", "add"],
     &["admin", "passwd"],
+    &["admin", "role"],
     &["admin", "remove"],
     &["admin", "list"],
     &["token", "create"],

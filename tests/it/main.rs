@@ -49,6 +49,7 @@ mod postman;
 mod proxies;
 mod readme;
 mod replicas;
+mod roles;
 mod runbook;
 mod sites;
 mod snapshots;
@@ -115,6 +116,7 @@ const ON_BOTH: &[&[Test]] = &[
     phases::TESTS,
     proxies::TESTS,
     replicas::TESTS,
+    roles::TESTS,
     runbook::TESTS,
     snapshots::TESTS,
     token_fields::TESTS,

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokenbridge::{
     domain::{
         actor::{Channel, Origin},
-        admin::Password,
+        admin::{Password, Role},
         audit::{EventFilter, EventOrder},
         authorization::Denied,
         caller::{Call, Caller},
@@ -61,16 +61,18 @@ use_cases! {
     AddAdmin add_admin;
     BeginSession begin_session;
     ChangePassword change_password;
+    ChangeRole change_role;
     Create create;
     CreateWithoutValue create_without_value;
     Delete delete;
     DeleteMatching delete_matching;
     Export export;
+    ExportWithAdmins export;
+    FindRole find_role;
     FindTailCursor find_tail_cursor;
     Get get;
     Import import;
     Introspect introspect;
-    IsLastAdmin is_last_admin;
     LegacyUsage legacy_usage;
     List list;
     ListAdmins list_admins;
@@ -118,13 +120,15 @@ const PROCESS: &[&str] = &[
 
 #[derive(Clone, Copy, Debug)]
 enum CallerKind {
-    Admin,
+    Admin(Role),
     CommandLine,
     Token { read: bool, modify: bool },
 }
 
-const CALLERS: [CallerKind; 6] = [
-    CallerKind::Admin,
+const CALLERS: [CallerKind; 8] = [
+    CallerKind::Admin(Role::Admin),
+    CallerKind::Admin(Role::Operator),
+    CallerKind::Admin(Role::Auditor),
     CallerKind::CommandLine,
     CallerKind::Token {
         read: false,
@@ -147,31 +151,36 @@ const CALLERS: [CallerKind; 6] = [
 impl UseCase {
     /// The expected permission, for a target that holds no permissions and is not the caller.
     const fn allows(self, caller: CallerKind) -> bool {
-        let (is_admin, is_command_line, read, modify) = match caller {
-            CallerKind::Admin => (true, false, false, false),
-            CallerKind::CommandLine => (false, true, false, false),
-            CallerKind::Token { read, modify } => (false, false, read, modify),
+        let (role, is_command_line, read, modify) = match caller {
+            CallerKind::Admin(role) => (Some(role), false, false, false),
+            CallerKind::CommandLine => (None, true, false, false),
+            CallerKind::Token { read, modify } => (None, false, read, modify),
         };
-        let is_operator = is_admin || is_command_line;
+        let is_admin = is_command_line || matches!(role, Some(Role::Admin));
+        let is_operator = is_admin || matches!(role, Some(Role::Operator));
+        let is_auditor = is_admin || matches!(role, Some(Role::Auditor));
         match self {
-            Self::Get | Self::Introspect | Self::List | Self::ListSorted | Self::ListSummaries => is_operator || read,
+            Self::Get | Self::List | Self::ListSorted | Self::ListSummaries => is_operator || is_auditor || read,
+            Self::Introspect => is_operator || read,
             Self::Create | Self::CreateWithoutValue | Self::Delete | Self::Rotate | Self::Update => {
                 is_operator || modify
             }
             Self::DeleteMatching => is_operator || (read && modify),
-            Self::AddAdmin
-            | Self::ChangePassword
-            | Self::Export
+            Self::Export
             | Self::FindTailCursor
-            | Self::Import
-            | Self::IsLastAdmin
             | Self::LegacyUsage
-            | Self::ListAdmins
             | Self::ListEvents
             | Self::PollTail
-            | Self::RemoveAdmin
-            | Self::StartTail => is_operator,
-            Self::BeginSession => is_admin,
+            | Self::StartTail => is_operator || is_auditor,
+            Self::ListAdmins => is_auditor,
+            Self::AddAdmin
+            | Self::ChangePassword
+            | Self::ChangeRole
+            | Self::ExportWithAdmins
+            | Self::FindRole
+            | Self::Import
+            | Self::RemoveAdmin => is_admin,
+            Self::BeginSession => role.is_some(),
         }
     }
 }
@@ -185,7 +194,9 @@ fn every_use_case_authorizes_its_caller(env: &TestEnv) {
                 let done = attempt(&service, use_case, call.clone()).await;
                 match done {
                     Ok(()) => assert!(use_case.allows(kind), "{kind:?} must not {use_case:?}"),
-                    Err(Error::Forbidden(Denied::NotAdmin | Denied::MissingPermission(_))) => {
+                    Err(Error::Forbidden(
+                        Denied::NotAdmin | Denied::MissingRole { .. } | Denied::MissingPermission(_),
+                    )) => {
                         assert!(!use_case.allows(kind), "{kind:?} may {use_case:?}");
                     }
                     Err(other) => panic!("{kind:?} {use_case:?}: {other}"),
@@ -206,8 +217,14 @@ async fn call(service: &Service, kind: CallerKind) -> Call {
     let origin = origin();
     let caller = match kind {
         CallerKind::CommandLine => Caller::CommandLine,
-        CallerKind::Admin => {
-            let admin = service.authenticate_admin(ADMIN.0, ADMIN.1.into(), origin).await;
+        CallerKind::Admin(role) => {
+            let name = admin_name(role.name());
+            if name.as_str() != ADMIN.0 {
+                let added = service.add_admin(command_line(), name.clone(), password(), role).await;
+                added.unwrap();
+            }
+            let password = if name.as_str() == ADMIN.0 { ADMIN.1 } else { PASSWORD };
+            let admin = service.authenticate_admin(name.as_str(), password.into(), origin).await;
             admin.unwrap()
         }
         CallerKind::Token { read, modify } => {
@@ -257,11 +274,18 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
     };
     let (events, size) = (EventFilter::default(), PageSize::default());
     match use_case {
-        UseCase::AddAdmin => service.add_admin(call, admin_name(&unique), password()).await,
+        UseCase::AddAdmin => {
+            let name = admin_name(&unique);
+            service.add_admin(call, name, password(), Role::Auditor).await
+        }
         UseCase::BeginSession => service.begin_session(call, None).await.map(drop),
         UseCase::ChangePassword => {
             let name = other_admin(service, &unique).await;
             service.change_password(call, name, password()).await
+        }
+        UseCase::ChangeRole => {
+            let name = other_admin(service, &unique).await;
+            service.change_role(call, name, Role::Operator).await
         }
         UseCase::Create => {
             let new = new_token("made", PermissionSet::default());
@@ -273,11 +297,9 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
         }
         UseCase::Delete => service.delete(call, which, Precondition::None).await,
         UseCase::DeleteMatching => service.delete_matching(call, filter, Some(1)).await.map(drop),
-        UseCase::Export => match service.export(&call, io::sink(), true).await {
-            Ok(_) => Ok(()),
-            Err(ExportError::Service(error)) => Err(error),
-            Err(ExportError::Write(error)) => panic!("{error}"),
-        },
+        UseCase::Export => export(service, &call, false).await,
+        UseCase::ExportWithAdmins => export(service, &call, true).await,
+        UseCase::FindRole => service.find_role(&call, admin_name(ADMIN.0)).await.map(drop),
         UseCase::FindTailCursor => service.find_tail_cursor(&call, events, 1).await.map(drop),
         UseCase::Get => service.get(&call, which).await.map(drop),
         UseCase::Import => {
@@ -288,7 +310,6 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             Ok(())
         }
         UseCase::Introspect => service.introspect(&call, value.expose(), None).await.map(drop),
-        UseCase::IsLastAdmin => service.is_last_admin(&call, admin_name(ADMIN.0)).await.map(drop),
         UseCase::LegacyUsage => {
             let usage = service.legacy_usage(&call, ReportDays::default(), 1, None).await;
             usage.map(drop)
@@ -331,14 +352,24 @@ fn admin_name(name: &str) -> AdminName {
     AdminName::parse(name).unwrap()
 }
 
+const PASSWORD: &str = "battery staple";
+
 fn password() -> Password {
-    Password::parse("battery staple".into()).unwrap()
+    Password::parse(PASSWORD.into()).unwrap()
+}
+
+async fn export(service: &Service, call: &Call, with_admins: bool) -> Result<(), Error> {
+    match service.export(call, io::sink(), with_admins).await {
+        Ok(_) => Ok(()),
+        Err(ExportError::Service(error)) => Err(error),
+        Err(ExportError::Write(error)) => panic!("{error}"),
+    }
 }
 
 async fn other_admin(service: &Service, name: &str) -> AdminName {
     let name = admin_name(name);
     service
-        .add_admin(command_line(), name.clone(), password())
+        .add_admin(command_line(), name.clone(), password(), Role::Auditor)
         .await
         .unwrap();
     name

@@ -8,12 +8,18 @@ use super::{
     display_time::DisplayTime,
     fields::FormFields,
     layout::Layout,
-    paths::build_query,
+    paths::{FIRST_PAGE, build_query},
     render_page, render_page_with_status, see_other,
     session::{ConsoleSession, SubmittedForm},
+    text::Texts,
 };
 use crate::{
-    domain::{admin::Password, caller::Call, name::AdminName, page::PageSize},
+    domain::{
+        admin::{Password, PasswordOrigin, Role},
+        caller::Call,
+        name::AdminName,
+        page::PageSize,
+    },
     http::{
         error::ApiError,
         extract::{query::read_query, state},
@@ -23,6 +29,8 @@ use crate::{
 
 struct AdminRow {
     name: String,
+    role: &'static str,
+    is_from_legacy: bool,
     added: DisplayTime,
     password_changed: Option<DisplayTime>,
     is_caller: bool,
@@ -38,7 +46,51 @@ struct AdminListPage {
     first: Option<String>,
     next: Option<String>,
     name: String,
+    roles: Vec<RoleChoice>,
     refusals: Vec<&'static str>,
+}
+
+/// A role to choose in a form.
+struct RoleChoice {
+    value: &'static str,
+    title: &'static str,
+    hint: &'static str,
+    is_selected: bool,
+}
+
+impl RoleChoice {
+    /// Returns all roles, with this one selected.
+    fn all(selected: Role, texts: &'static Texts) -> Vec<Self> {
+        let choice = |role: Role| {
+            let (title, hint) = describe_role(role, texts);
+            Self {
+                value: role.name(),
+                title,
+                hint,
+                is_selected: role == selected,
+            }
+        };
+        Role::ALL.into_iter().map(choice).collect()
+    }
+}
+
+/// Returns the name of a role, and what it may do.
+const fn describe_role(role: Role, texts: &'static Texts) -> (&'static str, &'static str) {
+    match role {
+        Role::Admin => (texts.role_admin, texts.role_admin_hint),
+        Role::Operator => (texts.role_operator, texts.role_operator_hint),
+        Role::Auditor => (texts.role_auditor, texts.role_auditor_hint),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "role.html")]
+struct RolePage {
+    layout: Layout,
+    name: String,
+    query: String,
+    roles: Vec<RoleChoice>,
+    is_last: bool,
 }
 
 #[derive(Template)]
@@ -74,6 +126,7 @@ pub async fn list(
     let notice = match query.done.as_deref() {
         Some("added") => Some(layout.texts.done_admin_added),
         Some("password-changed") => Some(layout.texts.done_password_changed),
+        Some("role-changed") => Some(layout.texts.done_role_changed),
         Some("removed") => Some(layout.texts.done_admin_removed),
         _ => None,
     };
@@ -98,6 +151,11 @@ async fn list_page(
         .map(|next| format!("{}/admins{}", layout.base, build_query(&[("after", next.as_str())])));
     let rows = admins.admins.into_iter().map(|admin| AdminRow {
         name: admin.name.as_str().to_owned(),
+        role: describe_role(admin.role, layout.texts).0,
+        is_from_legacy: match admin.password_origin {
+            PasswordOrigin::Local => false,
+            PasswordOrigin::LegacyLogin => true,
+        },
         added: layout.display_time(admin.created_at),
         password_changed: admin.password_changed_at.map(|time| layout.display_time(time)),
         is_caller: layout.admin.as_deref() == Some(admin.name.as_str()),
@@ -109,6 +167,7 @@ async fn list_page(
         next,
         notice,
         name,
+        roles: RoleChoice::all(Role::default(), layout.texts),
         refusals,
         layout,
     })
@@ -138,8 +197,9 @@ pub async fn add(
     let written = fields.take("name");
     let name = AdminName::parse(written.trim()).map_err(|_| layout.texts.bad_admin_name);
     let password = new_password(&mut fields, &layout);
+    let role = fields.text("role").parse()?;
     let (refusals, status) = match (name, password) {
-        (Ok(name), Ok(password)) => match service.add_admin(call.clone(), name, password).await {
+        (Ok(name), Ok(password)) => match service.add_admin(call.clone(), name, password, role).await {
             Ok(()) => return Ok(see_other(&format!("{}/admins?done=added", layout.base))),
             Err(Error::Conflict(_)) => (vec![layout.texts.admin_exists], StatusCode::CONFLICT),
             Err(other) => return Err(other.into()),
@@ -158,12 +218,19 @@ struct NameQuery {
     name: String,
 }
 
-/// Returns the admin named in the request's query, and `true` if it is the only one.
-async fn named(request: &HttpRequest, call: &Call) -> Result<(AdminName, bool), ApiError> {
+/// The admin named in the request's query.
+struct NamedAdmin {
+    name: AdminName,
+    role: Role,
+    /// `true` for the last admin with [`Role::Admin`].
+    is_last: bool,
+}
+
+async fn named(request: &HttpRequest, call: &Call) -> Result<NamedAdmin, ApiError> {
     let query: NameQuery = read_query(request.query_string(), &[&["name"]])?;
     let name = AdminName::parse_existing(&query.name).ok_or(Error::NotFound("admin"))?;
-    let is_last = state(request)?.service.is_last_admin(call, name.clone()).await?;
-    Ok((name, is_last))
+    let (role, is_last) = state(request)?.service.find_role(call, name.clone()).await?;
+    Ok(NamedAdmin { name, role, is_last })
 }
 
 fn password_page(layout: Layout, name: &AdminName, refusals: Vec<&'static str>) -> PasswordPage {
@@ -180,7 +247,7 @@ pub async fn password_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let (name, _) = named(&request, &call).await?;
+    let NamedAdmin { name, .. } = named(&request, &call).await?;
     render_page(&password_page(layout, &name, Vec::new()))
 }
 
@@ -190,7 +257,7 @@ pub async fn change_password(
     SubmittedForm { session, mut fields }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
-    let (name, _) = named(&request, &call).await?;
+    let NamedAdmin { name, .. } = named(&request, &call).await?;
     let password = match new_password(&mut fields, &layout) {
         Ok(password) => password,
         Err(wrong) => {
@@ -203,12 +270,53 @@ pub async fn change_password(
     Ok(see_other(&format!("{}{next}?done=password-changed", layout.base)))
 }
 
+fn role_page(layout: Layout, NamedAdmin { name, role, is_last }: &NamedAdmin) -> RolePage {
+    RolePage {
+        name: name.as_str().to_owned(),
+        query: build_query(&[("name", name.as_str())]),
+        roles: RoleChoice::all(*role, layout.texts),
+        is_last: *is_last,
+        layout,
+    }
+}
+
+/// `GET /console/admins/role?name=…`: shows the form for another role.
+pub async fn role_form(
+    request: HttpRequest,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
+    render_page(&role_page(layout, &named(&request, &call).await?))
+}
+
+/// `POST /console/admins/role?name=…`: changes a role, but not of the last admin.
+pub async fn change_role(
+    request: HttpRequest,
+    SubmittedForm { session, fields }: SubmittedForm,
+) -> Result<HttpResponse, ApiError> {
+    let ConsoleSession { call, layout, .. } = session;
+    let admin = named(&request, &call).await?;
+    let role = fields.text("role").parse()?;
+    match state(&request)?
+        .service
+        .change_role(call, admin.name.clone(), role)
+        .await
+    {
+        // The new role may not include this page.
+        Ok(()) if layout.admin.as_deref() == Some(admin.name.as_str()) => {
+            Ok(see_other(&format!("{}{FIRST_PAGE}", layout.base)))
+        }
+        Ok(()) => Ok(see_other(&format!("{}/admins?done=role-changed", layout.base))),
+        Err(Error::Conflict(_)) => render_page_with_status(StatusCode::CONFLICT, &role_page(layout, &admin)),
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// `GET /console/admins/remove?name=…`: asks for confirmation.
 pub async fn removal_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let (name, is_last) = named(&request, &call).await?;
+    let NamedAdmin { name, is_last, .. } = named(&request, &call).await?;
     render_page(&removal_page(layout, &name, is_last))
 }
 
@@ -227,7 +335,7 @@ pub async fn remove(
     SubmittedForm { session, .. }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
-    let (name, _) = named(&request, &call).await?;
+    let NamedAdmin { name, .. } = named(&request, &call).await?;
     match state(&request)?.service.remove_admin(call, name.clone()).await {
         // An admin who removed themselves is redirected from there to the sign-in page.
         Ok(()) => Ok(see_other(&format!("{}/admins?done=removed", layout.base))),

@@ -10,14 +10,43 @@ use super::{
     text::{Language, Texts, fill},
 };
 use crate::{
-    domain::{clock::Timestamp, session::SessionKey},
+    domain::{
+        authorization::{Grant, Operation, authorize},
+        caller::Caller,
+        clock::Timestamp,
+        session::SessionKey,
+    },
     http::{
         error::ApiError,
         extract::{query, state},
+        request::CallerIdentity,
     },
 };
 
 const LANGUAGE_PARAMETER: &str = "lang";
+
+/// The rights of the signed-in admin, by which pages show or hide links and forms. The service
+/// checks them again.
+#[derive(Clone, Copy, Default)]
+pub struct Rights {
+    /// Create, change, rotate, and delete tokens.
+    pub change_tokens: bool,
+    /// See the admins.
+    pub read_admins: bool,
+    /// Add and remove admins, and change their passwords and roles.
+    pub manage_admins: bool,
+}
+
+impl Rights {
+    fn of(caller: &Caller) -> Self {
+        let may = |operation| authorize(caller, operation, None).is_ok();
+        Self {
+            change_tokens: may(Operation::Create(Grant::default())),
+            read_admins: may(Operation::ReadAdmins),
+            manage_admins: may(Operation::ManageAdmins),
+        }
+    }
+}
 
 /// The common frame of a page.
 pub struct Layout {
@@ -31,6 +60,8 @@ pub struct Layout {
     pub base: String,
     /// The name of the signed-in admin, if any.
     pub admin: Option<String>,
+    /// The rights of that admin.
+    pub rights: Rights,
     /// The anti-CSRF token of the page's forms.
     pub form_key: String,
     /// The links to this page in the other languages; empty for the response to a form.
@@ -42,13 +73,16 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Creates the frame of a page with forms, for the session or browser with `key`.
+    /// Creates the frame of a page with forms, for the session or browser with `key`, and for the
+    /// caller who is signed in there.
     ///
     /// # Errors
     /// 500 if the route lacks the application state.
-    pub fn new(request: &HttpRequest, key: &SessionKey, admin: Option<String>) -> Result<Self, ApiError> {
+    pub fn new(request: &HttpRequest, key: &SessionKey, caller: Option<&Caller>) -> Result<Self, ApiError> {
+        let identity = caller.map(CallerIdentity::of);
         Ok(Self {
-            admin,
+            admin: identity.and_then(|identity| identity.admin().map(ToOwned::to_owned)),
+            rights: caller.map(Rights::of).unwrap_or_default(),
             form_key: key.csrf_token(),
             ..Self::anonymous(request)?
         })
@@ -71,6 +105,7 @@ impl Layout {
             language,
             texts: language.texts(),
             admin: None,
+            rights: Rights::default(),
             form_key: String::new(),
             languages: languages.filter(|_| is_get).collect(),
             path: path.strip_prefix(&base).unwrap_or(path).to_owned(),

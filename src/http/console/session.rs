@@ -14,12 +14,17 @@ use super::{
     paths::{FIRST_PAGE, SIGN_IN, build_query},
 };
 use crate::{
-    domain::{caller::Call, session::SessionKey},
+    domain::{
+        authorization::{Operation, authorize},
+        caller::Call,
+        session::SessionKey,
+    },
     http::{
         error::ApiError,
         extract::{Input, origin, state},
         request::CallerIdentity,
     },
+    service::Error,
 };
 
 /// The session of a signed-in admin, and the frame of the page.
@@ -78,11 +83,19 @@ async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, A
     let Some((caller, key)) = caller else {
         return Err(ApiError::see_other(sign_in_path(request)?));
     };
-    let identity = CallerIdentity::of(&caller);
-    let layout = Layout::new(request, &key, identity.admin().map(ToOwned::to_owned))?;
-    request.extensions_mut().insert(identity);
+    let layout = Layout::new(request, &key, Some(&caller))?;
+    request.extensions_mut().insert(CallerIdentity::of(&caller));
     let call = Call { caller, origin };
     Ok(ConsoleSession { call, key, layout })
+}
+
+/// Checks that the caller may do what a form is for, before it is filled in. The service checks it
+/// again.
+///
+/// # Errors
+/// 403 if the caller may not.
+pub fn require(call: &Call, operation: Operation<'_>) -> Result<(), ApiError> {
+    authorize(&call.caller, operation, None).map_err(|denied| Error::from(denied).into())
 }
 
 /// Returns the path of the sign-in page, with the requested page as the target after the sign-in.

@@ -116,6 +116,7 @@ texts! {
     done_deleted: "The token has been deleted. It is refused from now on.", "토큰을 삭제했습니다. 이 토큰은 이제 사용할 수 없습니다.";
     done_admin_added: "The admin has been added.", "관리자를 추가했습니다.";
     done_password_changed: "The password has been changed. All sessions of that admin have ended.", "비밀번호를 변경했습니다. 해당 관리자의 모든 세션이 종료되었습니다.";
+    done_role_changed: "The role has been changed.", "역할을 변경했습니다.";
     done_admin_removed: "The admin has been removed.", "관리자를 제거했습니다.";
     done_signed_out: "You have signed out.", "로그아웃했습니다.";
 
@@ -254,7 +255,20 @@ texts! {
     delete_confirm: "Type the name of the token to confirm", "확인을 위해 토큰 이름을 입력하세요";
     delete_wrong: "That is not the name of this token.", "이 토큰의 이름이 아닙니다.";
 
-    admins_lead: "Admins sign in here, and with HTTP Basic on both APIs. They may do everything.", "관리자는 여기에서 로그인하고 두 API에서는 HTTP Basic으로 인증합니다. 모든 작업을 할 수 있습니다.";
+    admins_lead: "Admins sign in here, and with HTTP Basic on both APIs. Their role says what they may do.", "관리자는 여기에서 로그인하고 두 API에서는 HTTP Basic으로 인증합니다. 할 수 있는 작업은 역할에 따라 다릅니다.";
+    role: "Role", "역할";
+    role_admin: "Admin", "관리자";
+    role_admin_hint: "may do everything", "모든 작업";
+    role_operator: "Operator", "운영자";
+    role_operator_hint: "manages tokens, and reads the audit log and the legacy report", "토큰 관리, 감사 로그와 레거시 보고서 조회";
+    role_auditor: "Auditor", "감사자";
+    role_auditor_hint: "reads everything, and changes nothing", "조회만 가능, 변경 불가";
+    change_role: "Change role", "역할 변경";
+    change_role_of: "Change the role of {}", "'{}' 계정의 역할 변경";
+    change_role_lead: "The new role applies immediately, also to open sessions.", "새 역할은 열려 있는 세션에도 즉시 적용됩니다.";
+    demote_last: "The last admin with the role Admin keeps it. Give another one that role first.", "관리자 역할을 가진 마지막 계정의 역할은 변경할 수 없습니다. 먼저 다른 계정에 관리자 역할을 지정하세요.";
+    badge_legacy_password: "Legacy login", "레거시 로그인";
+    hint_legacy_password: "The password was taken over from the legacy server.", "레거시 서버에서 가져온 비밀번호입니다.";
     add_admin: "Add an admin", "관리자 추가";
     added: "Added", "추가일";
     password_changed: "Password changed", "비밀번호 변경일";
@@ -264,7 +278,7 @@ texts! {
     remove: "Remove", "제거";
     remove_admin: "Remove {}?", "{}을(를) 제거할까요?";
     remove_lead: "{} is refused at once, and every session of theirs ends. Their tokens stay.", "{} 계정은 즉시 사용할 수 없게 되고 모든 세션이 종료됩니다. 이 관리자가 만든 토큰은 그대로 유지됩니다.";
-    remove_last: "The last admin cannot be removed. Add another one first.", "마지막 관리자는 제거할 수 없습니다. 먼저 다른 관리자를 추가하세요.";
+    remove_last: "The last admin cannot be removed. Give another one the role Admin first.", "마지막 관리자는 제거할 수 없습니다. 먼저 다른 계정에 관리자 역할을 지정하세요.";
     you: "you", "나";
     new_password: "New password", "새 비밀번호";
     password_again: "The same again", "비밀번호 확인";
@@ -326,6 +340,7 @@ texts! {
 
     problem: "This did not work", "처리하지 못했습니다";
     problem_form: "This form is out of date, or came from elsewhere. Go back, load the page again, and send it once more. Cookies must be allowed.", "양식이 오래되었거나 다른 곳에서 전송되었습니다. 뒤로 가서 페이지를 새로 고친 뒤 다시 보내세요. 브라우저에서 쿠키를 허용해야 합니다.";
+    problem_role: "Your role does not include this. Ask an admin for another role.", "현재 역할로는 이 작업을 할 수 없습니다. 관리자에게 역할 변경을 요청하세요.";
     problem_missing: "There is nothing here. It may have been deleted.", "찾을 수 없습니다. 삭제되었을 수 있습니다.";
     problem_unavailable: "The store does not answer. Try again in a moment.", "저장소가 응답하지 않습니다. 잠시 후 다시 시도하세요.";
     problem_unanswered: "The store does not answer. What you sent may have been done all the same: look at it before you try again.", "저장소가 응답하지 않습니다. 보낸 내용이 이미 처리되었을 수 있으니 확인한 뒤 다시 시도하세요.";

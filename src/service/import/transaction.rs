@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
+        admin::Admin,
         audit::Action,
         cidr::CidrBlocks,
         expiry::Expiry,
@@ -23,7 +24,7 @@ use crate::{
         tokens::{describe, diff},
         transaction::{AuditEntry, Transaction},
     },
-    store::{AnyConnection, audit, records},
+    store::{AnyConnection, admins, audit, records},
 };
 
 /// An import in one transaction.
@@ -116,6 +117,12 @@ impl ImportTransaction {
         }
         for admin in &writes.admins {
             records::upsert_admin(tx.conn, admin)?;
+        }
+        if !writes.admins.is_empty() && !admins::has_full_admin(tx.conn, None)? {
+            return Err(Error::Conflict(
+                "the import would demote the last admin with the role admin; give another one that role first"
+                    .to_owned(),
+            ));
         }
         tx.audit(writes.audit)
     }
@@ -218,20 +225,46 @@ impl ImportTransaction {
         if !self.options.with_admins {
             return RowOutcome::Refused("is an admin; use --with-admins to import admins".to_owned());
         }
-        let name = record.admin.name.as_str().to_owned();
-        let (outcome, action) = match existing.admins.get(&name) {
-            None => (RowOutcome::Created, Action::AdminAdded),
-            Some(before) if before.admin.password_hash == record.admin.password_hash => return RowOutcome::Unchanged,
-            Some(_) if !self.options.update => return conflict("password"),
-            Some(_) => (RowOutcome::Changed("password".to_owned()), Action::AdminPasswordChanged),
+        let Admin {
+            name,
+            password_hash,
+            password_origin,
+            role,
+        } = &record.admin;
+        let (name, source) = (name.as_str(), &self.options.source);
+        let mut audit = |action, details| {
+            writes.audit.push(AuditEntry {
+                action,
+                token_id: None,
+                details,
+            });
         };
-        writes.audit.push(AuditEntry {
-            action,
-            token_id: None,
-            details: json!({ "admin": name, "source": self.options.source }),
-        });
+        let Some(AdminRecord { admin: before, .. }) = existing.admins.get(name) else {
+            let details = json!({ "admin": name, "role": role.name(), "source": source });
+            audit(Action::AdminAdded, details);
+            writes.admins.push(record);
+            return RowOutcome::Created;
+        };
+        let new_password = before.password_hash != *password_hash || before.password_origin != *password_origin;
+        let new_role = before.role != *role;
+        let fields = [(new_password, "password"), (new_role, "role")];
+        let fields: Vec<&str> = fields.iter().filter_map(|(new, field)| new.then_some(*field)).collect();
+        let what = fields.join(", ");
+        if fields.is_empty() {
+            return RowOutcome::Unchanged;
+        } else if !self.options.update {
+            return conflict(&what);
+        }
+        if new_password {
+            audit(Action::AdminPasswordChanged, json!({ "admin": name, "source": source }));
+        }
+        if new_role {
+            let roles = json!({ "from": before.role.name(), "to": role.name() });
+            let details = json!({ "admin": name, "role": roles, "source": source });
+            audit(Action::AdminRoleChanged, details);
+        }
         writes.admins.push(record);
-        outcome
+        RowOutcome::Changed(what)
     }
 
     fn create(&self, record: TokenRecord, existing: &ExistingRecords, writes: &mut PendingWrites) -> RowOutcome {
@@ -294,6 +327,7 @@ impl ExistingRecords {
         let ids: Vec<TokenId> = rows.iter().filter_map(ImportRow::token_id).collect();
         let hashes: Vec<ValueHash> = contents().flat_map(RowContent::values).collect();
         let admins = if contents().any(|content| matches!(content, RowContent::Admin(_))) {
+            admins::lock_all(conn)?;
             records::admins(conn)?
         } else {
             Vec::new()

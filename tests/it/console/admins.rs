@@ -20,7 +20,13 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
     let add = |name: &str, password: &str, again: &str| {
-        browser.fill("/admins", &[("name", name), ("password", password), ("again", again)])
+        let fields = [
+            ("name", name),
+            ("role", "admin"),
+            ("password", password),
+            ("again", again),
+        ];
+        browser.fill("/admins", &fields)
     };
     for (name, password, again, status, message) in [
         ("ops", "long enough", "another one", 400, "The two passwords differ."),
@@ -116,7 +122,8 @@ fn admins_who_change_each_other_do_not_deadlock(env: &TestEnv) {
     let browser = Browser::signed_in(&app);
     let password = [("password", "long enough"), ("again", "long enough")];
     let [first, second] = password;
-    browser.fill("/admins", &[("name", "ops"), first, second]).expect(303);
+    let ops = [("name", "ops"), ("role", "admin"), first, second];
+    browser.fill("/admins", &ops).expect(303);
     let other = Browser::new(&app);
     other.sign_in("ops", "long enough").expect(303);
     let race = |[one, two]: [(&Browser<'_>, &str); 2]| {

@@ -5,12 +5,12 @@ use askama::Template;
 
 use super::token_id;
 use crate::{
-    domain::precondition::Precondition,
+    domain::{authorization::Operation, precondition::Precondition},
     http::{
         console::{
             layout::Layout,
             render_page, render_page_with_status, see_other,
-            session::{ConsoleSession, SubmittedForm},
+            session::{ConsoleSession, SubmittedForm, require},
         },
         error::ApiError,
         extract::state,
@@ -32,6 +32,7 @@ pub async fn show_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
+    require(&call, Operation::Delete)?;
     let id = token_id(&request)?;
     let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
     render_page(&DeletePage {

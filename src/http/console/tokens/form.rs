@@ -8,6 +8,7 @@ use crate::{
     domain::{
         Invalid,
         annotation::{Description, Owner},
+        authorization::{Grant, Operation},
         cidr::CidrBlocks,
         expiry::Expiry,
         name::TokenName,
@@ -24,7 +25,7 @@ use crate::{
             layout::Layout,
             permissions::{PermissionGroup, permission_groups},
             render_page, render_page_with_status, see_other,
-            session::{ConsoleSession, SubmittedForm},
+            session::{ConsoleSession, SubmittedForm, require},
         },
         error::ApiError,
         extract::state,
@@ -224,8 +225,9 @@ fn new_mark(request: &HttpRequest) -> Result<String, ApiError> {
 /// `GET /console/tokens/new`: shows the form.
 pub async fn new(
     request: HttpRequest,
-    ConsoleSession { layout, .. }: ConsoleSession,
+    ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
+    require(&call, Operation::Create(Grant::default()))?;
     render_page(&new_form(layout, new_mark(&request)?, FormValues::default()))
 }
 
@@ -268,7 +270,11 @@ fn derive_token_id(key: &SessionKey, mark: &str) -> Result<TokenId, ApiError> {
 
 fn edit_form(layout: Layout, token: &Token, values: FormValues) -> FormPage {
     FormPage {
-        title: layout.fill(layout.texts.edit_token, token.name.as_str()),
+        title: if layout.rights.change_tokens {
+            layout.fill(layout.texts.edit_token, token.name.as_str())
+        } else {
+            token.name.as_str().to_owned()
+        },
         action: format!("{}/tokens/{}", layout.base, token.id),
         identity: ("version", token.version.to_string()),
         groups: permission_groups(values.permissions, layout.texts),

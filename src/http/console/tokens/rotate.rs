@@ -8,6 +8,7 @@ use askama::Template;
 use super::{ValuePage, form::parse_version, token_id};
 use crate::{
     domain::{
+        authorization::Operation,
         precondition::{Precondition, TokenTag},
         token::{Token, TokenVersion},
     },
@@ -17,7 +18,7 @@ use crate::{
             fields::FormFields,
             layout::Layout,
             render_page, render_page_with_status, see_other,
-            session::{ConsoleSession, SubmittedForm},
+            session::{ConsoleSession, SubmittedForm, require},
             text::{Texts, fill},
         },
         error::ApiError,
@@ -74,6 +75,7 @@ pub async fn show_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
+    require(&call, Operation::Rotate { expires_at: None })?;
     let id = token_id(&request)?;
     let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
     render_page(&RotatePage::new(layout, &token, None))

@@ -1,0 +1,3 @@
+DROP TABLE removed_admins;
+ALTER TABLE admins DROP COLUMN password_origin;
+ALTER TABLE admins DROP COLUMN role;
