@@ -35,6 +35,7 @@ use crate::{
         token::TokenId,
     },
     http::openapi,
+    legacy_server::CaFileError,
     service,
     settings::ServeSettings,
     startup::StartError,
@@ -120,6 +121,9 @@ enum CliError {
     /// A file, the terminal or a pipe failed.
     #[error("{0}")]
     Io(String, #[source] io::Error),
+    /// A file with certificate authorities is unusable.
+    #[error(transparent)]
+    CaFile(#[from] CaFileError),
     /// A transfer between databases failed.
     #[error(transparent)]
     Transfer(#[from] TransferError),

@@ -8,8 +8,9 @@
 //! | [`startup`] | builds a server, binds it, and runs it until it is stopped | `settings`, everything below |
 //! | [`http`] | routes: requests become service calls, results become responses | `view`, `service`, `domain` |
 //! | [`view`] | the JSON and CSV representations that `http` and `cli` share | `service`, `domain` |
-//! | [`service`] | use cases, each a method that authorizes its caller; authentication; maintenance | `store`, `domain` |
+//! | [`service`] | use cases, each a method that authorizes its caller; authentication; maintenance | `store`, `legacy_server`, `domain` |
 //! | [`store`] | SQLite and PostgreSQL through diesel; returns domain types | `domain` |
+//! | [`legacy_server`] | a client of the legacy server, for imports and logins | `domain` |
 //! | [`domain`] | tokens, permissions, CIDR blocks, values, admins, time: pure rules without I/O | nothing |
 //!
 //! Imports only point down: `cli`, `startup` → `http` → `view` → `service` → `store` → `domain`.
@@ -22,6 +23,7 @@
 pub mod cli;
 pub mod domain;
 pub mod http;
+pub mod legacy_server;
 pub mod service;
 pub mod settings;
 pub mod startup;

@@ -9,6 +9,7 @@ pub mod error;
 pub mod export;
 pub mod import;
 mod keyed_hash;
+mod legacy_login;
 pub mod legacy_usage;
 mod logins;
 mod metrics;
@@ -24,16 +25,19 @@ mod write_behind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::{Error, Refusal};
+pub use legacy_login::TIMEOUT as LEGACY_LOGIN_TIMEOUT;
 pub use metrics::CredentialKind;
 pub use token_cache::VerifiedToken;
 
 use crate::{
     domain::{
+        admin::Role,
         clock::{Clock, Timestamp},
         legacy_usage::CallerLimits,
         legacy_watch::HourWatch,
         random::Random,
     },
+    legacy_server::LegacyServer,
     store::{
         Store, StoreError, audit as event_rows,
         feed::{self, FeedHandle, Listener},
@@ -41,11 +45,13 @@ use crate::{
         url::DatabaseUrl,
     },
 };
+use legacy_login::LegacyLogin;
 use logins::Logins;
 use metrics::ServiceMetrics;
 use retention::Retention;
 use sessions::SessionAges;
 use token_cache::TokenCache;
+use transaction::Transactor;
 use write_behind::{Due, WriteBehind};
 
 /// The use cases, over one store.
@@ -53,6 +59,7 @@ pub struct Service {
     store: Store,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    transactor: Transactor,
     logins: Arc<Logins>,
     write_behind: Arc<WriteBehind>,
     hour_watch: Mutex<HourWatch>,
@@ -71,20 +78,22 @@ impl Service {
     pub fn new(store: Store, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, Error> {
         let metrics = Arc::new(ServiceMetrics::new(store.kind).map_err(|error| Error::Internal(error.into()))?);
         let write_behind = Arc::<WriteBehind>::default();
-        let logins = Logins::new(
-            store.clone(),
-            Arc::clone(&clock),
-            random.as_ref(),
-            Arc::clone(&metrics),
-            Arc::clone(&write_behind),
-        )?;
+        let token_cache = Arc::<TokenCache>::default();
+        let transactor = Transactor {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            token_cache: Arc::clone(&token_cache),
+        };
+        let logins = Logins::new(transactor.clone(), Arc::clone(&metrics), Arc::clone(&write_behind))?;
         Ok(Self {
             logins: Arc::new(logins),
             write_behind,
             hour_watch: Mutex::default(),
             retention: Retention::default(),
             session_ages: Arc::new(SessionAges::new(clock.as_ref())),
-            token_cache: Arc::default(),
+            token_cache,
+            transactor,
             feed: Mutex::default(),
             metrics,
             store,
@@ -103,6 +112,17 @@ impl Service {
         let announcer = announcer.unwrap_or(database);
         let handle = feed::subscribe(&self.store, database.clone(), announcer.clone(), &listener);
         self.replace_feed(handle.map_err(|error| Error::Internal(error.into()))?);
+        Ok(())
+    }
+
+    /// Tries logins that fail here at a legacy server. Its administrators become admins with this
+    /// role.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the random source fails.
+    pub fn accept_legacy_logins(&self, server: LegacyServer, role: Role) -> Result<(), Error> {
+        let legacy = LegacyLogin::new(server, role, self.random.as_ref())?;
+        self.logins.accept_legacy_logins(legacy);
         Ok(())
     }
 

@@ -14,12 +14,14 @@ use ipnet::IpNet;
 use crate::{
     domain::{
         Invalid,
+        admin::Role,
         brownout::Brownout,
         cidr::canonical,
         clock::Timestamp,
         legacy_phase::{LegacyMode, LegacyPhase},
     },
     http::{Config, Limits, Proxies, ProxyHeader},
+    legacy_server::{LegacyUrl, TlsTrust},
     store::{ConnectionOptions, url::DatabaseUrl},
 };
 
@@ -124,6 +126,25 @@ pub struct ServeSettings {
     #[arg(long)]
     pub legacy_uuid_auth: bool,
 
+    /// URL of the legacy server, such as `http://bamboo:8085/builds`, whose administrators become
+    /// admins here at their first login, with the password that they have there
+    #[arg(long, value_name = "URL")]
+    pub legacy_login: Option<LegacyUrl>,
+
+    /// Role of the admins that --legacy-login adds
+    #[arg(long, value_name = "ROLE", default_value = "operator")]
+    pub legacy_login_role: Role,
+
+    /// PEM file with the certificate authorities to trust for --legacy-login, instead of the
+    /// system's
+    #[arg(long, value_name = "FILE")]
+    pub legacy_login_ca_file: Option<PathBuf>,
+
+    /// Accept any certificate for --legacy-login; an attacker on the network can then read
+    /// passwords, and add admins
+    #[arg(long, conflicts_with = "legacy_login_ca_file")]
+    pub legacy_login_insecure: bool,
+
     /// Separate address and port for /metrics, which --listen then no longer serves
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_socket_address)]
     pub metrics_listen: Option<SocketAddr>,
@@ -171,6 +192,15 @@ impl ServeSettings {
     #[must_use]
     pub fn refused_login_retention(&self) -> Duration {
         days(self.refused_login_retention_days)
+    }
+
+    /// Returns the certificates to trust for logins at the legacy server.
+    #[must_use]
+    pub fn legacy_login_trust(&self) -> TlsTrust {
+        TlsTrust {
+            ca_file: self.legacy_login_ca_file.clone(),
+            insecure: self.legacy_login_insecure,
+        }
     }
 
     /// Returns the configuration of the HTTP layer.

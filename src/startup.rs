@@ -30,9 +30,11 @@ use crate::{
         random::{OsRandom, Random},
     },
     http::{self, Config, HttpMetrics, Limits, State, observe},
-    service::{self, Service},
+    legacy_server::LegacyServer,
+    service::{self, LEGACY_LOGIN_TIMEOUT, Service},
     settings::{ServeSettings, StoreSettings},
     store::{OpenError, Store, find_exposed_files},
+    view::errors::error_chain,
 };
 pub use server::AppService;
 use server::ListenerConfig;
@@ -131,6 +133,7 @@ pub async fn build(
         &settings.store.database_url,
         settings.store.notify_database_url.as_ref(),
     )?;
+    accept_legacy_logins(settings, &service)?;
     let (limits, legacy_phase) = (config.limits, config.legacy_phase());
     let state = Data::new(State {
         service: Arc::clone(&service),
@@ -171,6 +174,31 @@ pub async fn build(
         refused_login_retention: settings.refused_login_retention(),
         address,
     })
+}
+
+/// Lets logins be tried at the legacy server, if the settings name one.
+fn accept_legacy_logins(settings: &ServeSettings, service: &Service) -> Result<(), StartError> {
+    let Some(url) = &settings.legacy_login else {
+        return Ok(());
+    };
+    let trust = settings.legacy_login_trust();
+    let server = LegacyServer::new(url.clone(), &trust, LEGACY_LOGIN_TIMEOUT).map_err(|error| {
+        let flag = "--legacy-login-ca-file (TOKENBRIDGE_LEGACY_LOGIN_CA_FILE)";
+        Invalid::new(flag, error_chain(&error))
+    })?;
+    service.accept_legacy_logins(server, settings.legacy_login_role)?;
+    log::info!(
+        "administrators of {} become admins with the role {} at their first login",
+        url.base(),
+        settings.legacy_login_role
+    );
+    if !url.is_https() || trust.insecure {
+        log::warn!(
+            "--legacy-login (TOKENBRIDGE_LEGACY_LOGIN) sends passwords without TLS, or without checking the \
+             certificate: an attacker on the network can read them, and add admins"
+        );
+    }
+    Ok(())
 }
 
 /// Starts a server for the metrics only. Returns it with its address.

@@ -139,6 +139,21 @@ impl FromStr for PasswordOrigin {
     }
 }
 
+named_enum! {
+    /// The outcome of a login at the legacy server.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum LegacyLoginOutcome {
+        /// The legacy server accepted the credentials.
+        Accepted = "accepted",
+        /// It refused them, or the name must not be taken over.
+        Refused = "refused",
+        /// It did not respond in time, or with something else.
+        Failed = "failed",
+        /// Too many attempts were running. The legacy server was not asked.
+        Busy = "busy",
+    }
+}
+
 /// An admin.
 #[derive(Clone, Debug)]
 pub struct Admin {

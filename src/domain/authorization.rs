@@ -113,6 +113,7 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
             role,
         }) => authorize_role(*role, operation),
         Caller::CommandLine => authorize_command_line(operation),
+        Caller::LegacyLogin => authorize_legacy_login(operation),
         Caller::Token(token, _) => authorize_token(token, operation, target),
     }
 }
@@ -160,6 +161,26 @@ const fn authorize_command_line(operation: Operation<'_>) -> Result<(), Denied> 
         | Operation::Import
         | Operation::Export { .. } => Ok(()),
         Operation::BeginSession => Err(Denied::NotAdmin),
+    }
+}
+
+/// A login at the legacy server adds an admin, or replaces a password that an earlier one set.
+const fn authorize_legacy_login(operation: Operation<'_>) -> Result<(), Denied> {
+    match operation {
+        Operation::ManageAdmins => Ok(()),
+        Operation::Read
+        | Operation::Create(_)
+        | Operation::Update(_)
+        | Operation::Rotate { .. }
+        | Operation::Delete
+        | Operation::DeleteMatching
+        | Operation::Introspect
+        | Operation::ReadAudit
+        | Operation::ReadLegacyUsage
+        | Operation::ReadAdmins
+        | Operation::Import
+        | Operation::Export { .. }
+        | Operation::BeginSession => Err(Denied::NotAdmin),
     }
 }
 

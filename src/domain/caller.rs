@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     actor::{Actor, ActorKind, Channel, Origin},
-    admin::Admin,
+    admin::{Admin, PasswordOrigin},
     token::Token,
     value::ValueHash,
 };
@@ -18,6 +18,8 @@ pub enum Caller {
     Token(Arc<Token>, ValueHash),
     /// The command line of the server, or the server itself.
     CommandLine,
+    /// The server, for an administrator of the legacy server who becomes an admin.
+    LegacyLogin,
 }
 
 impl Caller {
@@ -35,6 +37,10 @@ impl Caller {
             },
             Self::CommandLine => Actor {
                 id: Channel::Cli.name().to_owned(),
+                kind: ActorKind::System,
+            },
+            Self::LegacyLogin => Actor {
+                id: PasswordOrigin::LegacyLogin.name().to_owned(),
                 kind: ActorKind::System,
             },
         }

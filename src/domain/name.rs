@@ -2,7 +2,7 @@
 
 use super::{
     Invalid,
-    text::{find_invisible, fold_case, is_visible, to_nfc},
+    text::{find_invisible, fold, is_visible, to_nfc},
 };
 
 const MAX_CHARS: usize = 255;
@@ -76,10 +76,11 @@ impl AdminName {
         &self.0
     }
 
-    /// Returns a key that is equal for names that differ only in case.
+    /// Returns a key that is equal for names that differ only in what user directories commonly
+    /// ignore: case, accents, width, and repeated blanks.
     #[must_use]
-    pub fn case_key(&self) -> String {
-        fold_case(&self.0)
+    pub fn directory_key(&self) -> String {
+        fold(&self.0)
     }
 }
 
@@ -138,11 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn case_keys_ignore_case_and_normal_form() {
-        let key = |name: &str| AdminName::from_stored(name.to_owned()).case_key();
+    fn directory_keys_ignore_what_user_directories_ignore() {
+        let key = |name: &str| AdminName::from_stored(name.to_owned()).directory_key();
         for (one, other) in [
             ("Ops", "oPS"),
             ("J\u{fc}rgen", "JU\u{308}RGEN"),
+            ("jose", "Jos\u{e9}"),
+            (" ops  team ", "Ops Team"),
+            ("ops", "\u{ff4f}\u{ff50}\u{ff53}"),
+            ("ops", "o\u{200d}ps"),
             ("\u{3bf}\u{3b4}\u{3bf}\u{3c2}", "\u{39f}\u{394}\u{39f}\u{3a3}"),
         ] {
             assert_eq!(key(one), key(other), "{one}");

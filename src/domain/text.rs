@@ -23,11 +23,23 @@ pub fn to_nfd(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
-/// Returns text in a form in which names that differ only in case are equal.
+/// Returns text without case, accents, width, and repeated blanks: the differences that user
+/// directories commonly ignore when they look up a name.
 #[must_use]
-pub fn fold_case(text: &str) -> String {
+pub fn fold(text: &str) -> String {
+    let decomposed = DecomposingNormalizerBorrowed::new_nfkd();
+    let is_ignored = |letter| {
+        GeneralCategoryGroup::Mark.contains(category(letter))
+            || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(letter)
+    };
     // A letter such as the final sigma has one upper case and two lower cases.
-    to_nfc(&to_nfc(text).to_uppercase().to_lowercase()).into_owned()
+    let without_case = decomposed.normalize(text).to_uppercase().to_lowercase();
+    let letters: String = decomposed
+        .normalize(&without_case)
+        .chars()
+        .filter(|letter| !is_ignored(*letter))
+        .collect();
+    letters.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Prepares a password with the `OpaqueString` profile (RFC 8265, section 4.2): maps non-ASCII

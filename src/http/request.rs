@@ -44,7 +44,8 @@ impl CallerIdentity {
         match caller {
             Caller::Admin(admin) => Self::Admin(admin.name.clone()),
             Caller::Token(token, _) => Self::Token(token.id),
-            Caller::CommandLine => Self::CommandLine,
+            // A request is never made by the second one.
+            Caller::CommandLine | Caller::LegacyLogin => Self::CommandLine,
         }
     }
 

@@ -131,7 +131,7 @@ impl Service {
             let admin = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
             work(tx, admin)
         };
-        self.transact_within(self.store.timeout(), call, lock, work).await
+        self.transactor.run(self.store.timeout(), call, lock, work).await
     }
 
     /// Returns the admins whose names come after `after`, at most `size` of them.

@@ -62,24 +62,25 @@ impl Service {
         let store_filter = filter.clone();
         let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &store_filter, clock.now());
         let ends_at = Instant::now() + MAX_DURATION;
-        self.transact_within(MAX_DURATION, call, lock, move |tx, locked| {
-            authorize(&tx.caller, Operation::DeleteMatching, None)?;
-            let mut matching = tokens::ids(tx.conn, &filter, tx.now)?;
-            write_behind.retain_matching(&mut matching, &filter);
-            let number = check_count(matching.len(), expected)?;
-            if !matching.iter().all(|id| locked.binary_search(id).is_ok()) {
-                let message = "the matching tokens changed during the request, and nothing was deleted; try again";
-                return Err(Error::Conflict(message.to_owned()));
-            }
-            for ids in matching.chunks(BATCH_SIZE) {
-                if Instant::now() > ends_at {
-                    return Err(StoreError::Timeout.into());
+        self.transactor
+            .run(MAX_DURATION, call, lock, move |tx, locked| {
+                authorize(&tx.caller, Operation::DeleteMatching, None)?;
+                let mut matching = tokens::ids(tx.conn, &filter, tx.now)?;
+                write_behind.retain_matching(&mut matching, &filter);
+                let number = check_count(matching.len(), expected)?;
+                if !matching.iter().all(|id| locked.binary_search(id).is_ok()) {
+                    let message = "the matching tokens changed during the request, and nothing was deleted; try again";
+                    return Err(Error::Conflict(message.to_owned()));
                 }
-                delete_batch(tx, ids)?;
-            }
-            Ok(number)
-        })
-        .await
+                for ids in matching.chunks(BATCH_SIZE) {
+                    if Instant::now() > ends_at {
+                        return Err(StoreError::Timeout.into());
+                    }
+                    delete_batch(tx, ids)?;
+                }
+                Ok(number)
+            })
+            .await
     }
 }
 
@@ -114,7 +115,7 @@ fn lock(
 ) -> Result<Vec<TokenId>, Error> {
     let mut ids = tokens::ids(conn, filter, now)?;
     match caller {
-        Caller::CommandLine | Caller::Admin(_) => {}
+        Caller::CommandLine | Caller::Admin(_) | Caller::LegacyLogin => {}
         Caller::Token(token, _) => {
             if let Err(place) = ids.binary_search(&token.id) {
                 ids.insert(place, token.id);

@@ -94,7 +94,7 @@ impl Service {
             }
             import.finish().map_err(ImportFailure::Reported)
         };
-        match self.transact_within(Duration::MAX, call, lock, work).await {
+        match self.transactor.run(Duration::MAX, call, lock, work).await {
             Ok(report) | Err(ImportFailure::Reported(report)) => Ok(report),
             Err(ImportFailure::Failed(error)) => Err(error),
         }

@@ -11,7 +11,7 @@ use std::{
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
 
 use super::Refusal;
-use crate::domain::{clock::Timestamp, page::TokenState};
+use crate::domain::{admin::LegacyLoginOutcome, clock::Timestamp, page::TokenState};
 
 /// Minimum interval between counts of the tokens.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
@@ -26,6 +26,7 @@ pub struct ServiceMetrics {
     cache: CacheMetrics,
     store: StoreMetrics,
     legacy: LegacyMetrics,
+    legacy_logins: IntCounterVec,
     tokens: IntGaugeVec,
     last_count: Mutex<Option<LastCount>>,
 }
@@ -249,11 +250,22 @@ impl ServiceMetrics {
         .const_label("version", env!("CARGO_PKG_VERSION"))
         .const_label("store", store);
         register(&registry, IntGauge::with_opts(build_info)?)?.set(1);
+        let legacy_logins = counters(
+            &registry,
+            "tokenbridge_legacy_logins_total",
+            "Number of logins that were tried at the legacy server, by outcome",
+            &["outcome"],
+        )?;
+        for outcome in LegacyLoginOutcome::ALL {
+            // Each series starts at zero, before the first event.
+            legacy_logins.with_label_values(&[outcome.name()]).inc_by(0);
+        }
         Ok(Self {
             authentications: Authentications::new(&registry)?,
             cache: CacheMetrics::new(&registry)?,
             store: StoreMetrics::new(&registry)?,
             legacy: LegacyMetrics::new(&registry)?,
+            legacy_logins,
             tokens: gauges(
                 &registry,
                 "tokenbridge_tokens",
@@ -273,6 +285,11 @@ impl ServiceMetrics {
             CredentialKind::Password => &self.authentications.password,
         };
         counters.of(outcome).inc();
+    }
+
+    /// Counts a login that was tried at the legacy server.
+    pub fn count_legacy_login(&self, outcome: LegacyLoginOutcome) {
+        self.legacy_logins.with_label_values(&[outcome.name()]).inc();
     }
 
     /// Records a call of a legacy endpoint.

@@ -21,7 +21,7 @@ use crate::{
 };
 use cache::Cache;
 pub use hashing::can_be_verified;
-use in_flight::InFlight;
+pub use in_flight::InFlight;
 use permits::Permits;
 pub use permits::{Permit, Priority};
 
@@ -32,7 +32,7 @@ pub struct Passwords {
     permits: Arc<Permits>,
     hasher: KeyedHasher,
     cache: Cache,
-    in_flight: InFlight,
+    in_flight: InFlight<bool>,
     /// Compared with the password when the admin is unknown. The comparison takes the same time, so
     /// timing reveals nothing.
     dummy_hash: PasswordHash,

@@ -103,7 +103,9 @@ impl Service {
                 authorize(&tx.caller, Operation::BeginSession, None)?;
                 let admin = match &tx.caller {
                     Caller::Admin(admin) => admin,
-                    Caller::Token(..) | Caller::CommandLine => return Err(Denied::NotAdmin.into()),
+                    Caller::Token(..) | Caller::CommandLine | Caller::LegacyLogin => {
+                        return Err(Denied::NotAdmin.into());
+                    }
                 };
                 if let Some(before) = before {
                     sessions::delete(tx.conn, &before.hash())?;

@@ -140,7 +140,7 @@ impl Service {
         self.transact(call, None, move |tx, _| {
             let (own_permissions, own_blocks, own_expiry) = match &tx.caller {
                 Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
-                Caller::Admin(_) | Caller::CommandLine => {
+                Caller::Admin(_) | Caller::CommandLine | Caller::LegacyLogin => {
                     (PermissionSet::token_management(), CidrBlocks::default(), Expiry::Never)
                 }
             };
@@ -295,7 +295,7 @@ fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
     match (which, caller) {
         (TokenRef::Id(id), _) => Ok(id),
         (TokenRef::Itself, Caller::Token(token, _)) => Ok(token.id),
-        (TokenRef::Itself, Caller::Admin(_) | Caller::CommandLine) => {
+        (TokenRef::Itself, Caller::Admin(_) | Caller::CommandLine | Caller::LegacyLogin) => {
             let message = "\"self\" refers to the calling token, but the caller is not a token; use an id";
             Err(Invalid::new("id", message).into())
         }

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Error, Refusal, Service};
+use super::{Error, Refusal, Service, token_cache::TokenCache};
 use crate::{
     domain::{
         actor::Origin,
@@ -15,12 +15,13 @@ use crate::{
         audit::{Action, AuditEvent},
         authorization::{Operation, authorize},
         caller::{Call, Caller},
-        clock::Timestamp,
+        clock::{Clock, Timestamp},
         name::AdminName,
+        random::Random,
         token::{Token, TokenId},
     },
     store::{
-        AnyConnection, StoreError, admins, audit,
+        AnyConnection, Store, StoreError, admins, audit,
         feed::Listener,
         revision::{self, Invalidation, Step},
         tokens,
@@ -107,13 +108,27 @@ impl Service {
         work: impl FnOnce(&mut Transaction<'_>, Option<Token>) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, target);
-        self.transact_within(self.store.timeout(), call, lock, work).await
+        self.transactor.run(self.store.timeout(), call, lock, work).await
     }
+}
 
-    /// Runs `work` as [`Service::transact`] does, with more time, for work that stops itself after
-    /// `max_duration`. `lock` must lock the caller against revocation, if it is a token; `work`
-    /// gets its result.
-    pub(super) async fn transact_within<L, T, E>(
+/// Runs write transactions.
+#[derive(Clone)]
+pub struct Transactor {
+    /// The store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of random revision steps.
+    pub random: Arc<dyn Random>,
+    /// The cache of this server, which a change invalidates.
+    pub token_cache: Arc<TokenCache>,
+}
+
+impl Transactor {
+    /// Runs `work` in a write transaction that revalidates the caller, for at most `max_duration`.
+    /// `lock` must lock the caller against revocation, if it is a token; `work` gets its result.
+    pub async fn run<L, T, E>(
         &self,
         max_duration: Duration,
         call: Call,
@@ -165,7 +180,7 @@ impl Service {
 fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
     let mut ids: Vec<TokenId> = target.into_iter().collect();
     match caller {
-        Caller::CommandLine | Caller::Admin(_) => {}
+        Caller::CommandLine | Caller::Admin(_) | Caller::LegacyLogin => {}
         Caller::Token(token, _) => ids.push(token.id),
     }
     ids.sort_unstable();
@@ -203,7 +218,7 @@ fn revalidate_caller_with(
     find: fn(&mut AnyConnection, &AdminName) -> Result<Option<Admin>, StoreError>,
 ) -> Result<Caller, Error> {
     match caller {
-        Caller::CommandLine => Ok(caller),
+        Caller::CommandLine | Caller::LegacyLogin => Ok(caller),
         Caller::Admin(admin) => match find(conn, &admin.name)? {
             Some(known) if known.password_hash == admin.password_hash => Ok(Caller::Admin(known)),
             Some(_) | None => Err(Refusal::Password.into()),

@@ -1,6 +1,8 @@
 //! Queries on admins.
 
-use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl};
+use diesel::{
+    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, connection::SimpleConnection,
+};
 use serde::Serialize;
 
 use super::{
@@ -53,7 +55,7 @@ pub fn insert(conn: &mut AnyConnection, admin: &Admin, now: Timestamp) -> Result
 pub(super) fn insert_record(conn: &mut AnyConnection, record: &AdminRecord) -> Result<(), StoreError> {
     let insert = diesel::insert_into(admins::table).values(AdminRow::from(record));
     with_conn!(conn, conn => insert.execute(conn)?, insert.execute(conn)?);
-    let key = record.admin.name.case_key();
+    let key = record.admin.name.directory_key();
     diesel::delete(removed_admins::table.filter(removed_admins::name.eq(key))).execute(conn)?;
     Ok(())
 }
@@ -226,6 +228,38 @@ pub fn lock_all(conn: &mut AnyConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Locks all admins as [`lock_all`] does, and keeps other transactions from adding one.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn lock_table(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    lock_all(conn)?;
+    match conn {
+        AnyConnection::Sqlite(_) => {} // It has one writer.
+        AnyConnection::Postgres(conn) => conn.batch_execute("LOCK TABLE admins IN SHARE ROW EXCLUSIVE MODE")?,
+    }
+    Ok(())
+}
+
+/// Returns `true` if an admin, or a removed one, has this name, or one that differs only in what
+/// user directories commonly ignore ([`AdminName::directory_key`]).
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn is_taken(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
+    let key = name.directory_key();
+    let removed = removed_admins::table
+        .filter(removed_admins::name.eq(&key))
+        .select(removed_admins::name);
+    if removed.first::<String>(conn).optional()?.is_some() {
+        return Ok(true);
+    }
+    let names: Vec<String> = admins::table.select(admins::name).load(conn)?;
+    Ok(names
+        .into_iter()
+        .any(|name| AdminName::from_stored(name).directory_key() == key))
+}
+
 /// Changes an admin's password and its origin, and ends the admin's sessions. Returns `false` if
 /// the admin does not exist.
 ///
@@ -260,7 +294,7 @@ pub fn set_role(conn: &mut AnyConnection, name: &AdminName, role: Role) -> Resul
 /// [`StoreError`] if the query fails.
 pub fn delete(conn: &mut AnyConnection, name: &AdminName) -> Result<bool, StoreError> {
     let removed = diesel::delete(admins::table.filter(admins::name.eq(name.as_str()))).execute(conn)?;
-    let record = diesel::insert_into(removed_admins::table).values(removed_admins::name.eq(name.case_key()));
+    let record = diesel::insert_into(removed_admins::table).values(removed_admins::name.eq(name.directory_key()));
     with_conn!(
         conn,
         conn => record.on_conflict_do_nothing().execute(conn)?,

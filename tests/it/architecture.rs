@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["http"],
     &["view"],
     &["service"],
-    &["store"],
+    &["store", "legacy_server"],
     &["domain"],
 ];
 
@@ -32,6 +32,8 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("service", "diesel"),
     ("service", "actix"),
     ("store", "actix"),
+    ("legacy_server", "actix"),
+    ("legacy_server", "diesel"),
     ("domain", "actix"),
     ("domain", "diesel"),
     ("http/legacy", "api_tokens::"),

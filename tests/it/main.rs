@@ -34,6 +34,7 @@ mod graphql;
 mod import;
 mod introspect;
 mod legacy;
+mod legacy_logins;
 mod legacy_usage;
 mod limits;
 mod logging;
@@ -108,6 +109,7 @@ const ON_BOTH: &[&[Test]] = &[
     import::TESTS,
     introspect::TESTS,
     legacy::TESTS,
+    legacy_logins::TESTS,
     legacy_usage::TESTS,
     logins::TESTS,
     machine::TESTS,
@@ -136,6 +138,7 @@ const ON_SQLITE: &[&[Test]] = &[
     faults::SQLITE_TESTS,
     graphql::SQLITE_TESTS,
     import::SQLITE_TESTS,
+    legacy_logins::SQLITE_TESTS,
     limits::TESTS,
     logging::TESTS,
     metrics::SQLITE_TESTS,

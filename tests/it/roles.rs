@@ -143,7 +143,7 @@ fn a_role_change_applies_immediately_on_all_servers(env: &TestEnv) {
     assert_eq!(env.store.texts(changes).len(), 3);
     let list = run(env, &["admin", "list"], "").stdout;
     assert!(list.starts_with("NAME   ROLE   ADDED "), "{list}");
-    let unknown = run(env, &["admin", "role", "nobody", "auditor"], "");
+    let unknown = run(env, &["admin", "role", "unknown", "auditor"], "");
     assert_eq!(unknown.stderr, "tokenbridge: there is no such admin\n");
     let misspelled = run(env, &["admin", "role", "ops", "auditer"], "");
     assert_eq!(misspelled.exit_code, 2);
@@ -320,7 +320,7 @@ fn the_console_shows_what_the_role_includes(env: &TestEnv) {
         submit_unshown(&browser, &page, "/admins", &fields).expect(403);
         if !changes_tokens {
             let fields = [("name", "agent"), ("version", "1"), ("confirm", "agent")];
-            for path in ["", "/rotate", "/delete"] {
+            for path in ["", "/rotate", "/disable", "/delete"] {
                 submit_unshown(&browser, &page, &format!("/tokens/{id}{path}"), &fields).expect(403);
             }
         }
@@ -350,7 +350,7 @@ fn roles_are_changed_in_the_console(env: &TestEnv) {
     assert_redirects_to(&changed, "/console/admins?done=role-changed");
     let page = browser.get("/admins?done=role-changed").expect(200).text;
     assert!(page.contains("The role has been changed."));
-    // An admin who gives up the role is led to a page that the new one includes.
+    // An admin who demotes themselves is redirected to a page that the new one includes.
     let own = browser.fill("/admins/role?name=admin", &[("role", "operator")]);
     assert_redirects_to(&own, "/console/tokens");
     browser.get("/admins").expect(403);

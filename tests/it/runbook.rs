@@ -15,10 +15,13 @@ use crate::{
 
 tests![the_runbook_works_from_start_to_end];
 
+/// An administrator of the legacy server.
+const DEPLOY: (&str, &str) = ("deploy", "of a script");
+
 fn the_runbook_works_from_start_to_end(env: &TestEnv) {
     let runbook = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/leaving-the-legacy.md")).unwrap();
     let examples = examples(&runbook);
-    assert!(examples.len() >= 9, "{}", examples.len());
+    assert!(examples.len() >= 11, "{}", examples.len());
     let bamboo = FakeBamboo::start(Behavior {
         context: "/builds",
         lists: &["/rest/agent/1.0/tokens", "/rest/agent/1.0/tokens/"],
@@ -28,11 +31,16 @@ fn the_runbook_works_from_start_to_end(env: &TestEnv) {
             { "uuid": "9d2f1c58-6a0e-4c53-b0a7-6e1f7a9b8c32", "name": "forgotten", "read": true, "change": false },
         ])
         .to_string(),
+        users: &[ADMIN, DEPLOY],
         ..Behavior::default()
     });
     let place = env.store.directory.path();
-    for file in ["bamboo.password", "tokenbridge.password"] {
-        std::fs::write(place.join(file), ADMIN.1).unwrap();
+    for (file, password) in [
+        ("bamboo.password", ADMIN.1),
+        ("tokenbridge.password", ADMIN.1),
+        ("deploy.password", DEPLOY.1),
+    ] {
+        std::fs::write(place.join(file), password).unwrap();
     }
     // The port stays free until the server binds it.
     let address = TcpListener::bind("127.0.0.1:0")

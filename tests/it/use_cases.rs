@@ -100,6 +100,7 @@ const AUTHENTICATION: &[&str] = &[
 
 /// Methods that the process calls for itself: starting, stopping, maintenance, and metrics.
 const PROCESS: &[&str] = &[
+    "accept_legacy_logins",
     "begin_retention",
     "delete_old_calls",
     "ensure_admin",
@@ -122,14 +123,16 @@ const PROCESS: &[&str] = &[
 enum CallerKind {
     Admin(Role),
     CommandLine,
+    LegacyLogin,
     Token { read: bool, modify: bool },
 }
 
-const CALLERS: [CallerKind; 8] = [
+const CALLERS: [CallerKind; 9] = [
     CallerKind::Admin(Role::Admin),
     CallerKind::Admin(Role::Operator),
     CallerKind::Admin(Role::Auditor),
     CallerKind::CommandLine,
+    CallerKind::LegacyLogin,
     CallerKind::Token {
         read: false,
         modify: false,
@@ -149,11 +152,19 @@ const CALLERS: [CallerKind; 8] = [
 ];
 
 impl UseCase {
+    const fn manages_admins(self) -> bool {
+        matches!(
+            self,
+            Self::AddAdmin | Self::ChangePassword | Self::ChangeRole | Self::FindRole | Self::RemoveAdmin
+        )
+    }
+
     /// The expected permission, for a target that holds no permissions and is not the caller.
     const fn allows(self, caller: CallerKind) -> bool {
         let (role, is_command_line, read, modify) = match caller {
             CallerKind::Admin(role) => (Some(role), false, false, false),
             CallerKind::CommandLine => (None, true, false, false),
+            CallerKind::LegacyLogin => return self.manages_admins(),
             CallerKind::Token { read, modify } => (None, false, read, modify),
         };
         let is_admin = is_command_line || matches!(role, Some(Role::Admin));
@@ -217,6 +228,7 @@ async fn call(service: &Service, kind: CallerKind) -> Call {
     let origin = origin();
     let caller = match kind {
         CallerKind::CommandLine => Caller::CommandLine,
+        CallerKind::LegacyLogin => Caller::LegacyLogin,
         CallerKind::Admin(role) => {
             let name = admin_name(role.name());
             if name.as_str() != ADMIN.0 {

@@ -3,8 +3,8 @@
 ALTER TABLE admins ADD COLUMN role TEXT NOT NULL DEFAULT 'admin';
 ALTER TABLE admins ADD COLUMN password_origin TEXT NOT NULL DEFAULT 'local';
 
--- The names of removed admins, without regard to case. They are not taken over from the legacy
--- server again.
+-- The names of removed admins, without case, accents, width, and repeated blanks. They are not
+-- taken over from the legacy server again.
 CREATE TABLE removed_admins (
     name TEXT NOT NULL PRIMARY KEY
 );

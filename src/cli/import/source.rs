@@ -3,30 +3,24 @@
 use std::{
     fmt, fs,
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
     str::FromStr,
-    sync::Arc,
     time::Duration,
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use ureq::{
     Agent, Body, Error,
-    http::{Response, StatusCode, Uri, header},
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
+    http::{Response, StatusCode, header},
 };
 
 use super::Import;
 use crate::{
     cli::{CliError, redact},
     domain::Invalid,
+    legacy_server::{LegacyUrl, LegacyUrlError, MAX_LIST_BYTES as MAX_BYTES, TlsTrust, authorization, client},
     service::import::rows::SourceTrust,
 };
 
-/// Paths of the token list, the newer one first.
-const LIST_PATHS: [&str; 2] = ["/rest/agent-config/1.0/tokens", "/rest/agent/1.0/tokens"];
-/// Maximum size of a list or an export.
-const MAX_BYTES: u64 = 1 << 30;
 /// Delay before each retry.
 const RETRY_DELAYS: [Duration; 3] = [
     Duration::from_millis(500),
@@ -39,12 +33,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 /// The source of an import.
 pub enum Source {
     /// A legacy server.
-    Server {
-        /// The URL up to the context path, without a trailing slash.
-        base: String,
-        /// The path of the list, if the URL included it.
-        list: Option<&'static str>,
-    },
+    Server(LegacyUrl),
     /// A file.
     File(PathBuf),
     /// Standard input.
@@ -54,7 +43,7 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Server { base, .. } => f.write_str(base),
+            Self::Server(url) => f.write_str(url.base()),
             Self::File(path) => path.display().fmt(f),
             Self::StandardInput => f.write_str("standard input"),
         }
@@ -69,42 +58,22 @@ impl FromStr for Source {
     /// # Errors
     /// If a URL is malformed, or contains credentials, a query, or a fragment.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = |reason: &str| Invalid::new("SOURCE", reason);
-        let malformed = || invalid("must be a URL such as http://bamboo:8085/builds");
         if text == "-" {
             return Ok(Self::StandardInput);
         }
-        let Some((scheme, _)) = text.split_once("://") else {
+        if !text.contains("://") {
             return Ok(Self::File(text.into()));
-        };
-        // After a "/" in a password, the "@" is no longer part of the authority.
-        if text.contains('@') {
-            return Err(invalid(
-                "must not contain a name and a password, which other users of the machine can see; \
-                 use --user (TOKENBRIDGE_USER)",
-            ));
         }
-        if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-            return Err(invalid(
-                "a URL must begin with \"http://\" or \"https://\"; anything else is the path of a file",
-            ));
-        }
-        let uri: Uri = text.parse().map_err(|_| malformed())?;
-        if uri.authority().is_none() {
-            return Err(malformed());
-        }
-        if uri.query().is_some() || text.contains('#') {
-            return Err(invalid("a URL must have no query and no fragment"));
-        }
-        let url = text.trim_end_matches('/');
-        let split = LIST_PATHS
-            .into_iter()
-            .find_map(|list| Some((url.strip_suffix(list)?, list)));
-        let (base, list) = split.map_or((url, None), |(base, list)| (base, Some(list)));
-        Ok(Self::Server {
-            base: base.to_owned(),
-            list,
-        })
+        let url = text.parse().map_err(|error: LegacyUrlError| {
+            let reason = match error {
+                LegacyUrlError::Credentials => format!("{error}; use --user (TOKENBRIDGE_USER)"),
+                LegacyUrlError::Scheme => format!("a URL {error}; anything else is the path of a file"),
+                LegacyUrlError::Query => format!("a URL {error}"),
+                LegacyUrlError::Malformed => error.to_string(),
+            };
+            Invalid::new("SOURCE", reason)
+        });
+        Ok(Self::Server(url?))
     }
 }
 
@@ -112,7 +81,7 @@ impl Source {
     /// Returns the trust in what is read.
     pub fn trust(&self) -> SourceTrust {
         match self {
-            Self::Server { .. } => SourceTrust::LegacyServer,
+            Self::Server(_) => SourceTrust::LegacyServer,
             Self::File(_) | Self::StandardInput => SourceTrust::Operator,
         }
     }
@@ -129,7 +98,7 @@ impl Source {
                     .map_err(|error| CliError::Io(format!("cannot read {}", redact::file_name(path)), error))?;
                 read_limited(file, MAX_BYTES, &path.display().to_string())
             }
-            Self::Server { base, list } => Server::new(import)?.read(base, *list),
+            Self::Server(url) => Server::new(import)?.read(url),
         }
     }
 }
@@ -153,42 +122,32 @@ struct Server {
 
 impl Server {
     fn new(import: &Import) -> Result<Self, CliError> {
-        let mut tls = TlsConfig::builder()
-            .provider(TlsProvider::NativeTls)
-            .root_certs(RootCerts::PlatformVerifier);
-        if let Some(path) = &import.ca_file {
-            tls = tls.root_certs(RootCerts::Specific(Arc::new(certificates(path)?)));
-        }
         if import.insecure {
             log::warn!(
                 "--insecure (TOKENBRIDGE_INSECURE) is set: \
                  an attacker on the network can read the password and change the list"
             );
-            tls = tls.disable_verification(true);
         }
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("tokenbridge/", env!("CARGO_PKG_VERSION")))
-            .timeout_global(Some(Duration::from_secs(import.source_timeout_seconds.into())))
-            .tls_config(tls.build())
-            .build();
+        let trust = TlsTrust {
+            ca_file: import.ca_file.clone(),
+            insecure: import.insecure,
+        };
+        let timeout = Duration::from_secs(import.source_timeout_seconds.into());
         let authorization = import.user.as_ref().map(|user| {
             let password = import.password.read_once(&format!("Password of {user}: "))?;
-            let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_typed()));
-            Ok::<_, CliError>(format!("Basic {pair}"))
+            Ok::<_, CliError>(authorization(user, &password))
         });
         Ok(Self {
-            agent: config.into(),
+            agent: client(&trust, timeout)?,
             authorization: authorization.transpose()?,
         })
     }
 
-    /// Reads the list from the given path, or from the first of [`LIST_PATHS`] that exists; each
-    /// without and with a trailing slash.
-    fn read(&self, base: &str, list: Option<&'static str>) -> Result<Vec<u8>, CliError> {
-        let lists = list.map_or_else(|| LIST_PATHS.to_vec(), |list| vec![list]);
-        for list in &lists {
+    /// Reads the list from the first of its paths that exists, each without and with a trailing
+    /// slash.
+    fn read(&self, url: &LegacyUrl) -> Result<Vec<u8>, CliError> {
+        let (base, lists) = (url.base(), url.list_paths());
+        for list in lists {
             for slash in ["", "/"] {
                 let url = format!("{base}{list}{slash}");
                 if let Some(body) = self.fetch_list(&url)? {
@@ -301,41 +260,14 @@ fn describe_rejection(url: &str, response: &Response<Body>, with_password: bool)
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
-    let text = fs::read(path).map_err(|error| CliError::Io(format!("cannot read {}", path.display()), error))?;
-    let found: Vec<_> = parse_pem(&text)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(CliError::Failed(format!(
-            "{} contains no PEM certificate",
-            path.display()
-        )));
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn urls_paths_and_stdin_are_distinguished() {
-        let server = |text: &str| match text.parse::<Source>() {
-            Ok(Source::Server { base, list }) => Some((base, list.is_some())),
-            _ => None,
-        };
-        for (text, base, whole) in [
-            ("http://bamboo:8085", "http://bamboo:8085", false),
-            ("https://bamboo/builds/", "https://bamboo/builds", false),
-            ("http://b/x/rest/agent/1.0/tokens/", "http://b/x", true),
-            ("http://b/rest/agent-config/1.0/tokens", "http://b", true),
-        ] {
-            assert_eq!(server(text), Some((base.to_owned(), whole)), "{text}");
-        }
+        let is_server = |text: &str| matches!(text.parse::<Source>(), Ok(Source::Server(_)));
+        assert!(is_server("http://bamboo:8085/builds"));
         assert!(matches!("list.json".parse::<Source>(), Ok(Source::File(_))));
         assert!(matches!("-".parse::<Source>(), Ok(Source::StandardInput)));
         for wrong in [

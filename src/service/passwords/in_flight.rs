@@ -1,4 +1,4 @@
-//! Coalesces equal concurrent logins into one verification.
+//! Coalesces equal concurrent calls into one.
 
 use std::{
     collections::HashMap,
@@ -12,22 +12,29 @@ use crate::{
     store::StoreError,
 };
 
-/// Maximum number of logins that wait for one verification.
+/// Maximum number of calls that wait for one.
 const MAX_FOLLOWERS: usize = 2000;
 
-/// The verifications in progress.
-#[derive(Default)]
-pub struct InFlight(Mutex<HashMap<KeyedHash, Arc<OnceCell<bool>>>>);
+/// The calls in progress, and their results.
+pub struct InFlight<T>(Mutex<Cells<T>>);
 
-impl InFlight {
+type Cells<T> = HashMap<KeyedHash, Arc<OnceCell<T>>>;
+
+impl<T> Default for InFlight<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> InFlight<T> {
     /// Returns the result of `work`, or of a concurrent call with the same key. If that call fails,
     /// this one runs its own `work`.
     ///
     /// # Errors
     /// Those of `work`; [`Error::Unavailable`] if too many calls are waiting already.
-    pub async fn share<W>(&self, key: KeyedHash, work: impl FnOnce() -> W) -> Result<bool, Error>
+    pub async fn share<W>(&self, key: KeyedHash, work: impl FnOnce() -> W) -> Result<T, Error>
     where
-        W: Future<Output = Result<bool, Error>>,
+        W: Future<Output = Result<T, Error>>,
     {
         let shared = Shared {
             cell: Arc::clone(self.map().entry(key).or_default()),
@@ -37,22 +44,24 @@ impl InFlight {
         if Arc::strong_count(&shared.cell) > MAX_FOLLOWERS {
             return Err(Error::Unavailable(StoreError::Busy));
         }
-        shared.cell.get_or_try_init(work).await.copied()
+        shared.cell.get_or_try_init(work).await.cloned()
     }
+}
 
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<KeyedHash, Arc<OnceCell<bool>>>> {
+impl<T> InFlight<T> {
+    fn map(&self) -> std::sync::MutexGuard<'_, Cells<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A call's reference to a verification. Dropping the last reference removes the verification.
-struct Shared<'i> {
-    cell: Arc<OnceCell<bool>>,
+/// A call's reference to a shared result. Dropping the last reference removes it.
+struct Shared<'i, T> {
+    cell: Arc<OnceCell<T>>,
     key: KeyedHash,
-    in_flight: &'i InFlight,
+    in_flight: &'i InFlight<T>,
 }
 
-impl Drop for Shared<'_> {
+impl<T> Drop for Shared<'_, T> {
     fn drop(&mut self) {
         let mut map = self.in_flight.map();
         // Two references: the map's and this one. Clones are only made under the lock, so the count
@@ -81,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn identical_calls_run_once() {
-        let (in_flight, worked, end) = (InFlight::default(), Cell::new(0), Notify::new());
+        let (in_flight, worked, end) = (InFlight::<bool>::default(), Cell::new(0), Notify::new());
         let hasher = KeyedHasher::new(&OsRandom).unwrap();
         let work = async || {
             worked.set(worked.get() + 1);
@@ -106,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_or_dropped_call_hands_over_to_a_waiter() {
-        let in_flight = InFlight::default();
+        let in_flight = InFlight::<bool>::default();
         let key = KeyedHasher::new(&OsRandom).unwrap().hash(&[b"same"]);
         {
             let mut first = pin!(in_flight.share(key, pending));

@@ -22,6 +22,8 @@ pub struct Behavior {
     pub context: &'static str,
     /// The paths of the list below the context path; every other path is a 404.
     pub lists: &'static [&'static str],
+    /// The names and passwords of the administrators.
+    pub users: &'static [(&'static str, &'static str)],
     /// The body of the list.
     pub body: String,
     /// The faults of the first calls, one for each call.
@@ -46,6 +48,7 @@ impl Default for Behavior {
         Self {
             context: "",
             lists: &["/rest/agent-config/1.0/tokens", "/rest/agent-config/1.0/tokens/"],
+            users: &[ADMIN],
             body: "[]".to_owned(),
             first: Vec::new(),
             always: None,
@@ -117,6 +120,12 @@ impl Drop for FakeBamboo {
 }
 
 impl Behavior {
+    fn is_administrator(&self, authorization: &str) -> bool {
+        self.users
+            .iter()
+            .any(|(name, password)| authorization == basic(name, password))
+    }
+
     fn serve(&mut self, stream: impl Read + Write, seen: &Mutex<Vec<String>>) -> bool {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
@@ -164,7 +173,7 @@ impl Behavior {
                 "Content-Type: text/html\r\n",
                 "<html>no such page</html>",
             ),
-            None if authorization != basic(ADMIN.0, ADMIN.1) => (
+            None if !self.is_administrator(&authorization) => (
                 "401 Unauthorized",
                 "WWW-Authenticate: Basic realm=\"protected-area\"\r\n",
                 "<html>who are you?</html>",

@@ -1,0 +1,418 @@
+//! Logins with the credentials of the legacy server.
+
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    support::{
+        ADMIN, TestApp, TestEnv,
+        bamboo::{Behavior, FakeBamboo, Fault},
+        browser::Browser,
+        certificate::Certificate,
+        client::{Auth, LEGACY, TOKENS, basic},
+        program::Program,
+    },
+    tests,
+};
+
+tests![
+    an_administrator_of_the_legacy_server_becomes_an_admin,
+    the_list_is_looked_up_at_both_prefixes,
+    every_other_response_is_a_refused_login,
+    a_refused_login_is_not_repeated_within_a_minute,
+    a_password_set_here_ends_it,
+    a_removed_admin_does_not_come_back,
+    a_new_password_there_replaces_the_one_here,
+    unusual_names_and_passwords,
+    guesses_are_throttled,
+    servers_that_take_over_one_admin_at_once_both_accept_it,
+];
+tests![SQLITE_TESTS: legacy_login_certificates_are_checked, legacy_login_passwords_are_not_logged, a_legacy_server_that_never_responds_takes_five_seconds];
+
+const NEWER: &str = "/rest/agent-config/1.0/tokens";
+const OLDER: &str = "/rest/agent/1.0/tokens";
+const OPS: (&str, &str) = ("ops", "of the old server");
+
+fn auth((name, password): (&'static str, &'static str)) -> Auth<'static> {
+    Auth::Basic(name, password)
+}
+
+/// A legacy server whose administrators are these.
+fn bamboo(users: &'static [(&'static str, &'static str)]) -> FakeBamboo {
+    FakeBamboo::start(Behavior {
+        users,
+        ..Behavior::default()
+    })
+}
+
+fn app(env: &TestEnv, bamboo: &FakeBamboo) -> TestApp {
+    env.app_with(&["--legacy-login", &format!("http://{}", bamboo.address)])
+}
+
+fn requests(bamboo: &FakeBamboo) -> usize {
+    bamboo.requested_paths().len()
+}
+
+/// Returns the admins as `admin list` prints them: name, role, and origin of the password.
+fn admins(env: &TestEnv) -> Vec<[String; 3]> {
+    let list = Program::new(&env.store.url()).run(&["admin", "list", "--output", "json"]);
+    let list: Vec<Value> = serde_json::from_str(&list.stdout).unwrap();
+    list.iter()
+        .map(|admin| ["name", "role", "passwordOrigin"].map(|field| admin[field].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn run(env: &TestEnv, arguments: &[&str], input: &str) {
+    let output = Program::new(&env.store.url()).run_with_input(arguments, input);
+    assert_eq!(output.exit_code, 0, "{output:?}");
+}
+
+#[track_caller]
+fn assert_outcomes(app: &TestApp, expected: [(&str, u32); 3]) {
+    let metrics = app.get("/metrics", Auth::Anonymous).expect(200).text;
+    for (outcome, count) in expected {
+        let series = format!("tokenbridge_legacy_logins_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&series), "{series}");
+    }
+}
+
+fn an_administrator_of_the_legacy_server_becomes_an_admin(env: &TestEnv) {
+    let bamboo = bamboo(&[OPS, ("audit", "of the old server")]);
+    let app = app(env, &bamboo);
+    for path in [LEGACY, TOKENS, LEGACY] {
+        app.get(path, auth(OPS)).expect(200);
+    }
+    assert_eq!(bamboo.requested_paths(), [NEWER]);
+    assert_outcomes(&app, [("accepted", 1), ("refused", 0), ("failed", 0)]);
+    app.post(LEGACY, auth(OPS), &json!({ "name": "made" })).expect(200);
+    let actor = "/audit-events?actor=legacy-login";
+    let events = app.get(actor, auth(OPS)).expect(200).json();
+    let event = &events["results"][0];
+    assert_eq!(event["actor"], json!({ "id": "legacy-login", "type": "system" }));
+    assert_eq!(
+        (&event["action"], &event["channel"], &event["client"], &event["details"]),
+        (
+            &json!("admin.added"),
+            &json!("legacy-1.0"),
+            &json!("127.0.0.1"),
+            &json!({ "admin": "ops", "role": "operator" })
+        )
+    );
+    let browser = Browser::signed_in(&app);
+    assert!(browser.get("/admins").expect(200).text.contains(">Legacy login</span>"));
+    app.stop();
+    // Later logins need no legacy server.
+    env.app().get(LEGACY, auth(OPS)).expect(200);
+    let url = format!("http://{}", bamboo.address);
+    let app = env.app_with(&["--legacy-login", &url, "--legacy-login-role", "auditor"]);
+    // The console takes over an admin as well.
+    let browser = Browser::new(&app);
+    browser.sign_in("audit", "of the old server").expect(303);
+    browser.get("/tokens").expect(200);
+    let expected = [
+        ["admin", "admin", "local"],
+        ["audit", "auditor", "legacy-login"],
+        ["ops", "operator", "legacy-login"],
+    ];
+    assert_eq!(admins(env), expected);
+    let table = Program::new(&env.store.url()).run(&["admin", "list"]).stdout;
+    assert!(table.lines().next().unwrap().ends_with("PASSWORD ORIGIN"), "{table}");
+}
+
+fn the_list_is_looked_up_at_both_prefixes(env: &TestEnv) {
+    let lists: [&[&str]; 2] = [&[OLDER], &[]];
+    for (lists, status) in lists.into_iter().zip([200, 401]) {
+        let bamboo = FakeBamboo::start(Behavior {
+            context: "/builds",
+            lists,
+            users: &[OPS, ("other", "x")],
+            ..Behavior::default()
+        });
+        let app = env.app_with(&["--legacy-login", &format!("http://{}/builds/", bamboo.address)]);
+        let login = if status == 200 { OPS } else { ("other", "x") };
+        app.get(TOKENS, auth(login)).expect(status);
+        let expected = [NEWER, OLDER].map(|path| format!("/builds{path}"));
+        assert_eq!(bamboo.requested_paths(), expected);
+    }
+}
+
+fn every_other_response_is_a_refused_login(env: &TestEnv) {
+    let json = "Content-Type: application/json\r\n";
+    let html = "Content-Type: text/html\r\n";
+    let faults = vec![
+        Fault::Response("401 Unauthorized", "", ""),
+        Fault::Response(
+            "403 Forbidden",
+            "X-Authentication-Denied-Reason: CAPTCHA_CHALLENGE\r\n",
+            "",
+        ),
+        Fault::Response("200 OK", html, "<html>please log in</html>"),
+        Fault::Response("200 OK", json, "{}"),
+        Fault::Response("200 OK", json, "[{}"),
+        Fault::Response("200 OK", json, "[] []"),
+        Fault::Response("200 OK", json, ""),
+        Fault::Response("201 Created", json, "[]"),
+        Fault::Response("302 Found", "Location: /elsewhere\r\n", ""),
+        Fault::Response("307 Temporary Redirect", "Location: /elsewhere\r\n", ""),
+        Fault::Response("429 Too Many Requests", "Retry-After: 1\r\n", ""),
+        Fault::Response("500 Internal Server Error", html, "[]"),
+        Fault::Response("503 Service Unavailable", "", ""),
+        Fault::Reset,
+        Fault::Sleep,
+    ];
+    let count = faults.len();
+    let bamboo = FakeBamboo::start(Behavior {
+        first: faults,
+        users: &[OPS],
+        ..Behavior::default()
+    });
+    let app = app(env, &bamboo);
+    for n in 0..count {
+        let name = format!("user {n}");
+        let refused = app.get(LEGACY, Auth::Basic(&name, OPS.1)).expect(401);
+        assert_eq!(refused.message(), "the user name or password is wrong");
+    }
+    assert_eq!(bamboo.requested_paths(), vec![NEWER; count]);
+    assert_eq!(admins(env).len(), 1);
+    assert_outcomes(&app, [("accepted", 0), ("refused", 2), ("failed", 13)]);
+    app.get(LEGACY, auth(OPS)).expect(200);
+    // It is gone.
+    drop(bamboo);
+    app.get(LEGACY, Auth::Basic("late", OPS.1)).expect(401);
+    app.get(LEGACY, auth(OPS)).expect(200);
+}
+
+fn a_refused_login_is_not_repeated_within_a_minute(env: &TestEnv) {
+    let bamboo = FakeBamboo::start(Behavior {
+        first: vec![Fault::Reset],
+        users: &[OPS],
+        ..Behavior::default()
+    });
+    let app = env.app_with(&[
+        "--legacy-login",
+        &format!("http://{}", bamboo.address),
+        "--trusted-proxy",
+        "127.0.0.1",
+    ]);
+    // The same login from several addresses.
+    for client in ["192.0.2.1", "192.0.2.2", "192.0.2.1"] {
+        let headers = [("x-forwarded-for", client)];
+        app.send("GET", LEGACY, auth(OPS), &headers, "").expect(401);
+        env.clock.advance(Duration::from_secs(19));
+    }
+    assert_eq!(requests(&bamboo), 1);
+    // Another password is another login.
+    app.get(LEGACY, Auth::Basic("ops", "another")).expect(401);
+    assert_eq!(requests(&bamboo), 2);
+    // A repetition does not prolong the minute.
+    env.clock.advance(Duration::from_secs(4));
+    let headers = [("x-forwarded-for", "192.0.2.1")];
+    app.send("GET", LEGACY, auth(OPS), &headers, "").expect(200);
+    assert_eq!(requests(&bamboo), 3);
+}
+
+fn a_password_set_here_ends_it(env: &TestEnv) {
+    let bamboo = bamboo(&[OPS, ("admin", "of the old server")]);
+    let app = app(env, &bamboo);
+    // This admin's password was always set here.
+    app.get(LEGACY, Auth::Basic(ADMIN.0, "of the old server")).expect(401);
+    assert_eq!(requests(&bamboo), 0);
+    app.get(LEGACY, auth(OPS)).expect(200);
+    assert_eq!(requests(&bamboo), 1);
+    run(env, &["admin", "passwd", "ops", "--password-stdin"], "of this server");
+    for _ in 0..2 {
+        app.get(LEGACY, auth(OPS)).expect(401);
+        app.get(LEGACY, Auth::Basic("ops", "of this server")).expect(200);
+        env.clock.advance(Duration::from_mins(2));
+    }
+    assert_eq!(requests(&bamboo), 1);
+    assert_eq!(admins(env)[1], ["ops", "operator", "local"]);
+}
+
+fn a_removed_admin_does_not_come_back(env: &TestEnv) {
+    let names: [&str; 6] = ["ops", "OPS", " ops ", "\u{f6}ps", "\u{ff4f}ps", "o\u{301}ps"];
+    // A user directory may accept each of these names.
+    let bamboo = bamboo(&[
+        OPS,
+        ("OPS", OPS.1),
+        (" ops ", OPS.1),
+        ("\u{f6}ps", OPS.1),
+        ("\u{ff4f}ps", OPS.1),
+        ("\u{f3}ps", OPS.1),
+    ]);
+    let app = app(env, &bamboo);
+    app.get(LEGACY, auth(OPS)).expect(200);
+    // While the admin exists, another spelling is not taken over either.
+    for name in &names[1..] {
+        app.get(LEGACY, Auth::Basic(name, OPS.1)).expect(401);
+    }
+    run(env, &["admin", "remove", "ops"], "");
+    env.clock.advance(Duration::from_mins(2));
+    for name in names {
+        app.get(LEGACY, Auth::Basic(name, OPS.1)).expect(401);
+    }
+    assert_eq!((requests(&bamboo), admins(env).len()), (1, 1));
+    run(env, &["admin", "add", "ops", "--password-stdin"], "of this server");
+    app.get(LEGACY, Auth::Basic("ops", "of this server")).expect(200);
+    app.get(LEGACY, auth(OPS)).expect(401);
+    assert_eq!(requests(&bamboo), 1);
+}
+
+fn a_new_password_there_replaces_the_one_here(env: &TestEnv) {
+    let bamboo = bamboo(&[OPS, ("ops", "the next one")]);
+    let app = app(env, &bamboo);
+    app.get(LEGACY, auth(OPS)).expect(200);
+    run(env, &["admin", "role", "ops", "auditor"], "");
+    let browser = Browser::new(&app);
+    browser.sign_in(OPS.0, OPS.1).expect(303);
+    app.get(LEGACY, Auth::Basic("ops", "wrong")).expect(401);
+    assert!(browser.is_signed_in());
+    app.get(LEGACY, Auth::Basic("ops", "the next one")).expect(200);
+    assert!(!browser.is_signed_in());
+    app.get(LEGACY, Auth::Basic("ops", "the next one")).expect(200);
+    assert_eq!(requests(&bamboo), 3);
+    // The role that was given here stays.
+    assert_eq!(admins(env)[1], ["ops", "auditor", "legacy-login"]);
+    let changes =
+        "SELECT actor_id || ' ' || details AS found FROM audit_events WHERE action = 'admin.password-changed'";
+    assert_eq!(env.store.texts(changes), ["legacy-login {\"admin\":\"ops\"}"]);
+}
+
+fn unusual_names_and_passwords(env: &TestEnv) {
+    const LONG: &str =
+        "a password of more than 72 bytes, which bcrypt would cut off, and of which every byte counts: 1";
+    const NFC: &str = "J\u{fc}rgen O'Neil";
+    let bamboo = bamboo(&[(NFC, LONG), ("a", "b:\u{c4}\u{1f511}"), ("empty", "")]);
+    let app = app(env, &bamboo);
+    let decomposed = "Ju\u{308}rgen O'Neil";
+    let cut = format!("{}2", &LONG[..LONG.len() - 1]);
+    app.get(LEGACY, Auth::Basic(NFC, &cut)).expect(401);
+    for name in [decomposed, NFC, decomposed] {
+        app.get(LEGACY, Auth::Basic(name, LONG)).expect(200);
+    }
+    app.get(LEGACY, Auth::Basic("a", "b:\u{c4}\u{1f511}")).expect(200);
+    assert_eq!(requests(&bamboo), 3);
+    assert!(admins(env).iter().any(|[name, ..]| name == NFC));
+    // These cannot be an admin's, or cannot be sent with Basic.
+    let long = "x".repeat(256);
+    for (name, password) in [
+        ("empty", ""),
+        ("", "x"),
+        ("ADMIN", "x"),
+        ("a\u{202e}b", "x"),
+        (&long, "x"),
+        ("x", &"y".repeat(1025)),
+    ] {
+        app.get(LEGACY, Auth::Basic(name, password)).expect(401);
+    }
+    let browser = Browser::new(&app);
+    browser.sign_in("a:b", "\u{c4}\u{1f511}").expect(403);
+    assert_eq!((requests(&bamboo), admins(env).len()), (3, 3));
+}
+
+fn guesses_are_throttled(env: &TestEnv) {
+    let bamboo = bamboo(&[OPS]);
+    let app = app(env, &bamboo);
+    let statuses: Vec<u16> = (0..15)
+        .map(|n| app.get(LEGACY, Auth::Basic("ops", &format!("guess {n}"))).status)
+        .collect();
+    assert_eq!(statuses, [[401; 10].as_slice(), &[429; 5]].concat());
+    assert_eq!(requests(&bamboo), 10);
+    app.get(LEGACY, auth(OPS)).expect(429);
+}
+
+fn servers_that_take_over_one_admin_at_once_both_accept_it(env: &TestEnv) {
+    let bamboo = bamboo(&[OPS]);
+    let apps = [app(env, &bamboo), app(env, &bamboo)];
+    std::thread::scope(|scope| {
+        let logins: Vec<_> = apps
+            .iter()
+            .cycle()
+            .take(8)
+            .map(|app| {
+                let client = &app.client;
+                scope.spawn(move || client.post(TOKENS, auth(OPS), &json!({ "name": "made" })))
+            })
+            .collect();
+        for login in logins {
+            login.join().unwrap().expect(200);
+        }
+    });
+    // Each server asked once, for all of its logins.
+    assert!(requests(&bamboo) <= 2);
+    let events = "SELECT action AS found FROM audit_events WHERE actor_id = 'legacy-login'";
+    assert_eq!(env.store.texts(events), ["admin.added"]);
+    assert_eq!(admins(env).len(), 2);
+}
+
+fn legacy_login_certificates_are_checked(env: &TestEnv) {
+    let certificate = Certificate::write(env.store.directory.path());
+    let behavior = Behavior {
+        users: &[OPS],
+        ..Behavior::default()
+    };
+    let bamboo = FakeBamboo::start_with_tls(behavior, certificate.acceptor());
+    let url = format!("https://localhost:{}", bamboo.address.port());
+    let file = certificate.chain.to_str().unwrap();
+    for (flags, status) in [
+        (&[][..], 401),
+        (&["--legacy-login-ca-file", file], 200),
+        (&["--legacy-login-insecure"], 200),
+    ] {
+        let app = env.app_with(&[&["--legacy-login", &url], flags].concat());
+        app.get(LEGACY, auth(OPS)).expect(status);
+        if status == 200 {
+            env.store.execute("DELETE FROM admins WHERE name = 'ops'");
+        }
+    }
+    let flags = ["serve", "--legacy-login", &url, "--legacy-login-ca-file", "/nowhere"];
+    let output = Program::new(&env.store.url()).run(&flags);
+    assert_eq!(output.exit_code, 2, "{output:?}");
+    let flag = "--legacy-login-ca-file (TOKENBRIDGE_LEGACY_LOGIN_CA_FILE): cannot read /nowhere";
+    assert!(output.stderr.contains(flag), "{output:?}");
+    let output = Program::new(&env.store.url()).run(&["serve", "--legacy-login", "http://admin:secret@bamboo"]);
+    assert_eq!(output.exit_code, 2, "{output:?}");
+    assert!(!output.stderr.contains("secret"), "{output:?}");
+    assert!(output.stderr.contains("TOKENBRIDGE_LEGACY_LOGIN"), "{output:?}");
+}
+
+fn legacy_login_passwords_are_not_logged(env: &TestEnv) {
+    let bamboo = FakeBamboo::start(Behavior {
+        first: vec![Fault::Response("500 Internal Server Error", "", "")],
+        users: &[OPS],
+        ..Behavior::default()
+    });
+    let url = format!("http://{}", bamboo.address);
+    let program = Program::new(&env.store.url());
+    let server = program.serve_with(&["--legacy-login", &url], &[("RUST_LOG", "trace")]);
+    let wrong = "a wrong pass-word";
+    server.client.get(LEGACY, Auth::Basic("stranger", wrong)).expect(401);
+    server.client.get(LEGACY, auth(OPS)).expect(200);
+    server.signal("TERM");
+    let (_, log) = server.wait();
+    assert!(log.contains("a login cannot be verified at the legacy server"), "{log}");
+    for (name, password) in [("stranger", wrong), OPS] {
+        let header = basic(name, password);
+        for secret in [password, header.strip_prefix("Basic ").unwrap()] {
+            assert!(!log.contains(secret), "{secret}");
+        }
+    }
+    assert!(!log.contains("stranger"));
+}
+
+fn a_legacy_server_that_never_responds_takes_five_seconds(env: &TestEnv) {
+    // Connections wait in the backlog.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = env.app_with(&["--legacy-login", &url]);
+    let began = Instant::now();
+    app.get(LEGACY, auth(OPS)).expect(401);
+    let took = began.elapsed();
+    assert!((5..9).contains(&took.as_secs()), "{took:?}");
+    app.get(LEGACY, auth(OPS)).expect(401);
+    assert_outcomes(&app, [("accepted", 0), ("refused", 0), ("failed", 1)]);
+}
