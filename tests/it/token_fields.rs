@@ -101,6 +101,7 @@ fn every_field_changes_every_representation_that_shows_it(env: &TestEnv) {
 }
 
 /// A change of a token.
+#[derive(Clone, Copy)]
 enum Change {
     Update(fn(&mut TokenChanges)),
     /// Its details are not compared: they do not name the last use.
