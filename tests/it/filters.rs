@@ -53,7 +53,7 @@ fn text_filters_are_exact_and_case_sensitive(env: &TestEnv) {
         ("createdBy=%00", "createdBy: must not contain control characters"),
         (
             "permission=AlertRed",
-            "permission: \"AlertRed\" is not a permission; did you mean \"AlertRead\"?",
+            "permission: unknown permission \"AlertRed\"; did you mean \"AlertRead\"?",
         ),
         ("ownr=x", "unknown parameter \"ownr\"; did you mean \"owner\"?"),
     ] {
