@@ -49,6 +49,7 @@ pub struct Connection {
     phase: Cell<ConnectionPhase>,
     has_unread_body: Cell<bool>,
     has_sent: Cell<bool>,
+    expects_continue: Cell<bool>,
     request_timeout: Duration,
 }
 
@@ -60,6 +61,7 @@ impl Connection {
             phase: Cell::new(ConnectionPhase::Idle { until }),
             has_unread_body: Cell::new(false),
             has_sent: Cell::new(false),
+            expects_continue: Cell::new(false),
             request_timeout,
         }
     }
@@ -77,6 +79,11 @@ impl Connection {
             }
             ConnectionPhase::Response { .. } => None,
         }
+    }
+
+    /// Returns `true` if a handler reads the request body.
+    pub fn wants_body(&self) -> bool {
+        self.phase.get() == ConnectionPhase::Response { wants_body: true }
     }
 
     /// Returns `true` if the server can use further input.
@@ -122,6 +129,21 @@ impl Connection {
     /// Returns `true` if the network accepted bytes since the last call.
     pub fn take_sent(&self) -> bool {
         self.has_sent.take()
+    }
+
+    /// Records that actix-http is about to write `100 Continue`, which it does before a handler runs.
+    pub fn expect_continue(&self) {
+        self.expects_continue.set(true);
+    }
+
+    /// Returns `true` if `100 Continue` is among the bytes that actix-http writes next.
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue.get()
+    }
+
+    /// Records that the stream has withheld `100 Continue`.
+    pub fn withhold_continue(&self) {
+        self.expects_continue.set(false);
     }
 
     fn wait_for_request(&self) {

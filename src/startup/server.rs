@@ -182,6 +182,13 @@ where
         .client_disconnect_timeout(LINGER)
         .h1_write_buffer_size(MAX_CHUNK)
         .local_addr(address)
+        .expect(fn_service(async |request: Request| {
+            // `TimedStream` sends `100 Continue` once a handler reads the body.
+            if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+                connection.expect_continue();
+            }
+            Ok::<_, Error>(request)
+        }))
         .on_connect_ext(|stream: &TimedStream<S>, data| {
             data.insert(Rc::clone(stream.connection()));
         })

@@ -5,6 +5,8 @@
 //! that does not read. This stream sits below actix-http and closes all three gaps: a timeout looks
 //! like a client that closes the connection.
 
+mod transport;
+
 use std::{
     io,
     pin::Pin,
@@ -16,18 +18,20 @@ use actix_web::web::{Bytes, BytesMut};
 use memchr::memmem;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_openssl::SslStream;
 
 use crate::http::connection::{Connection, ConnectionPhase};
+pub use transport::{Encrypted, Transport};
 
 /// Number of bytes over the header limit that still reach the application, which responds in the
 /// route's own format. Beyond that, the stream refuses the head itself.
 const HEAD_SLACK: usize = 8 * 1024;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// The interim response to `Expect: 100-continue` (RFC 9110, section 10.1.1), as actix-http writes it.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Responses that the stream itself sends, because no request reaches the application.
 #[derive(Clone)]
@@ -65,6 +69,8 @@ struct Head {
     bytes: usize,
     is_complete: bool,
     is_parsed: bool,
+    /// `true` if the client waits for `100 Continue`.
+    withholds_continue: bool,
 }
 
 /// A stream that ends when a deadline of its [`Connection`] passes.
@@ -82,6 +88,8 @@ pub struct TimedStream<S> {
     has_skipped_read: bool,
     has_woken: bool,
     is_refused: bool,
+    /// The rest of an interim response that is being written.
+    interim: &'static [u8],
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
@@ -99,6 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
             has_skipped_read: false,
             has_woken: false,
             is_refused: false,
+            interim: &[],
         }
     }
 
@@ -154,6 +163,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TimedStream<S> {
         let _ = Pin::new(&mut self.stream).poll_write(context, response);
         self.is_refused = true;
         self.connection.close_soon();
+    }
+
+    /// Returns the position of a `100 Continue` that actix-http writes, if it is among `bytes`. It is withheld until a
+    /// handler reads the body, so that a client that is refused does not send it.
+    fn find_continue(&self, bytes: &[u8]) -> Option<usize> {
+        self.connection
+            .expects_continue()
+            .then(|| memmem::find(bytes, CONTINUE))
+            .flatten()
+    }
+
+    /// Writes an interim response to its end.
+    fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, self.interim))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interim = self.interim.get(written..).unwrap_or_default();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads buffered bytes first, then from the network.
@@ -260,6 +290,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(context))?;
+        let bytes = match self.find_continue(bytes) {
+            None => bytes,
+            Some(0) => {
+                self.connection.withhold_continue();
+                self.head.withholds_continue = true;
+                return Poll::Ready(Ok(CONTINUE.len()));
+            }
+            // The rest of an earlier response comes first.
+            Some(start) => bytes.get(..start).unwrap_or(bytes),
+        };
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Pending => self.poll_blocked(context).map(Err),
             written @ Poll::Ready(_) => {
@@ -283,6 +324,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
             self.has_woken = true;
             context.waker().wake_by_ref();
         }
+        if self.connection.wants_body() && std::mem::take(&mut self.head.withholds_continue) {
+            self.interim = CONTINUE;
+        }
+        ready!(self.poll_interim(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -290,86 +335,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         match Pin::new(&mut self.stream).poll_shutdown(context) {
             Poll::Pending => self.poll_blocked(context).map(Err),
             shut_down @ Poll::Ready(_) => shut_down,
-        }
-    }
-}
-
-/// The bytes of a connection, with or without TLS.
-pub enum Transport {
-    /// HTTP.
-    Plain(TcpStream),
-    /// HTTPS.
-    Tls(SslStream<Encrypted>),
-}
-
-/// The stream below TLS. TLS writes a response in records; progress within a record is visible only
-/// here.
-pub struct Encrypted {
-    stream: TcpStream,
-    connection: Rc<Connection>,
-}
-
-impl Encrypted {
-    /// Wraps the stream of a new connection.
-    pub fn new(stream: TcpStream, connection: Rc<Connection>) -> Self {
-        Self { stream, connection }
-    }
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
-        self.connection.record_sent();
-        Poll::Ready(written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -13,9 +13,9 @@ use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
 
 use crate::{
     support::{
-        TestApp, TestEnv,
+        ADMIN, TestApp, TestEnv,
         certificate::Certificate,
-        client::{Auth, Client},
+        client::{Auth, Client, basic},
         program::Program,
         wait_until,
     },
@@ -25,6 +25,7 @@ use crate::{
 tests![
     every_slow_request_times_out,
     an_unread_body_closes_the_connection,
+    a_body_is_asked_for_only_once_it_is_read,
     a_client_that_stops_reading_is_disconnected,
     clients_that_stop_reading_use_little_memory,
     silent_connections_do_not_delay_handshakes,
@@ -96,6 +97,52 @@ fn read_to_end(stream: &mut dyn Stream) -> String {
     // The server may close the connection while the client is still sending.
     let _ = stream.read_to_end(&mut text);
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A client that waits for `100 Continue` (RFC 9110, section 10.1.1) sends no body that would be refused.
+fn a_body_is_asked_for_only_once_it_is_read(env: &TestEnv) {
+    const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+    over_http_and_https(env, |_, connect| {
+        let head = |password: &str, length: usize| {
+            let credentials = basic(ADMIN.0, password);
+            format!(
+                "POST /api-tokens HTTP/1.1\r\nHost: x\r\nAuthorization: {credentials}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+            )
+        };
+        for (head, status) in [(head("wrong", 2_000_000), 401), (head(ADMIN.1, 2_000_000), 413)] {
+            let mut stream = connect();
+            stream.write_all(head.as_bytes()).unwrap();
+            let response = read_to_end(&mut *stream);
+            assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+        }
+        let mut stream = connect();
+        let body = "{}";
+        // The second request checks that the connection is still usable.
+        for _ in 0..2 {
+            stream.write_all(head(ADMIN.1, body.len()).as_bytes()).unwrap();
+            let mut interim = vec![0; CONTINUE.len()];
+            stream.read_exact(&mut interim).unwrap();
+            assert_eq!(String::from_utf8_lossy(&interim), CONTINUE);
+            stream.write_all(body.as_bytes()).unwrap();
+            let response = read_response(&mut *stream);
+            assert!(
+                response.ends_with(r#"{"message":"name: it is required"}"#),
+                "{response}"
+            );
+        }
+    });
+}
+
+/// Reads a response whose body is a JSON object that ends the text.
+fn read_response(stream: &mut dyn Stream) -> String {
+    let mut response = Vec::new();
+    while !response.ends_with(b"}") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        response.extend(byte);
+    }
+    String::from_utf8(response).unwrap()
 }
 
 fn every_slow_request_times_out(env: &TestEnv) {
