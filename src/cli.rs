@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod backup;
+mod boolean_flags;
 mod check;
 mod export;
 mod healthcheck;
@@ -153,7 +154,11 @@ pub fn run() -> ExitCode {
     let cli = build_command()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .unwrap_or_else(|error| redact::redact(add_variable_names(error)).exit());
+        .unwrap_or_else(|error| {
+            let arguments: Vec<_> = std::env::args_os().collect();
+            let error = boolean_flags::explain_separate_value(error, &arguments);
+            redact::redact(add_variable_names(error)).exit()
+        });
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     match actix_web::rt::System::new().block_on(execute(command)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -192,6 +197,7 @@ fn build_command() -> clap::Command {
 }
 
 fn with_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(boolean_flags::with_optional_value);
     let command = command.mut_args(|arg| match (arg.get_long(), arg.get_action()) {
         (None, _) | (_, ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version) => arg,
         (Some(long), _) => {
@@ -221,6 +227,7 @@ fn add_variable_names(mut error: clap::Error) -> clap::Error {
     let named = |flag: String| match flag.strip_prefix("--") {
         Some(rest) => {
             let long = rest.split([' ', '=', '[']).next().unwrap_or(rest);
+            let flag = flag.strip_suffix(boolean_flags::OPTIONAL_VALUE).unwrap_or(&flag);
             format!("{flag} ({})", variable_name(long))
         }
         None => flag,
@@ -312,9 +319,9 @@ mod tests {
             };
             if [ErrorKind::InvalidValue, ErrorKind::ValueValidation].contains(&error.kind()) {
                 let text = add_variable_names(error).to_string();
-                assert!(text.contains(&format!("'--{long} <")), "{arguments:?}: {text}");
+                assert!(text.contains(&format!("'--{long} ")), "{arguments:?}: {text}");
                 assert!(
-                    text.contains(&format!("> ({})'", variable_name(long))),
+                    text.contains(&format!(" ({})'", variable_name(long))),
                     "{arguments:?}: {text}"
                 );
                 refused += 1;

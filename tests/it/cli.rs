@@ -20,6 +20,7 @@ tests![
     admins_are_added_changed_and_removed,
     tokens_are_managed_beside_a_running_server,
     usage_errors_exit_with_2,
+    boolean_flags_take_a_value_after_an_equals_sign,
     the_health_command_checks_the_server,
     help_is_complete,
     environment_variables_set_flags,
@@ -77,6 +78,31 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
         "{last:?}"
     );
     app.get(LEGACY, Auth::Admin).expect(200);
+}
+
+fn boolean_flags_take_a_value_after_an_equals_sign(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
+    for value in ["true", "false", "1", "no"] {
+        let healthcheck = program.run(&["healthcheck", &format!("--legacy-uuid-auth={value}")]);
+        assert_eq!(healthcheck.exit_code, 1, "no server is running: {healthcheck:?}");
+    }
+    for arguments in [
+        &["--legacy-uuid-auth", "true"][..],
+        &["serve", "--legacy-uuid-auth", "true", "--workers", "1"],
+        &["import", "--dry-run", "true"],
+        &["audit", "--follow", "true"],
+    ] {
+        let refused = program.run(arguments);
+        let flag = arguments.iter().find(|word| word.starts_with("--")).unwrap();
+        assert_eq!(refused.exit_code, 2, "{refused:?}");
+        assert!(
+            refused.stderr.contains(&format!("write {flag}=true")),
+            "{arguments:?}: {refused:?}"
+        );
+    }
+    let refused = program.run(&["audit", "--follow=maybe"]);
+    assert_eq!(refused.exit_code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("TOKENBRIDGE_FOLLOW"), "{refused:?}");
 }
 
 fn tokens_are_managed_beside_a_running_server(env: &TestEnv) {
