@@ -5,6 +5,7 @@ mod body;
 pub mod client_address;
 pub mod conditions;
 pub mod credentials;
+mod explain;
 pub mod form;
 mod input;
 pub mod json;

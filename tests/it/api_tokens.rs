@@ -438,8 +438,12 @@ fn invalid_queries_are_reported(env: &TestEnv) {
         assert!(message.starts_with(&format!("{field}: ")), "{query}: {message}");
     }
     for (query, expected) in [
-        ("limit=1&limit=2", "duplicate field `limit`"),
-        ("name=a&name=a", "duplicate field `name`"),
+        ("limit=1&limit=2", "limit: it must not be given twice"),
+        ("name=a&name=a", "name: it must not be given twice"),
+        (
+            "unusedSince=2027-01-31T10:00:00+02:00",
+            "unusedSince: in a query, \"+\" means a blank; write 2027-01-31T10:00:00%2B02:00",
+        ),
         ("nmae=x", "unknown parameter \"nmae\"; did you mean \"name\"?"),
         (
             "expected=1",
@@ -448,6 +452,10 @@ fn invalid_queries_are_reported(env: &TestEnv) {
     ] {
         let message = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(400).message();
         assert!(message.contains(expected), "{message}");
+    }
+    let right = "unusedSince=2027-01-31T10:00:00%2B02:00";
+    for ignored in ["_=1799999999", "os_authType=basic", "_=1&_=2", right] {
+        app.get(&format!("{TOKENS}?limit=1&{ignored}"), Auth::Admin).expect(200);
     }
 }
 
@@ -524,12 +532,12 @@ fn invalid_input_is_reported(env: &TestEnv) {
         (
             TOKENS,
             json!({ "name": "n", "permissions": [1] }),
-            "permissions[0]: invalid type: integer `1`, expected a string at line 1 column 28",
+            "permissions[0]: must be a string, not a number; write it in quotes",
         ),
         (
             TOKENS,
             json!({ "name": "n", "permissions": "AlertRead" }),
-            "permissions: invalid type: string \"AlertRead\", expected a list at line 1 column 37",
+            "permissions: must be a list, not a string",
         ),
         (
             &format!("{update}/rotate"),
@@ -545,13 +553,9 @@ fn invalid_input_is_reported(env: &TestEnv) {
         (
             TOKENS,
             json!({ "name": "n", "allowedCIDRBlocks": null }),
-            "allowedCIDRBlocks: invalid type: null, expected a list at line 1 column 25",
+            "allowedCIDRBlocks: must be a list, not null",
         ),
-        (
-            &update,
-            json!({ "name": null }),
-            "name: invalid type: null, expected a string at line 1 column 12",
-        ),
+        (&update, json!({ "name": null }), "name: must be a string, not null"),
         (
             &update,
             json!({}),

@@ -33,6 +33,7 @@ mod filters;
 mod graphql;
 mod import;
 mod introspect;
+mod json_bodies;
 mod legacy;
 mod legacy_logins;
 mod legacy_usage;
@@ -137,6 +138,7 @@ const ON_SQLITE: &[&[Test]] = &[
     fault_matrix::SQLITE_TESTS,
     faults::SQLITE_TESTS,
     graphql::SQLITE_TESTS,
+    json_bodies::TESTS,
     import::SQLITE_TESTS,
     legacy_logins::SQLITE_TESTS,
     limits::TESTS,

@@ -27,20 +27,20 @@ impl<T> DeclaresErrors for Form<T> {
     }
 }
 
+/// Returns `true` if the content type is that of a form.
+pub fn is_form(request: &HttpRequest) -> bool {
+    request.content_type().eq_ignore_ascii_case(FORM)
+}
+
 impl<T: DeserializeOwned> Input for Form<T> {
     fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
         Box::pin(async move {
             let body = collect(request, payload.take()).await?;
-            if !request.content_type().eq_ignore_ascii_case(FORM) || is_encoded(request) {
+            if !is_form(request) || is_encoded(request) {
                 return Err(ApiError::unsupported_media_type(FORM));
             }
-            let fields = match std::str::from_utf8(&body) {
-                Ok(text) => query::parse(text),
-                Err(error) => Err(error.to_string()),
-            };
-            fields
-                .map(Self)
-                .map_err(|reason| ApiError::bad_request(format!("the form cannot be read: {reason}")))
+            let text = std::str::from_utf8(&body).map_err(|_| ApiError::bad_request("the form is not in UTF-8"))?;
+            query::parse(text).map(Self).map_err(ApiError::bad_request)
         })
     }
 }

@@ -6,9 +6,11 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, Visitor},
 };
+use serde_json::error::Category;
 
 use super::{
     body::{collect, is_encoded},
+    explain::explain,
     input::Input,
     site::is_from_browser,
 };
@@ -86,15 +88,6 @@ fn is_json(request: &HttpRequest) -> bool {
         || subtype.is_some_and(|subtype| subtype.ends_with("+json"))
 }
 
-/// Replacements for serde's terms with those of JSON.
-const WORDS: &[(&str, &str)] = &[
-    ("expected a sequence", "expected a list"),
-    ("expected f64", "expected a number"),
-    ("invalid type: sequence", "invalid type: list"),
-    ("invalid type: map", "invalid type: object"),
-    ("EOF while", "it ends while"),
-];
-
 fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
     // Without this check, serde would accept an array as the fields in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
@@ -106,17 +99,7 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
     let parsed = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
     let parsed = parsed.and_then(|fields| deserializer.end().map(|()| fields));
-    let fields = parsed.map_err(|error| {
-        let message = error.to_string();
-        let message = WORDS
-            .iter()
-            .fold(message, |text, (word, plain)| text.replace(word, plain));
-        // The path is "." for the object itself, and "?" if the text is truncated.
-        match track.path().to_string().as_str() {
-            "." | "?" => ApiError::bad_request(message),
-            field => ApiError::bad_request(format!("{field}: {message}")),
-        }
-    })?;
+    let fields = parsed.map_err(|error| ApiError::bad_request(explain_json(&error, &track.path().to_string())))?;
     if let UnknownFields::Rejected { read_only } = T::UNKNOWN_FIELDS
         && let Some(other) = unknown.iter().find(|other| !read_only.contains(&other.as_str()))
     {
@@ -129,6 +112,23 @@ fn parse<T: JsonBody>(body: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::bad_request(format!("unknown field {other:?}; {fix}")));
     }
     Ok(fields)
+}
+
+/// Returns a message for an error in the JSON at `path`, or in the object's fields.
+fn explain_json(error: &serde_json::Error, path: &str) -> String {
+    let text = error.to_string();
+    match error.classify() {
+        Category::Data => {
+            let message = text
+                .rsplit_once(" at line ")
+                .map_or(text.as_str(), |(message, _)| message);
+            explain(path, message)
+        }
+        Category::Syntax | Category::Eof | Category::Io => {
+            let text = text.replace("EOF while parsing", "it ends within");
+            format!("the body is not valid JSON: {text}")
+        }
+    }
 }
 
 /// Deserializes an optional field that must not be null.

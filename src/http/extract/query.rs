@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, dev::Payload, error::QueryPayloadError, web};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use super::{input::Input, json::field_names};
+use super::{explain::explain, input::Input, json::field_names};
 use crate::{
     domain::{Invalid, clock::Timestamp, invalid::find_closest},
     http::error::{ApiError, DeclaresErrors, ErrorKind},
@@ -34,6 +34,10 @@ impl<T: QueryParameters + 'static> Input for Query<T> {
     }
 }
 
+/// Parameters that are ignored everywhere, because programs add them to any URL: the cache buster of jQuery, and the
+/// authentication method of Atlassian's servers.
+const IGNORED: [&str; 2] = ["_", "os_authType"];
+
 /// Parses URL-encoded fields.
 ///
 /// # Errors
@@ -42,7 +46,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     web::Query::from_query(text)
         .map(web::Query::into_inner)
         .map_err(|error| match error {
-            QueryPayloadError::Deserialize(reason) => reason.to_string(),
+            QueryPayloadError::Deserialize(reason) => explain("the parameters", &reason.to_string()),
             other => other.to_string(),
         })
 }
@@ -54,17 +58,17 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// 400 for an unknown or repeated parameter, so that a typo does not find or delete more than
 /// intended.
 pub fn read_query<T: DeserializeOwned>(text: &str, known: &[&[&str]]) -> Result<T, ApiError> {
-    let unreadable = |reason| ApiError::bad_request(format!("the query cannot be read: {reason}"));
-    let pairs: Vec<(String, String)> = parse(text).map_err(unreadable)?;
+    let pairs: Vec<(String, String)> = parse(text).map_err(ApiError::bad_request)?;
     let known: Vec<&str> = known.concat();
-    if let Some((other, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+    let is_known = |name: &str| known.contains(&name) || IGNORED.contains(&name);
+    if let Some((other, _)) = pairs.iter().find(|(name, _)| !is_known(name)) {
         let fix = find_closest(other, known.iter().copied()).map_or_else(
             || format!("the parameters are {}", known.join(", ")),
             |meant| format!("did you mean {meant:?}?"),
         );
         return Err(ApiError::bad_request(format!("unknown parameter {other:?}; {fix}")));
     }
-    parse(text).map_err(unreadable)
+    parse(text).map_err(ApiError::bad_request)
 }
 
 /// Parses an optional time in a query.
@@ -72,5 +76,17 @@ pub fn read_query<T: DeserializeOwned>(text: &str, known: &[&[&str]]) -> Result<
 /// # Errors
 /// [`Invalid`] for `field` if the text is not an RFC 3339 time.
 pub fn read_time(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>, Invalid> {
-    text.map(|text| Timestamp::parse(field, &text)).transpose()
+    let parse = |text: String| {
+        Timestamp::parse(field, &text).map_err(|error| {
+            // A "+" in a query is a blank, and so is that of an offset such as +02:00.
+            let meant = text.replace(' ', "+");
+            if meant != text && Timestamp::parse(field, &meant).is_ok() {
+                let right = meant.replace('+', "%2B");
+                Invalid::new(field, format!("in a query, \"+\" means a blank; write {right}"))
+            } else {
+                error
+            }
+        })
+    };
+    text.map(parse).transpose()
 }
