@@ -10,10 +10,10 @@ mod extract;
 #[doc(hidden)]
 pub mod fuzz;
 mod graphql;
-mod introspect;
 mod legacy;
 pub(crate) mod legacy_usage;
 mod metrics;
+mod oauth;
 pub(crate) mod observe;
 pub(crate) mod openapi;
 mod ops;
@@ -133,6 +133,9 @@ fn add_group(config: &mut ServiceConfig, group: &EndpointGroup) {
         }
         ErrorFormat::Graphql => {
             config.service(scope(group).wrap(from_fn(graphql::wrap_errors)));
+        }
+        ErrorFormat::Oauth => {
+            config.service(scope(group).wrap(from_fn(oauth::wrap_errors)));
         }
         ErrorFormat::Legacy => {
             let scope = scope(group)

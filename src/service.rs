@@ -15,6 +15,7 @@ mod logins;
 mod metrics;
 mod passwords;
 mod retention;
+mod revocation;
 pub mod sessions;
 mod throttle;
 mod token_cache;

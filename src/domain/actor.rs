@@ -19,6 +19,17 @@ pub struct Actor {
     pub kind: ActorKind,
 }
 
+impl Actor {
+    /// Returns the token with this ID as an actor.
+    #[must_use]
+    pub fn token(id: &impl std::fmt::Display) -> Self {
+        Self {
+            id: id.to_string(),
+            kind: ActorKind::ApiToken,
+        }
+    }
+}
+
 named_enum! {
     /// The kinds of actors, by their published names.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -49,7 +60,7 @@ named_enum! {
         Legacy10 = "legacy-1.0",
         /// `/rest/agent/1.0`, or `latest`: before version 1.5 of the add-on.
         LegacyPre15 = "legacy-pre-1.5",
-        /// `/api-tokens`, `/audit-events`, `/introspect`, and `/legacy-usage`.
+        /// `/api-tokens`, `/audit-events`, `/introspect`, `/revoke`, and `/legacy-usage`.
         ApiTokens = "api-tokens",
         /// `/public/graphql`.
         Graphql = "graphql",

@@ -71,6 +71,8 @@ actions! {
     TokenRotated "token.rotated", invalidates;
     /// A token was deleted.
     TokenDeleted "token.deleted", invalidates;
+    /// A value was revoked by a client that presented it: the token was deleted, or a grace period ended.
+    TokenRevoked "token.revoked", invalidates;
     /// A token was created or overwritten by an import.
     TokenImported "token.imported", invalidates;
     /// An admin was added.

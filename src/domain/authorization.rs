@@ -30,6 +30,8 @@ pub enum Operation<'a> {
     DeleteMatching,
     /// Introspect a presented value (RFC 7662).
     Introspect,
+    /// Revoke a presented value (RFC 7009).
+    Revoke,
     /// Read or follow the audit log.
     ReadAudit,
     /// Read the report on the legacy API.
@@ -77,6 +79,9 @@ pub enum Denied {
         /// The admin's role.
         role: Role,
     },
+    /// The caller presents a value, and may do nothing but revoke it.
+    #[error("a client that only presents a value may only revoke it")]
+    NotAuthenticated,
     /// The token would grant permissions that it lacks.
     #[error("a token can grant only permissions that it holds; the calling token lacks {0}")]
     ExcessPermissions(PermissionSet),
@@ -115,14 +120,17 @@ pub fn authorize(caller: &Caller, operation: Operation<'_>, target: Option<&Toke
         Caller::CommandLine => authorize_command_line(operation),
         Caller::LegacyLogin => authorize_legacy_login(operation),
         Caller::Token(token, _) => authorize_token(token, operation, target),
+        Caller::Holder(..) => authorize_holder(operation),
     }
 }
 
 /// An admin may do what the role includes.
 fn authorize_role(role: Role, operation: Operation<'_>) -> Result<(), Denied> {
     let needed: &'static [Role] = match operation {
-        // No export of an auditor contains password hashes: a weak password can be guessed from its hash.
+        // No export of an auditor contains password hashes: a weak password can be guessed from its hash. Anyone who
+        // presents a value may revoke it.
         Operation::Read
+        | Operation::Revoke
         | Operation::ReadAudit
         | Operation::ReadLegacyUsage
         | Operation::Export { with_admins: false }
@@ -154,6 +162,7 @@ const fn authorize_command_line(operation: Operation<'_>) -> Result<(), Denied> 
         | Operation::Delete
         | Operation::DeleteMatching
         | Operation::Introspect
+        | Operation::Revoke
         | Operation::ReadAudit
         | Operation::ReadLegacyUsage
         | Operation::ReadAdmins
@@ -175,12 +184,35 @@ const fn authorize_legacy_login(operation: Operation<'_>) -> Result<(), Denied> 
         | Operation::Delete
         | Operation::DeleteMatching
         | Operation::Introspect
+        | Operation::Revoke
         | Operation::ReadAudit
         | Operation::ReadLegacyUsage
         | Operation::ReadAdmins
         | Operation::Import
         | Operation::Export { .. }
         | Operation::BeginSession => Err(Denied::NotAdmin),
+    }
+}
+
+/// An unauthenticated client may only revoke the value that it presents, regardless of the state and the permissions of
+/// its token.
+const fn authorize_holder(operation: Operation<'_>) -> Result<(), Denied> {
+    match operation {
+        Operation::Revoke => Ok(()),
+        Operation::Read
+        | Operation::Create(_)
+        | Operation::Update(_)
+        | Operation::Rotate { .. }
+        | Operation::Delete
+        | Operation::DeleteMatching
+        | Operation::Introspect
+        | Operation::ReadAudit
+        | Operation::ReadLegacyUsage
+        | Operation::ReadAdmins
+        | Operation::ManageAdmins
+        | Operation::Import
+        | Operation::Export { .. }
+        | Operation::BeginSession => Err(Denied::NotAuthenticated),
     }
 }
 
@@ -192,6 +224,8 @@ fn authorize_token(caller: &Token, operation: Operation<'_>, target: Option<&Tok
     let is_self = target.is_some_and(|target| target.id == caller.id);
     match operation {
         Operation::Read if is_self => Ok(()),
+        // Presenting the value is enough.
+        Operation::Revoke => Ok(()),
         Operation::Rotate { expires_at } if is_self && !prolongs(expires_at, target) => Ok(()),
         Operation::Read | Operation::Introspect => require_permission(caller, Permission::OrganizationAPITokenRead),
         Operation::Create(grant) | Operation::Update(grant) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     actor::{Actor, ActorKind, Channel, Origin},
     admin::{Admin, PasswordOrigin},
-    token::Token,
+    token::{Token, TokenId},
     value::ValueHash,
 };
 
@@ -16,6 +16,9 @@ pub enum Caller {
     Admin(Admin),
     /// A token, with the hash of the value that was presented.
     Token(Arc<Token>, ValueHash),
+    /// A client that presents a value of this token, with the value's hash. The token may be unusable, so it may only
+    /// revoke the value.
+    Holder(TokenId, ValueHash),
     /// The command line of the server, or the server itself.
     CommandLine,
     /// The server, for an administrator of the legacy server who becomes an admin.
@@ -31,10 +34,8 @@ impl Caller {
                 id: admin.name.as_str().to_owned(),
                 kind: ActorKind::User,
             },
-            Self::Token(token, _) => Actor {
-                id: token.id.to_string(),
-                kind: ActorKind::ApiToken,
-            },
+            Self::Token(token, _) => Actor::token(&token.id),
+            Self::Holder(id, _) => Actor::token(id),
             Self::CommandLine => Actor {
                 id: Channel::Cli.name().to_owned(),
                 kind: ActorKind::System,

@@ -14,7 +14,7 @@ use utoipa::{
 use super::{
     api_tokens, audit_events,
     error::{DeclaresErrors, ErrorKind},
-    graphql, introspect, legacy, legacy_usage, metrics, ops,
+    graphql, legacy, legacy_usage, metrics, oauth, ops,
     request::LEGACY_PREFIXES,
     routing::MethodRoute,
     verify,
@@ -30,6 +30,8 @@ pub enum ErrorFormat {
     Legacy,
     /// `{"errors": [{"message": …}]}`.
     Graphql,
+    /// `{"message": …, "error": …, "error_description": …}`.
+    Oauth,
     /// No body.
     Empty,
 }
@@ -156,7 +158,9 @@ pub static ENDPOINTS: LazyLock<Vec<EndpointGroup>> = LazyLock::new(|| {
     [verify_group(), api_tokens_group()]
         .into_iter()
         .chain(legacy)
-        .chain([graphql_group(), admin_group(), operations_group()])
+        .chain([graphql_group()])
+        .chain(oauth_groups())
+        .chain([admin_group(), operations_group()])
         .collect()
 });
 
@@ -217,13 +221,28 @@ fn graphql_group() -> EndpointGroup {
     }
 }
 
+fn oauth_groups() -> [EndpointGroup; 2] {
+    [
+        ("/introspect", operations![oauth::introspect::introspect]),
+        ("/revoke", operations![oauth::revoke::revoke]),
+    ]
+    .map(|(prefix, operations)| EndpointGroup {
+        prefix,
+        channel: Some(Channel::ApiTokens),
+        error_format: ErrorFormat::Oauth,
+        alias_suffix: None,
+        operations,
+        pages: &[],
+    })
+}
+
 fn admin_group() -> EndpointGroup {
     EndpointGroup {
         prefix: "",
         channel: Some(Channel::ApiTokens),
         error_format: ErrorFormat::Message,
         alias_suffix: None,
-        operations: operations![audit_events::list, introspect::introspect, legacy_usage::legacy_usage],
+        operations: operations![audit_events::list, legacy_usage::legacy_usage],
         pages: &[],
     }
 }
@@ -234,7 +253,11 @@ fn operations_group() -> EndpointGroup {
         channel: None,
         error_format: ErrorFormat::Message,
         alias_suffix: None,
-        operations: operations![ops::healthz, ops::readyz + ServiceUnavailable],
+        operations: operations![
+            oauth::metadata::metadata + BadRequest,
+            ops::healthz,
+            ops::readyz + ServiceUnavailable
+        ],
         pages: &[],
     }
 }

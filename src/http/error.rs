@@ -22,20 +22,25 @@ pub use kind::{DeclaresErrors, ErrorKind};
 /// `Retry-After` if the store is unavailable, in seconds.
 const STORE_RETRY_AFTER: u64 = 1;
 
-/// The authentication schemes in the challenge of a 401.
+/// The authentication schemes that a 401 offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
     /// HTTP Basic in UTF-8 (RFC 7617).
     Basic,
     /// An API key. Browsers show no login dialog for it.
     ApiKey,
+    /// Either of them.
+    Either,
 }
 
 impl Challenge {
-    fn header(self) -> HeaderValue {
+    const fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Basic => "Basic realm=\"tokenbridge\", charset=\"UTF-8\"",
             Self::ApiKey => "ApiKey",
+            // One header, because wget crashes if a header with an unknown scheme follows that of Basic. Basic comes
+            // first, because Python's urllib reads only the first scheme when it tries Digest.
+            Self::Either => "Basic realm=\"tokenbridge\", charset=\"UTF-8\", ApiKey",
         })
     }
 }
@@ -47,6 +52,8 @@ impl Challenge {
 pub struct ApiError {
     status: StatusCode,
     message: String,
+    /// The error code of OAuth endpoints.
+    oauth_error: &'static str,
     headers: Vec<(HeaderName, HeaderValue)>,
     has_body: bool,
     /// The reason why credentials could not be parsed, and their scheme.
@@ -58,13 +65,10 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self::with_status(kind.status(), message)
-    }
-
-    fn with_status(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
-            status,
+            status: kind.status(),
             message: message.into(),
+            oauth_error: kind.oauth_error(),
             headers: Vec::new(),
             has_body: true,
             unreadable: None,
@@ -87,9 +91,11 @@ impl ApiError {
 
     /// Creates a 303 that redirects to another resource (RFC 9110, section 15.4.4).
     pub fn see_other(location: HeaderValue) -> Self {
-        Self::with_status(StatusCode::SEE_OTHER, "see the Location header")
-            .with_header(header::LOCATION, location)
-            .without_body()
+        let redirect = Self {
+            status: StatusCode::SEE_OTHER,
+            ..Self::bad_request("see the Location header")
+        };
+        redirect.with_header(header::LOCATION, location).without_body()
     }
 
     /// Creates a 400.
@@ -97,17 +103,20 @@ impl ApiError {
         Self::new(ErrorKind::BadRequest, message)
     }
 
-    /// Creates a 401 with a challenge for this scheme.
-    pub fn unauthorized(refusal: Refusal, challenge: Challenge) -> Self {
-        Self::missing_credentials(refusal, &[challenge])
+    /// Creates a 400 for a token of a type that cannot be revoked (RFC 7009, section 2.2.1).
+    pub fn unsupported_token_type(message: impl Into<String>) -> Self {
+        Self {
+            oauth_error: "unsupported_token_type",
+            ..Self::bad_request(message)
+        }
     }
 
-    /// Creates a 401 with challenges for these schemes.
-    pub fn missing_credentials(refusal: Refusal, challenges: &[Challenge]) -> Self {
+    /// Creates a 401 with this challenge.
+    pub fn unauthorized(refusal: Refusal, challenge: Challenge) -> Self {
         let failure = Self {
             unreadable: match refusal {
                 Refusal::Malformed | Refusal::DifferentKeys | Refusal::DifferentAuthorizations => {
-                    challenges.first().map(|challenge| (refusal, *challenge))
+                    Some((refusal, challenge))
                 }
                 Refusal::Missing
                 | Refusal::Password
@@ -118,9 +127,7 @@ impl ApiError {
             },
             ..Self::new(ErrorKind::Unauthorized, refusal.to_string())
         };
-        challenges.iter().fold(failure, |failure, challenge| {
-            failure.with_header(header::WWW_AUTHENTICATE, challenge.header())
-        })
+        failure.with_header(header::WWW_AUTHENTICATE, challenge.header())
     }
 
     /// Creates a 403.
@@ -192,6 +199,11 @@ impl ApiError {
     /// Returns the message for the client.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Returns the error code of OAuth endpoints.
+    pub fn oauth_error(&self) -> &'static str {
+        self.oauth_error
     }
 
     /// Returns a code for programs: the reason phrase of the status in the spelling of GraphQL

@@ -9,6 +9,7 @@ mod explain;
 pub mod form;
 mod input;
 pub mod json;
+pub mod oauth_client;
 pub mod path;
 pub mod query;
 pub mod site;
@@ -51,8 +52,8 @@ pub trait AuthScheme {
     /// 401 if they are malformed.
     fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError>;
 
-    /// The challenges in the response to a request without credentials.
-    const CHALLENGES: &[Challenge];
+    /// The challenge in the response to a request without credentials.
+    const CHALLENGE: Challenge;
 
     /// The errors that the credentials can cause.
     const ERRORS: &[ErrorKind];
@@ -66,7 +67,7 @@ impl AuthScheme for AdminOnly {
         credentials::parse_basic(headers)
     }
 
-    const CHALLENGES: &[Challenge] = &[Challenge::Basic];
+    const CHALLENGE: Challenge = Challenge::Basic;
 
     const ERRORS: &[ErrorKind] = TokenOrAdmin::ERRORS;
 }
@@ -79,7 +80,7 @@ impl AuthScheme for TokenOnly {
         Ok(credentials::parse_token(headers)?.map(Credentials::Value))
     }
 
-    const CHALLENGES: &[Challenge] = &[Challenge::ApiKey];
+    const CHALLENGE: Challenge = Challenge::ApiKey;
 
     const ERRORS: &[ErrorKind] = &[ErrorKind::Unauthorized];
 }
@@ -92,7 +93,7 @@ impl AuthScheme for TokenOrAdmin {
         credentials::parse_any(headers)
     }
 
-    const CHALLENGES: &[Challenge] = &[Challenge::Basic, Challenge::ApiKey];
+    const CHALLENGE: Challenge = Challenge::Either;
 
     const ERRORS: &[ErrorKind] = &[
         ErrorKind::Unauthorized,
@@ -141,26 +142,45 @@ impl DeclaresErrors for HttpRequest {
 }
 
 async fn authenticate<S: AuthScheme>(request: &HttpRequest) -> Result<Call, ApiError> {
-    let service = &state(request)?.service;
-    let origin = origin(request)?;
-    let credentials = S::credentials(request.headers())?.ok_or_else(|| missing::<S>(request.headers()))?;
-    let caller = match credentials {
-        Credentials::Value(value) => service.authenticate_value(value, origin).await,
-        Credentials::Password { name, password } => {
-            site::refuse_cross_site(request)?;
-            service.authenticate_admin(&name, password, origin).await
-        }
-    }?;
-    request.extensions_mut().insert(CallerIdentity::of(&caller));
-    Ok(Call { caller, origin })
+    let call = authenticate_if_present::<S>(request).await?;
+    call.ok_or_else(|| unauthorized::<S>(Refusal::Missing, request.headers()))
 }
 
-fn missing<S: AuthScheme>(headers: &HeaderMap) -> ApiError {
-    let challenges = match S::CHALLENGES {
-        [Challenge::Basic, others @ ..] if !others.is_empty() && site::is_from_script(headers) => others,
-        all => all,
+/// Authenticates the caller of a request, if the request carries credentials.
+async fn authenticate_if_present<S: AuthScheme>(request: &HttpRequest) -> Result<Option<Call>, ApiError> {
+    let service = &state(request)?.service;
+    let origin = origin(request)?;
+    let Some(credentials) = S::credentials(request.headers())? else {
+        return Ok(None);
     };
-    ApiError::missing_credentials(Refusal::Missing, challenges)
+    let caller = match credentials {
+        Credentials::Value(value) => service.authenticate_value(value, origin).await?,
+        Credentials::Password { name, password } => {
+            site::refuse_cross_site(request)?;
+            service.authenticate_admin(&name, password, origin).await?
+        }
+        Credentials::Client { id, secret } => {
+            site::refuse_cross_site(request)?;
+            let caller = service.authenticate_client(&id, &secret, origin).await;
+            caller.map_err(|error| match error {
+                // The challenge names the scheme that the client used (RFC 6749, section 5.2).
+                Error::Unauthenticated(refusal) => ApiError::unauthorized(refusal, Challenge::Basic),
+                other => other.into(),
+            })?
+        }
+    };
+    request.extensions_mut().insert(CallerIdentity::of(&caller));
+    Ok(Some(Call { caller, origin }))
+}
+
+/// Returns a 401 with the challenge for a request without credentials in its headers. A script in a browser is offered
+/// Basic only where nothing else is accepted.
+fn unauthorized<S: AuthScheme>(refusal: Refusal, headers: &HeaderMap) -> ApiError {
+    let challenge = match S::CHALLENGE {
+        Challenge::Either if site::is_from_script(headers) => Challenge::ApiKey,
+        other => other,
+    };
+    ApiError::unauthorized(refusal, challenge)
 }
 
 /// Returns the origin of a request.

@@ -35,7 +35,7 @@ pub fn basic(header: &[u8]) -> Option<(String, String)> {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header).ok()?);
     match credentials::parse_basic(&headers).ok()?? {
-        Credentials::Value(_) => None,
+        Credentials::Value(_) | Credentials::Client { .. } => None,
         Credentials::Password { name, password } => Some((name, password.expose_secret().to_owned())),
     }
 }

@@ -25,7 +25,7 @@ use super::{
     extract::client_address::ClientAddress,
     graphql, legacy,
     metrics::method_label,
-    path,
+    oauth, path,
     request::{CallerIdentity, LegacyPrefix, RoutePattern},
     request_id::{self, RequestId},
 };
@@ -106,7 +106,7 @@ fn record_unreadable(response: &ServiceResponse<BoxBody>, state: &State) {
     if let (Some((reason, challenge)), Some(channel)) = (unreadable, request.app_data::<Channel>()) {
         let kind = match challenge {
             Challenge::Basic => CredentialKind::Password,
-            Challenge::ApiKey => CredentialKind::Value,
+            Challenge::ApiKey | Challenge::Either => CredentialKind::Value,
         };
         let client = request.extensions().get().and_then(|ClientAddress(address)| *address);
         state.service.refuse_unreadable(
@@ -165,6 +165,7 @@ fn refuse(request: ServiceRequest, failure: ApiError) -> ServiceResponse<BoxBody
         ErrorFormat::Empty => request.error_response(failure.without_body()),
         ErrorFormat::Graphql => graphql::finish_response(request.error_response(failure)),
         ErrorFormat::Legacy => legacy::finish_response(request.error_response(failure), &state),
+        ErrorFormat::Oauth => oauth::finish_response(request.error_response(failure)),
         ErrorFormat::Message => request.error_response(failure),
     }
 }

@@ -44,6 +44,7 @@ impl CallerIdentity {
         match caller {
             Caller::Admin(admin) => Self::Admin(admin.name.clone()),
             Caller::Token(token, _) => Self::Token(token.id),
+            Caller::Holder(id, _) => Self::Token(*id),
             // A request is never made by the second one.
             Caller::CommandLine | Caller::LegacyLogin => Self::CommandLine,
         }
@@ -64,10 +65,7 @@ impl CallerIdentity {
                 id: name.as_str().to_owned(),
                 kind: ActorKind::User,
             },
-            Self::Token(id) => Actor {
-                id: id.to_string(),
-                kind: ActorKind::ApiToken,
-            },
+            Self::Token(id) => Actor::token(id),
             Self::CommandLine => Caller::CommandLine.actor(),
         }
     }

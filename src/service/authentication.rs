@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Error, Refusal, Service,
@@ -42,9 +42,29 @@ impl Service {
     /// [`Error::Unauthenticated`] if no token has this value, or if the token has expired or does
     /// not allow the client's address.
     pub async fn authenticate_value(&self, presented: &str, origin: Origin) -> Result<Caller, Error> {
-        let value = ValueHash::from_presented(presented);
+        self.authenticate_token(ValueHash::from_presented(presented), None, origin)
+            .await
+    }
+
+    /// Authenticates a client from `origin` by the ID of a token and a value of the same token. Counts as a use of the
+    /// token.
+    ///
+    /// # Errors
+    /// Those of [`Service::authenticate_value`].
+    pub async fn authenticate_client(&self, id: &str, secret: &SecretString, origin: Origin) -> Result<Caller, Error> {
+        let id = TokenId::parse(id);
+        let value = ValueHash::from_presented(secret.expose_secret()).filter(|_| id.is_some());
+        self.authenticate_token(value, id, origin).await
+    }
+
+    async fn authenticate_token(
+        &self,
+        value: Option<ValueHash>,
+        expected: Option<TokenId>,
+        origin: Origin,
+    ) -> Result<Caller, Error> {
         let VerifiedToken { token, .. } = self
-            .authenticate(CredentialKind::Value, value.map(Credential::Value), origin)
+            .authenticate(CredentialKind::Value, value.map(Credential::Value), expected, origin)
             .await?;
         value
             .map(|value| Caller::Token(token, value))
@@ -73,7 +93,7 @@ impl Service {
                 TokenId::parse(text).map(Credential::LegacyUuid),
             ),
         };
-        let known = self.authenticate(kind, credential, origin).await?;
+        let known = self.authenticate(kind, credential, None, origin).await?;
         require_permissions(&known.token, required)?;
         Ok(known)
     }
@@ -116,11 +136,13 @@ impl Service {
         }
     }
 
-    /// Returns the token of this credential if it can be used from `origin`, and records the use.
+    /// Returns the token of this credential if it can be used from `origin`, and records the use. If `expected` is
+    /// given, other tokens are refused.
     async fn authenticate(
         &self,
         kind: CredentialKind,
         credential: Option<Credential>,
+        expected: Option<TokenId>,
         origin: Origin,
     ) -> Result<VerifiedToken, Error> {
         let now = self.clock.now();
@@ -128,7 +150,8 @@ impl Service {
             Some(credential) => self.find_verified(credential, now).await?,
             None => None,
         };
-        let Some(known) = verified else {
+        let is_expected = |known: &VerifiedToken| expected.is_none_or(|expected| expected == known.token.id);
+        let Some(known) = verified.filter(is_expected) else {
             return Err(self.refuse(kind, origin, Refusal::Value, Subject::Unknown));
         };
         let id = known.token.id;

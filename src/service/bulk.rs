@@ -115,7 +115,7 @@ fn lock(
 ) -> Result<Vec<TokenId>, Error> {
     let mut ids = tokens::ids(conn, filter, now)?;
     match caller {
-        Caller::CommandLine | Caller::Admin(_) | Caller::LegacyLogin => {}
+        Caller::CommandLine | Caller::Admin(_) | Caller::Holder(..) | Caller::LegacyLogin => {}
         Caller::Token(token, _) => {
             if let Err(place) = ids.binary_search(&token.id) {
                 ids.insert(place, token.id);

@@ -103,7 +103,7 @@ impl Service {
                 authorize(&tx.caller, Operation::BeginSession, None)?;
                 let admin = match &tx.caller {
                     Caller::Admin(admin) => admin,
-                    Caller::Token(..) | Caller::CommandLine | Caller::LegacyLogin => {
+                    Caller::Token(..) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin => {
                         return Err(Denied::NotAdmin.into());
                     }
                 };

@@ -140,7 +140,7 @@ impl Service {
         self.transact(call, None, move |tx, _| {
             let (own_permissions, own_blocks, own_expiry) = match &tx.caller {
                 Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
-                Caller::Admin(_) | Caller::CommandLine | Caller::LegacyLogin => {
+                Caller::Admin(_) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin => {
                     (PermissionSet::token_management(), CidrBlocks::default(), Expiry::Never)
                 }
             };
@@ -295,7 +295,7 @@ fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
     match (which, caller) {
         (TokenRef::Id(id), _) => Ok(id),
         (TokenRef::Itself, Caller::Token(token, _)) => Ok(token.id),
-        (TokenRef::Itself, Caller::Admin(_) | Caller::CommandLine | Caller::LegacyLogin) => {
+        (TokenRef::Itself, Caller::Admin(_) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin) => {
             let message = "\"self\" refers to the calling token, but the caller is not a token; use an id";
             Err(Invalid::new("id", message).into())
         }
@@ -304,7 +304,7 @@ fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {
 
 /// Fails the transaction if a locked row was not changed. The row is missing in spite of the lock,
 /// so no audit event may be recorded.
-fn require_found(is_found: bool) -> Result<(), Error> {
+pub(super) fn require_found(is_found: bool) -> Result<(), Error> {
     if is_found {
         Ok(())
     } else {

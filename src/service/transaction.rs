@@ -180,7 +180,7 @@ impl Transactor {
 fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
     let mut ids: Vec<TokenId> = target.into_iter().collect();
     match caller {
-        Caller::CommandLine | Caller::Admin(_) | Caller::LegacyLogin => {}
+        Caller::CommandLine | Caller::Admin(_) | Caller::Holder(..) | Caller::LegacyLogin => {}
         Caller::Token(token, _) => ids.push(token.id),
     }
     ids.sort_unstable();
@@ -218,7 +218,8 @@ fn revalidate_caller_with(
     find: fn(&mut AnyConnection, &AdminName) -> Result<Option<Admin>, StoreError>,
 ) -> Result<Caller, Error> {
     match caller {
-        Caller::CommandLine | Caller::LegacyLogin => Ok(caller),
+        // A holder is not authenticated.
+        Caller::CommandLine | Caller::Holder(..) | Caller::LegacyLogin => Ok(caller),
         Caller::Admin(admin) => match find(conn, &admin.name)? {
             Some(known) if known.password_hash == admin.password_hash => Ok(Caller::Admin(known)),
             Some(_) | None => Err(Refusal::Password.into()),

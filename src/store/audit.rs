@@ -233,8 +233,8 @@ pub fn read_high_water_mark(conn: &mut AnyConnection) -> Result<HighWaterMark, S
     })
 }
 
-/// Returns the tokens among `ids` that were deleted, according to the events that have not been
-/// removed.
+/// Returns the tokens among `ids` that do not exist because they were deleted or revoked, according to the events that
+/// have not been removed. The tokens among `ids` that exist may be among them, if a grace period was revoked.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
@@ -242,7 +242,7 @@ pub fn find_deleted(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet
     let ids = ids.iter().map(|id| Some(id.to_string()));
     let found: Vec<Option<String>> = audit_events::table
         .filter(audit_events::token_id.eq_any(ids))
-        .filter(audit_events::action.eq(Action::TokenDeleted.name()))
+        .filter(audit_events::action.eq_any([Action::TokenDeleted.name(), Action::TokenRevoked.name()]))
         .select(audit_events::token_id)
         .load(conn)?;
     found.into_iter().flatten().map(|id| decode(id.as_str())).collect()

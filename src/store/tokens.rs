@@ -350,6 +350,16 @@ pub fn shorten_grace_period(conn: &mut AnyConnection, value: &ValueHash, end: Ti
     Ok(())
 }
 
+/// Ends the grace period of a previous value. Returns `false` if there is none.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn delete_grace_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<bool, StoreError> {
+    let this = grace_values::value_hash.eq(value.as_bytes().as_slice());
+    let removed = diesel::delete(grace_values::table.filter(this)).execute(conn)?;
+    Ok(removed == 1)
+}
+
 /// Removes previous values of a token whose grace period is over at `now`. Returns the number of
 /// those that are still valid.
 ///

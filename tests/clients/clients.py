@@ -88,6 +88,15 @@ def gql():
     check("gql: schema, version, rotation", [CLIENTS / "python", HERE / "use_gql.py"], env={"TOKEN": new_token("gql")["value"]})
 
 
+def challenges():
+    """Programs that send credentials only when a response asks for them."""
+    url = f"{BASE_URL}/api-tokens?limit=1"
+    check("curl --anyauth", ["curl", "-sSf", "--anyauth", "--user", f"{ADMIN_USERNAME}:{ADMIN_PASSWORD}", url], says=['"results"'])
+    check("wget", ["wget", "-qO-", f"--user={ADMIN_USERNAME}", f"--password={ADMIN_PASSWORD}", url], says=['"results"'])
+    admin = {"ADMIN_USERNAME": ADMIN_USERNAME, "ADMIN_PASSWORD": ADMIN_PASSWORD}
+    check("urllib, Basic and Digest", [sys.executable, HERE / "use_challenges.py"], says=["/api-tokens 200", "/introspect 200"], env=admin)
+
+
 def schemathesis():
     paths = call("GET", "/openapi.json")["paths"]
     # Without self and its ID: the requests would change, rotate, or delete the token that authenticates them.
@@ -148,7 +157,7 @@ if __name__ == "__main__":
     EXAMPLES = os.environ.get("EXAMPLES", "15")
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
-        for program in (panther_analysis_tool, mcp_panther, gql, redocly, generated_client, metrics, schemathesis):
+        for program in (panther_analysis_tool, mcp_panther, gql, challenges, redocly, generated_client, metrics, schemathesis):
             try:
                 program()
             except OSError as error:

@@ -240,7 +240,7 @@ fn invalid_queries_are_reported(env: &TestEnv) {
         ("cursor=x", "cursor: "),
         ("cursor=AAAAAAAAAGQ", "cursor: "),
         ("token=x", "did you mean \"tokenId\"?"),
-        ("actor=a&actor=b", "actor: it must not be given twice"),
+        ("actor=a&actor=b", "actor: must not be given twice"),
     ] {
         let message = app.get(&format!("{EVENTS}?{query}"), Auth::Admin).expect(400).message();
         assert!(message.contains(expected), "{query}: {message}");

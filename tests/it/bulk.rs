@@ -106,7 +106,7 @@ fn invalid_bulk_deletions_are_reported_and_delete_nothing(env: &TestEnv) {
         ("name=n&expected=-1", "expected: \"-1\" is not a whole number"),
         ("name=n&expected=%2B1", "expected: \"+1\" is not a whole number"),
         ("name=n&expected=99999999999999999999", "is not a whole number"),
-        ("name=n&expected=1&expected=1", "expected: it must not be given twice"),
+        ("name=n&expected=1&expected=1", "expected: must not be given twice"),
         ("name=n&expected=1&limit=1", "unknown parameter \"limit\""),
         ("name=n&expected=1&cursor=AAAAAAAAAGQ", "unknown parameter \"cursor\""),
         ("nmae=n&expected=1", "did you mean \"name\"?"),

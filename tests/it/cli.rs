@@ -89,7 +89,6 @@ fn boolean_flags_take_a_value_after_an_equals_sign(env: &TestEnv) {
     for arguments in [
         &["--legacy-uuid-auth", "true"][..],
         &["serve", "--legacy-uuid-auth", "true", "--workers", "1"],
-        &["import", "--dry-run", "true"],
         &["audit", "--follow", "true"],
     ] {
         let refused = program.run(arguments);

@@ -43,6 +43,7 @@ mod logins;
 mod machine;
 mod metrics;
 mod names;
+mod oauth;
 mod observe;
 mod openapi;
 mod phases;
@@ -116,6 +117,7 @@ const ON_BOTH: &[&[Test]] = &[
     machine::TESTS,
     metrics::TESTS,
     names::TESTS,
+    oauth::TESTS,
     phases::TESTS,
     proxies::TESTS,
     replicas::TESTS,

@@ -121,7 +121,7 @@ fn the_document_contains_the_context_path(env: &TestEnv) {
     let app = env.app_with(&["--base-path", "/bamboo"]);
     let document = app.get("/openapi.json", Auth::Anonymous).expect(200).json();
     assert_eq!(document["servers"][0]["url"], "/bamboo");
-    for path in [LEGACY, TOKENS, "/verify", "/introspect", "/public/graphql"] {
+    for path in [LEGACY, TOKENS, "/verify", "/introspect", "/revoke", "/public/graphql"] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
 }

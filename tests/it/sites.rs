@@ -26,7 +26,7 @@ fn challenges(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Vec<String
 
 fn browser_scripts_get_no_basic_challenge(env: &TestEnv) {
     let app = env.app();
-    let both = ["Basic realm=\"tokenbridge\", charset=\"UTF-8\"", "ApiKey"];
+    let both = ["Basic realm=\"tokenbridge\", charset=\"UTF-8\", ApiKey"];
     assert_eq!(challenges(&app, TOKENS, &[]), both);
     assert_eq!(challenges(&app, TOKENS, &[("x-api-key", "")]), both);
     assert_eq!(challenges(&app, TOKENS, &[("sec-fetch-mode", "navigate")]), both);
@@ -55,6 +55,7 @@ fn unsafe_calls(id: &str) -> Vec<(&'static str, String, &'static str, &'static s
         ("PUT", legacy.clone(), JSON, r#"{"name":"changed by a page"}"#),
         ("DELETE", legacy, JSON, ""),
         ("POST", "/introspect".to_owned(), FORM, "token=x"),
+        ("POST", "/revoke".to_owned(), FORM, "token=x"),
     ]
 }
 

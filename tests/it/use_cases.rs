@@ -81,6 +81,7 @@ use_cases! {
     ListSummaries list_summaries;
     PollTail poll_tail;
     RemoveAdmin remove_admin;
+    Revoke revoke;
     Rotate rotate;
     StartTail start_tail;
     Update update;
@@ -90,6 +91,7 @@ use_cases! {
 const AUTHENTICATION: &[&str] = &[
     "authenticate_admin",
     "authenticate_and_list",
+    "authenticate_client",
     "authenticate_value",
     "end_session",
     "new_session_key",
@@ -192,6 +194,8 @@ impl UseCase {
             | Self::Import
             | Self::RemoveAdmin => is_admin,
             Self::BeginSession => role.is_some(),
+            // Presenting the value is enough.
+            Self::Revoke => true,
         }
     }
 }
@@ -344,6 +348,10 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
         UseCase::RemoveAdmin => {
             let name = other_admin(service, &unique).await;
             service.remove_admin(call, name).await
+        }
+        UseCase::Revoke => {
+            let origin = call.origin;
+            service.revoke(Some(call), value.expose(), origin).await
         }
         UseCase::Rotate => service.rotate(call, which, Rotation::default()).await.map(drop),
         UseCase::StartTail => {

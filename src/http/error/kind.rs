@@ -43,6 +43,29 @@ macro_rules! error_kinds {
     };
 }
 
+impl ErrorKind {
+    /// Returns the error code of OAuth endpoints (RFC 6749, sections 4.1.2.1 and 5.2).
+    pub const fn oauth_error(self) -> &'static str {
+        match self {
+            Self::BadRequest
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::RequestTimeout
+            | Self::Conflict
+            | Self::PreconditionFailed
+            | Self::Gone
+            | Self::ContentTooLarge
+            | Self::UnsupportedMediaType
+            | Self::HeadersTooLarge => "invalid_request",
+            Self::Unauthorized => "invalid_client",
+            Self::Forbidden => "unauthorized_client",
+            Self::TooManyRequests | Self::ServiceUnavailable => "temporarily_unavailable",
+            Self::InternalServerError => "server_error",
+        }
+    }
+}
+
 error_kinds! {
     BadRequest(BAD_REQUEST):
         "The request is invalid; the message names the field",

@@ -3,9 +3,10 @@
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use actix_web_httpauth::headers::authorization::{Basic, ParseError, Scheme};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    domain::{token::TokenId, value::ValueHash},
     http::error::{ApiError, Challenge},
     service::Refusal,
 };
@@ -23,6 +24,35 @@ pub enum Credentials<'r> {
         /// The password, as it was sent.
         password: SecretString,
     },
+    /// The claimed ID and value of a token, as an OAuth client sends them: `Authorization: Basic` (RFC 6749, section
+    /// 2.3.1).
+    Client {
+        /// The claimed ID.
+        id: String,
+        /// The claimed value.
+        secret: SecretString,
+    },
+}
+
+/// Returns what [`parse_any`] returns, but a token's ID and value as those of a client.
+///
+/// The form of the password decides: an ID and a well-formed value are never tried as an admin's name and password, nor
+/// the other way round. So an admin whose name is the ID of a token cannot be taken for the token.
+///
+/// # Errors
+/// 401 if they are malformed.
+pub fn parse_client(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
+    Ok(parse_any(headers)?.map(|credentials| match credentials {
+        Credentials::Password { name, password }
+            if TokenId::parse(&name).is_some() && ValueHash::from_presented(password.expose_secret()).is_some() =>
+        {
+            Credentials::Client {
+                id: name,
+                secret: password,
+            }
+        }
+        other => other,
+    }))
 }
 
 /// Returns a token's value or an admin's name and password, if the request carries either. An API
@@ -127,7 +157,6 @@ fn strip_scheme<'a>(scheme: &str, header: &'a HeaderValue) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use secrecy::ExposeSecret;
 
     fn authorized(text: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();

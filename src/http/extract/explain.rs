@@ -28,10 +28,10 @@ const NUMBER: &str = "a number";
 /// never shows the value, which may be a secret.
 pub fn explain(path: &str, error: &str) -> String {
     if let Some(field) = quoted(error, "duplicate field ") {
-        return format!("{field}: it must not be given twice");
+        return format!("{field}: must not be given twice");
     }
     if let Some(field) = quoted(error, "missing field ") {
-        return format!("{field}: it is required");
+        return format!("{field}: is required");
     }
     let types = error.strip_prefix("invalid type: ");
     let Some((found, expected)) = types.and_then(|types| types.rsplit_once(", expected ")) else {
@@ -78,8 +78,8 @@ mod tests {
                 "invalid type: map, expected a string",
                 "f: must be a string, not an object",
             ),
-            ("duplicate field `name`", "name: it must not be given twice"),
-            ("missing field `query`", "query: it is required"),
+            ("duplicate field `name`", "name: must not be given twice"),
+            ("missing field `query`", "query: is required"),
         ] {
             assert_eq!(explain("f", error), message);
         }

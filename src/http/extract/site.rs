@@ -69,6 +69,34 @@ pub fn is_secure(request: &HttpRequest) -> bool {
     *serves_https || request.peer_addr().is_some_and(proxy_reports_https)
 }
 
+/// Returns the origin that the client sent the request to: its scheme, host, and port (RFC 6454), as the request or a
+/// trusted proxy reports them.
+///
+/// # Errors
+/// 400 if the host is missing or malformed. Clients use the origin in URLs.
+pub fn own_origin(request: &HttpRequest) -> Result<String, ApiError> {
+    let host = own_host(request).filter(|host| is_host(host)).ok_or_else(|| {
+        ApiError::bad_request("Host: must be a host name or an IP address, with an optional port (behind a proxy: X-Forwarded-Host or Forwarded)")
+    })?;
+    let scheme = scheme(request);
+    Ok(format!("{scheme}://{}", without_default_port(scheme, &host)))
+}
+
+/// Returns `true` for a host name or an IP address, with an optional port (RFC 3986, section 3.2), and nothing else.
+fn is_host(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    let rest = text.strip_prefix(authority.host());
+    let has_valid_port = match rest {
+        Some("") => true,
+        Some(_) => authority.port_u16().is_some(),
+        None => false,
+    };
+    text.bytes().all(is_plain) && !authority.host().is_empty() && has_valid_port
+}
+
 fn scheme(request: &HttpRequest) -> &'static str {
     if is_secure(request) { "https" } else { "http" }
 }
@@ -99,6 +127,25 @@ fn without_default_port<'h>(scheme: &str, host: &'h str) -> &'h str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_have_nothing_but_a_name_and_a_port() {
+        for host in [
+            "localhost",
+            "tokens.example:8086",
+            "[2001:db8::7]:443",
+            "10.0.0.7",
+            "token_bridge",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "", ":80", "a:", "a:b", "a:99999", "a b", "a/b", "a?b", "a#b", "user@a", "a,b", "a\"b", "a<b>", "a%41",
+            "[::1", "a:1:2",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+    }
 
     #[test]
     fn origins_are_compared_by_scheme_host_and_port() {

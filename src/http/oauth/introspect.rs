@@ -1,4 +1,4 @@
-//! Token introspection (RFC 7662) for other services.
+//! `POST /introspect`: token introspection (RFC 7662) for other services.
 
 use std::net::IpAddr;
 
@@ -6,13 +6,9 @@ use actix_web::{HttpResponse, web::Data};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    State,
-    error::ApiError,
-    extract::{Authenticated, TokenOrAdmin, form::Form},
-};
 use crate::{
-    domain::{Invalid, clock::Timestamp},
+    domain::{Invalid, caller::Call, clock::Timestamp},
+    http::{State, error::ApiError, extract::oauth_client::OauthRequest},
     service::VerifiedToken,
     view::schemas::ip_address,
 };
@@ -90,19 +86,20 @@ impl From<VerifiedToken> for Introspection {
 #[utoipa::path(
     post, path = "/introspect", tag = "For other services", operation_id = "introspect",
     summary = "Introspect a token value (RFC 7662)",
+    description = "A token may also authenticate with Basic, with its ID and its value, or with client_id and \
+        client_secret in the form.",
     request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "The state of the value, and its permissions if it is active", body = Introspection)),
 )]
 pub async fn introspect(
     state: Data<State>,
-    Authenticated {
-        call,
-        input: Form(body),
-        ..
-    }: Authenticated<TokenOrAdmin, Form<IntrospectionRequest>>,
+    OauthRequest {
+        client: call,
+        form: body,
+    }: OauthRequest<Call, IntrospectionRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let presented = body.token.ok_or_else(|| Invalid::new("token", "is required"))?;
-    let client: Option<IpAddr> = body
+    let client_ip: Option<IpAddr> = body
         .client_ip
         .map(|address| {
             address
@@ -110,6 +107,6 @@ pub async fn introspect(
                 .map_err(|_| Invalid::new("client_ip", "must be an IP address, such as 10.0.0.7"))
         })
         .transpose()?;
-    let known = state.service.introspect(&call, &presented, client).await?;
+    let known = state.service.introspect(&call, &presented, client_ip).await?;
     Ok(HttpResponse::Ok().json(known.map(Introspection::from).unwrap_or_default()))
 }

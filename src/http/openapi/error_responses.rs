@@ -6,7 +6,7 @@ use utoipa::openapi::{
 };
 
 use super::operations;
-use crate::http::{endpoints::ErrorFormat, error::ErrorKind};
+use crate::http::{endpoints::ErrorFormat, error::ErrorKind, oauth::description};
 
 /// Adds the schemas of error responses.
 pub fn add_schemas(components: &mut Components) {
@@ -14,6 +14,12 @@ pub fn add_schemas(components: &mut Components) {
     let legacy = message()
         .property("status-code", Object::with_type(Type::Integer))
         .required("status-code");
+    let oauth = message()
+        .property("error", text())
+        .required("error")
+        .property("error_description", text())
+        .required("error_description");
+    components.schemas.insert("OauthError".to_owned(), oauth.into());
     components.schemas.insert("Error".to_owned(), message().into());
     components.schemas.insert("LegacyError".to_owned(), legacy.into());
 }
@@ -28,7 +34,7 @@ pub fn add(
 ) {
     let of_format: &[ErrorKind] = match format {
         ErrorFormat::Legacy => &[ErrorKind::Gone],
-        ErrorFormat::Message | ErrorFormat::Graphql | ErrorFormat::Empty => &[],
+        ErrorFormat::Message | ErrorFormat::Graphql | ErrorFormat::Oauth | ErrorFormat::Empty => &[],
     };
     for kind in errors
         .chain(of_format.iter().copied())
@@ -38,6 +44,7 @@ pub fn add(
             ErrorFormat::Message => kind.name().to_owned(),
             ErrorFormat::Legacy => format!("Legacy{}", kind.name()),
             ErrorFormat::Graphql => format!("Graphql{}", kind.name()),
+            ErrorFormat::Oauth => format!("Oauth{}", kind.name()),
             ErrorFormat::Empty => format!("Empty{}", kind.name()),
         };
         for (_, operation) in operations(item) {
@@ -78,6 +85,10 @@ fn response(format: ErrorFormat, kind: ErrorKind) -> Response {
         ErrorFormat::Empty => return response.build(),
         ErrorFormat::Message => ("Error", json!({ "message": message })),
         ErrorFormat::Legacy => ("LegacyError", json!({ "message": message, "status-code": status })),
+        ErrorFormat::Oauth => (
+            "OauthError",
+            json!({ "message": message, "error": kind.oauth_error(), "error_description": description(message) }),
+        ),
         ErrorFormat::Graphql => ("GraphqlResponse", json!({ "errors": [{ "message": message }] })),
     };
     let content = ContentBuilder::new()

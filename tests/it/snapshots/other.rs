@@ -11,6 +11,7 @@ use crate::support::{
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 const METHODS: [(&str, &str); 7] = [
     ("GET", "Get"),
     ("HEAD", "Head"),
@@ -52,6 +53,7 @@ pub fn record(env: &TestEnv) -> Recorder {
     let manager = new_token(&mut recorder, &app, "manager", &[READ, MODIFY]).1;
     let plain = new_token(&mut recorder, &app, "plain", &[]).1;
     record_introspection(&mut recorder, &app, &manager, &plain);
+    record_revocation(&mut recorder, &app, &manager);
     record_graphql(&mut recorder, &app, &manager, &plain);
     // The template of the test stores has an event of the real clock.
     env.store.execute(&format!(
@@ -65,7 +67,8 @@ pub fn record(env: &TestEnv) -> Recorder {
     let introspect = Request::new("POST", "/introspect", Auth::Key(&manager)).body(FORM, "token=x");
     let version = json!({ "query": "{ generalSettings { pantherVersion } }" });
     let operations = [
-        operation("introspect", introspect),
+        operation("introspect", introspect.clone()),
+        operation("revoke", introspect.path("/revoke")),
         operation(
             "graphql",
             Request::new("POST", "/public/graphql", Auth::Key(&manager)).json(&version),
@@ -104,6 +107,24 @@ fn record_introspection(recorder: &mut Recorder, app: &TestApp, manager: &str, p
         "the permission is missing",
         &of_manager.auth(Auth::Key(plain)),
     );
+}
+
+fn record_revocation(recorder: &mut Recorder, app: &TestApp, manager: &str) {
+    let id = "revoke";
+    let leaked = new_token(recorder, app, "leaked", &[]).1;
+    let revoke = Request::new("POST", "/revoke", Auth::Anonymous);
+    let of_leaked = revoke.body(FORM, &format!("token={leaked}"));
+    recorder.record(app, id, 200, "a value", &of_leaked);
+    recorder.record(
+        app,
+        id,
+        200,
+        "the same value again",
+        &of_leaked.auth(Auth::Key(manager)),
+    );
+    recorder.record(app, id, 400, "no value", &revoke.body(FORM, "x=1"));
+    let uuid = "token=7ba167aa-631c-4771-b197-fcb459cc7fd7";
+    recorder.record(app, id, 400, "a uuid", &revoke.body(FORM, uuid));
 }
 
 fn record_graphql(recorder: &mut Recorder, app: &TestApp, manager: &str, plain: &str) {
@@ -161,14 +182,14 @@ fn record_public(env: &TestEnv, recorder: &mut Recorder, app: &TestApp) {
     for (id, path) in [
         ("healthz", "/healthz"),
         ("readyz", "/readyz"),
+        ("oauthMetadata", METADATA),
         ("metrics", "/metrics"),
         ("playground", "/public/graphql"),
     ] {
         let get = Request::new("GET", path, Auth::Anonymous);
-        let shown = if path.ends_with('z') {
-            get.clone()
-        } else {
-            get.without_response_body()
+        let shown = match id {
+            "metrics" | "playground" => get.without_response_body(),
+            _ => get.clone(),
         };
         recorder.record(app, id, 200, "a request", &shown);
         let patch = Request::new("PATCH", path, Auth::Anonymous);
@@ -176,6 +197,9 @@ fn record_public(env: &TestEnv, recorder: &mut Recorder, app: &TestApp) {
         let large = get.header("x-long", &"x".repeat(16_384));
         recorder.record(app, id, 431, "the headers are too large", &large);
     }
+    let behind_proxy = env.app_with(&["--trusted-proxy", "127.0.0.1"]);
+    let forwarded = Request::new("GET", METADATA, Auth::Anonymous).header("x-forwarded-host", "a/b");
+    recorder.record(&behind_proxy, "oauthMetadata", 400, "the host is malformed", &forwarded);
     let apart = env.app_with(&["--metrics-listen", "127.0.0.1:0"]);
     let metrics = Request::new("GET", "/metrics", Auth::Anonymous);
     recorder.record(
@@ -212,6 +236,7 @@ pub fn record_unknown(env: &TestEnv) -> Recorder {
         &format!("{LEGACY}{one}"),
         "/audit-events",
         "/introspect",
+        "/revoke",
         "/legacy-usage",
         "/openapi.json",
         "/docs",

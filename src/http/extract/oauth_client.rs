@@ -1,0 +1,129 @@
+//! The clients of the OAuth endpoints (RFC 6749, section 2.3.1).
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::HeaderMap};
+use futures_util::future::LocalBoxFuture;
+use secrecy::SecretString;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{
+    AuthScheme, TokenOrAdmin, authenticate_if_present,
+    credentials::{self, Credentials},
+    form::{Form, is_form},
+    input::Input,
+    origin, state, unauthorized,
+};
+use crate::{
+    domain::caller::Call,
+    http::{
+        error::{ApiError, Challenge, DeclaresErrors, ErrorKind},
+        request::CallerIdentity,
+    },
+    service::{Error, Refusal},
+};
+
+/// A form from an OAuth client, which may authenticate by its headers or by the form itself.
+pub struct OauthRequest<C, F> {
+    /// The call of the client.
+    pub client: C,
+    /// The form.
+    pub form: F,
+}
+
+/// The authentication of a client that an endpoint requires.
+pub trait ClientCall: Sized + 'static {
+    /// Returns the call, or `None` if the client has to authenticate.
+    fn from_authenticated(call: Option<Call>) -> Option<Self>;
+}
+
+/// Clients have to authenticate.
+impl ClientCall for Call {
+    fn from_authenticated(call: Option<Call>) -> Option<Self> {
+        call
+    }
+}
+
+/// Clients may authenticate.
+impl ClientCall for Option<Call> {
+    fn from_authenticated(call: Option<Call>) -> Option<Self> {
+        Some(call)
+    }
+}
+
+/// A form, with the credentials of a client (`client_secret_post`) beside its own fields.
+#[derive(Deserialize)]
+struct ClientForm<F> {
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    #[serde(flatten)]
+    form: F,
+}
+
+/// Tokens and admins as [`TokenOrAdmin`] takes them, and tokens with Basic.
+struct OauthClient;
+
+impl AuthScheme for OauthClient {
+    fn credentials(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
+        credentials::parse_client(headers)
+    }
+
+    const CHALLENGE: Challenge = TokenOrAdmin::CHALLENGE;
+
+    const ERRORS: &[ErrorKind] = TokenOrAdmin::ERRORS;
+}
+
+impl<C: ClientCall, F: DeserializeOwned + 'static> FromRequest for OauthRequest<C, F> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let missing = || unauthorized::<OauthClient>(Refusal::Missing, request.headers());
+            let by_header = authenticate_if_present::<OauthClient>(&request).await?;
+            if by_header.is_none() && !is_form(&request) {
+                C::from_authenticated(None).ok_or_else(missing)?;
+            }
+            let Form(ClientForm {
+                client_id,
+                client_secret,
+                form,
+            }) = Form::<ClientForm<F>>::read(&request, &mut payload).await?;
+            let call = match (by_header, client_secret) {
+                (Some(_), Some(_)) => {
+                    let message = "client_secret: must be left out of a request with credentials in its headers";
+                    return Err(ApiError::bad_request(message));
+                }
+                (None, Some(secret)) => Some(authenticate_by_form(&request, client_id, secret.into()).await?),
+                (by_header, None) => by_header,
+            };
+            let client = C::from_authenticated(call).ok_or_else(missing)?;
+            Ok(Self { client, form })
+        })
+    }
+}
+
+async fn authenticate_by_form(
+    request: &HttpRequest,
+    client_id: Option<String>,
+    client_secret: SecretString,
+) -> Result<Call, ApiError> {
+    let id = client_id.ok_or_else(|| ApiError::bad_request("client_id: is required beside client_secret"))?;
+    let origin = origin(request)?;
+    let caller = state(request)?
+        .service
+        .authenticate_client(&id, &client_secret, origin)
+        .await;
+    let caller = caller.map_err(|error| match error {
+        Error::Unauthenticated(refusal) => unauthorized::<OauthClient>(refusal, request.headers()),
+        other => other.into(),
+    })?;
+    request.extensions_mut().insert(CallerIdentity::of(&caller));
+    Ok(Call { caller, origin })
+}
+
+impl<C, F> DeclaresErrors for OauthRequest<C, F> {
+    fn errors() -> Vec<ErrorKind> {
+        let of_service = &[ErrorKind::InternalServerError, ErrorKind::ServiceUnavailable];
+        [OauthClient::ERRORS, of_service, &Form::<F>::errors()].concat()
+    }
+}
