@@ -116,7 +116,7 @@ fn bench_calls(criterion: &mut Criterion) {
             owner: None,
             disabled: false,
         };
-        service.create(Call { caller, origin }, new).await.unwrap().1
+        service.create(Call { caller, origin }, new, None).await.unwrap().1
     });
     let verify = || {
         service.verify(

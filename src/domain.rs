@@ -12,6 +12,7 @@ pub mod cidr;
 pub mod clock;
 pub mod encoding;
 pub mod expiry;
+pub mod idempotency;
 pub mod invalid;
 pub mod legacy_phase;
 pub mod legacy_report;
@@ -30,6 +31,7 @@ pub mod session;
 pub mod sort;
 pub mod text;
 pub mod token;
+pub mod usage;
 pub mod value;
 
 pub use invalid::Invalid;

@@ -18,6 +18,7 @@ pub(crate) mod observe;
 pub(crate) mod openapi;
 mod ops;
 mod page;
+mod paged_body;
 mod pages;
 mod path;
 mod request;

@@ -7,6 +7,7 @@ pub mod authentication;
 mod bulk;
 pub mod error;
 pub mod export;
+mod idempotency;
 pub mod import;
 mod keyed_hash;
 mod legacy_login;
@@ -42,7 +43,7 @@ use crate::{
     store::{
         Store, StoreError, audit as event_rows,
         feed::{self, FeedHandle, Listener},
-        legacy_usage as legacy_rows, legacy_watch, tokens as token_rows,
+        legacy_usage as legacy_rows, legacy_watch, token_uses, tokens as token_rows,
         url::DatabaseUrl,
     },
 };
@@ -183,7 +184,8 @@ impl Service {
         self.write_behind
             .flush(due, |batch| {
                 self.store.write(move |conn| {
-                    token_rows::record_use(conn, &batch.uses, now)?;
+                    token_rows::record_use(conn, &batch.last_uses(), now)?;
+                    token_uses::record(conn, &batch.day_uses())?;
                     let events: Vec<_> = batch.refusals.iter().map(|refusal| refusal.event(now)).collect();
                     event_rows::record(conn, &events)?;
                     Ok::<_, Error>(legacy_rows::record(

@@ -280,6 +280,20 @@ impl RunningServer {
             async move || service.delete_old_calls().await,
         );
         let service = Arc::clone(&self.service);
+        tasks.spawn(
+            "the retention of token uses",
+            RETENTION_INTERVAL,
+            OnShutdown::Abort,
+            async move || service.delete_old_uses().await,
+        );
+        let service = Arc::clone(&self.service);
+        tasks.spawn(
+            "the retention of idempotency keys",
+            RETENTION_INTERVAL,
+            OnShutdown::Abort,
+            async move || service.delete_old_keys().await,
+        );
+        let service = Arc::clone(&self.service);
         let refused_logins = (Some(Action::LoginRefused), self.refused_login_retention);
         let sweeps: Vec<_> = std::iter::once(refused_logins)
             .chain(self.audit_retention.map(|retention| (None, retention)))

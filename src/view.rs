@@ -7,3 +7,5 @@ pub mod errors;
 pub mod legacy_callers;
 pub mod legacy_usage;
 pub mod schemas;
+pub mod token_csv;
+pub mod token_usage;

@@ -80,6 +80,8 @@ fn print(format: Format, contents: &Contents) -> Result<(), CliError> {
                 legacy_callers,
                 legacy_calls,
                 legacy_watch,
+                token_uses,
+                idempotency_keys,
                 digest,
             } = contents;
             let row = |name: &str, value: &dyn Display| [name.to_owned(), value.to_string()];
@@ -92,6 +94,8 @@ fn print(format: Format, contents: &Contents) -> Result<(), CliError> {
                 row("legacy callers", legacy_callers),
                 row("daily counts of legacy calls", legacy_calls),
                 row("days on which the legacy API was watched", legacy_watch),
+                row("daily counts of token uses", token_uses),
+                row("idempotency keys", idempotency_keys),
                 row("digest of both stores", digest),
             ])
         }

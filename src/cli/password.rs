@@ -1,7 +1,10 @@
-//! Passwords of admins, from a terminal, standard input, or a file. Never from an argument: other
+//! Passwords of admins and values of tokens, from a terminal, standard input, or a file. Never from an argument: other
 //! users can see command lines.
 
-use std::{io, path::PathBuf};
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 use clap::Args;
 use secrecy::SecretString;
@@ -38,11 +41,7 @@ impl PasswordSource {
 
     fn read_with(&self, ask: impl FnOnce() -> io::Result<Option<String>>) -> Result<Password, CliError> {
         let text = if self.password_stdin {
-            let mut line = String::new();
-            io::stdin()
-                .read_line(&mut line)
-                .map_err(|error| CliError::Io("cannot read the password".to_owned(), error))?;
-            line
+            read_line().map_err(|error| CliError::Io("cannot read the password".to_owned(), error))?
         } else if let Some(path) = &self.password_file {
             let failed = |error| CliError::Io(format!("cannot read {}", path.display()), error);
             std::fs::read_to_string(path)
@@ -68,4 +67,21 @@ impl PasswordSource {
             text.trim_end_matches(['\r', '\n']),
         ))?)
     }
+}
+
+/// Reads a token's value from the first line of standard input; a terminal asks for it.
+pub fn read_value() -> Result<SecretString, CliError> {
+    let line = if io::stdin().is_terminal() {
+        rpassword::prompt_password("Token value: ")
+    } else {
+        read_line()
+    };
+    let line = line.map_err(|error| CliError::Io("cannot read the token's value".to_owned(), error))?;
+    Ok(SecretString::from(line.trim_end_matches(['\r', '\n'])))
+}
+
+fn read_line() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(line)
 }

@@ -2,15 +2,18 @@
 
 mod create;
 mod update;
+mod usage;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use secrecy::ExposeSecret;
 
 use super::{
     CliError, call,
-    output::{self, Format},
+    output::{self, Format, ReportFormat},
     parse_time, parse_token_id,
+    password::read_value,
 };
 use crate::{
     domain::{
@@ -28,7 +31,7 @@ use crate::{
     },
     settings::StoreSettings,
     startup::open_service,
-    view::api_token::ApiToken,
+    view::{api_token::ApiToken, token_csv},
 };
 
 #[derive(Subcommand)]
@@ -57,13 +60,29 @@ pub enum TokenCommand {
     List {
         #[command(flatten)]
         filters: Filters,
+        /// Output format
+        #[arg(long, default_value = "table")]
+        output: ReportFormat,
         #[command(flatten)]
         gate: Gate,
         #[command(flatten)]
-        common: Common,
+        store: StoreSettings,
     },
     /// Show a token
     Show {
+        /// ID of the token
+        #[arg(value_parser = parse_token_id)]
+        id: TokenId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show the token of a value, which is read from the first line of standard input; a terminal asks for it
+    Lookup {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show the use of a token in the last 90 days
+    Usage {
         /// ID of the token
         #[arg(value_parser = parse_token_id)]
         id: TokenId,
@@ -182,15 +201,29 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
         TokenCommand::Update(arguments) => update::update(arguments).await,
         TokenCommand::Disable { id, common } => update::set_disabled(id, true, &common).await,
         TokenCommand::Enable { id, common } => update::set_disabled(id, false, &common).await,
-        TokenCommand::List { filters, gate, common } => {
-            let service = open_service(&common.store, false)?;
-            list(&service, filters.filter(&gate), common.output).await
+        TokenCommand::List {
+            filters,
+            gate,
+            output,
+            store,
+        } => {
+            let service = open_service(&store, false)?;
+            list(&service, filters.filter(&gate), output).await
         }
         TokenCommand::Show { id, common } => {
             let token = open_service(&common.store, false)?
                 .get(&call(), TokenRef::Id(id))
                 .await?;
             print(common.output, &token, None)
+        }
+        TokenCommand::Lookup { common } => {
+            let service = open_service(&common.store, false)?;
+            let token = service.lookup(&call(), read_value()?.expose_secret()).await?;
+            print(common.output, &token, None)
+        }
+        TokenCommand::Usage { id, common } => {
+            let service = open_service(&common.store, false)?;
+            usage::print(common.output, &service.usage(&call(), TokenRef::Id(id)).await?)
         }
         TokenCommand::Rotate {
             id,
@@ -203,7 +236,7 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
                 precondition: Precondition::None,
             };
             let service = open_service(&common.store, false)?;
-            let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation).await?;
+            let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation, None).await?;
             print(common.output, &token, Some(&value))
         }
         TokenCommand::Delete {
@@ -231,20 +264,26 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
     }
 }
 
-async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<(), CliError> {
+async fn list(service: &Service, filter: TokenFilter, format: ReportFormat) -> Result<(), CliError> {
     let mut after = Some(Cursor::default());
     let mut first = true;
     while let Some(cursor) = after {
         let page = service.list(&call(), filter.clone(), cursor, PageSize::MAX).await?;
         match format {
-            Format::Json => {
+            ReportFormat::Json => {
                 for token in &page.tokens {
                     output::print_bytes(if first { b"[\n" } else { b",\n" })?;
                     first = false;
                     output::print_bytes(&serde_json::to_vec(&ApiToken::from(token)).unwrap_or_default())?;
                 }
             }
-            Format::Table => {
+            ReportFormat::Csv => {
+                let header = first.then(token_csv::header);
+                first = false;
+                let rows = header.into_iter().chain(page.tokens.iter().map(token_csv::row));
+                output::print_bytes(rows.collect::<String>().as_bytes())?;
+            }
+            ReportFormat::Table => {
                 let header = ["ID", "NAME", "OWNER", "PERMISSIONS", "LAST USED", "EXPIRES"].map(str::to_owned);
                 let header = first.then_some(header);
                 first = false;
@@ -259,8 +298,8 @@ async fn list(service: &Service, filter: TokenFilter, format: Format) -> Result<
         after = page.next;
     }
     match format {
-        Format::Json => output::print_bytes(if first { b"[]\n" } else { b"\n]\n" }),
-        Format::Table => Ok(()),
+        ReportFormat::Json => output::print_bytes(if first { b"[]\n" } else { b"\n]\n" }),
+        ReportFormat::Csv | ReportFormat::Table => Ok(()),
     }
 }
 

@@ -69,6 +69,8 @@ actions! {
     TokenEnabled "token.enabled", invalidates;
     /// A token was rotated: it has a new value.
     TokenRotated "token.rotated", invalidates;
+    /// A fresh value replaced one that was lost with a response: the request was repeated with its idempotency key.
+    TokenReissued "token.reissued", invalidates;
     /// A token was deleted.
     TokenDeleted "token.deleted", invalidates;
     /// A value was revoked by a client that presented it: the token was deleted, or a grace period ended.

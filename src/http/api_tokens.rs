@@ -1,10 +1,17 @@
 //! The `/api-tokens` API as published by Panther, with the extensions that `docs/api.md` lists.
 
+pub mod format;
+pub mod lookup;
 pub mod query;
+pub mod usage;
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{
+    HttpResponse,
+    http::header::{self, HeaderValue},
+    web::Data,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,7 +20,9 @@ use super::{
     error::ApiError,
     extract::{
         Authenticated, TokenOrAdmin,
+        accept::Accepted,
         conditions::{Expected, Known, etag},
+        idempotency_key::{Idempotency, IdempotencyHeader},
         json::{Json, JsonBody, UnknownFields, field_names, not_null},
         path::Id,
         query::Query,
@@ -40,6 +49,7 @@ use crate::{
     },
 };
 
+use format::ListFormat;
 use query::{DeleteQuery, FilterQuery, ListQuery};
 
 const MAX_GRACE_SECONDS: f64 = 604_800.0;
@@ -125,15 +135,18 @@ type AuthenticatedCall<I = ()> = Authenticated<TokenOrAdmin, I>;
 #[utoipa::path(
     get, path = "/api-tokens", tag = "API tokens", operation_id = "listApiTokens", summary = "List tokens",
     params(ListQuery, FilterQuery),
-    responses((status = 200, description = "A page of the tokens", body = ListResp)),
+    responses((status = 200, description = "A page of the tokens; as CSV all of them, unless limit is given", content(
+        (ListResp = "application/json"),
+        (String = "text/csv"),
+    ))),
 )]
 pub async fn list(
     state: Data<State>,
     Authenticated {
         call,
-        input: Query(query),
+        input: (Query(query), Accepted(format)),
         ..
-    }: AuthenticatedCall<Query<ListQuery>>,
+    }: AuthenticatedCall<(Query<ListQuery>, Accepted<ListFormat>)>,
 ) -> Result<HttpResponse, ApiError> {
     let filter = query.filters.filter(state.config.legacy_uuid_auth)?;
     let after = query
@@ -141,13 +154,16 @@ pub async fn list(
         .map(|cursor| cursor.parse::<Cursor>())
         .transpose()?
         .unwrap_or_default();
-    let size = query
-        .limit
-        .map(|limit| limit.parse::<PageSize>())
-        .transpose()?
-        .unwrap_or_default();
-    let page = state.service.list(&call, filter, after, size).await?;
-    Ok(HttpResponse::Ok().json(ListResp::from(&page)))
+    let size = query.limit.map(|limit| limit.parse::<PageSize>()).transpose()?;
+    if format == ListFormat::Csv {
+        return format::csv(state, call, filter, after, size).await;
+    }
+    let page = state
+        .service
+        .list(&call, filter, after, size.unwrap_or_default())
+        .await?;
+    let vary = (header::VARY, HeaderValue::from_static("accept"));
+    Ok(HttpResponse::Ok().insert_header(vary).json(ListResp::from(&page)))
 }
 
 /// `DELETE /api-tokens`: deletes the tokens that match the filters, if their number is the expected
@@ -181,6 +197,7 @@ pub async fn delete_matching(
 /// `POST /api-tokens`: creates a token. Only this response contains its value.
 #[utoipa::path(
     post, path = "/api-tokens", tag = "API tokens", operation_id = "createApiToken", summary = "Create a token",
+    params(IdempotencyHeader),
     request_body = NewApiToken,
     responses((
         status = 200, description = "The token, with its value", body = ApiToken,
@@ -191,9 +208,9 @@ pub async fn create(
     state: Data<State>,
     Authenticated {
         call,
-        input: Json(body),
+        input: (Json(body), Idempotency(key)),
         ..
-    }: AuthenticatedCall<Json<ModifyApiToken>>,
+    }: AuthenticatedCall<(Json<ModifyApiToken>, Idempotency)>,
 ) -> Result<HttpResponse, ApiError> {
     let new = NewToken {
         id: None,
@@ -205,7 +222,7 @@ pub async fn create(
         disabled: body.disabled.unwrap_or_default(),
         expires_at: parse_expiry(body.expires_at)?,
     };
-    let (token, value) = state.service.create(call, new).await?;
+    let (token, value) = state.service.create(call, new, key).await?;
     Ok(respond(&token, &ApiToken::with_value(&token, &value)))
 }
 
@@ -285,6 +302,7 @@ pub async fn update(
         ("id" = String, Path, format = "uuid", description = "The ID of a token"),
         ("If-Match" = Option<String>, Header, nullable = false,
             description = "The ETags of the states that the token may be changed from"),
+        IdempotencyHeader,
     ),
     request_body = Option<RotateApiToken>,
     responses((
@@ -296,9 +314,9 @@ pub async fn rotate(
     state: Data<State>,
     Authenticated {
         call,
-        input: (Json(body), Id(token), Expected(precondition)),
+        input: (Json(body), Id(token), (Expected(precondition), Idempotency(key))),
         ..
-    }: AuthenticatedCall<(Json<RotateApiToken>, Id, Expected)>,
+    }: AuthenticatedCall<(Json<RotateApiToken>, Id, (Expected, Idempotency))>,
 ) -> Result<HttpResponse, ApiError> {
     // JSON does not distinguish 60 from 60.0.
     let seconds = body.grace_period_seconds.unwrap_or_default();
@@ -311,7 +329,7 @@ pub async fn rotate(
         expires_at: parse_expiry(body.expires_at)?,
         precondition,
     };
-    let (token, value) = state.service.rotate(call, token, rotation).await?;
+    let (token, value) = state.service.rotate(call, token, rotation, key).await?;
     Ok(respond(&token, &ApiToken::with_value(&token, &value)))
 }
 

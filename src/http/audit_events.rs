@@ -2,11 +2,7 @@
 
 pub mod format;
 
-use actix_web::{
-    HttpResponse,
-    web::{Bytes, Data},
-};
-use futures_util::stream;
+use actix_web::{HttpResponse, web::Data};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -18,6 +14,7 @@ use super::{
         accept::Accepted,
         query::{Query, QueryParameters, read_time},
     },
+    paged_body::stream_pages,
 };
 use crate::{
     domain::{
@@ -137,6 +134,7 @@ pub async fn list(
 }
 
 /// A reader of the events that a caller requests.
+#[derive(Clone)]
 pub struct EventReader {
     /// The state that all handlers share.
     pub state: Data<State>,
@@ -161,19 +159,13 @@ impl EventReader {
         let mut response = HttpResponse::Ok();
         response.content_type(format.content_type());
         let text = format.render(first, true)?;
-        if first.next.is_none() {
-            return Ok(response.body(text));
-        }
-        // A page is read once the client has taken the previous one, and no connection to the store
-        // is held in between.
-        let rest = stream::try_unfold((self, first.next), move |(events, next)| async move {
-            let Some(after) = next else { return Ok(None) };
-            let page = events.page(Some(after), PageSize::MAX).await?;
-            let text = format.render(&page, false)?;
-            Ok::<_, ApiError>(Some((Bytes::from(text), (events, page.next))))
-        });
-        let first = stream::once(async { Ok(Bytes::from(text)) });
-        Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
+        Ok(stream_pages(response, (text.into(), first.next), move |after| {
+            let events = self.clone();
+            async move {
+                let page = events.page(Some(after), PageSize::MAX).await?;
+                Ok((format.render(&page, false)?.into(), page.next))
+            }
+        }))
     }
 
     /// Returns a page of events.

@@ -202,6 +202,8 @@ fn api_tokens_group() -> EndpointGroup {
             api_tokens::update,
             api_tokens::delete,
             api_tokens::rotate + Conflict,
+            api_tokens::lookup::lookup + NotFound,
+            api_tokens::usage::usage,
         ],
         pages: &[],
     }

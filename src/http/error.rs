@@ -273,6 +273,7 @@ impl From<Error> for ApiError {
             Error::Invalid(_) => Self::bad_request(message),
             Error::Conflict(_) => Self::new(ErrorKind::Conflict, message),
             Error::PreconditionFailed => Self::new(ErrorKind::PreconditionFailed, message),
+            Error::KeyReused => Self::new(ErrorKind::UnprocessableContent, message),
             Error::Unavailable(_) | Error::Unready(_) => Self {
                 source: Some(Box::new(error)),
                 ..Self::new(ErrorKind::ServiceUnavailable, message).with_header(header::RETRY_AFTER, STORE_RETRY_AFTER)

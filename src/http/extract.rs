@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod credentials;
 mod explain;
 pub mod form;
+pub mod idempotency_key;
 mod input;
 pub mod json;
 pub mod oauth_client;

@@ -163,7 +163,11 @@ fn add_security_schemes(components: &mut Components) {
 
 /// Declares that unknown fields are refused, and that an update needs at least one field.
 fn forbid_unknown_fields(components: &mut Components) {
-    for (name, min) in [("APITokenAPI.ModifyAPIToken", 1), ("APITokenAPI.RotateAPIToken", 0)] {
+    for (name, min) in [
+        ("APITokenAPI.ModifyAPIToken", 1),
+        ("APITokenAPI.RotateAPIToken", 0),
+        ("APITokenAPI.LookupAPIToken", 1),
+    ] {
         if let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(name) {
             body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
             body.min_properties = Some(min);

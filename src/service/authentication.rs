@@ -21,7 +21,8 @@ use crate::{
         name::AdminName,
         page::{Cursor, PageSize, SummaryPage},
         permission::PermissionSet,
-        token::TokenId,
+        token::{Token, TokenId},
+        usage::{LastUse, UseOutcome},
         value::ValueHash,
     },
     store::{AnyConnection, admins, tokens},
@@ -119,11 +120,10 @@ impl Service {
         };
         let usable = match verified {
             None => Err(Refusal::Value),
-            Some(known) => check_usable(&known.token, origin, now).map(|()| known),
+            Some(known) => self.use_token(&known.token, origin, now).map(|()| known),
         };
         match usable {
             Ok(known) => {
-                self.write_behind.record_use(known.token.id, now);
                 self.metrics
                     .count_authentication(CredentialKind::Value, AuthenticationOutcome::Accepted);
                 Ok(Some(known))
@@ -155,12 +155,22 @@ impl Service {
             return Err(self.refuse(kind, origin, Refusal::Value, Subject::Unknown));
         };
         let id = known.token.id;
-        if let Err(reason) = check_usable(&known.token, origin, now) {
+        if let Err(reason) = self.use_token(&known.token, origin, now) {
             return Err(self.refuse(kind, origin, reason, Subject::Token(id)));
         }
-        self.write_behind.record_use(id, now);
         self.metrics.count_authentication(kind, AuthenticationOutcome::Accepted);
         Ok(known)
+    }
+
+    /// Checks that a token can be used at `now` from `origin`, and counts the use under its outcome.
+    fn use_token(&self, token: &Token, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
+        let usable = check_usable(token, origin, now);
+        let outcome = usable.map_or_else(Refusal::use_outcome, |()| Some(UseOutcome::Accepted));
+        if let Some(outcome) = outcome {
+            self.write_behind
+                .record_use(token.id, outcome, LastUse { at: now, origin });
+        }
+        usable
     }
 
     /// Returns the token of this credential from the cache or the store.
@@ -177,7 +187,7 @@ impl Service {
     async fn look_up(&self, credential: Credential) -> Result<Option<VerifiedToken>, Error> {
         let generation = self.token_cache.generation();
         let found = match credential {
-            Credential::Value(value) => self.store.find_by_value(value).await?,
+            Credential::Value(value) => self.find_and_claim(value).await?,
             Credential::LegacyUuid(id) => {
                 let token = self.store.read_fast(move |conn| tokens::find(conn, id)).await?;
                 token.filter(|token| !token.has_value).map(|token| (token, None))
@@ -207,6 +217,20 @@ impl Service {
                 .insert(generation, credential, verified.clone(), Instant::now());
             verified
         }))
+    }
+
+    /// Returns the token that this value belongs to, and the end of the grace period of a previous value. Claims the
+    /// value if it was never presented before.
+    async fn find_and_claim(&self, value: ValueHash) -> Result<Option<(Token, Option<Timestamp>)>, Error> {
+        let Some(found) = self.store.find_by_value(value).await? else {
+            return Ok(None);
+        };
+        // A failed write refuses the use: a repetition of the request would revoke a value in use.
+        if found.is_unclaimed && !self.store.write(move |conn| tokens::claim_value(conn, &value)).await? {
+            // A repetition has just replaced it.
+            return Ok(None);
+        }
+        Ok(Some((found.token, found.valid_until)))
     }
 
     /// Authenticates an admin from `origin` by name and password.

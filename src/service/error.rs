@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{Invalid, authorization::Denied, random::RandomError},
+    domain::{Invalid, authorization::Denied, random::RandomError, usage::UseOutcome},
     store::StoreError,
 };
 
@@ -41,6 +41,9 @@ pub enum Error {
     /// The token is in another state than the caller expects.
     #[error("the token has changed since it was read; read it again and retry")]
     PreconditionFailed,
+    /// The idempotency key belongs to a request with another payload.
+    #[error("Idempotency-Key: an earlier request with this key had another payload; use a new key")]
+    KeyReused,
     /// The store is busy or unreachable.
     #[error("the store is unavailable; try again later")]
     Unavailable(#[source] StoreError),
@@ -83,6 +86,25 @@ pub enum Refusal {
     /// The token may not be used from this address.
     #[error("the API key may not be used from this address")]
     Address,
+}
+
+impl Refusal {
+    /// Returns the outcome of the use of a token that was refused for this reason; `None` if the reason is not the
+    /// state of a token.
+    #[must_use]
+    pub const fn use_outcome(self) -> Option<UseOutcome> {
+        match self {
+            Self::Disabled => Some(UseOutcome::Disabled),
+            Self::Expired => Some(UseOutcome::Expired),
+            Self::Address => Some(UseOutcome::Address),
+            Self::Missing
+            | Self::Malformed
+            | Self::DifferentKeys
+            | Self::DifferentAuthorizations
+            | Self::Password
+            | Self::Value => None,
+        }
+    }
 }
 
 impl From<StoreError> for Error {

@@ -1,4 +1,4 @@
-//! Removes old audit events and legacy calls.
+//! Removes old audit events, legacy calls, uses of tokens, and idempotency keys.
 //!
 //! A wall clock that jumps forward must not cause early removal. So ages are measured against a
 //! reference time that does not follow such jumps: it starts at the newest record in the store, or
@@ -16,25 +16,28 @@ use crate::{
     domain::{
         audit::Action,
         clock::{Clock, Day, Timestamp},
+        idempotency::KEY_RETENTION,
         legacy_usage::RETENTION_DAYS,
+        usage::REPORTED_DAYS,
     },
-    store::{audit, legacy_usage, legacy_watch},
+    store::{AnyConnection, StoreError, audit, idempotency_keys, legacy_usage, legacy_watch, token_uses},
 };
 
-/// Maximum number of batches of old calls that one sweep removes, so that other writes get a turn.
+/// Maximum number of batches that one sweep removes, so that other writes get a turn.
 const MAX_BATCHES: usize = 10;
 /// Maximum lead of the wall clock. Beyond it, the wall clock was set: clocks differ by minutes and
 /// drift by seconds per day at most.
 const MAX_LEAD: Duration = Duration::from_mins(10);
 
-/// The reference time for ages, and the day up to which calls were removed.
+/// The reference time for ages, and the days up to which records were removed.
 #[derive(Default)]
 pub struct Retention(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     anchor: Option<Anchor>,
-    deleted_before: Option<Day>,
+    calls_deleted_before: Option<Day>,
+    uses_deleted_before: Option<Day>,
 }
 
 /// A wall-clock time, and the instant at which it was taken.
@@ -70,7 +73,10 @@ impl Service {
     pub async fn begin_retention(&self) -> Result<(), Error> {
         let newest = self
             .store
-            .read(|conn| Ok::<_, Error>(audit::newest(conn)?.max(legacy_usage::newest(conn)?)))
+            .read(|conn| {
+                let records = audit::newest(conn)?.max(legacy_usage::newest(conn)?);
+                Ok::<_, Error>(records.max(token_uses::newest(conn)?))
+            })
             .await?;
         let wall = self.clock.now();
         self.retention().anchor = Some(Anchor {
@@ -115,23 +121,63 @@ impl Service {
     /// # Errors
     /// [`Error::Unavailable`] if the store fails.
     pub async fn delete_old_calls(&self) -> Result<(), Error> {
+        let remove = |conn: &mut AnyConnection, first| {
+            legacy_watch::delete_before(conn, first)?;
+            legacy_usage::delete_before(conn, first)
+        };
+        self.delete_before(RETENTION_DAYS, |state| &mut state.calls_deleted_before, remove)
+            .await
+    }
+
+    /// Removes a limited number of records of token uses that no report covers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store fails.
+    pub async fn delete_old_uses(&self) -> Result<(), Error> {
+        let remove = token_uses::delete_before;
+        self.delete_before(REPORTED_DAYS - 1, |state| &mut state.uses_deleted_before, remove)
+            .await
+    }
+
+    /// Removes a limited number of expired idempotency keys.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store fails.
+    pub async fn delete_old_keys(&self) -> Result<(), Error> {
         let Some(now) = self.reference_time() else {
             return Ok(());
         };
-        let first = now.day().before(RETENTION_DAYS);
-        if self.retention().deleted_before == Some(first) {
+        let end = now.saturating_sub(KEY_RETENTION);
+        for _ in 0..MAX_BATCHES {
+            let has_more = move |conn: &mut AnyConnection| idempotency_keys::has_keys_before(conn, end);
+            if !self.store.read(has_more).await? {
+                break;
+            }
+            self.store
+                .write(move |conn| idempotency_keys::delete_before(conn, end))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Calls `remove` with the day `age` days ago, until it returns `false`: then nothing older is left, and
+    /// `deleted_before` is set to that day, so that the next sweep has nothing to do.
+    async fn delete_before(
+        &self,
+        age: u16,
+        deleted_before: impl Fn(&mut State) -> &mut Option<Day>,
+        remove: impl FnOnce(&mut AnyConnection, Day) -> Result<bool, StoreError> + Copy + Send + 'static,
+    ) -> Result<(), Error> {
+        let Some(now) = self.reference_time() else {
+            return Ok(());
+        };
+        let first = now.day().before(age);
+        if *deleted_before(&mut self.retention()) == Some(first) {
             return Ok(());
         }
         for _ in 0..MAX_BATCHES {
-            let more = self
-                .store
-                .write(move |conn| {
-                    legacy_watch::delete_before(conn, first)?;
-                    legacy_usage::delete_before(conn, first)
-                })
-                .await?;
-            if !more {
-                self.retention().deleted_before = Some(first);
+            if !self.store.write(move |conn| remove(conn, first)).await? {
+                *deleted_before(&mut self.retention()) = Some(first);
                 break;
             }
         }

@@ -14,7 +14,7 @@ use crate::{
         caller::{Call, Caller},
         value::ValueHash,
     },
-    store::tokens,
+    store::tokens::{self, TokenByValue},
 };
 
 impl Service {
@@ -29,14 +29,14 @@ impl Service {
         let Some(value) = ValueHash::from_presented(presented) else {
             return Ok(());
         };
-        let Some((token, _)) = self.store.find_by_value(value).await? else {
+        let Some(TokenByValue { token, .. }) = self.store.find_by_value(value).await? else {
             return Ok(());
         };
         let caller = client.map_or(Caller::Holder(token.id, value), |call| call.caller);
         self.transact(Call { caller, origin }, Some(token.id), move |tx, found| {
             authorize(&tx.caller, Operation::Revoke, found.as_ref())?;
             // The lock on the token covers its values.
-            let Some((token, valid_until)) = tokens::find_by_value(tx.conn, &value)? else {
+            let Some(TokenByValue { token, valid_until, .. }) = tokens::find_by_value(tx.conn, &value)? else {
                 return Ok(());
             };
             let is_current = valid_until.is_none();

@@ -3,29 +3,29 @@
 mod changes;
 mod details;
 mod list;
+mod lookup;
+mod requests;
+mod usage;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::{
     Error, Service,
+    idempotency::{KeyedRequest, Repetition},
     transaction::{Transaction, revalidate_caller},
 };
 use crate::{
     domain::{
         Invalid,
-        annotation::{Description, Owner},
         audit::Action,
         authorization::{Grant, Operation, authorize},
         caller::{Call, Caller},
-        cidr::CidrBlocks,
         clock::Timestamp,
-        expiry::Expiry,
-        name::TokenName,
-        permission::PermissionSet,
+        idempotency::IdempotencyKey,
         precondition::Precondition,
-        token::{Attribution, Token, TokenId, TokenVersion},
+        token::{Attribution, Token, TokenId},
         value::{TokenValue, ValueHash},
     },
     store::{AnyConnection, StoreError, tokens},
@@ -33,6 +33,7 @@ use crate::{
 
 pub use changes::{PermissionChange, TokenChanges};
 pub(super) use details::{describe, diff};
+pub use requests::{NewToken, Rotation};
 
 /// Maximum number of previous values of a token in their grace period.
 const MAX_GRACE_VALUES: i64 = 10;
@@ -44,38 +45,6 @@ pub enum TokenRef {
     Itself,
     /// The token with this ID.
     Id(TokenId),
-}
-
-/// The fields of a token to create.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// The ID, for a caller that must not create the token twice; `None` to generate one.
-    pub id: Option<TokenId>,
-    /// The name.
-    pub name: TokenName,
-    /// The permissions; `None` for the caller's own.
-    pub permissions: Option<PermissionSet>,
-    /// The CIDR blocks; `None` for the caller's own.
-    pub allowed_cidr_blocks: Option<CidrBlocks>,
-    /// The expiry; `None` for the caller's own.
-    pub expires_at: Option<Expiry>,
-    /// The purpose.
-    pub description: Option<Description>,
-    /// The person or team to ask about it.
-    pub owner: Option<Owner>,
-    /// `true` to refuse every use until an update enables the token.
-    pub disabled: bool,
-}
-
-/// The options of a rotation.
-#[derive(Clone, Debug, Default)]
-pub struct Rotation {
-    /// Time for which the previous value stays valid.
-    pub grace_period: Duration,
-    /// The new expiry, if it changes.
-    pub expires_at: Option<Expiry>,
-    /// The states that the token may be rotated from.
-    pub precondition: Precondition,
 }
 
 impl Service {
@@ -90,29 +59,27 @@ impl Service {
             return Ok(self.with_pending_use(Token::clone(token)));
         }
         let id = resolve_id(&call.caller, which)?;
-        let clock = Arc::clone(&self.clock);
-        let Call { caller, origin } = call.clone();
-        let token = self
-            .store
-            .read(move |conn| {
-                // The wait for a connection may have been long.
-                let caller = revalidate_caller(conn, caller, origin, clock.now())?;
-                let found = tokens::find(conn, id)?;
-                authorize(&caller, Operation::Read, found.as_ref())?;
-                found.ok_or(Error::NotFound("token"))
-            })
-            .await?;
+        let find = move |conn: &mut AnyConnection, _| Ok(tokens::find(conn, id)?.map(|token| (token, ())));
+        let (token, ()) = self.read_token(call, find).await?;
         Ok(self.with_pending_use(token))
     }
 
-    /// Creates a token with a value. Returns the value, which cannot be read again.
+    /// Creates a token with a value. Returns the value, which cannot be read again. With the `key`
+    /// of an earlier request, returns its token with a fresh value.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not create such a token; [`Error::Conflict`] if the
-    /// ID exists.
-    pub async fn create(&self, call: Call, new: NewToken) -> Result<(Token, TokenValue), Error> {
+    /// ID exists; [`Error::KeyReused`] and [`Error::Conflict`] if the earlier request with this key
+    /// cannot be repeated.
+    pub async fn create(
+        &self,
+        call: Call,
+        new: NewToken,
+        key: Option<IdempotencyKey>,
+    ) -> Result<(Token, TokenValue), Error> {
         let value = TokenValue::generate(self.random.as_ref())?;
-        let token = self.create_with(call, new, Some(value.hash())).await?;
+        let request = key.map(|key| KeyedRequest::new(&key, &call, ("create", None), &new.payload(), value.hash()));
+        let token = self.create_with(call, new, Some(value.hash()), request).await?;
         Ok((token, value))
     }
 
@@ -121,59 +88,38 @@ impl Service {
     /// # Errors
     /// Those of [`Service::create`].
     pub async fn create_without_value(&self, call: Call, new: NewToken) -> Result<Token, Error> {
-        self.create_with(call, new, None).await
+        self.create_with(call, new, None, None).await
     }
 
-    async fn create_with(&self, call: Call, new: NewToken, value: Option<ValueHash>) -> Result<Token, Error> {
-        let NewToken {
-            id,
-            name,
-            permissions,
-            allowed_cidr_blocks,
-            expires_at,
-            description,
-            owner,
-            disabled,
-        } = new;
+    async fn create_with(
+        &self,
+        call: Call,
+        new: NewToken,
+        value: Option<ValueHash>,
+        request: Option<KeyedRequest>,
+    ) -> Result<Token, Error> {
         let generated_id = TokenId::generate(self.random.as_ref())?;
-        let id = id.unwrap_or(generated_id);
-        self.transact(call, None, move |tx, _| {
-            let (own_permissions, own_blocks, own_expiry) = match &tx.caller {
-                Caller::Token(token, _) => (token.permissions, token.allowed_cidr_blocks.clone(), token.expires_at),
-                Caller::Admin(_) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin => {
-                    (PermissionSet::token_management(), CidrBlocks::default(), Expiry::Never)
-                }
-            };
-            let token = Token {
-                id,
-                name,
-                permissions: permissions.unwrap_or(own_permissions),
-                allowed_cidr_blocks: allowed_cidr_blocks.unwrap_or(own_blocks),
-                has_value: value.is_some(),
-                created: Attribution {
-                    at: tx.now,
-                    by: tx.caller.actor(),
-                },
-                updated: None,
-                rotated_at: None,
-                last_used_at: None,
-                expires_at: expires_at.unwrap_or(own_expiry).require_future(tx.now)?,
-                description,
-                owner,
-                disabled_at: disabled.then_some(tx.now),
-                version: TokenVersion::FIRST,
-            };
+        let id = new.id.unwrap_or(generated_id);
+        self.transact_once(call, request, None, move |tx, earlier, repetition| {
+            let token = new.into_token(id, value.is_some(), tx);
             let grant = Grant {
                 permissions: Some(token.permissions),
                 allowed_cidr_blocks: Some(&token.allowed_cidr_blocks),
                 expires_at: Some(token.expires_at),
             };
             authorize(&tx.caller, Operation::Create(grant), None)?;
+            if let Some(repetition) = repetition {
+                return repetition.reissue(tx, earlier);
+            }
+            token.expires_at.require_future(tx.now)?;
             let inserted = tokens::insert(tx.conn, &token, value.as_ref());
             inserted.map_err(|error| match error {
                 StoreError::AlreadyExists => Error::Conflict("a token with this id already exists".to_owned()),
                 other => other.into(),
             })?;
+            if let Some(request) = request {
+                request.remember(tx, id)?;
+            }
             tx.record(Action::TokenCreated, Some(id), describe(&token))?;
             Ok(token)
         })
@@ -222,19 +168,32 @@ impl Service {
     }
 
     /// Rotates a token, or gives a legacy token its first value. Returns the new value, which
-    /// cannot be read again.
+    /// cannot be read again. With the `key` of an earlier request, replaces the value of that
+    /// rotation by a fresh one.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
     /// rotate it; [`Error::Conflict`] if too many previous values are in their grace period;
-    /// [`Error::PreconditionFailed`] if `rotation` does not allow its current state.
-    pub async fn rotate(&self, call: Call, which: TokenRef, rotation: Rotation) -> Result<(Token, TokenValue), Error> {
+    /// [`Error::PreconditionFailed`] if `rotation` does not allow its current state;
+    /// [`Error::KeyReused`] and [`Error::Conflict`] if the earlier request with this key cannot be
+    /// repeated.
+    pub async fn rotate(
+        &self,
+        call: Call,
+        which: TokenRef,
+        rotation: Rotation,
+        key: Option<IdempotencyKey>,
+    ) -> Result<(Token, TokenValue), Error> {
         let id = resolve_id(&call.caller, which)?;
         let value = TokenValue::generate(self.random.as_ref())?;
         let hash = value.hash();
-        let rotate = move |tx: &mut Transaction<'_>, found: Option<Token>| {
+        let request = key.map(|key| KeyedRequest::new(&key, &call, ("rotate", Some(id)), &rotation.payload(), hash));
+        let rotate = move |tx: &mut Transaction<'_>, found: Option<Token>, repetition: Option<Repetition>| {
             let expires_at = rotation.expires_at;
             authorize(&tx.caller, Operation::Rotate { expires_at }, found.as_ref())?;
+            if let Some(repetition) = repetition {
+                return repetition.reissue(tx, found);
+            }
             let before = found.ok_or(Error::NotFound("token"))?;
             check_precondition(&rotation.precondition, &before)?;
             let expires_at = rotation.expires_at.map(|expiry| expiry.require_future(tx.now));
@@ -261,10 +220,13 @@ impl Service {
             if let Some(details) = details.as_object_mut() {
                 details.insert("gracePeriodSeconds".to_owned(), json!(grace.as_secs()));
             }
+            if let Some(request) = request {
+                request.remember(tx, id)?;
+            }
             tx.record(Action::TokenRotated, Some(id), details)?;
             Ok(after)
         };
-        let token = self.transact(call, Some(id), rotate).await?;
+        let token = self.transact_once(call, request, Some(id), rotate).await?;
         Ok((self.with_pending_use(token), value))
     }
 
@@ -283,6 +245,26 @@ impl Service {
             tx.record(Action::TokenDeleted, Some(id), describe(&token))
         })
         .await
+    }
+
+    /// Returns the token that `find` finds, and what it read with it, if the caller may read the token.
+    async fn read_token<T: Send + 'static>(
+        &self,
+        call: &Call,
+        find: impl FnOnce(&mut AnyConnection, Timestamp) -> Result<Option<(Token, T)>, StoreError> + Send + 'static,
+    ) -> Result<(Token, T), Error> {
+        let clock = Arc::clone(&self.clock);
+        let Call { caller, origin } = call.clone();
+        self.store
+            .read(move |conn| {
+                // The wait for a connection may have been long.
+                let now = clock.now();
+                let caller = revalidate_caller(conn, caller, origin, now)?;
+                let found = find(conn, now)?;
+                authorize(&caller, Operation::Read, found.as_ref().map(|(token, _)| token))?;
+                found.ok_or(Error::NotFound("token"))
+            })
+            .await
     }
 
     fn with_pending_use(&self, mut token: Token) -> Token {

@@ -177,7 +177,7 @@ impl Transactor {
 /// locked in the order of their IDs, so that such transactions cannot deadlock with each other. An
 /// import locks tokens in the order of its rows; PostgreSQL resolves a deadlock with it, and
 /// [`Store::write_within`](crate::store::Store::write_within) retries the aborted transaction.
-fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
+pub(super) fn lock(conn: &mut AnyConnection, caller: &Caller, target: Option<TokenId>) -> Result<Option<Token>, Error> {
     let mut ids: Vec<TokenId> = target.into_iter().collect();
     match caller {
         Caller::CommandLine | Caller::Admin(_) | Caller::Holder(..) | Caller::LegacyLogin => {}
@@ -227,9 +227,9 @@ fn revalidate_caller_with(
         Caller::Token(_, value) => {
             let works = |until: Option<Timestamp>| until.is_none_or(|end| end > now);
             let found = tokens::find_by_value(conn, &value)?;
-            let (token, _) = found.filter(|(_, until)| works(*until)).ok_or(Refusal::Value)?;
-            check_usable(&token, origin, now)?;
-            Ok(Caller::Token(Arc::new(token), value))
+            let found = found.filter(|found| works(found.valid_until)).ok_or(Refusal::Value)?;
+            check_usable(&found.token, origin, now)?;
+            Ok(Caller::Token(Arc::new(found.token), value))
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The write-behind buffer: last uses of tokens, refused logins, and calls of the legacy API are
+//! The write-behind buffer: uses of tokens, refused logins, and calls of the legacy API are
 //! collected in memory and written in batches.
 
 mod refusals;
+mod uses;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Mutex, PoisonError},
     time::Instant,
 };
@@ -16,9 +17,11 @@ use crate::domain::{
     legacy_usage::{CallerLimits, Calls, LegacyCaller, LegacyCalls},
     page::TokenFilter,
     token::{Token, TokenId},
+    usage::{DayUses, LastUse, UseOutcome},
 };
 use refusals::Refusals;
 pub use refusals::{Due, RefusedLogins, Subject};
+use uses::PendingUses;
 
 /// Records that have not been written yet.
 #[derive(Default)]
@@ -28,10 +31,10 @@ pub struct WriteBehind {
 }
 
 struct State {
-    uses: HashMap<TokenId, Timestamp>,
+    uses: HashMap<TokenId, PendingUses>,
     /// The uses that a flush is writing, or that the last flush wrote. A reader whose read began
     /// before the flush committed finds them here.
-    flushed: HashMap<TokenId, Timestamp>,
+    flushed: HashMap<TokenId, PendingUses>,
     refusals: Refusals,
     legacy_calls: LegacyCalls,
 }
@@ -50,26 +53,52 @@ impl Default for State {
 /// The records that one flush writes.
 #[derive(Clone)]
 pub struct Batch {
-    /// The last use of each token.
-    pub uses: Vec<(TokenId, Timestamp)>,
+    uses: Vec<(TokenId, PendingUses)>,
     /// The refused logins.
     pub refusals: Vec<RefusedLogins>,
     /// The calls of the legacy API, by caller.
     pub legacy_calls: Vec<(LegacyCaller, Calls)>,
 }
 
+impl Batch {
+    /// Returns the time of the last accepted use of each token, in the order of their IDs.
+    pub fn last_uses(&self) -> Vec<(TokenId, Timestamp)> {
+        let uses = self.uses.iter();
+        uses.filter_map(|(id, uses)| Some((*id, uses.last_used_at()?)))
+            .collect()
+    }
+
+    /// Returns the uses of each token by day and outcome.
+    pub fn day_uses(&self) -> Vec<(TokenId, DayUses)> {
+        let uses = self.uses.iter();
+        uses.flat_map(|(id, uses)| uses.days().map(|day| (*id, day))).collect()
+    }
+}
+
 impl State {
     fn last_use(&self, id: TokenId) -> Option<Timestamp> {
-        self.uses.get(&id).max(self.flushed.get(&id)).copied()
+        let last = |uses: &HashMap<TokenId, PendingUses>| uses.get(&id)?.last_used_at();
+        last(&self.uses).max(last(&self.flushed))
     }
 }
 
 impl WriteBehind {
-    /// Records a use of a token.
-    pub fn record_use(&self, id: TokenId, at: Timestamp) {
-        let mut state = self.state();
-        let last = state.uses.entry(id).or_insert(at);
-        *last = last.advanced_to(at);
+    /// Records a use of a token. Allocates nothing if the buffer has uses of this token, of the same day and outcome.
+    pub fn record_use(&self, id: TokenId, outcome: UseOutcome, last: LastUse) {
+        self.state()
+            .uses
+            .entry(id)
+            .and_modify(|uses| uses.record(outcome, last))
+            .or_insert_with(|| PendingUses::new(outcome, last));
+    }
+
+    /// Returns the pending uses of a token by day and outcome. No flush runs while the guard is
+    /// held, so a reader does not count uses twice or miss them.
+    pub async fn pending_uses(&self, id: TokenId) -> (Vec<DayUses>, tokio::sync::MutexGuard<'_, ()>) {
+        let guard = self.flushing.lock().await;
+        let state = self.state();
+        let days = state.uses.get(&id).into_iter().flat_map(PendingUses::days).collect();
+        (days, guard)
     }
 
     /// Records a refused login.
@@ -132,8 +161,8 @@ impl State {
         }
         self.flushed = std::mem::take(&mut self.uses);
         // Every server locks rows in the same order, so that two flushes cannot deadlock.
-        let mut uses: Vec<_> = self.flushed.iter().map(|(id, at)| (*id, *at)).collect();
-        uses.sort_unstable();
+        let mut uses: Vec<_> = self.flushed.iter().map(|(id, uses)| (*id, uses.clone())).collect();
+        uses.sort_unstable_by_key(|(id, _)| *id);
         let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED));
         Some(Batch {
             uses,
@@ -143,9 +172,13 @@ impl State {
     }
 
     fn put_back(&mut self, batch: Batch) {
-        for (id, at) in batch.uses {
-            let last = self.uses.entry(id).or_insert(at);
-            *last = at.max(*last);
+        for (id, uses) in batch.uses {
+            match self.uses.entry(id) {
+                Entry::Occupied(mut newer) => newer.get_mut().put_back(&uses),
+                Entry::Vacant(entry) => {
+                    entry.insert(uses);
+                }
+            }
         }
         self.refusals.put_back(batch.refusals);
         for (caller, calls) in batch.legacy_calls {
@@ -157,19 +190,29 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::random::OsRandom;
+    use crate::domain::{actor::Channel, random::OsRandom};
+
+    fn used_at(micros: i64) -> LastUse {
+        LastUse {
+            at: Timestamp::from_micros(micros).unwrap(),
+            origin: Origin {
+                channel: Channel::Verify,
+                client: None,
+            },
+        }
+    }
 
     /// A reader reads the store, a flush begins and ends, and then the reader asks the buffer.
     #[tokio::test]
     async fn a_flushed_use_still_excludes_tokens_that_were_read_before_it() {
         let write_behind = WriteBehind::default();
         let id = TokenId::generate(&OsRandom).unwrap();
-        let at = Timestamp::from_micros(1_800_000_000_000_000).unwrap();
+        let last = used_at(1_800_000_000_000_000);
         let filter = TokenFilter {
-            unused_since: Some(at),
+            unused_since: Some(last.at),
             ..TokenFilter::default()
         };
-        write_behind.record_use(id, at);
+        write_behind.record_use(id, UseOutcome::Accepted, last);
         write_behind.flush(Due::All, async |_| Ok(())).await.unwrap();
         let mut read_before = vec![id];
         write_behind.retain_matching(&mut read_before, &filter);
@@ -178,5 +221,43 @@ mod tests {
             .flush(Due::All, async |_| panic!("it was written"))
             .await
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn uses_of_a_failed_flush_are_added_to_later_ones() {
+        let write_behind = WriteBehind::default();
+        let id = TokenId::generate(&OsRandom).unwrap();
+        let noon = 1_800_014_400_000_000;
+        for (outcome, micros) in [
+            (UseOutcome::Accepted, noon),
+            (UseOutcome::Expired, noon + 1),
+            (UseOutcome::Accepted, noon + 2),
+        ] {
+            write_behind.record_use(id, outcome, used_at(micros));
+        }
+        let failed = write_behind
+            .flush(Due::All, async |_| Err(Error::NotFound("store")))
+            .await;
+        assert!(failed.is_err());
+        write_behind.record_use(id, UseOutcome::Accepted, used_at(noon + 3));
+        write_behind.record_use(id, UseOutcome::Accepted, used_at(noon + 86_400_000_000));
+        let check = async |batch: Batch| {
+            assert_eq!(batch.last_uses(), [(id, used_at(noon + 86_400_000_000).at)]);
+            let days = batch.day_uses().into_iter();
+            let mut days: Vec<_> = days
+                .map(|(_, day)| (day.last.at.micros() - noon, day.outcome, day.uses))
+                .collect();
+            days.sort_unstable();
+            let expected = [
+                (1, UseOutcome::Expired, 1),
+                (3, UseOutcome::Accepted, 3),
+                (86_400_000_000, UseOutcome::Accepted, 1),
+            ];
+            assert_eq!(days, expected);
+            Ok(())
+        };
+        write_behind.flush(Due::All, check).await.unwrap();
+        let (pending, _guard) = write_behind.pending_uses(id).await;
+        assert!(pending.is_empty());
     }
 }

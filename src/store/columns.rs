@@ -14,9 +14,11 @@ use crate::domain::{
     audit::Action,
     cidr::CidrBlocks,
     clock::Timestamp,
+    idempotency::PayloadHash,
     legacy_usage::CallerAddress,
     permission::PermissionSet,
     token::{TokenId, TokenVersion},
+    usage::UseOutcome,
     value::ValueHash,
 };
 
@@ -55,7 +57,9 @@ columns! {
     TokenId(text: &str) "token id" => Self::parse(text);
     PermissionSet(names: &str) "permission set" => Self::parse(names.split_ascii_whitespace()).ok();
     CidrBlocks(blocks: &str) "list of CIDR blocks" => Self::parse(blocks.split_ascii_whitespace()).ok();
+    PayloadHash(bytes: &[u8]) "payload hash" => Self::from_bytes(bytes);
     ValueHash(bytes: &[u8]) "value" => Self::from_bytes(bytes);
+    UseOutcome(name: &str) "outcome of a use" => Self::from_name(name);
     ActorKind(name: &str) "actor" => Self::from_name(name);
     Channel(name: &str) "channel" => name.parse().ok();
     Action(name: &str) "action" => name.parse().ok();

@@ -34,6 +34,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    idempotency_keys (key_hash) {
+        key_hash -> Binary,
+        payload_hash -> Binary,
+        token_id -> Text,
+        value_hash -> Binary,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
     legacy_callers (seq) {
         seq -> BigInt,
         prefix -> Text,
@@ -87,6 +97,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    token_uses (token_seq, day, outcome) {
+        token_seq -> BigInt,
+        day -> BigInt,
+        outcome -> Text,
+        uses -> BigInt,
+        last_at -> BigInt,
+        last_channel -> Text,
+        last_client -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     tokens (seq) {
         seq -> BigInt,
         id -> Text,
@@ -107,22 +129,26 @@ diesel::table! {
         description -> Nullable<Text>,
         owner -> Nullable<Text>,
         disabled_at -> Nullable<BigInt>,
+        value_unclaimed -> Bool,
     }
 }
 
 diesel::joinable!(grace_values -> tokens (token_seq));
 diesel::joinable!(legacy_calls -> legacy_callers (caller_seq));
 diesel::joinable!(sessions -> admins (admin));
+diesel::joinable!(token_uses -> tokens (token_seq));
 
 diesel::allow_tables_to_appear_in_same_query!(
     admins,
     audit_events,
     grace_values,
+    idempotency_keys,
     legacy_callers,
     legacy_calls,
     legacy_watch,
     removed_admins,
     revision,
     sessions,
+    token_uses,
     tokens,
 );

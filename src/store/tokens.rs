@@ -1,5 +1,6 @@
 //! Queries on tokens and their values.
 
+mod claim;
 mod list;
 mod sorted;
 
@@ -25,6 +26,7 @@ use crate::domain::{
     token::{Attribution, MAX_GRACE_PERIOD, Token, TokenId, TokenVersion},
     value::ValueHash,
 };
+pub use claim::{claim_value, reissue_value, set_unclaimed};
 pub use list::{count, ids, page, summaries};
 pub use sorted::sorted_page;
 
@@ -51,6 +53,7 @@ pub(super) struct TokenRow {
     description: Option<String>,
     owner: Option<String>,
     disabled_at: Option<i64>,
+    value_unclaimed: bool,
 }
 
 /// A token to insert or overwrite.
@@ -75,6 +78,7 @@ pub(super) struct NewTokenRow<'a> {
     description: Option<&'a str>,
     owner: Option<&'a str>,
     disabled_at: Option<i64>,
+    value_unclaimed: bool,
 }
 
 impl<'a> NewTokenRow<'a> {
@@ -117,6 +121,7 @@ impl<'a> NewTokenRow<'a> {
             description: description.as_ref().map(Description::as_str),
             owner: owner.as_ref().map(Owner::as_str),
             disabled_at: disabled_at.map(Timestamp::micros),
+            value_unclaimed: false,
         }
     }
 }
@@ -168,9 +173,17 @@ pub fn lock(conn: &mut AnyConnection, id: TokenId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A token found by a value, and the end of the grace period if it is a previous value. The token
-/// may have expired, and the grace period may be over.
-pub type TokenByValue = (Token, Option<Timestamp>);
+/// A token found by a value.
+#[derive(Clone, Debug)]
+pub struct TokenByValue {
+    /// The token. It may have expired.
+    pub token: Token,
+    /// The end of the grace period if it is a previous value. It may be over.
+    pub valid_until: Option<Timestamp>,
+    /// `true` for a current value that was issued under an idempotency key and has never been presented. It has to be
+    /// claimed with [`claim_value`] before it authenticates a request.
+    pub is_unclaimed: bool,
+}
 
 /// Returns the token that this value belongs to.
 ///
@@ -223,7 +236,11 @@ pub(super) fn find_by_values(
 }
 
 fn token_by_value((row, until): (TokenRow, Option<i64>)) -> Result<TokenByValue, StoreError> {
-    Ok((token_from_row(row)?, until.map(decode).transpose()?))
+    Ok(TokenByValue {
+        is_unclaimed: row.value_unclaimed && until.is_none(),
+        token: token_from_row(row)?,
+        valid_until: until.map(decode).transpose()?,
+    })
 }
 
 /// Writes the fields of `token` that an update changes. Returns `false` if no token has this ID and the version
@@ -330,6 +347,7 @@ pub fn replace_value(
         .set((
             tokens::version.eq(version.number()),
             tokens::value_hash.eq(value.as_bytes().as_slice()),
+            tokens::value_unclaimed.eq(false),
             tokens::rotated_at.eq(rotated_at.map(Timestamp::micros)),
             tokens::expires_at.eq(expires_at.time().map(Timestamp::micros)),
         ))

@@ -12,11 +12,13 @@ use super::{
     audit::EventRow,
     connection::{AnyConnection, with_conn},
     error::StoreError,
+    idempotency_keys::KeyRow,
     legacy_usage::CallerRow,
     schema::{
-        admins, audit_events, grace_values, legacy_callers, legacy_calls, legacy_watch, removed_admins, revision,
-        tokens,
+        admins, audit_events, grace_values, idempotency_keys, legacy_callers, legacy_calls, legacy_watch,
+        removed_admins, revision, token_uses, tokens,
     },
+    token_uses::TokenUsesRow,
     tokens::TokenRow,
 };
 
@@ -91,6 +93,10 @@ tables! {
     legacy_calls: LegacyCallsRow,
     /// Days on which servers watched the legacy API.
     legacy_watch: LegacyWatchRow,
+    /// Uses of tokens by day.
+    token_uses: TokenUsesRow,
+    /// Requests with an idempotency key.
+    idempotency_keys: KeyRow,
 }
 
 /// The tables whose rows are numbered by a sequence.
@@ -288,12 +294,18 @@ row!(TokenRow of tokens by seq);
 row!(GraceValueRow of grace_values by value_hash);
 row!(AdminRow of admins by name);
 row!(RemovedAdminRow of removed_admins by name);
+row!(KeyRow of idempotency_keys by key_hash);
 row!(EventRow of audit_events by seq);
 row!(CallerRow of legacy_callers by seq);
 row!(LegacyWatchRow of legacy_watch by day);
 row!(LegacyCallsRow of legacy_calls in (legacy_calls::caller_seq.asc(), legacy_calls::day.asc()), row =>
     legacy_calls::caller_seq.gt(row.caller_seq)
         .or(legacy_calls::caller_seq.eq(row.caller_seq).and(legacy_calls::day.gt(row.day))));
+row!(TokenUsesRow of token_uses in (token_uses::token_seq.asc(), token_uses::day.asc(), token_uses::outcome.asc()), row => {
+    let same_day = token_uses::day.eq(row.day).and(token_uses::outcome.gt(&row.outcome));
+    let same_token = token_uses::token_seq.eq(row.token_seq).and(token_uses::day.gt(row.day).or(same_day));
+    token_uses::token_seq.gt(row.token_seq).or(same_token)
+});
 
 #[derive(Queryable, Insertable, Serialize)]
 #[diesel(table_name = grace_values)]

@@ -146,7 +146,7 @@ mod tests {
         let answers = ask(&store, &[latest, value(), first, rotated, first]);
         let found: Vec<_> = answers
             .into_iter()
-            .map(|answer| answer.unwrap().map(|(token, until)| (token.id, until)))
+            .map(|answer| answer.unwrap().map(|found| (found.token.id, found.valid_until)))
             .collect();
         let (one, other) = (Some((one.id, None)), other.id);
         assert_eq!(found, [Some((other, None)), None, one, Some((other, Some(until))), one]);

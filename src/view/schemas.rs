@@ -18,6 +18,7 @@ use crate::domain::{
     legacy_report::Verdict,
     page::TokenState,
     permission::Permission,
+    usage::UseOutcome,
 };
 
 /// The pattern of a text without control characters that is not blank.
@@ -196,6 +197,14 @@ pub fn action() -> Object {
 /// Returns the schema of a channel.
 pub fn channel() -> Object {
     string().enum_values(Some(Channel::ALL.map(Channel::name))).build()
+}
+
+/// Returns the schema of the reason why a use of a token was refused.
+pub fn refusal_reason() -> Object {
+    let reasons = UseOutcome::ALL
+        .into_iter()
+        .filter(|outcome| *outcome != UseOutcome::Accepted);
+    string().enum_values(Some(reasons.map(UseOutcome::name))).build()
 }
 
 /// Returns the schema of the details of an audit event.

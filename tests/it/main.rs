@@ -31,6 +31,7 @@ mod fault_matrix;
 mod faults;
 mod filters;
 mod graphql;
+mod idempotency;
 mod import;
 mod introspect;
 mod json_bodies;
@@ -58,10 +59,12 @@ mod sites;
 mod snapshots;
 mod support;
 mod threat_model;
+mod token_csv;
 mod token_fields;
 mod token_life;
 mod transfer;
 mod urls;
+mod usage;
 mod use_cases;
 mod verify;
 
@@ -108,6 +111,7 @@ const ON_BOTH: &[&[Test]] = &[
     faults::TESTS,
     filters::TESTS,
     graphql::TESTS,
+    idempotency::TESTS,
     import::TESTS,
     introspect::TESTS,
     legacy::TESTS,
@@ -124,8 +128,10 @@ const ON_BOTH: &[&[Test]] = &[
     roles::TESTS,
     runbook::TESTS,
     snapshots::TESTS,
+    token_csv::TESTS,
     token_fields::TESTS,
     token_life::TESTS,
+    usage::TESTS,
     use_cases::TESTS,
     verify::TESTS,
 ];

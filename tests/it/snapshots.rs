@@ -36,6 +36,7 @@ tests![SQLITE_TESTS: every_documented_status_has_a_snapshot];
 /// Documented statuses that no test can produce: the status, the operations (by the start of their IDs) and the reason.
 const WITHOUT_SNAPSHOT: &[(u16, &str, &str)] = &[
     (403, "getApiTokenSelf", "needs no permission"),
+    (403, "getApiTokenUsageSelf", "needs no permission"),
     (403, "rotateApiTokenSelf", "needs no permission"),
     (
         403,
@@ -60,6 +61,11 @@ const WITHOUT_SNAPSHOT: &[(u16, &str, &str)] = &[
     (
         404,
         "getApiTokenSelf",
+        "the token would have to be deleted between its authentication and its use",
+    ),
+    (
+        404,
+        "getApiTokenUsageSelf",
         "the token would have to be deleted between its authentication and its use",
     ),
     (

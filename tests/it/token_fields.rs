@@ -196,7 +196,7 @@ impl Fixture<'_> {
             Change::RotateAndUse => {
                 self.runtime.block_on(async {
                     let (service, which) = (&self.service, TokenRef::Id(id));
-                    let (_, value) = service.rotate(call(), which, Rotation::default()).await.unwrap();
+                    let (_, value) = service.rotate(call(), which, Rotation::default(), None).await.unwrap();
                     service.authenticate_value(value.expose(), origin()).await.unwrap();
                     service.flush().await.unwrap();
                 });

@@ -79,12 +79,14 @@ use_cases! {
     ListEvents list_events;
     ListSorted list_sorted;
     ListSummaries list_summaries;
+    Lookup lookup;
     PollTail poll_tail;
     RemoveAdmin remove_admin;
     Revoke revoke;
     Rotate rotate;
     StartTail start_tail;
     Update update;
+    Usage usage;
 }
 
 /// Methods that verify a credential or a session key, to identify the caller.
@@ -105,6 +107,8 @@ const PROCESS: &[&str] = &[
     "accept_legacy_logins",
     "begin_retention",
     "delete_old_calls",
+    "delete_old_keys",
+    "delete_old_uses",
     "ensure_admin",
     "flush",
     "flush_due",
@@ -173,7 +177,9 @@ impl UseCase {
         let is_operator = is_admin || matches!(role, Some(Role::Operator));
         let is_auditor = is_admin || matches!(role, Some(Role::Auditor));
         match self {
-            Self::Get | Self::List | Self::ListSorted | Self::ListSummaries => is_operator || is_auditor || read,
+            Self::Get | Self::List | Self::ListSorted | Self::ListSummaries | Self::Lookup | Self::Usage => {
+                is_operator || is_auditor || read
+            }
             Self::Introspect => is_operator || read,
             Self::Create | Self::CreateWithoutValue | Self::Delete | Self::Rotate | Self::Update => {
                 is_operator || modify
@@ -250,7 +256,9 @@ async fn call(service: &Service, kind: CallerKind) -> Call {
             ];
             let held = names.into_iter().filter_map(|(held, name)| held.then_some(name));
             let permissions = PermissionSet::parse(held).unwrap();
-            let created = service.create(command_line(), new_token("caller", permissions)).await;
+            let created = service
+                .create(command_line(), new_token("caller", permissions), None)
+                .await;
             let (_, value) = created.unwrap();
             service.authenticate_value(value.expose(), origin).await.unwrap()
         }
@@ -282,7 +290,7 @@ fn new_token(name: &str, permissions: PermissionSet) -> NewToken {
 async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(), Error> {
     let unique = TokenId::generate(&TestRandom).unwrap().to_string();
     let new = new_token(&unique, PermissionSet::default());
-    let (target, value) = service.create(command_line(), new).await.unwrap();
+    let (target, value) = service.create(command_line(), new, None).await.unwrap();
     let which = TokenRef::Id(target.id);
     let filter = TokenFilter {
         name: Some(unique.clone()),
@@ -305,7 +313,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
         }
         UseCase::Create => {
             let new = new_token("made", PermissionSet::default());
-            service.create(call, new).await.map(drop)
+            service.create(call, new, None).await.map(drop)
         }
         UseCase::CreateWithoutValue => {
             let new = new_token("made", PermissionSet::default());
@@ -341,6 +349,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             service.list_sorted(&call, filter, order, None, size).await.map(drop)
         }
         UseCase::ListSummaries => service.list_summaries(&call, Cursor::default(), size).await.map(drop),
+        UseCase::Lookup => service.lookup(&call, value.expose()).await.map(drop),
         UseCase::PollTail => {
             let mut tail = EventTail::default();
             service.poll_tail(&call, events, &mut tail).await.map(drop)
@@ -353,7 +362,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             let origin = call.origin;
             service.revoke(Some(call), value.expose(), origin).await
         }
-        UseCase::Rotate => service.rotate(call, which, Rotation::default()).await.map(drop),
+        UseCase::Rotate => service.rotate(call, which, Rotation::default(), None).await.map(drop),
         UseCase::StartTail => {
             let mut tail = EventTail::default();
             service.start_tail(&call, &mut tail).await.map(drop)
@@ -365,6 +374,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             };
             service.update(call, which, changes).await.map(drop)
         }
+        UseCase::Usage => service.usage(&call, which).await.map(drop),
     }
 }
 

@@ -72,6 +72,6 @@ pub async fn create(arguments: Create) -> Result<(), CliError> {
         owner,
         disabled: false,
     };
-    let (token, value) = open_service(&common.store, false)?.create(call(), new).await?;
+    let (token, value) = open_service(&common.store, false)?.create(call(), new, None).await?;
     print(common.output, &token, Some(&value))
 }

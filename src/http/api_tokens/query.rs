@@ -20,7 +20,7 @@ use crate::{
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// Maximum number of tokens on a page
+    /// Maximum number of tokens on a page. CSV contains all matching tokens without it
     #[param(value_type = u16, required = false, minimum = 1, maximum = 1000)]
     pub limit: Option<String>,
     /// The `next` of the previous page

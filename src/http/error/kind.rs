@@ -57,6 +57,7 @@ impl ErrorKind {
             | Self::Gone
             | Self::ContentTooLarge
             | Self::UnsupportedMediaType
+            | Self::UnprocessableContent
             | Self::HeadersTooLarge => "invalid_request",
             Self::Unauthorized => "invalid_client",
             Self::Forbidden => "unauthorized_client",
@@ -104,6 +105,9 @@ error_kinds! {
     UnsupportedMediaType(UNSUPPORTED_MEDIA_TYPE):
         "The content type is not supported, or the body is compressed",
         "the body must be uncompressed application/json; send Content-Type: application/json";
+    UnprocessableContent(UNPROCESSABLE_ENTITY):
+        "The Idempotency-Key belongs to a request with another payload",
+        "Idempotency-Key: an earlier request with this key had another payload; use a new key";
     TooManyRequests(TOO_MANY_REQUESTS):
         "Too many failed logins",
         "too many failed logins; try again later";

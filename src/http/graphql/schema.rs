@@ -66,7 +66,7 @@ impl Mutation {
         let rotate = async || {
             let rotated = state
                 .service
-                .rotate(call.clone(), TokenRef::Itself, Rotation::default())
+                .rotate(call.clone(), TokenRef::Itself, Rotation::default(), None)
                 .await;
             Arc::new(rotated.map_err(ApiError::from))
         };

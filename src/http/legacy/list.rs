@@ -5,13 +5,13 @@ use actix_web::{
     dev::Payload,
     web::{Bytes, Data},
 };
-use futures_util::{future::LocalBoxFuture, stream};
+use futures_util::future::LocalBoxFuture;
 
 use super::LegacyToken;
 use crate::{
     domain::{
         caller::Call,
-        page::{Cursor, PageSize, SummaryPage},
+        page::{PageSize, SummaryPage},
     },
     http::{
         State,
@@ -21,6 +21,7 @@ use crate::{
             credentials::{self, Credentials::Password},
             origin, state,
         },
+        paged_body::stream_pages,
         request::CallerIdentity,
     },
     service::Refusal,
@@ -30,9 +31,6 @@ use crate::{
 const TYPICAL_LENGTH: usize = 128;
 
 /// `GET …/tokens`: returns all tokens, oldest first, as a bare array.
-///
-/// A page is read once the client has taken the previous one, and no connection to the store is
-/// held in between. So a slow client does not block others.
 #[utoipa::path(
     get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens", description = "All tokens, oldest first, as a bare array",
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
@@ -41,20 +39,14 @@ const TYPICAL_LENGTH: usize = 128;
 pub async fn list(state: Data<State>, Listing { call, first }: Listing) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     response.content_type("application/json");
-    let (text, next) = (json(b"[", &first)?, first.next);
-    if next.is_none() {
-        return Ok(response.body(text));
-    }
-    let rest = stream::try_unfold(next, move |next| {
+    let first = (json(b"[", &first)?, first.next);
+    Ok(stream_pages(response, first, move |after| {
         let (state, call) = (state.clone(), call.clone());
         async move {
-            let Some(after) = next else { return Ok(None) };
-            let page = page(&state, &call, after).await?;
-            Ok::<_, ApiError>(Some((json(b",", &page)?, page.next)))
+            let page = state.service.list_summaries(&call, after, PageSize::MAX).await?;
+            Ok((json(b",", &page)?, page.next))
         }
-    });
-    let first = stream::once(async { Ok(text) });
-    Ok(response.streaming(futures_util::StreamExt::chain(first, rest)))
+    }))
 }
 
 /// A call by an admin, and the first page. Both come from one read, because most lists have one
@@ -88,10 +80,6 @@ impl FromRequest for Listing {
             Ok(Self { call, first })
         })
     }
-}
-
-async fn page(state: &Data<State>, call: &Call, after: Cursor) -> Result<SummaryPage, ApiError> {
-    Ok(state.service.list_summaries(call, after, PageSize::MAX).await?)
 }
 
 /// Formats the tokens of a page, with `opening` before them, and the end of the array after the

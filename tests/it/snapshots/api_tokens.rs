@@ -11,6 +11,8 @@ use crate::support::{
 
 /// An entity tag that no token has.
 const STALE: &str = "\"stale\"";
+const LOOKUP: &str = "/api-tokens/lookup";
+const UNKNOWN_VALUE: &str = "tbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADCtZhg";
 const UNKNOWN: &str = "/api-tokens/7ba167aa-631c-4771-b197-fcb459cc7fd7";
 
 /// The tokens that the snapshots are recorded with: each an ID and a value.
@@ -46,12 +48,15 @@ pub fn record(env: &TestEnv) -> Recorder {
     record_updates(env, &mut recorder, &app, &fixture);
     record_rotations(env, &mut recorder, &app, &fixture);
     record_self(&mut recorder, &app, &fixture);
+    record_lookups(&mut recorder, &app, &fixture);
+    record_usage(&mut recorder, &app, &fixture);
     record_deletions(&mut recorder, &app, &fixture);
     drop(app);
     let key = Auth::Key(&fixture.manager.1);
     let path = fixture.subject_path();
     let rename = json!({ "name": "renamed" });
     let grace = json!({ "gracePeriodSeconds": 60 });
+    let value = json!({ "value": fixture.subject.1 });
     let operations: Vec<Operation<'_>> = vec![
         operation("listApiTokens", Request::new("GET", TOKENS, key)),
         operation("createApiToken", Request::new("POST", TOKENS, key).json(&rename)),
@@ -62,6 +67,12 @@ pub fn record(env: &TestEnv) -> Recorder {
             Request::new("POST", &format!("{path}/rotate"), key).json(&grace),
         ),
         operation("deleteApiToken", Request::new("DELETE", &path, key)),
+        operation("lookupApiToken", Request::new("POST", LOOKUP, key).json(&value)),
+        operation("getApiTokenUsage", Request::new("GET", &format!("{path}/usage"), key)),
+        operation(
+            "getApiTokenUsageSelf",
+            Request::new("GET", "/api-tokens/self/usage", key),
+        ),
         operation("getApiTokenSelf", Request::new("GET", "/api-tokens/self", key)),
         operation(
             "updateApiTokenSelf",
@@ -90,6 +101,9 @@ fn record_lists(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
         &by_token.path("/api-tokens?limit=1"),
     );
     recorder.record(app, id, 200, "no token matches", &list.path("/api-tokens?name=nothing"));
+    let csv = list.path("/api-tokens?name=reader").header("accept", "text/csv");
+    recorder.record(app, id, 200, "as CSV", &csv);
+    recorder.record(app, id, 406, "another format", &list.header("accept", "text/html"));
     for query in [
         "limit=0",
         "cursor=x",
@@ -120,6 +134,21 @@ fn record_creates(env: &TestEnv, recorder: &mut Recorder, app: &TestApp, fixture
         "only a name, by a token",
         &by_token.json(&json!({ "name": "one field" })),
     );
+    let keyed = create
+        .json(&json!({ "name": "keyed" }))
+        .header("idempotency-key", "8e03978e");
+    recorder.record(app, id, 200, "with a key", &keyed);
+    recorder.record(app, id, 200, "with the same key", &keyed);
+    let other = keyed.json(&json!({ "name": "another" }));
+    recorder.record(app, id, 422, "with the same key, and another payload", &other);
+    recorder.record(
+        app,
+        id,
+        400,
+        "with a malformed key",
+        &keyed.header("idempotency-key", "a b"),
+    );
+    record_key_conflict(recorder, app, id, &keyed);
     for (when, body) in [
         ("no name", json!({})),
         ("an unknown field", json!({ "name": "n", "nmae": "n" })),
@@ -215,9 +244,33 @@ fn record_rotations(env: &TestEnv, recorder: &mut Recorder, app: &TestApp, fixtu
         (412, "another state", rotate.header("if-match", STALE)),
     ];
     recorder.record_all(app, "rotateApiToken", &cases);
+    record_keyed_rotations(recorder, app, "rotateApiToken", &grace(json!(60)));
     let get = Request::new("GET", &path, Auth::Admin);
     recorder.record(app, "getApiToken", 200, "a changed token", &get);
     record_grace_value_limit(recorder, app, "rotateApiToken", &grace(json!(60)));
+}
+
+/// Records a rotation that is repeated with its key, and one whose key belongs to another payload.
+fn record_keyed_rotations(recorder: &mut Recorder, app: &TestApp, id: &str, rotate: &Request<'_>) {
+    let keyed = rotate.header("idempotency-key", "\"8e03978e\"");
+    let other = keyed.json(&json!({ "gracePeriodSeconds": 61 }));
+    let cases = [
+        (200, "with a key", keyed.clone()),
+        (200, "with the same key", keyed),
+        (422, "with the same key, and another payload", other),
+    ];
+    recorder.record_all(app, id, &cases);
+}
+
+/// Records a repetition after the value in the first response was used.
+fn record_key_conflict(recorder: &mut Recorder, app: &TestApp, id: &str, request: &Request<'_>) {
+    let request = request.header("idempotency-key", "used");
+    let body: Value = serde_json::from_str(&request.body).unwrap();
+    let headers = [("content-type", "application/json"), ("idempotency-key", "used")];
+    let made = app.send("POST", &request.path, request.auth, &headers, &body.to_string());
+    let value = made.expect(200).json()["value"].as_str().unwrap().to_owned();
+    app.get("/api-tokens/self", Auth::Key(&value)).expect(200);
+    recorder.record(app, id, 409, "the value of the first response was used", &request);
 }
 
 /// Rotates a token until no further earlier value may stay valid.
@@ -251,11 +304,52 @@ fn record_self(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
     let stale = rotate.header("if-match", STALE);
     recorder.record(app, "rotateApiTokenSelf", 412, "another state", &stale);
     recorder.record(app, "rotateApiTokenSelf", 200, "a token", &rotate);
+    let (_, value) = new_token(recorder, app, "rotated with a key", &[]);
+    let keyed = rotate
+        .json(&json!({ "gracePeriodSeconds": 60 }))
+        .auth(Auth::Key(&value));
+    record_keyed_rotations(recorder, app, "rotateApiTokenSelf", &keyed);
     let (_, value) = new_token(recorder, app, "rotated often", &[]);
     let often = rotate
         .json(&json!({ "gracePeriodSeconds": 60 }))
         .auth(Auth::Key(&value));
     record_grace_value_limit(recorder, app, "rotateApiTokenSelf", &often);
+}
+
+fn record_lookups(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
+    let lookup = |value: &str| Request::new("POST", LOOKUP, Auth::Admin).json(&json!({ "value": value }));
+    let (_, value) = new_token(recorder, app, "looked up", &[]);
+    let known = lookup(&value);
+    let cases = [
+        (200, "a token's value", known.clone()),
+        (400, "no value", known.json(&json!({}))),
+        (400, "a malformed value", lookup("tbk_")),
+        (
+            403,
+            "the permission is missing",
+            known.auth(Auth::Key(&fixture.plain.1)),
+        ),
+        (404, "no token has this value", lookup(UNKNOWN_VALUE)),
+    ];
+    recorder.record_all(app, "lookupApiToken", &cases);
+}
+
+fn record_usage(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {
+    let (id, value) = new_token(recorder, app, "used", &[READ]);
+    app.get("/api-tokens/self", Auth::Key(&value)).expect(200);
+    let of_self = Request::new("GET", "/api-tokens/self/usage", Auth::Key(&value));
+    recorder.record(app, "getApiTokenUsageSelf", 200, "a token", &of_self);
+    let limited = json!({ "allowedCIDRBlocks": ["192.0.2.0/24"] });
+    app.post(&format!("{TOKENS}/{id}"), Auth::Admin, &limited).expect(200);
+    app.get("/api-tokens/self", Auth::Key(&value)).expect(401);
+    let get = Request::new("GET", &format!("{TOKENS}/{id}/usage"), Auth::Admin);
+    let cases = [
+        (200, "a token that was used and refused", get.clone()),
+        (403, "the permission is missing", get.auth(Auth::Key(&fixture.plain.1))),
+        (400, "self, for an admin", get.path("/api-tokens/self/usage")),
+        (404, "no such token", get.path(&format!("{UNKNOWN}/usage"))),
+    ];
+    recorder.record_all(app, "getApiTokenUsage", &cases);
 }
 
 fn record_deletions(recorder: &mut Recorder, app: &TestApp, fixture: &Fixture) {

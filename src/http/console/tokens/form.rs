@@ -255,7 +255,7 @@ pub async fn create(
         disabled: false,
     };
     let texts = layout.texts;
-    match state(&request)?.service.create(call, new).await {
+    match state(&request)?.service.create(call, new, None).await {
         Ok((token, value)) => render_page(&ValuePage::new(layout, &request, texts.created_title, &token, &value)),
         Err(Error::Conflict(_)) => Ok(see_other(&format!("{}/tokens/{id}?seen=made", layout.base))),
         Err(other) => Err(other.into()),

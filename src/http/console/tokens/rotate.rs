@@ -103,7 +103,7 @@ pub async fn rotate(
         }]),
     };
     let token_before = service.get(&call, TokenRef::Id(id)).await?;
-    match service.rotate(call, TokenRef::Id(id), rotation).await {
+    match service.rotate(call, TokenRef::Id(id), rotation, None).await {
         Ok((token, value)) => {
             let works_until = token.rotated_at.unwrap_or(layout.now).saturating_add(grace_period);
             let before = if !token_before.has_value {

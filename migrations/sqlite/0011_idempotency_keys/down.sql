@@ -1,0 +1,2 @@
+ALTER TABLE tokens DROP COLUMN value_unclaimed;
+DROP TABLE idempotency_keys;
