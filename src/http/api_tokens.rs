@@ -2,6 +2,7 @@
 
 pub mod format;
 pub mod lookup;
+mod new_token;
 pub mod query;
 pub mod usage;
 
@@ -45,9 +46,10 @@ use crate::{
     service::tokens::{NewToken, PermissionChange, Rotation, TokenChanges},
     view::{
         api_token::{self, ApiToken, ListResp},
-        schemas::{self, NewApiToken, PermissionName},
+        schemas::{self, PermissionName},
     },
 };
+use new_token::NewApiToken;
 
 use format::ListFormat;
 use query::{DeleteQuery, FilterQuery, ListQuery};
@@ -134,6 +136,7 @@ type AuthenticatedCall<I = ()> = Authenticated<TokenOrAdmin, I>;
 /// `GET /api-tokens`: lists tokens, oldest first.
 #[utoipa::path(
     get, path = "/api-tokens", tag = "API tokens", operation_id = "listApiTokens", summary = "List tokens",
+    description = "Returns tokens that match all filters, oldest first. The `next` of a page is the `cursor` of the following one.",
     params(ListQuery, FilterQuery),
     responses((status = 200, description = "A page of the tokens; as CSV all of them, unless limit is given", content(
         (ListResp = "application/json"),
@@ -197,6 +200,7 @@ pub async fn delete_matching(
 /// `POST /api-tokens`: creates a token. Only this response contains its value.
 #[utoipa::path(
     post, path = "/api-tokens", tag = "API tokens", operation_id = "createApiToken", summary = "Create a token",
+    description = "Creates a token and its value. Only this response contains the value.",
     params(IdempotencyHeader),
     request_body = NewApiToken,
     responses((
@@ -230,6 +234,7 @@ pub async fn create(
 /// the request.
 #[utoipa::path(
     get, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "getApiToken", summary = "Get a token",
+    description = "Returns a token without its value.",
     params(
         ("id" = String, Path, format = "uuid", description = "The ID of a token"),
         ("If-None-Match" = Option<String>, Header, nullable = false,
@@ -264,6 +269,7 @@ pub async fn get(
 /// `POST /api-tokens/{id}`: updates the fields in the body.
 #[utoipa::path(
     post, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "updateApiToken", summary = "Update a token",
+    description = "Changes the fields in the body, at least one. Absent fields keep their values.",
     params(
         ("id" = String, Path, format = "uuid", description = "The ID of a token"),
         ("If-Match" = Option<String>, Header, nullable = false,
@@ -298,6 +304,7 @@ pub async fn update(
 #[utoipa::path(
     post, path = "/api-tokens/{id}/rotate", tag = "API tokens", operation_id = "rotateApiToken",
     summary = "Rotate a token",
+    description = "Replaces the value of a token. Only this response contains the new value.",
     params(
         ("id" = String, Path, format = "uuid", description = "The ID of a token"),
         ("If-Match" = Option<String>, Header, nullable = false,
@@ -336,6 +343,7 @@ pub async fn rotate(
 /// `DELETE /api-tokens/{id}`: deletes a token.
 #[utoipa::path(
     delete, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "deleteApiToken", summary = "Delete a token",
+    description = "Deletes a token. Its value stops working immediately.",
     params(
         ("id" = String, Path, format = "uuid", description = "The ID of a token"),
         ("If-Match" = Option<String>, Header, nullable = false,

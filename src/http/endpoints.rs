@@ -148,10 +148,10 @@ pub static ENDPOINTS: LazyLock<Vec<EndpointGroup>> = LazyLock::new(|| {
         alias_suffix: Some(".json"),
         operations: operations![
             legacy::list::list,
-            legacy::create,
+            legacy::create + Forbidden,
             legacy::get,
-            legacy::update,
-            legacy::delete
+            legacy::update + Forbidden,
+            legacy::delete + Forbidden,
         ],
         pages: &[],
     });

@@ -26,7 +26,7 @@ use crate::{
         token::{Token, TokenId, TokenSummary},
     },
     service::tokens::{NewToken, PermissionChange, TokenChanges, TokenRef},
-    view::schemas::{self, NewLegacyToken},
+    view::schemas::{self, LegacyTokenCreation},
 };
 pub use middleware::{enforce_phase, finish_response};
 
@@ -95,7 +95,8 @@ type AuthenticatedCall<I = ()> = Authenticated<AdminOnly, I>;
 /// `POST …/tokens`: creates a token without a value.
 #[utoipa::path(
     post, path = "/tokens", operation_id = "createLegacyToken", summary = "Create a token",
-    request_body = NewLegacyToken,
+    description = "Creates a token without a value. `read` and `change` default to false.",
+    request_body = LegacyTokenCreation,
     responses((status = 200, description = "The token, without a value", body = LegacyToken)),
     security(("BasicAuth" = [])),
 )]
@@ -128,7 +129,8 @@ pub async fn create(
 /// `PUT …/tokens/{uuid}`: changes the name and the two flags. Absent fields stay unchanged.
 #[utoipa::path(
     put, path = "/tokens/{uuid}", operation_id = "updateLegacyToken", summary = "Update a token",
-    params(("uuid" = String, Path, format = "uuid")),
+    description = "Changes the fields in the body. Absent fields keep their values.",
+    params(("uuid" = String, Path, format = "uuid", description = "The UUID of a token")),
     request_body = LegacyFields,
     responses((status = 200, description = "The token after the change", body = LegacyToken)),
     security(("BasicAuth" = [])),
@@ -162,7 +164,8 @@ pub async fn update(
 /// `GET …/tokens/{uuid}`: returns a token.
 #[utoipa::path(
     get, path = "/tokens/{uuid}", operation_id = "getLegacyToken", summary = "Get a token",
-    params(("uuid" = String, Path, format = "uuid")),
+    description = "Returns a token. Agent Apis for Bamboo does not have this operation.",
+    params(("uuid" = String, Path, format = "uuid", description = "The UUID of a token")),
     responses((status = 200, description = "The token", body = LegacyToken)),
     security(("BasicAuth" = [])),
 )]
@@ -179,7 +182,8 @@ pub async fn get(
 /// `DELETE …/tokens/{uuid}`: deletes a token.
 #[utoipa::path(
     delete, path = "/tokens/{uuid}", operation_id = "deleteLegacyToken", summary = "Delete a token",
-    params(("uuid" = String, Path, format = "uuid")),
+    description = "Deletes a token. Agent Apis for Bamboo does not have this operation.",
+    params(("uuid" = String, Path, format = "uuid", description = "The UUID of a token")),
     responses((status = 204, description = "The token was deleted")),
     security(("BasicAuth" = [])),
 )]

@@ -7,8 +7,9 @@ use actix_web::{HttpResponse, web::Data};
 use utoipa::{
     OpenApi,
     openapi::{
-        Components, Deprecated, OpenApi as Document, PathItem, Paths, RefOr, Schema, Server,
+        Components, Deprecated, OpenApi as Document, PathItem, Paths, RefOr, Required, Schema, Server,
         path::{Operation, ParameterIn},
+        request_body::RequestBody,
         schema::AdditionalProperties,
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
@@ -27,6 +28,7 @@ use super::{
     info(
         title = "tokenbridge",
         description = "A token server with the token API of \"Agent Apis for Bamboo\" and the /api-tokens API on one store.",
+        contact(name = "The operators of this server"),
         license(name = "MIT", identifier = "MIT"),
     ),
     tags(
@@ -83,17 +85,19 @@ fn add_operation(paths: &mut Paths, components: &mut Components, group: &Endpoin
             format!("{}{path}", group.prefix)
         };
         name_by_method(&mut item);
+        for (_, operation) in operations(&mut item) {
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                flatten_optional(body);
+            }
+        }
         if group.error_format == ErrorFormat::Legacy {
             mark_as_legacy(&mut item, group.prefix);
         }
         if path.contains("{id}") {
             let mut item = item.clone();
             refer_to_self(&mut item);
-            let errors = operation
-                .errors
-                .iter()
-                .filter(|error| **error != ErrorKind::TooManyRequests);
-            error_responses::add(&mut item, components, group.error_format, errors.copied());
+            let errors = operation.errors.iter().copied().filter(|error| concerns_self(*error));
+            error_responses::add(&mut item, components, group.error_format, errors);
             add_path(paths, path.replace("{id}", "self"), item);
         }
         let errors = operation.errors.iter().copied();
@@ -152,6 +156,25 @@ fn mark_as_legacy(item: &mut PathItem, prefix: &str) {
     }
 }
 
+/// Returns `true` if an operation on `self` can cause this error. Only passwords are throttled, and the token that
+/// authenticates the request exists.
+fn concerns_self(error: ErrorKind) -> bool {
+    !matches!(error, ErrorKind::TooManyRequests | ErrorKind::NotFound)
+}
+
+/// Declares an optional body as such, rather than as a choice between an object and null, on which generators do not
+/// agree.
+fn flatten_optional(body: &mut RequestBody) {
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(choice))) = &content.schema
+        {
+            content.schema = choice.items.first().cloned();
+            body.required = Some(Required::False);
+        }
+    }
+}
+
 fn add_security_schemes(components: &mut Components) {
     let key = ApiKey::Header(ApiKeyValue::with_description(
         "X-API-Key",
@@ -164,13 +187,15 @@ fn add_security_schemes(components: &mut Components) {
 /// Declares that unknown fields are refused, and that an update needs at least one field.
 fn forbid_unknown_fields(components: &mut Components) {
     for (name, min) in [
-        ("APITokenAPI.ModifyAPIToken", 1),
-        ("APITokenAPI.RotateAPIToken", 0),
-        ("APITokenAPI.LookupAPIToken", 1),
+        ("NewAPIToken", None),
+        ("ModifyAPIToken", Some(1)),
+        ("RotateAPIToken", None),
+        ("LookupAPIToken", None),
     ] {
-        if let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(name) {
+        let body = components.schemas.get_mut(&format!("APITokenAPI.{name}"));
+        if let Some(RefOr::T(Schema::Object(body))) = body {
             body.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-            body.min_properties = Some(min);
+            body.min_properties = min;
         }
     }
 }

@@ -17,6 +17,7 @@ pub struct Health {
 /// `GET /healthz`: responds while the process runs.
 #[utoipa::path(
     get, path = "/healthz", tag = "Operations", operation_id = "healthz", summary = "Check that the process is running",
+    description = "Responds while the process runs, whatever the state of the store.",
     responses((status = 200, description = "The check passed", body = Health)), security(()),
 )]
 pub async fn healthz() -> HttpResponse {
@@ -27,6 +28,7 @@ pub async fn healthz() -> HttpResponse {
 /// writes fail because of a fault in its file.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Check that the server is ready",
+    description = "Also checks the store. Responds with 503 if the database does not respond, or if writes fail because of its file.",
     responses((status = 200, description = "The check passed", body = Health)), security(()),
 )]
 pub async fn readyz(state: Data<State>) -> Result<HttpResponse, ApiError> {

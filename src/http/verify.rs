@@ -76,6 +76,7 @@ struct Authorized;
 #[utoipa::path(
     method(get, put, post, delete, patch, options, head), path = "/verify", tag = "For other services",
     operation_id = "verify", summary = "Authorize a request to another service",
+    description = "For a proxy that asks before it passes on a request. Takes every method, and answers without a body.",
     params(
         ("require" = Option<Vec<PermissionName>>, Query, explode, nullable = false,
             description = "The permissions that the token must have, instead of those that the original method requires"),

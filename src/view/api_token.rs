@@ -14,7 +14,7 @@ use crate::{
         token::{Token, TokenId},
         value::TokenValue,
     },
-    view::schemas::{self, PermissionName, actor, cidr_blocks},
+    view::schemas::{self, ActorSchema, PermissionName, cidr_blocks},
 };
 
 /// The fields of [`ApiToken`] that cannot be set.
@@ -58,7 +58,7 @@ pub struct ApiToken<'a> {
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// Who created the token
-    #[schema(schema_with = actor)]
+    #[schema(value_type = ActorSchema)]
     created_by: &'a Actor,
     /// When the token was last changed, other than by a rotation
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ pub struct ApiToken<'a> {
     updated_at: Option<Timestamp>,
     /// Who made that change
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = actor)]
+    #[schema(value_type = ActorSchema)]
     updated_by: Option<&'a Actor>,
     /// When the token was last rotated
     #[serde(skip_serializing_if = "Option::is_none")]

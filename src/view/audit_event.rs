@@ -15,7 +15,7 @@ use crate::{
     service::Error,
     view::{
         csv,
-        schemas::{action, actor, channel, details},
+        schemas::{ActorSchema, action, channel, details},
     },
 };
 
@@ -38,7 +38,7 @@ pub struct AuditEventView<'a> {
     at: Timestamp,
     /// The actor; absent for refused logins, except those beyond the hourly limit
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, schema_with = actor)]
+    #[schema(required = false, value_type = ActorSchema)]
     actor: Option<&'a Actor>,
     /// The channel: the API, the console, or the command line
     #[schema(schema_with = channel)]

@@ -14,7 +14,7 @@ use crate::{
         token::Token,
     },
     service::legacy_usage::LegacyUsage,
-    view::schemas::{actor, legacy_state, verdict},
+    view::schemas::{ActorSchema, legacy_state, verdict},
 };
 
 /// Maximum number of callers in a JSON report.
@@ -56,6 +56,7 @@ pub struct LegacyUsageReport<'a> {
     /// All known callers, the most recently seen first, at most 1,000
     callers: Vec<CallerView<'a>>,
     /// Number of further callers
+    #[schema(value_type = u64)]
     more_callers: usize,
     /// Number of calls within the window, by day (UTC)
     #[schema(value_type = BTreeMap<String, u64>)]
@@ -84,7 +85,7 @@ struct PhaseView {
 struct ContactView<'a> {
     /// The authenticated actor; absent for calls without valid credentials
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = actor, required = false)]
+    #[schema(value_type = ActorSchema, required = false)]
     actor: Option<&'a Actor>,
     /// The client's address; unknown if no trusted proxy reported it, other for all callers beyond the limit
     client: String,
@@ -102,7 +103,7 @@ struct ContactView<'a> {
 struct CallerView<'a> {
     /// The authenticated actor; absent for calls without valid credentials
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = actor, required = false)]
+    #[schema(value_type = ActorSchema, required = false)]
     actor: Option<&'a Actor>,
     /// The endpoint: the prefix of the path, or /verify for a UUID at the gate
     prefix: &'a str,

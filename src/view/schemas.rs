@@ -6,8 +6,8 @@ use serde_json::json;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        AllOfBuilder, Array, KnownFormat, Object, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
-        schema::{AdditionalProperties, AnyOfBuilder, ArrayBuilder, SchemaType},
+        Array, Object, ObjectBuilder, RefOr, Schema, SchemaFormat, Type,
+        schema::{AdditionalProperties, ArrayBuilder, SchemaType},
     },
 };
 
@@ -40,30 +40,12 @@ impl ToSchema for PermissionName {
     }
 }
 
-/// The schema of the body that creates a token in `/api-tokens`: that of an update, with a required
-/// name.
-pub struct NewApiToken;
-
-impl PartialSchema for NewApiToken {
-    fn schema() -> RefOr<Schema> {
-        AllOfBuilder::new()
-            .item(Ref::from_schema_name("APITokenAPI.ModifyAPIToken"))
-            .item(ObjectBuilder::new().required("name"))
-            .examples([json!({ "name": "deployer", "allowedCIDRBlocks": ["10.0.0.0/8"] })])
-            .into()
-    }
-}
-
-impl ToSchema for NewApiToken {
-    fn name() -> Cow<'static, str> {
-        "APITokenAPI.NewAPIToken".into()
-    }
-}
-
 /// The schema of the body that creates a token in the legacy API, with a required name.
-pub struct NewLegacyToken;
+///
+/// It is not called `NewLegacyToken`, because generated Go clients construct a `LegacyToken` with a function of that name.
+pub struct LegacyTokenCreation;
 
-impl PartialSchema for NewLegacyToken {
+impl PartialSchema for LegacyTokenCreation {
     fn schema() -> RefOr<Schema> {
         let flag = || ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::Boolean, Type::Null]));
         ObjectBuilder::new()
@@ -82,7 +64,7 @@ impl PartialSchema for NewLegacyToken {
     }
 }
 
-impl ToSchema for NewLegacyToken {}
+impl ToSchema for LegacyTokenCreation {}
 
 /// Returns the schema of a name.
 pub fn name() -> Object {
@@ -159,15 +141,16 @@ pub fn cidr_blocks() -> Array {
 }
 
 /// Returns the schema of an IP address.
-pub fn ip_address() -> Schema {
-    let of = |format| string().format(Some(SchemaFormat::KnownFormat(format)));
-    AnyOfBuilder::new()
-        .item(of(KnownFormat::Ipv4))
-        .item(of(KnownFormat::Ipv6))
+///
+/// It has no format: there is none for both versions, and generators do not agree on a choice between two.
+pub fn ip_address() -> Object {
+    string()
         .description(Some(
-            "The address of the client that presented the value. Without it, a token that is limited to CIDR blocks is inactive",
+            "The IPv4 or IPv6 address of the client that presented the value. Without it, a token that is limited to CIDR \
+             blocks is inactive",
         ))
-        .into()
+        .examples(["10.0.0.7", "2001:db8::7"])
+        .build()
 }
 
 /// Returns the schema of a token state in a filter.
@@ -215,20 +198,30 @@ pub fn details() -> Object {
         .build()
 }
 
-/// Returns the schema of an actor.
-pub fn actor() -> Object {
-    let id = string().description(Some(
-        "An admin's name, a token's ID, or the name of the system component",
-    ));
-    let kind = string()
-        .description(Some("The kind of actor that id identifies"))
-        .enum_values(Some(ActorKind::ALL.map(ActorKind::name)));
-    ObjectBuilder::new()
-        .property("id", id)
-        .property("type", kind)
-        .required("id")
-        .required("type")
-        .build()
+/// The schema of an actor.
+pub struct ActorSchema;
+
+impl PartialSchema for ActorSchema {
+    fn schema() -> RefOr<Schema> {
+        let id = string().description(Some(
+            "An admin's name, a token's ID, or the name of the system component",
+        ));
+        let kind = string()
+            .description(Some("The kind of actor that id identifies"))
+            .enum_values(Some(ActorKind::ALL.map(ActorKind::name)));
+        ObjectBuilder::new()
+            .property("id", id)
+            .property("type", kind)
+            .required("id")
+            .required("type")
+            .into()
+    }
+}
+
+impl ToSchema for ActorSchema {
+    fn name() -> Cow<'static, str> {
+        "Actor".into()
+    }
 }
 
 /// A GraphQL response.

@@ -35,6 +35,9 @@ def filter_case(context, case):
         waits = "unusedSince" in query or query.get("state") == "never-used"
         if waits or not any(query.get(name) for name in ("name", "state", "expiresBefore")):
             return False
+    # null stands for an absent body, which the document declares as optional.
+    if case.body is None and case.operation.path.endswith("/rotate"):
+        return False
     name = case.body.get("name") if isinstance(case.body, dict) else None
     if isinstance(name, str) and not is_name(name):
         return False

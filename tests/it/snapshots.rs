@@ -38,51 +38,6 @@ const WITHOUT_SNAPSHOT: &[(u16, &str, &str)] = &[
     (403, "getApiTokenSelf", "needs no permission"),
     (403, "getApiTokenUsageSelf", "needs no permission"),
     (403, "rotateApiTokenSelf", "needs no permission"),
-    (
-        403,
-        "getLegacyToken",
-        "only admins pass the authentication, and they hold all rights",
-    ),
-    (
-        403,
-        "listLegacyTokens",
-        "only admins pass the authentication, and they hold all rights",
-    ),
-    (
-        403,
-        "legacyUsage",
-        "only admins pass the authentication, and they hold all rights",
-    ),
-    (
-        403,
-        "listAuditEvents",
-        "only admins pass the authentication, and they hold all rights",
-    ),
-    (
-        404,
-        "getApiTokenSelf",
-        "the token would have to be deleted between its authentication and its use",
-    ),
-    (
-        404,
-        "getApiTokenUsageSelf",
-        "the token would have to be deleted between its authentication and its use",
-    ),
-    (
-        404,
-        "updateApiTokenSelf",
-        "the token would have to be deleted between its authentication and its use",
-    ),
-    (
-        404,
-        "rotateApiTokenSelf",
-        "the token would have to be deleted between its authentication and its use",
-    ),
-    (
-        404,
-        "deleteApiTokenSelf",
-        "the token would have to be deleted between its authentication and its use",
-    ),
     (500, "metrics", "only a defect of the registry causes it"),
     (
         503,

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use utoipa::openapi::{
-    Components, ContentBuilder, Header, Object, ObjectBuilder, PathItem, Ref, Response, ResponseBuilder, Type,
+    Components, ContentBuilder, Header, KnownFormat, Object, ObjectBuilder, PathItem, Ref, Response, ResponseBuilder,
+    SchemaFormat, Type,
 };
 
 use super::operations;
@@ -11,9 +12,10 @@ use crate::http::{endpoints::ErrorFormat, error::ErrorKind, oauth::description};
 /// Adds the schemas of error responses.
 pub fn add_schemas(components: &mut Components) {
     let message = || ObjectBuilder::new().property("message", text()).required("message");
-    let legacy = message()
-        .property("status-code", Object::with_type(Type::Integer))
-        .required("status-code");
+    let status = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)));
+    let legacy = message().property("status-code", status).required("status-code");
     let oauth = message()
         .property("error", text())
         .required("error")

@@ -70,7 +70,7 @@ pub fn record(env: &TestEnv) -> Recorder {
         operation("introspect", introspect.clone()),
         operation("revoke", introspect.path("/revoke")),
         operation(
-            "graphql",
+            "executeGraphql",
             Request::new("POST", "/public/graphql", Auth::Key(&manager)).json(&version),
         ),
         operation("listAuditEvents", Request::new("GET", "/audit-events", Auth::Admin)),
@@ -128,7 +128,7 @@ fn record_revocation(recorder: &mut Recorder, app: &TestApp, manager: &str) {
 }
 
 fn record_graphql(recorder: &mut Recorder, app: &TestApp, manager: &str, plain: &str) {
-    let id = "graphql";
+    let id = "executeGraphql";
     let post = Request::new("POST", "/public/graphql", Auth::Key(manager));
     let query = |query: &str| post.json(&json!({ "query": query }));
     recorder.record(
