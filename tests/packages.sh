@@ -12,6 +12,7 @@ need() {
     PATH=$PATH:/usr/sbin:/sbin
     for pair in "$@"; do
         case ${pair%%=*} in
+        *.jar) [ -e "/usr/share/java/${pair%%=*}" ] || missing+=("${pair#*=}") ;;
         venv) python3 -c 'import ensurepip' 2>/dev/null || missing+=("${pair#*=}") ;;
         postgres) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=("${pair#*=}") ;;
         /*) [ -e "${pair%%=*}" ] || missing+=("${pair#*=}") ;;
@@ -52,4 +53,39 @@ tokenbridge_program() {
     program=${TOKENBRIDGE:-$PWD/target/debug/tokenbridge}
     [ -n "${TOKENBRIDGE:-}" ] || cargo build --locked --quiet || exit 1
     [ -x "$program" ] || { echo "no tokenbridge at $program" && exit 1; }
+}
+
+# with_server NAME FLAG… -- COMMAND…: starts $program with these flags on a new SQLite store, runs the command with
+# BASE_URL, ADMIN_USERNAME and ADMIN_PASSWORD, and exits with its status.
+with_server() {
+    local flags=()
+    directory=$(mktemp -d "${TMPDIR:-/tmp}/tokenbridge-$1.XXXXXX") || exit 1
+    shift
+    while [ "$1" != -- ]; do flags+=("$1") && shift; done
+    shift
+    status=1 server=
+    trap stop_server EXIT
+    trap 'exit 130' INT TERM
+    export BASE_URL ADMIN_USERNAME=admin ADMIN_PASSWORD
+    ADMIN_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    TOKENBRIDGE_ADMIN_PASSWORD=$ADMIN_PASSWORD "$program" --listen 127.0.0.1:0 --database-url "sqlite:$directory/tokens.db" \
+        "${flags[@]}" 2>"$directory/server.log" &
+    server=$!
+    for _ in $(seq 100); do
+        BASE_URL=$(sed -n 's#.*listening on \(http://[0-9.:]*\).*#\1#p' "$directory/server.log")
+        [ -z "$BASE_URL" ] || break
+        sleep 0.1
+    done
+    [ -n "$BASE_URL" ] || { cat "$directory/server.log" && exit 1; }
+    "$@"
+    status=$?
+    exit "$status"
+}
+
+# Stops the server of with_server. Its log is kept after a failure.
+stop_server() {
+    trap - EXIT
+    [ -z "$server" ] || kill "$server" 2>/dev/null
+    wait
+    if [ "$status" = 0 ]; then rm -rf "$directory"; else echo "log: $directory/server.log"; fi
 }

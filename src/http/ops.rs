@@ -17,7 +17,7 @@ pub struct Health {
 /// `GET /healthz`: responds while the process runs.
 #[utoipa::path(
     get, path = "/healthz", tag = "Operations", operation_id = "healthz", summary = "Check that the process is running",
-    description = "Responds while the process runs, whatever the state of the store.",
+    description = "Responds while the process runs, even if the store does not.",
     responses((status = 200, description = "The check passed", body = Health)), security(()),
 )]
 pub async fn healthz() -> HttpResponse {

@@ -97,6 +97,7 @@ pub async fn verify(request: HttpRequest) -> Result<HttpResponse, ApiError> {
 #[utoipa::path(
     method(get, put, post, delete, patch, options, head), path = "/verify/{path}", tag = "For other services",
     operation_id = "verifyPath", summary = "Authorize a request to another service by its own method and path",
+    description = "For a proxy that passes on the method, path and query of the request. Answers without a body.",
     params(
         ("path" = String, Path, description = "The path of the original request; its query is that of the original request, too"),
     ),

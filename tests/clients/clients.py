@@ -3,66 +3,21 @@
 EXAMPLES (default 15) is how many requests schemathesis makes up for each operation.
 """
 
-import base64
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from checks import ADMIN_PASSWORD, ADMIN_USERNAME, BASE_URL, Checks, call, new_token
+
 TOOLS = Path(os.environ.get("TOOLS") or HERE.parent.parent / "target/tools").resolve()
 CLIENTS, MCP = TOOLS / "clients/bin", TOOLS / "mcp/bin"
-PAT, SCHEMATHESIS, GENERATOR = CLIENTS / "pat", CLIENTS / "schemathesis", CLIENTS / "openapi-python-client"
-REDOCLY = TOOLS / "node_modules/.bin/redocly"
-
-passed = failed = 0
+PAT, SCHEMATHESIS = CLIENTS / "pat", CLIENTS / "schemathesis"
 addresses = iter(f"192.0.2.{n}" for n in range(1, 255))
-
-
-def call(method, path, body=None, key=None):
-    """Sends a request with the key or as the admin, and returns the JSON of the response."""
-    request = urllib.request.Request(BASE_URL + path, method=method, data=None if body is None else json.dumps(body).encode())
-    request.add_header("Content-Type", "application/json")
-    if key:
-        request.add_header("X-API-Key", key)
-    else:
-        request.add_header("Authorization", "Basic " + base64.b64encode(f"{ADMIN_USERNAME}:{ADMIN_PASSWORD}".encode()).decode())
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
-def new_token(name, permissions=("OrganizationAPITokenModify", "OrganizationAPITokenRead")):
-    return call("POST", "/api-tokens", {"name": name, "permissions": permissions})
-
-
-def check(name, command, status=0, says=(), seconds=60, env=()):
-    """Runs a command, prints its output, and checks its exit code and that the output contains the texts."""
-    global passed, failed
-    print(f"== {name}", flush=True)
-    began = time.monotonic()
-    surroundings = {"PATH": f"{CLIENTS}:{os.environ['PATH']}", "HOME": str(scratch), "LANG": "C.UTF-8", "NO_PROXY": "*", "PYTHONDONTWRITEBYTECODE": "1", "BASE_URL": BASE_URL}
-    try:
-        done = subprocess.run(
-            list(map(str, command)), cwd=scratch, env=surroundings | dict(env), text=True, errors="replace", timeout=seconds,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        got, said = done.returncode, done.stdout
-    except subprocess.TimeoutExpired as error:
-        got, said = f"none within {seconds} s", (error.stdout or b"").decode(errors="replace")
-    print(said.rstrip())
-    missing = [text for text in says if text not in said]
-    took = f"({time.monotonic() - began:.1f} s)"
-    if got == status and not missing:
-        passed += 1
-        print(f"ok      {name} {took}", flush=True)
-    else:
-        failed += 1
-        print(f"FAILED  {name} {took}: exit code {got}, expected {status}" + "".join(f"; the output lacks {t!r}" for t in missing), flush=True)
 
 
 def panther_analysis_tool():
@@ -133,35 +88,19 @@ def schemathesis_run(name, auth, paths, env=()):
     )  # fmt: skip
 
 
-def redocly():
-    # Telemetry and the update check would send requests to other hosts.
-    quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-    document = scratch / "openapi.json"
-    document.write_text(json.dumps(call("GET", "/openapi.json")))
-    check("redocly lint", [REDOCLY, "lint", "--config", HERE / "redocly.yaml", "--format", "stylish", document], env=quiet)
-
-
-def generated_client():
-    generate = [GENERATOR, "generate", "--url", f"{BASE_URL}/openapi.json", "--meta", "none", "--fail-on-warning", "--output-path", "generated"]
-    check("openapi-python-client generate", generate)
-    check("the generated client", [CLIENTS / "python", HERE / "use_generated.py", scratch], env={"TOKEN": new_token("generated")["value"]})
-
-
 def metrics():
     check("metrics, read by prometheus-client", [CLIENTS / "python", HERE / "read_metrics.py"])
 
 
 if __name__ == "__main__":
-    BASE_URL = os.environ["BASE_URL"]
-    ADMIN_USERNAME, ADMIN_PASSWORD = os.environ["ADMIN_USERNAME"], os.environ["ADMIN_PASSWORD"]
     EXAMPLES = os.environ.get("EXAMPLES", "15")
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
-        for program in (panther_analysis_tool, mcp_panther, gql, challenges, redocly, generated_client, metrics, schemathesis):
+        checks = Checks(scratch, CLIENTS)
+        check = checks.check
+        for program in (panther_analysis_tool, mcp_panther, gql, challenges, metrics, schemathesis):
             try:
                 program()
             except OSError as error:
-                failed += 1
-                print(f"FAILED  {program.__name__}: {error}", flush=True)
-    print(f"\n{passed} passed, {failed} failed")
-    sys.exit(failed > 0)
+                checks.fail(program.__name__, error)
+    checks.finish()

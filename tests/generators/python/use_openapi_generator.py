@@ -1,0 +1,43 @@
+"""Uses tokens with the client that openapi-generator wrote."""
+
+import os
+
+from tokenbridge import ApiClient, APITokensApi, Configuration, ForOtherServicesApi
+from tokenbridge.exceptions import NotFoundException
+from tokenbridge.models import APITokenAPIModifyAPIToken, APITokenAPINewAPIToken, APITokenAPIRotateAPIToken, Permission
+
+NAME = "made by openapi-generator for Python"
+
+configuration = Configuration(host=os.environ["BASE_URL"], api_key={"ApiKeyAuth": os.environ["TOKEN"]})
+with ApiClient(configuration) as client:
+    tokens, services = APITokensApi(client), ForOtherServicesApi(client)
+
+    body = APITokenAPINewAPIToken(name=NAME, permissions=[Permission.ORGANIZATIONAPITOKENREAD], allowedCIDRBlocks=["10.0.0.0/8"])
+    created = tokens.create_api_token(body)
+    assert created.value and created.expires_at is None
+    print("created:", created.id)
+
+    page = tokens.list_api_tokens(name_equals=NAME, limit=10)
+    assert [token.id for token in page.results] == [created.id], page
+
+    rotated = tokens.rotate_api_token(created.id, api_token_api_rotate_api_token=APITokenAPIRotateAPIToken(gracePeriodSeconds=60))
+    assert rotated.value and rotated.value != created.value and rotated.rotated_at
+
+    updated = tokens.update_api_token(created.id, APITokenAPIModifyAPIToken(name=f"{NAME}, renamed", owner="ops", expiresAt=None))
+    assert updated.name == f"{NAME}, renamed"
+
+    for address, active in {"10.0.0.7": True, "192.0.2.7": False, "2001:db8::7": False}.items():
+        assert services.introspect(rotated.value, client_ip=address).active is active, address
+
+    disabled = tokens.update_api_token(created.id, APITokenAPIModifyAPIToken(disabled=True))
+    assert disabled.disabled_at and disabled.owner == "ops"
+    assert not services.introspect(rotated.value, client_ip="10.0.0.7").active
+
+    tokens.delete_api_token(created.id)
+    try:
+        tokens.get_api_token(created.id)
+    except NotFoundException as refused:
+        assert refused.data
+        print("after the deletion:", refused.data.message)
+    else:
+        raise AssertionError("the token still exists")
