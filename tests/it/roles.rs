@@ -235,7 +235,9 @@ fn roles_are_exported_and_imported(env: &TestEnv) {
     assert!(!earlier.contains("role"), "{earlier}");
     let conflict = run(env, &["import", "-", "--with-admins"], &earlier);
     assert!(
-        conflict.stdout.contains("it exists and differs in role; use --update"),
+        conflict
+            .stdout
+            .contains("already exists and differs in role; use --update"),
         "{conflict:?}"
     );
     let updated = run(env, &["import", "-", "--with-admins", "--update"], &earlier);
