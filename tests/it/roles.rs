@@ -250,7 +250,7 @@ fn roles_are_exported_and_imported(env: &TestEnv) {
         details,
         json!({ "admin": "ops", "role": roles, "source": "standard input" })
     );
-    let unknown = before.replace("\"operator\"", "\"operater\"");
+    let unknown = before.replace("\"operator\"", "\"operators\"");
     let refused = run(env, &["import", "-", "--with-admins"], &unknown);
     assert!(refused.stdout.contains("did you mean"), "{refused:?}");
 }
