@@ -25,7 +25,8 @@ pub fn with_optional_value(arg: Arg) -> Arg {
             .value_parser(BoolishValueParser::new())
             .default_value("false")
             .default_missing_value("true")
-            .hide_default_value(true),
+            .hide_default_value(true)
+            .hide_possible_values(true),
         _ => arg,
     }
 }

@@ -309,7 +309,7 @@ fn help_is_complete(env: &TestEnv) {
         let help = program.run(&[command, &["--help"]].concat()).stdout;
         let mut flags = 0;
         for block in help.split("\n\n").flat_map(|block| block.split("      --").skip(1)) {
-            let flag = block.split([' ', '\n']).next().unwrap();
+            let flag = block.split([' ', '[', '\n']).next().unwrap();
             if ["help", "version"].contains(&flag) {
                 continue;
             }
