@@ -102,6 +102,8 @@ fn each_role_has_its_rights_on_the_apis(env: &TestEnv) {
                 let message = "this request requires the role admin or operator; yours is auditor";
                 let expected = if path.starts_with(LEGACY) {
                     json!({ "message": message.replace(';', ","), "status-code": 403 })
+                } else if path == "/introspect" {
+                    json!({ "message": message, "error": "unauthorized_client", "error_description": message })
                 } else {
                     json!({ "message": message })
                 };
@@ -109,8 +111,17 @@ fn each_role_has_its_rights_on_the_apis(env: &TestEnv) {
             }
         }
     }
-    // A token's value is not used by a refused introspection.
-    let (id, _) = app.new_token(&json!({ "name": "unused" }));
+    // A refused introspection is not a use.
+    let (id, value) = app.new_token(&json!({ "name": "unused" }));
+    let auditor = Auth::Basic("auditor", PASSWORD);
+    let refused = app.send(
+        "POST",
+        "/introspect",
+        auditor,
+        &[("content-type", form)],
+        &format!("token={value}"),
+    );
+    assert_eq!(refused.status, 403);
     let unused = app.get(&format!("{TOKENS}/{id}"), Auth::Admin).expect(200).json();
     assert_eq!(unused["lastUsedAt"], Value::Null);
 }
