@@ -37,7 +37,7 @@ impl JsonBody for LookupApiToken {
     post, path = "/api-tokens/lookup", tag = "API tokens", operation_id = "lookupApiToken",
     summary = "Find the token of a value",
     description = "Does not count as a use of the token. Reading suffices: it needs the permission OrganizationAPITokenRead. \
-                   Finds expired tokens, and values in their grace period.",
+                   Finds disabled and expired tokens, and values in their grace period.",
     request_body = LookupApiToken,
     responses((
         status = 200, description = "The token", body = ApiToken,

@@ -43,6 +43,7 @@ pub struct ServerMetadata {
 #[utoipa::path(
     get, path = "/.well-known/oauth-authorization-server", tag = "For other services", operation_id = "oauthMetadata",
     summary = "Get the metadata of the OAuth endpoints (RFC 8414)",
+    description = "Names the endpoints for introspection and revocation, and how clients authenticate there.",
     responses((status = 200, description = "The metadata", body = ServerMetadata)),
     security(()),
 )]

@@ -15,6 +15,7 @@ use crate::{
 
 /// The parameters of `POST /revoke`. Other parameters are ignored.
 #[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "token": "tbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADCtZhg" }))]
 pub struct RevocationRequest {
     /// The value to revoke
     #[schema(required, nullable = false)]
