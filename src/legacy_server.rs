@@ -232,11 +232,11 @@ impl LegacyServer {
                 .header(header::AUTHORIZATION, &authorization);
             let mut response = request.config().timeout_global(Some(rest)).build().call()?;
             match response.status() {
-                // The older prefix may exist.
+                // Older servers have the list only at the next path.
                 StatusCode::NOT_FOUND => {}
                 StatusCode::OK => {
                     let body = response.body_mut().with_config().limit(MAX_LIST_BYTES).reader();
-                    // `IgnoredAny` takes no memory.
+                    // `IgnoredAny` is zero-sized, so a long list takes no memory.
                     let list: Result<Vec<IgnoredAny>, _> = serde_json::from_reader(io::BufReader::new(body));
                     return list.map(|_| true).map_err(|_| LegacyServerError::NotAList);
                 }

@@ -117,8 +117,8 @@ impl Service {
         Ok(())
     }
 
-    /// Tries logins that fail here at a legacy server. Its administrators become admins with this
-    /// role.
+    /// Enables attempts at a legacy server for logins that fail here. Its administrators become
+    /// admins with this role.
     ///
     /// # Errors
     /// [`Error::Internal`] if the random source fails.

@@ -176,7 +176,7 @@ pub async fn build(
     })
 }
 
-/// Lets logins be tried at the legacy server, if the settings name one.
+/// Enables logins with the credentials of the legacy server, if the settings name one.
 fn accept_legacy_logins(settings: &ServeSettings, service: &Service) -> Result<(), StartError> {
     let Some(url) = &settings.legacy_login else {
         return Ok(());

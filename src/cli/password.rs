@@ -69,7 +69,7 @@ impl PasswordSource {
     }
 }
 
-/// Reads a token's value from the first line of standard input; a terminal asks for it.
+/// Reads a token's value from the first line of standard input, or prompts for it on a terminal.
 pub fn read_value() -> Result<SecretString, CliError> {
     let line = if io::stdin().is_terminal() {
         rpassword::prompt_password("Token value: ")

@@ -2,8 +2,8 @@
 
 use super::{Invalid, name::normalize, text::find_invisible};
 
-/// The purpose of a token: 1 to 1,000 characters in NFC, at least one of them visible. It may have
-/// several lines, but no other control or format characters.
+/// The purpose of a token: 1 to 1,000 characters in NFC, at least one of them visible. It may contain
+/// line feeds, but no other control characters, and format characters only as a name may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description(String);
 
@@ -13,7 +13,7 @@ impl Description {
     /// Normalizes `text` to NFC and validates it.
     ///
     /// # Errors
-    /// [`Invalid`] if `text` is not such a description.
+    /// [`Invalid`] if `text` breaks one of these rules.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let find_refused = |text: &str| text.split('\n').find_map(find_invisible);
         normalize("description", text, Self::MAX_CHARS, find_refused).map(Self)
@@ -42,7 +42,7 @@ impl Owner {
     /// Normalizes `text` to NFC and validates it.
     ///
     /// # Errors
-    /// [`Invalid`] if `text` is not such an owner.
+    /// [`Invalid`] if `text` breaks one of these rules.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         normalize("owner", text, Self::MAX_CHARS, find_invisible).map(Self)
     }

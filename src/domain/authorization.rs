@@ -194,8 +194,8 @@ const fn authorize_legacy_login(operation: Operation<'_>) -> Result<(), Denied> 
     }
 }
 
-/// An unauthenticated client may only revoke the value that it presents, regardless of the state and the permissions of
-/// its token.
+/// An unauthenticated client may only revoke the value that it presents, whatever the state and the permissions of its
+/// token.
 const fn authorize_holder(operation: Operation<'_>) -> Result<(), Denied> {
     match operation {
         Operation::Revoke => Ok(()),

@@ -1,5 +1,5 @@
-//! Idempotency keys (draft-ietf-httpapi-idempotency-key-header): a client that repeats a request with the same key does
-//! not want it done twice.
+//! Idempotency keys (draft-ietf-httpapi-idempotency-key-header): a request that a client repeats with the same key is
+//! executed once.
 
 use std::{str::FromStr, time::Duration};
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Invalid, actor::Actor, token::TokenId};
 
-/// Retention of keys.
+/// Time for which a key is stored.
 pub const KEY_RETENTION: Duration = Duration::from_hours(24);
 
 const MAX_KEY_LENGTH: usize = 255;
@@ -64,7 +64,7 @@ impl IdempotencyKey {
         let parts = [caller.kind.name(), &caller.id, operation, &target, &self.0];
         let mut digest = Sha256::new();
         for part in parts {
-            // The length separates the parts.
+            // The length prefix keeps ("ab", "c") and ("a", "bc") apart.
             digest.update(part.len().to_be_bytes());
             digest.update(part);
         }

@@ -40,8 +40,7 @@ impl std::fmt::Display for TokenTag {
     }
 }
 
-/// The states of a token that a change may start from. It is checked in the transaction of the
-/// change.
+/// The states of a token that a change may start from, checked in the transaction of the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Precondition {
     /// Any state.

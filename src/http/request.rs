@@ -45,7 +45,7 @@ impl CallerIdentity {
             Caller::Admin(admin) => Self::Admin(admin.name.clone()),
             Caller::Token(token, _) => Self::Token(token.id),
             Caller::Holder(id, _) => Self::Token(*id),
-            // A request is never made by the second one.
+            // A legacy login runs within an admin's request, and is never the caller of one.
             Caller::CommandLine | Caller::LegacyLogin => Self::CommandLine,
         }
     }

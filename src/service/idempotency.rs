@@ -40,7 +40,7 @@ pub struct Repetition {
 }
 
 impl KeyedRequest {
-    /// Creates the request of `call` for an operation, with its target if it has one.
+    /// Creates the request of `call` for an operation and its target, if any.
     pub fn new(
         key: &IdempotencyKey,
         call: &Call,
@@ -63,7 +63,7 @@ impl KeyedRequest {
     /// Records that this request issued its value for a token, so that it can be repeated.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if another request with the same key was faster.
+    /// [`Error::Conflict`] if a concurrent request with the same key was recorded first.
     pub fn remember(self, tx: &mut Transaction<'_>, token_id: TokenId) -> Result<(), Error> {
         let first = FirstRequest {
             payload: self.payload,
@@ -80,7 +80,7 @@ impl KeyedRequest {
 }
 
 impl Repetition {
-    /// Replaces the value in the lost response by that of the request. Returns the token.
+    /// Replaces the value in the lost response with that of this request. Returns the token.
     ///
     /// # Errors
     /// [`Error::KeyReused`] if the first request had another payload; [`Error::Conflict`] if the token is gone, or
@@ -111,11 +111,11 @@ impl Repetition {
 }
 
 impl Service {
-    /// Runs `work` as [`Service::transact`] does. If `request` repeats an earlier one, `work` also gets the repetition,
-    /// and without a target of its own the token of that request.
+    /// Runs `work` as [`Service::transact`] does. If `request` repeats an earlier one, `work` also gets the repetition.
+    /// If there is no `target`, it then gets the token of the earlier request.
     ///
     /// # Errors
-    /// Those of `work`; [`Error::Conflict`] if the first request with the same key ends only now.
+    /// Those of `work`; [`Error::Conflict`] if the first request with the same key ends while this one runs.
     pub(super) async fn transact_once<T: Send + 'static>(
         &self,
         call: Call,
@@ -127,7 +127,7 @@ impl Service {
         + 'static,
     ) -> Result<T, Error> {
         let clock = Arc::clone(&self.clock);
-        // A request that is recorded only later was running when this one arrived.
+        // A first request that is recorded after this check was still running when this one arrived.
         let has_ended = match request {
             None => false,
             Some(request) => {

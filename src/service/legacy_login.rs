@@ -28,15 +28,16 @@ const MAX_CONCURRENT: usize = 8;
 const REFUSED_LIFETIME: Duration = Duration::from_mins(1);
 const MAX_REFUSED: usize = 20_000;
 
-/// Tries logins that fail here at the legacy server.
+/// Tries logins at the legacy server if they fail here.
 pub struct LegacyLogin {
     server: Arc<LegacyServer>,
     /// The role of new admins.
     pub role: Role,
     permits: Arc<Semaphore>,
     hasher: KeyedHasher,
-    /// Unlike the cache of wrong logins, a repetition does not prolong it: a script that repeats a
-    /// login succeeds once the legacy server responds again.
+    /// The attempts that failed within the last minute. Unlike in the cache of wrong logins, a
+    /// repetition does not prolong an entry: a script that repeats a login succeeds once the legacy
+    /// server responds again.
     refused: Mutex<RecentHashes>,
     /// Shares an attempt among equal concurrent logins.
     pub in_flight: InFlight<TakeOver>,
@@ -67,7 +68,7 @@ pub enum TakeOver {
 }
 
 impl LegacyLogin {
-    /// Creates the attempts at `server`.
+    /// Creates a client that tries logins at `server` and adds admins with this role.
     ///
     /// # Errors
     /// [`RandomError`] if the random source fails.
@@ -82,12 +83,15 @@ impl LegacyLogin {
         })
     }
 
-    /// Returns what to try at the legacy server if this login fails here. Returns `None` if the
-    /// password of the admin was set here, if the name is not a valid one for a new admin, or if
-    /// the attempt failed within the last minute.
+    /// Returns the attempt to make at the legacy server if this login fails here. Returns `None` if
+    /// the password of the admin was set here, if the name is invalid for a new admin, or if the same
+    /// attempt failed within the last minute.
     pub fn candidate(&self, login: &LoginAttempt<'_>, password: Option<&Password>, now: Instant) -> Option<Candidate> {
         let name = match login.admin {
-            None => AdminName::parse(login.name).ok()?,
+            // Blanks around a name are invisible in lists.
+            None => AdminName::parse(login.name)
+                .ok()
+                .filter(|name| name.as_str().trim() == name.as_str())?,
             Some(admin) => match admin.password_origin {
                 PasswordOrigin::LegacyLogin => admin.name.clone(),
                 PasswordOrigin::Local => return None,

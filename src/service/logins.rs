@@ -71,7 +71,7 @@ impl Logins {
         })
     }
 
-    /// Tries logins that fail here at a legacy server.
+    /// Enables attempts at a legacy server for logins that fail here.
     pub fn accept_legacy_logins(&self, legacy: LegacyLogin) {
         // The server sets it once, when it starts.
         let _ = self.legacy.set(legacy);
@@ -166,7 +166,7 @@ impl Logins {
         Ok(login.admin.filter(|_| is_correct).cloned())
     }
 
-    /// Returns the legacy server, and what to try there if this login fails here.
+    /// Returns the legacy server, and the attempt to make there if this login fails here.
     fn candidate(&self, login: &LoginAttempt<'_>, password: Option<&Password>) -> Option<(&LegacyLogin, Candidate)> {
         let legacy = self.legacy.get()?;
         Some((legacy, legacy.candidate(login, password, self.now())?))

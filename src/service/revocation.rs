@@ -19,8 +19,8 @@ use crate::{
 
 impl Service {
     /// Revokes a presented value, regardless of the state and the permissions of its token. The current value deletes the
-    /// token; a previous value ends alone. An unknown value is already revoked. `client` is the call of a client that
-    /// authenticated itself, which it need not do.
+    /// token; a previous value ends alone. An unknown value is already revoked. `client` is the call of a client
+    /// that authenticated; it need not.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if the client's credentials were revoked in the meantime; [`Error::Unavailable`] if
@@ -39,6 +39,9 @@ impl Service {
             let Some(TokenByValue { token, valid_until, .. }) = tokens::find_by_value(tx.conn, &value)? else {
                 return Ok(());
             };
+            if valid_until.is_some_and(|until| token.grace_end(until, tx.now) <= tx.now) {
+                return Ok(());
+            }
             let is_current = valid_until.is_none();
             require_found(if is_current {
                 tokens::delete(tx.conn, token.id)?

@@ -12,7 +12,10 @@ use super::{
     keyed_hash::{KeyedHash, KeyedHasher, RecentHashes},
     passwords::Priority,
 };
-use crate::domain::random::{Random, RandomError};
+use crate::domain::{
+    name::AdminName,
+    random::{Random, RandomError},
+};
 
 /// Per name and network: a burst of ten failures, then one every 6 seconds.
 const FOR_NAME: Allowance = Allowance {
@@ -157,8 +160,11 @@ impl Throttle {
         state.known.insert(of_name, now);
     }
 
+    /// Spellings that a user directory takes for one name share their failures: they are attempts on one account of the
+    /// legacy server.
     fn of_name(&self, network: Network, name: &str) -> KeyedHash {
-        self.hasher.hash(&[&octets(network), name.as_bytes()])
+        let key = AdminName::from_stored(name.to_owned()).directory_key();
+        self.hasher.hash(&[&octets(network), key.as_bytes()])
     }
 
     fn of_network(&self, network: Network) -> KeyedHash {

@@ -126,7 +126,7 @@ impl Service {
         .await
     }
 
-    /// Changes a token. If it already is as `changes` want it, nothing is written or recorded.
+    /// Changes a token. If it already matches `changes`, nothing is written or recorded.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not
@@ -168,8 +168,8 @@ impl Service {
     }
 
     /// Rotates a token, or gives a legacy token its first value. Returns the new value, which
-    /// cannot be read again. With the `key` of an earlier request, replaces the value of that
-    /// rotation by a fresh one.
+    /// cannot be read again. With the `key` of an earlier request, replaces the value that
+    /// the earlier rotation issued with a fresh one.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not

@@ -218,7 +218,7 @@ fn revalidate_caller_with(
     find: fn(&mut AnyConnection, &AdminName) -> Result<Option<Admin>, StoreError>,
 ) -> Result<Caller, Error> {
     match caller {
-        // A holder is not authenticated.
+        // A holder is not authenticated: the revocation looks up the value itself.
         Caller::CommandLine | Caller::Holder(..) | Caller::LegacyLogin => Ok(caller),
         Caller::Admin(admin) => match find(conn, &admin.name)? {
             Some(known) if known.password_hash == admin.password_hash => Ok(Caller::Admin(known)),
@@ -237,8 +237,8 @@ fn revalidate_caller_with(
 /// Checks that a token can be used at `now` from `origin`.
 ///
 /// # Errors
-/// [`Refusal::Disabled`] if it is disabled; [`Refusal::Expired`] if it has expired; [`Refusal::Address`] if it does not allow the client's
-/// address.
+/// [`Refusal::Disabled`] if it is disabled; [`Refusal::Expired`] if it has expired; [`Refusal::Address`]
+/// if it does not allow the client's address.
 pub fn check_usable(token: &Token, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
     if token.disabled_at.is_some() {
         return Err(Refusal::Disabled);

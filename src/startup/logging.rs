@@ -143,13 +143,18 @@ impl Logger {
     }
 }
 
+/// Returns `true` for records that can contain credentials: the HTTP client traces whole requests.
+fn may_contain_credentials(metadata: &Metadata<'_>) -> bool {
+    metadata.level() > Level::Debug && metadata.target().starts_with("ureq")
+}
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.filter.enabled(metadata)
+        !may_contain_credentials(metadata) && self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.filter.matches(record) {
+        if !may_contain_credentials(record.metadata()) && self.filter.matches(record) {
             self.write(record);
         }
     }

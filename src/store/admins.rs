@@ -235,7 +235,7 @@ pub fn lock_all(conn: &mut AnyConnection) -> Result<(), StoreError> {
 pub fn lock_table(conn: &mut AnyConnection) -> Result<(), StoreError> {
     lock_all(conn)?;
     match conn {
-        AnyConnection::Sqlite(_) => {} // It has one writer.
+        AnyConnection::Sqlite(_) => {} // SQLite has one writer and needs no locks.
         AnyConnection::Postgres(conn) => conn.batch_execute("LOCK TABLE admins IN SHARE ROW EXCLUSIVE MODE")?,
     }
     Ok(())

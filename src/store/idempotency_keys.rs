@@ -61,10 +61,10 @@ pub fn find(conn: &mut AnyConnection, key: &KeyHash, since: Timestamp) -> Result
     row.map(first).transpose()
 }
 
-/// Adds the first request with this key at `now`, and deletes one from before `since`.
+/// Adds the first request with this key at `now`. Deletes an expired request with the same key, from before `since`.
 ///
 /// # Errors
-/// [`StoreError::AlreadyExists`] if a concurrent request with this key was faster.
+/// [`StoreError::AlreadyExists`] if a concurrent request with this key was recorded first.
 pub fn insert(
     conn: &mut AnyConnection,
     key: &KeyHash,

@@ -174,7 +174,7 @@ pub fn newest(conn: &mut AnyConnection) -> Result<Option<Timestamp>, StoreError>
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn delete_before(conn: &mut AnyConnection, first: Day) -> Result<bool, StoreError> {
-    // Raw, because diesel has no rows in IN.
+    // Raw, because diesel's IN does not take rows of several columns.
     let delete = sql_query(format!(
         "DELETE FROM token_uses WHERE (token_seq, day, outcome) IN (
              SELECT token_seq, day, outcome FROM token_uses AS old

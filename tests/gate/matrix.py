@@ -26,7 +26,7 @@ from forgery import check_forgery
 from gateways import GATEWAYS, Apache
 from php import Php
 from spellings import is_gated, is_tokens_path
-from support import DIRECTORY, Tokenbridge, check, client, counts, header
+from support import DIRECTORY, READ, Tokenbridge, check, client, counts, header
 
 BROKEN = [
     ("answers 500", b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nls"),
@@ -156,6 +156,8 @@ def main():
             if wanted and kind.__name__.lower() not in wanted:
                 continue
             gateway = kind((https if kind is Apache else tokenbridge).port)
+            if kind is Apache:
+                gateway.client = tokenbridge.value("Apache", [READ])
             gateways.append(gateway)
             gateway.start()
         side_by_side(gateways, lambda gateway: check_gateway(gateway, tokenbridge, credentials, php))

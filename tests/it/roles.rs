@@ -211,7 +211,7 @@ fn admins_who_demote_each_other_leave_one(env: &TestEnv) {
                 (Ok(()), Err(error)) | (Err(error), Ok(())) => error,
                 both => panic!("{both:?}"),
             };
-            // The second one is an operator by then, or the last admin.
+            // The transaction that comes second finds its caller demoted, or its target the last admin.
             assert!(
                 matches!(refused, Error::Forbidden(_) | Error::Conflict(_)),
                 "{refused:?}"

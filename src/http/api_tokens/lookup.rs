@@ -52,7 +52,7 @@ pub async fn lookup(
         ..
     }: AuthenticatedCall<Json<LookupApiToken>>,
 ) -> Result<HttpResponse, ApiError> {
-    let value = body.value.ok_or_else(|| Invalid::new("value", "it is required"))?;
+    let value = body.value.ok_or_else(|| Invalid::new("value", "is required"))?;
     let token = state.service.lookup(&call, &value).await?;
     Ok(respond(&token, &ApiToken::from(&token)))
 }

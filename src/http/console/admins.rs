@@ -10,12 +10,13 @@ use super::{
     layout::Layout,
     paths::{FIRST_PAGE, build_query},
     render_page, render_page_with_status, see_other,
-    session::{ConsoleSession, SubmittedForm},
+    session::{ConsoleSession, SubmittedForm, require},
     text::Texts,
 };
 use crate::{
     domain::{
         admin::{Password, PasswordOrigin, Role},
+        authorization::Operation,
         caller::Call,
         name::AdminName,
         page::PageSize,
@@ -193,6 +194,7 @@ pub async fn add(
     SubmittedForm { session, mut fields }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
+    require(&call, Operation::ManageAdmins)?;
     let service = &state(&request)?.service;
     let written = fields.take("name");
     let name = AdminName::parse(written.trim()).map_err(|_| layout.texts.bad_admin_name);

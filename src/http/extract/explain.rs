@@ -1,6 +1,6 @@
 //! Error messages about the fields of bodies, forms, and queries. Serde's own messages name Rust's types.
 
-/// Serde's names of the types that a field can have.
+/// The types that a field can have: serde's name, and the name in messages.
 const EXPECTED: &[(&str, &str)] = &[
     ("a string", STRING),
     ("a boolean", BOOLEAN),
@@ -9,7 +9,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("a map", "an object"),
 ];
 
-/// Beginnings of serde's descriptions of a value.
+/// The types of a value: the beginning of serde's description, and the name in messages.
 const FOUND: &[(&str, &str)] = &[
     ("string", STRING),
     ("boolean", "a boolean"),
@@ -24,8 +24,8 @@ const STRING: &str = "a string";
 const BOOLEAN: &str = "true or false";
 const NUMBER: &str = "a number";
 
-/// Returns a message for serde's `error` about the data at `path`, which says what would be right. The message
-/// never shows the value, which may be a secret.
+/// Rewrites serde's `error` about the data at `path` to say which value is valid. A message about a wrong type does not
+/// contain the value, which may be a secret.
 pub fn explain(path: &str, error: &str) -> String {
     if let Some(field) = quoted(error, "duplicate field ") {
         return format!("{field}: must not be given twice");

@@ -8,14 +8,14 @@ use crate::http::error::ApiError;
 /// A part of a request: its body, its query, its path, or several of them as a tuple.
 ///
 /// actix-web polls the extractors of a handler concurrently, so a malformed query would be reported
-/// to callers that are not authenticated.
-/// An input is read after authentication, and those of a tuple one after the other.
+/// to callers that are not authenticated. Therefore inputs are read after authentication, and those
+/// of a tuple one after the other.
 pub trait Input: Sized {
     /// Reads this part of a request.
     fn read<'r>(request: &'r HttpRequest, payload: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>>;
 }
 
-/// The handler needs no input; a body is not read.
+/// No input. A body is not read.
 impl Input for () {
     fn read<'r>(_: &'r HttpRequest, _: &'r mut Payload) -> LocalBoxFuture<'r, Result<Self, ApiError>> {
         Box::pin(async { Ok(()) })

@@ -58,7 +58,7 @@ struct ClientForm<F> {
     form: F,
 }
 
-/// Tokens and admins as [`TokenOrAdmin`] takes them, and tokens with Basic.
+/// The credentials that [`TokenOrAdmin`] accepts, and a token's ID and value with Basic.
 struct OauthClient;
 
 impl AuthScheme for OauthClient {

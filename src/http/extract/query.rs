@@ -78,7 +78,7 @@ pub fn read_query<T: DeserializeOwned>(text: &str, known: &[&[&str]]) -> Result<
 pub fn read_time(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>, Invalid> {
     let parse = |text: String| {
         Timestamp::parse(field, &text).map_err(|error| {
-            // A "+" in a query is a blank, and so is that of an offset such as +02:00.
+            // In a query, "+" is a blank, also in an offset such as +02:00.
             let meant = text.replace(' ', "+");
             if meant != text && Timestamp::parse(field, &meant).is_ok() {
                 let right = meant.replace('+', "%2B");

@@ -13,7 +13,7 @@ use crate::domain::{
     token::Token,
 };
 
-/// Changes to a token. Fields that are `None` stay unchanged.
+/// Changes to a token. Fields that are `None` or [`Patch::Keep`] stay unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenChanges {
     /// The new name.
@@ -57,7 +57,7 @@ impl TokenChanges {
             && disabled.is_none()
     }
 
-    /// Returns the token as changed at `now`, with the version and the last update of `before`.
+    /// Returns `before` with these changes, made at `now`. The version and the last update stay those of `before`.
     ///
     /// # Errors
     /// [`Invalid`] if the new expiry has passed.
@@ -72,7 +72,7 @@ impl TokenChanges {
             disabled,
             precondition: _,
         } = self;
-        // An expiry that stays may have passed.
+        // An unchanged expiry may be in the past: a client can send back an expired token.
         let expires_at = expires_at.filter(|new| *new != before.expires_at);
         // Exhaustive, so that a new field does not compile until an update changes or keeps it.
         Ok(Token {

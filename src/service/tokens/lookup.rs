@@ -10,12 +10,12 @@ use crate::{
 };
 
 impl Service {
-    /// Returns the token of a value, which may be a previous one in its grace period. Does not count as a use of the
-    /// token, which may have expired.
+    /// Returns the token of a value, which may be a previous one in its grace period. The token may be disabled or
+    /// expired. Does not count as a use.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `presented` is no value; [`Error::NotFound`] if no token has it; [`Error::Forbidden`] if
-    /// the caller may not read the token.
+    /// [`Error::Invalid`] if `presented` is not a value; [`Error::NotFound`] if no token has it;
+    /// [`Error::Forbidden`] if the caller may not read the token.
     pub async fn lookup(&self, call: &Call, presented: &str) -> Result<Token, Error> {
         // The message does not quote the input, which may be a secret of another kind.
         let malformed = || {

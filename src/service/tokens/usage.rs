@@ -11,7 +11,8 @@ impl Service {
     /// Reports the use of a token by day.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if it does not exist; [`Error::Forbidden`] if the caller may not read it.
+    /// [`Error::NotFound`] if the token does not exist; [`Error::Forbidden`] if the caller may not read it;
+    /// [`Error::Invalid`] for `self` if the caller is not a token.
     pub async fn usage(&self, call: &Call, which: TokenRef) -> Result<TokenUsage, Error> {
         let id = resolve_id(&call.caller, which)?;
         let (pending, flush_guard) = self.write_behind.pending_uses(id).await;

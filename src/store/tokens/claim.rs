@@ -35,8 +35,8 @@ pub fn claim_value(conn: &mut AnyConnection, value: &ValueHash) -> Result<bool, 
     Ok(changed == 1)
 }
 
-/// Replaces the unclaimed value `lost` by `value`, which is unclaimed, too, and writes the token's version. Earlier
-/// values keep their grace period. Returns `false` if `lost` is not the current value or is claimed, or if no token has
+/// Replaces the unclaimed value `lost` with `value`, which is unclaimed as well, and writes the token's version. Values
+/// in their grace period keep it. Returns `false` if `lost` is not the current value or is claimed, or if no token has
 /// this ID and the version `previous`.
 ///
 /// # Errors

@@ -49,6 +49,7 @@ pub async fn delete(
     SubmittedForm { session, fields }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
+    require(&call, Operation::Delete)?;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
     let token = service.get(&call, TokenRef::Id(id)).await?;
     // Browsers display consecutive spaces as one.
