@@ -35,6 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let parameters = CreateApiTokenParams {
         api_token_api_new_api_token: body,
+        idempotency_key: None,
     };
     let created = tokens::create_api_token(&client, parameters).await?;
     assert!(created.value.is_some() && created.expires_at.is_none());
@@ -64,10 +65,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let parameters = RotateApiTokenParams {
         id: id.clone(),
         if_match: None,
+        idempotency_key: Some(id.clone()),
         api_token_api_rotate_api_token: Some(rotation),
     };
+    let lost = tokens::rotate_api_token(&client, parameters.clone()).await?;
+    // The repetition does not rotate again, and returns a fresh value.
     let rotated = tokens::rotate_api_token(&client, parameters).await?;
-    assert!(rotated.value != created.value && rotated.rotated_at.is_some());
+    assert!(rotated.value != created.value && rotated.value != lost.value && rotated.rotated_at.is_some());
     let value = rotated.value.ok_or("no value")?;
 
     let change = ApiTokenApiModifyApiToken {
