@@ -64,7 +64,7 @@ def rust():
     directory = prepare("rust", *(HERE / "rust").iterdir())
     options = ["--package-name", "tokenbridge-client", "-p", "packageVersion=0.1.0,useSingleRequestParameter=true"]
     if openapi_generator("rust", directory / "client", *options):
-        if check("Rust: cargo build", ["cargo", "build", "--locked"], seconds=400, cwd=directory, env=env):
+        if check("Rust: cargo build", ["cargo", "build", "--locked"], seconds=1200, cwd=directory, env=env):
             scenario("Rust", [TOOLS / "rust-target/debug/scenario"], directory)
 
 
