@@ -194,7 +194,7 @@ const fn authorize_legacy_login(operation: Operation<'_>) -> Result<(), Denied> 
     }
 }
 
-/// An unauthenticated client may only revoke the value that it presents, whatever the state and the permissions of its
+/// An unauthenticated client may only revoke the value that it presents, in any state and with any permissions of its
 /// token.
 const fn authorize_holder(operation: Operation<'_>) -> Result<(), Denied> {
     match operation {
