@@ -7,6 +7,7 @@ mod chart;
 mod cookies;
 mod display_time;
 mod fields;
+mod language;
 mod layout;
 mod legacy;
 mod paths;
@@ -14,6 +15,7 @@ mod permissions;
 mod session;
 mod sign_in;
 mod text;
+mod texts;
 mod tokens;
 
 use actix_web::{

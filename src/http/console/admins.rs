@@ -11,7 +11,7 @@ use super::{
     paths::{FIRST_PAGE, build_query},
     render_page, render_page_with_status, see_other,
     session::{ConsoleSession, SubmittedForm, require},
-    text::Texts,
+    texts::Texts,
 };
 use crate::{
     domain::{

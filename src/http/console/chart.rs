@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{Texts, fill};
+use super::{text::fill, texts::Texts};
 use crate::domain::clock::Day;
 
 /// The width of a day and of its bar, and the height of the chart, in SVG user units.
@@ -76,7 +76,7 @@ impl Chart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::console::text::Language;
+    use crate::http::console::language::Language;
 
     #[test]
     fn the_busiest_day_has_the_tallest_bar() {

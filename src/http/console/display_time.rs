@@ -1,6 +1,6 @@
 //! Human-readable times.
 
-use super::text::{Texts, fill};
+use super::{text::count, texts::Texts};
 use crate::domain::{Invalid, clock::Timestamp};
 
 /// A time in relative and exact form.
@@ -64,35 +64,32 @@ fn relative(time: Timestamp, now: Timestamp, t: &Texts) -> String {
     let seconds = if past { now.since(time) } else { time.since(now) }.as_secs();
     let units = if past {
         [
-            (YEAR, t.year_ago, t.years_ago),
-            (MONTH, t.month_ago, t.months_ago),
-            (DAY, t.day_ago, t.days_ago),
-            (HOUR, t.hour_ago, t.hours_ago),
-            (MINUTE, t.minute_ago, t.minutes_ago),
+            (YEAR, t.years_ago),
+            (MONTH, t.months_ago),
+            (DAY, t.days_ago),
+            (HOUR, t.hours_ago),
+            (MINUTE, t.minutes_ago),
         ]
     } else {
         [
-            (YEAR, t.in_year, t.in_years),
-            (MONTH, t.in_month, t.in_months),
-            (DAY, t.in_day, t.in_days),
-            (HOUR, t.in_hour, t.in_hours),
-            (MINUTE, t.in_minute, t.in_minutes),
+            (YEAR, t.in_years),
+            (MONTH, t.in_months),
+            (DAY, t.in_days),
+            (HOUR, t.in_hours),
+            (MINUTE, t.in_minutes),
         ]
     };
-    let unit = units.into_iter().find(|(unit, ..)| seconds >= *unit);
-    let Some((unit, one, many)) = unit else {
+    let unit = units.into_iter().find(|(unit, _)| seconds >= *unit);
+    let Some((unit, text)) = unit else {
         return if past { t.just_now } else { t.very_soon }.to_owned();
     };
-    match seconds / unit {
-        1 => one.to_owned(),
-        number => fill(many, [&number]),
-    }
+    count(text, seconds / unit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::console::text::Language;
+    use crate::http::console::language::Language;
 
     #[test]
     fn relative_times_use_the_largest_unit() {

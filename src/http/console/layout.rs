@@ -3,11 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 
 use super::{
-    cookies,
-    display_time::DisplayTime,
-    paths::build_query,
-    see_other,
-    text::{Language, Texts, fill},
+    cookies, display_time::DisplayTime, language::Language, paths::build_query, see_other, text::fill, texts::Texts,
 };
 use crate::{
     domain::{

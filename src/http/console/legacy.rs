@@ -4,12 +4,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::{
-    chart::Chart,
-    display_time::DisplayTime,
-    layout::Layout,
-    render_page,
-    session::ConsoleSession,
-    text::{Texts, fill},
+    chart::Chart, display_time::DisplayTime, layout::Layout, render_page, session::ConsoleSession, text::fill,
+    texts::Texts,
 };
 use crate::{
     domain::{

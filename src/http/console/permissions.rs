@@ -1,6 +1,6 @@
 //! Groups of permissions, for the form of a token.
 
-use super::text::Texts;
+use super::texts::Texts;
 use crate::domain::permission::{Permission, PermissionSet};
 
 /// A group of permissions.

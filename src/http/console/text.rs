@@ -1,76 +1,9 @@
-//! The texts of the console, in each language.
+//! Filling of the console's texts.
 
-use actix_web::{
-    HttpRequest,
-    http::header::{AcceptLanguage, Header, Preference, Quality},
-};
-
-use super::cookies;
-
-/// A language of the console.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// English.
-    English,
-    /// Korean.
-    Korean,
-}
-
-impl Language {
-    /// All languages.
-    pub const ALL: [Self; 2] = [Self::English, Self::Korean];
-
-    /// Returns the language tag (RFC 5646).
-    pub const fn tag(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::Korean => "ko",
-        }
-    }
-
-    /// Returns the name of the language in the language itself.
-    pub const fn own_name(self) -> &'static str {
-        match self {
-            Self::English => "English",
-            Self::Korean => "한국어",
-        }
-    }
-
-    /// Returns the texts in this language.
-    pub const fn texts(self) -> &'static Texts {
-        match self {
-            Self::English => &ENGLISH,
-            Self::Korean => &KOREAN,
-        }
-    }
-
-    /// Returns the language with this tag, regardless of the region.
-    pub fn from_tag(tag: &str) -> Option<Self> {
-        let primary = tag.split('-').next().unwrap_or_default();
-        Self::ALL
-            .into_iter()
-            .find(|language| language.tag().eq_ignore_ascii_case(primary))
-    }
-
-    /// Returns the language of a request: the chosen one, else the one that the browser prefers
-    /// (RFC 9110, section 12.5.4), else English.
-    pub fn of(request: &HttpRequest) -> Self {
-        let chosen = cookies::values(request, cookies::LANGUAGE).find_map(Self::from_tag);
-        let asked_for = || {
-            let AcceptLanguage(mut accepted) = AcceptLanguage::parse(request).ok()?;
-            accepted.retain(|language| language.quality > Quality::ZERO);
-            let ranked = AcceptLanguage(accepted).ranked();
-            ranked.iter().find_map(|preference| match preference {
-                Preference::Specific(tag) => Self::from_tag(&tag.to_string()),
-                Preference::Any => Some(Self::English),
-            })
-        };
-        chosen.or_else(asked_for).unwrap_or(Self::English)
-    }
-}
+use std::fmt::Display;
 
 /// Replaces each `{}` in a text with the next value.
-pub fn fill<const N: usize>(text: &str, values: [&dyn std::fmt::Display; N]) -> String {
+pub fn fill<const N: usize>(text: &str, values: [&dyn Display; N]) -> String {
     let mut parts = text.split("{}");
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for (part, value) in parts.zip(values) {
@@ -80,336 +13,50 @@ pub fn fill<const N: usize>(text: &str, values: [&dyn std::fmt::Display; N]) -> 
     filled
 }
 
-macro_rules! texts {
-    ($($name:ident: $english:literal, $korean:literal;)*) => {
-        /// The texts of a language. A missing translation is a compile error.
-        pub struct Texts { $(pub $name: &'static str,)* }
-        static ENGLISH: Texts = Texts { $($name: $english,)* };
-        static KOREAN: Texts = Texts { $($name: $korean,)* };
-
-        #[cfg(test)]
-        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $korean),)*];
-    };
+/// Formats a number with a comma between each three digits.
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut separated = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            separated.push(',');
+        }
+        separated.push(digit);
+    }
+    separated
 }
 
-texts! {
-    skip: "Skip to the content", "본문으로 건너뛰기";
-    navigation: "Main", "주 메뉴";
-    tokens: "API tokens", "API 토큰";
-    admins: "Admins", "관리자";
-    audit: "Audit log", "감사 로그";
-    legacy: "Legacy API", "레거시 API";
-    language: "Language", "언어";
-    signed_in_as: "Signed in as {}", "{} 계정으로 로그인됨";
-    sign_out: "Sign out", "로그아웃";
-    sign_in: "Sign in", "로그인";
-    sign_in_lead: "Sign in with the name and the password of an admin.", "관리자 이름과 비밀번호로 로그인하세요.";
-    user_name: "User name", "사용자 이름";
-    password: "Password", "비밀번호";
-    sign_in_wrong: "The user name or the password is wrong.", "사용자 이름 또는 비밀번호가 올바르지 않습니다.";
-    sign_in_throttled: "Too many failed attempts. Seconds to wait until the next: {}.", "로그인에 너무 많이 실패했습니다. {}초 후에 다시 시도하세요.";
-    session_over: "Your session has ended. Sign in to go on.", "세션이 종료되었습니다. 계속하려면 다시 로그인하세요.";
-
-    done_changed: "The token has been saved.", "토큰을 저장했습니다.";
-    done_disabled: "The token has been disabled. Every use is refused until you enable it.", "토큰을 비활성화했습니다. 다시 활성화할 때까지 사용할 수 없습니다.";
-    done_enabled: "The token has been enabled.", "토큰을 활성화했습니다.";
-    done_deleted: "The token has been deleted. It is refused from now on.", "토큰을 삭제했습니다. 이 토큰은 이제 사용할 수 없습니다.";
-    done_admin_added: "The admin has been added.", "관리자를 추가했습니다.";
-    done_password_changed: "The password has been changed. All sessions of that admin have ended.", "비밀번호를 변경했습니다. 해당 관리자의 모든 세션이 종료되었습니다.";
-    done_role_changed: "The role has been changed.", "역할을 변경했습니다.";
-    done_admin_removed: "The admin has been removed.", "관리자를 제거했습니다.";
-    done_signed_out: "You have signed out.", "로그아웃했습니다.";
-
-    none_yet: "You haven't created any tokens yet", "아직 생성한 토큰이 없습니다";
-    none_yet_lead: "A token lets a program call the API, with just the rights that it needs.", "토큰을 사용하면 프로그램이 필요한 권한만으로 API를 호출할 수 있습니다.";
-    create_token: "Create an API token", "API 토큰 생성";
-    none_found: "No token matches", "일치하는 토큰이 없습니다";
-    none_found_lead: "Search for something else, or show all tokens.", "다른 이름으로 검색하거나 모든 토큰을 표시하세요.";
-    show_all: "Show all tokens", "모든 토큰 표시";
-    search: "Search by name", "이름으로 검색";
-    show: "Show", "표시";
-    sort: "Sort by", "정렬";
-    apply: "Apply", "적용";
-    show_every: "All tokens", "모든 토큰";
-    show_active: "Active", "활성";
-    show_disabled: "Disabled", "비활성화됨";
-    show_expired: "Expired", "만료됨";
-    show_expiring: "Expiring within 30 days", "30일 이내 만료";
-    show_never_used: "Never used", "사용 기록 없음";
-    show_unused: "Unused for 90 days", "90일간 미사용";
-    show_rotation_due: "Rotation due", "교체 필요";
-    show_legacy: "Legacy", "레거시";
-    sort_newest: "Newest first", "최신순";
-    sort_oldest: "Oldest first", "오래된 순";
-    sort_name: "Name, A to Z", "이름 오름차순";
-    sort_name_back: "Name, Z to A", "이름 내림차순";
-    sort_unused_first: "Last used, longest ago first", "마지막 사용 오래된 순";
-    sort_used_first: "Last used, latest first", "마지막 사용 최신순";
-    sort_expires_last: "Expires, latest first", "만료 늦은 순";
-    sort_expires_first: "Expires, soonest first", "만료 빠른 순";
-    name: "Name", "이름";
-    permissions: "Permissions", "권한";
-    ip_restrictions: "IP restrictions", "IP 제한";
-    created: "Created", "생성일";
-    last_used: "Last used", "마지막 사용";
-    rotated: "Rotated", "마지막 교체";
-    expires: "Expires", "만료일";
-    actions: "Actions", "작업";
-    actions_for: "Actions for {}", "{} 작업";
-    and_more: "and {} more", "외 {}개";
-    everywhere: "Any address", "모든 주소";
-    no_permissions: "None", "없음";
-    never: "Never", "없음";
-    by: "by {}", "· {}";
-    by_token: "by a token", "· 토큰";
-    by_command_line: "at the command line", "· 명령줄";
-    edit: "Edit", "편집";
-    rotate: "Rotate", "교체";
-    delete: "Delete", "삭제";
-    disable: "Disable", "비활성화";
-    enable: "Enable", "활성화";
-    next_page: "Next page", "다음 페이지";
-    first_page: "First page", "첫 페이지";
-    pages: "Pages", "페이지";
-    badge_disabled: "Disabled", "비활성화됨";
-    badge_expired: "Expired", "만료됨";
-    badge_expiring: "Expiring", "곧 만료";
-    badge_legacy: "Legacy", "레거시";
-    badge_never_used: "Never used", "사용 기록 없음";
-    badge_unused: "Unused for 90 days", "90일간 미사용";
-    badge_rotation_due: "Rotation due", "교체 필요";
-    hint_disabled: "Every use is refused. Enable it again, or delete it.", "모든 사용이 거부됩니다. 다시 활성화하거나 삭제하세요.";
-    hint_expired: "It is refused. Give it another expiry, or delete it.", "만료되어 사용할 수 없습니다. 만료 시각을 변경하거나 삭제하세요.";
-    hint_expiring: "It stops working within 30 days.", "30일 이내에 만료됩니다.";
-    hint_legacy: "It has no value yet, and is known to the legacy API alone. Rotate it to give it one.", "아직 값이 없어 레거시 API에서만 쓰입니다. 교체하면 값이 발급됩니다.";
-    hint_never_used: "Nobody has used it yet.", "아직 한 번도 사용되지 않았습니다.";
-    hint_unused: "Nobody has used it for 90 days. Perhaps it can go.", "90일 동안 사용되지 않았습니다. 아직 필요한지 확인하세요.";
-    hint_rotation_due: "Its value is more than 90 days old. CIS and NIST advise to replace it.", "값이 발급된 지 90일이 지났습니다. CIS와 NIST는 교체를 권고합니다.";
-
-    new_token: "New API token", "새 API 토큰";
-    edit_token: "Edit {}", "{} 편집";
-    name_hint: "What will use it, and where: 1 to 255 characters.", "어디에서 무엇이 사용하는 토큰인지 적으세요. 1~255자.";
-    description: "Description", "설명";
-    description_hint: "Optional. The purpose of the token, up to 1,000 characters.", "선택 사항입니다. 토큰의 용도를 적으세요. 최대 1,000자.";
-    owner: "Owner", "담당자";
-    owner_hint: "Optional. The person or team to ask about the token.", "선택 사항입니다. 이 토큰에 대해 문의할 사람이나 팀을 적으세요.";
-    permissions_hint: "As few as will do. Without any, a token can only look at and rotate itself.", "꼭 필요한 권한만 선택하세요. 권한이 없는 토큰은 자신을 조회하고 교체할 수만 있습니다.";
-    find_permission: "Find a permission", "권한 찾기";
-    group_tokens: "API tokens and users", "API 토큰 및 사용자";
-    group_alerts: "Alerts and detections", "알림 및 탐지";
-    group_data: "Data and sources", "데이터 및 소스";
-    group_ai: "AI and MCP", "AI 및 MCP";
-    group_settings: "Settings and delivery", "설정 및 전달";
-    blocks: "Allowed CIDR blocks", "허용할 CIDR 블록";
-    blocks_hint: "One on each line, such as 10.0.0.0/8 or 2001:db8::/32. Left empty, the token may be used from any address.", "한 줄에 하나씩 입력하세요. 예: 10.0.0.0/8 또는 2001:db8::/32. 비워 두면 모든 주소에서 사용할 수 있습니다.";
-    blocks_good: "Blocks: {}", "블록 {}개";
-    blocks_saved_as: "{} will be saved as {}", "{} → {}(으)로 저장됩니다";
-    blocks_bad: "{} is not a CIDR block", "{}은(는) CIDR 블록이 아닙니다";
-    blocks_write: "write {}", "{}(으)로 입력하세요";
-    expires_at: "Expires at (UTC)", "만료 시각 (UTC)";
-    expires_hint: "Left empty, the token never expires.", "비워 두면 만료되지 않습니다.";
-    bad_name: "This is not a name that a token can have.", "토큰에 사용할 수 없는 이름입니다.";
-    bad_description: "The description cannot be saved.", "저장할 수 없는 설명입니다.";
-    bad_owner: "The owner cannot be saved.", "저장할 수 없는 담당자입니다.";
-    bad_blocks: "One of these is not a CIDR block.", "CIDR 블록이 아닌 항목이 있습니다.";
-    bad_expiry: "Give a time in the future, or leave this empty.", "미래의 시각을 입력하거나 비워 두세요.";
-    bad_permissions: "One of these is not a permission.", "알 수 없는 권한이 있습니다.";
-    please_correct: "Nothing has been saved. Please correct this:", "저장하지 않았습니다. 다음을 수정하세요:";
-    create: "Create", "생성";
-    save: "Save", "저장";
-    cancel: "Cancel", "취소";
-    details: "Details", "세부 정보";
-    identifier: "ID (uuid)", "ID (uuid)";
-    updated: "Changed", "변경일";
-    refused_uses: "View refused uses", "거부된 사용 보기";
-    history: "What has happened to it", "변경 이력 보기";
-
-    created_title: "Token created", "토큰이 생성되었습니다";
-    rotated_title: "Token rotated", "토큰이 교체되었습니다";
-    value: "Token value", "토큰 값";
-    value_once: "Store it now: it will not be shown again.", "지금 저장하세요. 다시 표시되지 않습니다.";
-    copy: "Copy", "복사";
-    copied: "Copied", "복사됨";
-    try_it: "Try it in the playground", "플레이그라운드에서 사용해 보기";
-    done: "Done", "완료";
-    old_value_ended: "The old value is refused from now on.", "이전 값은 이제 사용할 수 없습니다.";
-    old_value_works: "The old value works until {}.", "이전 값은 {}까지 사용할 수 있습니다.";
-    first_value: "This is its first value. The legacy API goes on as before.", "이 토큰의 첫 번째 값입니다. 레거시 API는 그대로 동작합니다.";
-    use_it: "Use it in the header X-API-Key:", "X-API-Key 헤더에 넣어 사용하세요:";
-    already_created: "This token has been made already. Its value was shown once, and cannot be shown again; rotate it if you did not store it.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 교체하세요.";
-    already_rotated: "This token has changed since you opened the page, so it was not rotated. If it was rotated here, its value was shown once; rotate it again if nobody stored the value.", "이 페이지를 연 뒤에 토큰이 변경되어 교체하지 않았습니다. 이미 교체했다면 새 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 다시 교체하세요.";
-    edit_conflict: "Somebody has changed this token since you opened it. Nothing has been saved; look at it again.", "이 페이지를 연 뒤에 다른 사람이 토큰을 변경했습니다. 저장하지 않았으니 내용을 다시 확인하세요.";
-
-    rotate_token: "Rotate {}?", "{}을(를) 교체할까요?";
-    rotate_lead: "The token gets a new value, which is shown once. Whatever uses the old value has to get the new one.", "새 값이 발급되어 한 번만 표시됩니다. 이전 값을 사용하는 곳은 모두 새 값으로 바꿔야 합니다.";
-    rotate_legacy: "The token has no value yet. It gets its first, which is shown once, and can then be used with X-API-Key. Its uuid stays the same.", "아직 값이 없는 토큰입니다. 첫 번째 값이 발급되어 한 번만 표시되며, 이후 X-API-Key로 사용할 수 있습니다. uuid는 그대로 유지됩니다.";
-    grace: "The old value works on for", "이전 값을 계속 사용할 수 있는 기간";
-    grace_none: "no time: it ends at once", "없음 (즉시 종료)";
-    grace_hour: "an hour", "1시간";
-    grace_day: "a day", "1일";
-    grace_week: "a week", "7일";
-    go_on: "Continue", "계속";
-
-    delete_token: "Delete {}?", "{}을(를) 삭제할까요?";
-    delete_lead: "Whatever uses this token is refused at once, on the old paths too. This cannot be undone.", "이 토큰을 사용하는 요청은 레거시 경로에서도 즉시 거부됩니다. 되돌릴 수 없습니다.";
-    delete_confirm: "Type the name of the token to confirm", "확인을 위해 토큰 이름을 입력하세요";
-    delete_wrong: "That is not the name of this token.", "이 토큰의 이름이 아닙니다.";
-
-    admins_lead: "Admins sign in here, and with HTTP Basic on both APIs. Their role says what they may do.", "관리자는 여기에서 로그인하고 두 API에서는 HTTP Basic으로 인증합니다. 할 수 있는 작업은 역할에 따라 다릅니다.";
-    role: "Role", "역할";
-    role_admin: "Admin", "관리자";
-    role_admin_hint: "may do everything", "모든 작업";
-    role_operator: "Operator", "운영자";
-    role_operator_hint: "manages tokens, and reads the audit log and the legacy report", "토큰 관리, 감사 로그와 레거시 보고서 조회";
-    role_auditor: "Auditor", "감사자";
-    role_auditor_hint: "reads everything, and changes nothing", "조회만 가능, 변경 불가";
-    change_role: "Change role", "역할 변경";
-    change_role_of: "Change the role of {}", "'{}' 계정의 역할 변경";
-    change_role_lead: "The new role applies immediately, also to open sessions.", "새 역할은 열려 있는 세션에도 즉시 적용됩니다.";
-    demote_last: "The last admin with the role Admin keeps it. Give another one that role first.", "관리자 역할을 가진 마지막 계정의 역할은 변경할 수 없습니다. 먼저 다른 계정에 관리자 역할을 지정하세요.";
-    badge_legacy_password: "Legacy login", "레거시 로그인";
-    hint_legacy_password: "The password was taken over from the legacy server.", "레거시 서버에서 가져온 비밀번호입니다.";
-    add_admin: "Add an admin", "관리자 추가";
-    added: "Added", "추가일";
-    password_changed: "Password changed", "비밀번호 변경일";
-    change_password: "Change password", "비밀번호 변경";
-    change_password_of: "Change the password of {}", "{}의 비밀번호 변경";
-    change_password_lead: "The old password is refused at once, and every session of {} ends.", "이전 비밀번호는 즉시 사용할 수 없게 되고 {}의 모든 세션이 종료됩니다.";
-    remove: "Remove", "제거";
-    remove_admin: "Remove {}?", "{}을(를) 제거할까요?";
-    remove_lead: "{} is refused at once, and every session of theirs ends. Their tokens stay.", "{} 계정은 즉시 사용할 수 없게 되고 모든 세션이 종료됩니다. 이 관리자가 만든 토큰은 그대로 유지됩니다.";
-    remove_last: "The last admin cannot be removed. Give another one the role Admin first.", "마지막 관리자는 제거할 수 없습니다. 먼저 다른 계정에 관리자 역할을 지정하세요.";
-    you: "you", "나";
-    new_password: "New password", "새 비밀번호";
-    password_again: "The same again", "비밀번호 확인";
-    password_hint: "At least 8 characters; a phrase that nobody else knows.", "8자 이상. 다른 사람이 모르는 문구를 사용하세요.";
-    bad_password: "A password has 8 to 1024 bytes and no control characters.", "비밀번호는 8~1024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
-    password_mismatch: "The two passwords differ.", "두 비밀번호가 일치하지 않습니다.";
-    bad_admin_name: "This is not a name that an admin can have.", "관리자에게 사용할 수 없는 이름입니다.";
-    admin_exists: "There is already an admin of that name.", "이미 같은 이름의 관리자가 있습니다.";
-
-    audit_lead: "Every change and every refused sign-in, newest first.", "모든 변경과 거부된 로그인을 최신순으로 보여 줍니다.";
-    actor: "Who", "주체";
-    actor_hint: "An admin's name, a token's ID, or cli", "관리자 이름, 토큰 ID 또는 cli";
-    token: "Token", "토큰";
-    channel: "Door", "접근 경로";
-    any: "Any", "전체";
-    action: "What", "이벤트";
-    since: "From (UTC)", "시작 (UTC)";
-    until: "Before (UTC)", "종료 (UTC)";
-    when: "When", "시각";
-    ip_address: "From", "접속 주소";
-    download_csv: "Download CSV", "CSV 다운로드";
-    download_json: "Download JSON", "JSON 다운로드";
-    no_events: "Nothing has happened that matches", "일치하는 이벤트가 없습니다";
-    nobody: "nobody known", "알 수 없음";
-    bad_filter: "This filter cannot be used:", "사용할 수 없는 필터입니다:";
-
-    legacy_lead: "Who still calls the legacy API, and whether it can be switched off.", "아직 레거시 API를 호출하는 곳과 레거시 API를 중단해도 되는지 보여 줍니다.";
-    verdict_safe: "Safe to switch off", "중단해도 됩니다";
-    verdict_in_use: "Still in use", "사용 중입니다";
-    verdict_unobserved: "Not observed long enough", "관찰 기간이 아직 부족합니다";
-    verdict_not_ready: "Some tokens have no value yet", "아직 값이 없는 토큰이 있습니다";
-    verdict_off: "Switched off", "중단되었습니다";
-    verdict_never: "No calls on record.", "호출한 기록이 없습니다.";
-    verdict_quiet: "No calls in the last 30 days. The last call was {}.", "최근 30일간 호출이 없습니다. 마지막 호출은 {}입니다.";
-    verdict_talk: "{} calls in the last 30 days, the last one {}. Contact these callers first:", "최근 30일간 {}회 호출되었고 마지막 호출은 {}입니다. 먼저 다음 호출자에게 확인하세요:";
-    watched: "Days watched: {} of the last {}.", "관찰한 날: {}일 (최근 {}일 중).";
-    contact: "{} from {} ({}×, the last time {})", "{} ({}): {}회 호출, 마지막 {}";
-    mode_on: "The legacy API is on.", "레거시 API가 켜져 있습니다.";
-    mode_read_only: "The legacy API is read-only.", "레거시 API가 읽기 전용입니다.";
-    mode_off: "The legacy API is off.", "레거시 API가 꺼져 있습니다.";
-    mode_brownout: "The legacy API is closed by a brownout until {}.", "레거시 API가 {}까지 일시 중단(브라운아웃)되었습니다.";
-    sunset: "Its announced end is {}.", "예고된 종료 시각은 {}입니다.";
-    chart: "Legacy API calls a day, in the last 30 days", "최근 30일간 레거시 API의 일별 호출 수";
-    chart_day: "{}, calls: {}", "{}: {}회";
-    chart_peak: "at most {} a day", "하루 최대 {}회";
-    callers: "Callers", "호출자";
-    path: "Path", "경로";
-    program: "Program", "프로그램";
-    last_seen: "Last seen", "마지막 호출";
-    calls_30: "Calls in 30 days", "30일간 호출";
-    more_callers: "Callers that are not shown: {}. GET /legacy-usage tells of all.", "호출자가 {}개 더 있습니다. GET /legacy-usage에서 모두 볼 수 있습니다.";
-    without_value: "Tokens without a value", "값이 없는 토큰";
-    without_value_lead: "Tokens that have no value yet: {}. Rotate them before you switch the legacy API off.", "아직 값이 없는 토큰: {}개. 레거시 API를 중단하기 전에 교체(회전)하여 값을 발급하세요.";
-    without_value_none: "Every token has a value.", "모든 토큰에 값이 있습니다.";
-    without_value_all: "Show them all", "모두 보기";
-    others: "many others", "그 외 다수";
-    unknown_address: "an unknown address", "알 수 없는 주소";
-    unknown_caller: "somebody unknown", "알 수 없는 호출자";
-
-    problem: "This did not work", "처리하지 못했습니다";
-    problem_form: "This form is out of date, or came from elsewhere. Go back, load the page again, and send it once more. Cookies must be allowed.", "양식이 오래되었거나 다른 곳에서 전송되었습니다. 뒤로 가서 페이지를 새로 고친 뒤 다시 보내세요. 브라우저에서 쿠키를 허용해야 합니다.";
-    problem_role: "Your role does not include this. Ask an admin for another role.", "현재 역할로는 이 작업을 할 수 없습니다. 관리자에게 역할 변경을 요청하세요.";
-    problem_missing: "There is nothing here. It may have been deleted.", "찾을 수 없습니다. 삭제되었을 수 있습니다.";
-    problem_unavailable: "The store does not answer. Try again in a moment.", "저장소가 응답하지 않습니다. 잠시 후 다시 시도하세요.";
-    problem_unanswered: "The store does not answer. What you sent may have been done all the same: look at it before you try again.", "저장소가 응답하지 않습니다. 보낸 내용이 이미 처리되었을 수 있으니 확인한 뒤 다시 시도하세요.";
-    problem_internal: "Something went wrong here. The log tells more of request {}.", "내부 오류가 발생했습니다. 요청 {}에 대한 자세한 내용은 로그에 있습니다.";
-    problem_other: "The server says:", "서버 메시지:";
-    back: "Back to the tokens", "토큰 목록으로";
-
-    just_now: "just now", "방금";
-    minute_ago: "1 minute ago", "1분 전";
-    minutes_ago: "{} minutes ago", "{}분 전";
-    hour_ago: "1 hour ago", "1시간 전";
-    hours_ago: "{} hours ago", "{}시간 전";
-    day_ago: "1 day ago", "1일 전";
-    days_ago: "{} days ago", "{}일 전";
-    month_ago: "1 month ago", "1개월 전";
-    months_ago: "{} months ago", "{}개월 전";
-    year_ago: "1 year ago", "1년 전";
-    years_ago: "{} years ago", "{}년 전";
-    very_soon: "in less than a minute", "1분 이내";
-    in_minute: "in 1 minute", "1분 후";
-    in_minutes: "in {} minutes", "{}분 후";
-    in_hour: "in 1 hour", "1시간 후";
-    in_hours: "in {} hours", "{}시간 후";
-    in_day: "in 1 day", "1일 후";
-    in_days: "in {} days", "{}일 후";
-    in_month: "in 1 month", "1개월 후";
-    in_months: "in {} months", "{}개월 후";
-    in_year: "in 1 year", "1년 후";
-    in_years: "in {} years", "{}년 후";
+/// Fills the placeholder of a text with a number, in the singular form (before `|`) for 1.
+pub fn count(text: &str, counted: u64) -> String {
+    let (singular, plural) = text.split_once('|').unwrap_or((text, text));
+    let form = if counted == 1 { singular } else { plural };
+    fill(form, [&number(counted)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
-
-    #[test]
-    fn translations_have_the_same_placeholders() {
-        for (name, english, korean) in PAIRS {
-            assert_eq!(english.matches("{}").count(), korean.matches("{}").count(), "{name}");
-            assert!(!english.is_empty() && !korean.is_empty(), "{name}");
-        }
-    }
-
-    #[test]
-    fn accept_language_applies_unless_a_language_was_chosen() {
-        for (asked, language) in [
-            ("ko", Language::Korean),
-            ("ko-KR,ko;q=0.9,en;q=0.8", Language::Korean),
-            ("de, ko;q=0.5, en;q=0.4", Language::Korean),
-            ("en-GB, ko;q=0.9", Language::English),
-            ("de", Language::English),
-            ("ko;q=0, de", Language::English),
-            ("*", Language::English),
-            ("", Language::English),
-        ] {
-            let request = TestRequest::get().insert_header(("accept-language", asked));
-            assert_eq!(Language::of(&request.to_http_request()), language, "{asked:?}");
-            let chosen = TestRequest::get()
-                .insert_header(("accept-language", asked))
-                .insert_header(("cookie", "tokenbridge_language=ko"));
-            assert_eq!(Language::of(&chosen.to_http_request()), Language::Korean);
-        }
-    }
 
     #[test]
     fn placeholders_are_filled_in_order() {
         assert_eq!(fill("{} of {}", [&1, &"two"]), "1 of two");
         assert_eq!(fill("none", [&1]), "none");
         assert_eq!(fill("{}", [&"{}"]), "{}");
+    }
+
+    #[test]
+    fn numbers_are_separated_and_choose_the_form() {
+        for (value, text) in [
+            (0, "0 tokens"),
+            (1, "1 token"),
+            (12, "12 tokens"),
+            (999, "999 tokens"),
+            (1000, "1,000 tokens"),
+            (25_153, "25,153 tokens"),
+            (1_234_567, "1,234,567 tokens"),
+        ] {
+            assert_eq!(count("{} token|{} tokens", value), text);
+        }
+        assert_eq!(count("토큰 {}개", 1), "토큰 1개");
     }
 }

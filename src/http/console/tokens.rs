@@ -12,10 +12,7 @@ use actix_web::{
 };
 use askama::Template;
 
-use super::{
-    layout::Layout,
-    text::{Texts, fill},
-};
+use super::{layout::Layout, text::fill, texts::Texts};
 use crate::{
     domain::{
         actor::{Actor, ActorKind},

@@ -16,12 +16,8 @@ use crate::{
     },
     http::{
         console::{
-            display_time::DisplayTime,
-            layout::Layout,
-            paths::build_query,
-            render_page,
-            session::ConsoleSession,
-            text::{Texts, fill},
+            display_time::DisplayTime, layout::Layout, paths::build_query, render_page, session::ConsoleSession,
+            text::fill, texts::Texts,
         },
         error::ApiError,
         extract::{query::read_query, state},
