@@ -37,8 +37,8 @@ class Checks:
         self.passed = self.failed = 0
         self.lock = threading.Lock()
 
-    def check(self, name, command, status=0, says=(), seconds=60, env=(), cwd=None):
-        """Runs a command, prints its output, and checks its exit code and that the output contains the texts."""
+    def check(self, name, command, status=0, says=(), seconds=60, env=(), cwd=None, hides=()):
+        """Runs a command, prints its output, and checks its exit code and which texts the output contains, and which not."""
         began = time.monotonic()
         surroundings = {
             "PATH": f"{self.path}:{os.environ['PATH']}", "HOME": str(self.scratch), "LANG": "C.UTF-8", "NO_PROXY": "*",
@@ -53,8 +53,9 @@ class Checks:
         except subprocess.TimeoutExpired as error:
             got, said = f"none within {seconds} s", (error.stdout or b"").decode(errors="replace")
         missing = [text for text in says if text not in said]
+        exposed = [text for text in hides if text in said]
         took = f"({time.monotonic() - began:.1f} s)"
-        holds = got == status and not missing
+        holds = got == status and not missing and not exposed
         with self.lock:
             self.passed += holds
             self.failed += not holds
@@ -63,8 +64,16 @@ class Checks:
                 print(f"ok      {name} {took}", flush=True)
             else:
                 lacks = "".join(f"; the output lacks {text!r}" for text in missing)
+                lacks += "; the output contains what it must hide" * bool(exposed)
                 print(f"FAILED  {name} {took}: exit code {got}, expected {status}{lacks}", flush=True)
         return holds
+
+    def expect(self, name, holds):
+        """Counts a check that needs no command."""
+        with self.lock:
+            self.passed += holds
+            self.failed += not holds
+            print(f"{'ok    ' if holds else 'FAILED'}  {name}", flush=True)
 
     def fail(self, name, reason):
         """Counts a check that could not run."""
