@@ -31,6 +31,7 @@ pub mod session;
 pub mod sort;
 pub mod text;
 pub mod token;
+pub mod token_group;
 pub mod usage;
 pub mod value;
 

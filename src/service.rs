@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::{Error, Refusal};
 pub use legacy_login::TIMEOUT as LEGACY_LOGIN_TIMEOUT;
-pub use metrics::CredentialKind;
+pub use metrics::{CredentialKind, TokenCounts};
 pub use token_cache::VerifiedToken;
 
 use crate::{

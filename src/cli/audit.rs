@@ -12,6 +12,7 @@ use crate::{
         actor::{Channel, Origin},
         audit::{Action, AuditEvent, EventFilter, EventOrder, RecordedEvent},
         clock::Timestamp,
+        name::TokenName,
         page::PageSize,
         token::TokenId,
     },
@@ -41,6 +42,9 @@ pub struct Audit {
     /// Only events about the token with this ID
     #[arg(long, value_name = "ID", value_parser = parse_token_id)]
     token: Option<TokenId>,
+    /// Only events about tokens that had exactly this name after the event
+    #[arg(long, value_name = "NAME")]
+    token_name: Option<String>,
     /// Only events with this action, such as token.deleted
     #[arg(long, value_name = "ACTION")]
     action: Option<Action>,
@@ -88,6 +92,8 @@ pub async fn run(audit: Audit) -> Result<(), CliError> {
         until: audit.until,
         actor: audit.actor,
         token_id: audit.token,
+        token_id_prefix: None,
+        token_name: audit.token_name,
         action: audit.action,
         channel: audit.channel,
     };
@@ -165,7 +171,9 @@ async fn follow(
 
 fn header(format: ReportFormat) -> String {
     match format {
-        ReportFormat::Table => columns("TIME", "ACTOR", "CHANNEL", "CLIENT", "ACTION", "TOKEN", "DETAILS"),
+        ReportFormat::Table => columns([
+            "TIME", "ACTOR", "CHANNEL", "CLIENT", "ACTION", "TOKEN", "NAME", "DETAILS",
+        ]),
         ReportFormat::Csv => csv_header(),
         ReportFormat::Json => String::new(),
     }
@@ -191,22 +199,24 @@ fn row(recorded: &RecordedEvent) -> String {
         origin: Origin { channel, client },
         action,
         token_id,
+        token_name,
         details,
     } = event;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    columns(
+    columns([
         &at.to_string(),
         actor.as_ref().map_or("-", |actor| actor.id.as_str()),
         channel.name(),
         &or_none(client.map(|client| client.to_string())),
         action.name(),
         &or_none(token_id.map(|id| id.to_string())),
+        token_name.as_ref().map_or("-", TokenName::as_str),
         &details.to_string(),
-    )
+    ])
 }
 
 /// Formats a line of the table. The columns have fixed widths that fit most values, because later
 /// lines are not known yet.
-fn columns(time: &str, actor: &str, channel: &str, client: &str, action: &str, token: &str, details: &str) -> String {
-    format!("{time:27}  {actor:12}  {channel:14}  {client:15}  {action:22}  {token:36}  {details}\n")
+fn columns([time, actor, channel, client, action, token, name, details]: [&str; 8]) -> String {
+    format!("{time:27}  {actor:12}  {channel:14}  {client:15}  {action:22}  {token:36}  {name:20}  {details}\n")
 }

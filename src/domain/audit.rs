@@ -10,7 +10,8 @@ use super::{
     actor::{Actor, Channel, Origin},
     clock::Timestamp,
     invalid::parse_name,
-    token::TokenId,
+    name::TokenName,
+    token::{TokenId, TokenIdPrefix},
 };
 
 /// An audit event. It never contains a secret.
@@ -26,6 +27,8 @@ pub struct AuditEvent {
     pub action: Action,
     /// The affected token, if there is one.
     pub token_id: Option<TokenId>,
+    /// Its name after the event; `None` in events that earlier versions recorded, if it is not known.
+    pub token_name: Option<TokenName>,
     /// The details of the change, as a JSON object.
     pub details: Value,
 }
@@ -124,6 +127,10 @@ pub struct EventFilter {
     pub actor: Option<String>,
     /// Events about this token.
     pub token_id: Option<TokenId>,
+    /// Events about tokens whose IDs begin like this.
+    pub token_id_prefix: Option<TokenIdPrefix>,
+    /// Events about tokens that had exactly this name after them.
+    pub token_name: Option<String>,
     /// Events with this action.
     pub action: Option<Action>,
     /// Events through this channel.

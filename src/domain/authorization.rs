@@ -49,6 +49,8 @@ pub enum Operation<'a> {
     },
     /// Sign in to the console.
     BeginSession,
+    /// Change one's own password, and list and end one's own sessions.
+    ManageAccount,
 }
 
 /// The properties that an operation gives to a token; `None` for those that stay the same.
@@ -134,7 +136,8 @@ fn authorize_role(role: Role, operation: Operation<'_>) -> Result<(), Denied> {
         | Operation::ReadAudit
         | Operation::ReadLegacyUsage
         | Operation::Export { with_admins: false }
-        | Operation::BeginSession => &Role::ALL,
+        | Operation::BeginSession
+        | Operation::ManageAccount => &Role::ALL,
         // An introspection counts as a use of the token.
         Operation::Create(_)
         | Operation::Update(_)
@@ -169,7 +172,7 @@ const fn authorize_command_line(operation: Operation<'_>) -> Result<(), Denied> 
         | Operation::ManageAdmins
         | Operation::Import
         | Operation::Export { .. } => Ok(()),
-        Operation::BeginSession => Err(Denied::NotAdmin),
+        Operation::BeginSession | Operation::ManageAccount => Err(Denied::NotAdmin),
     }
 }
 
@@ -190,7 +193,8 @@ const fn authorize_legacy_login(operation: Operation<'_>) -> Result<(), Denied> 
         | Operation::ReadAdmins
         | Operation::Import
         | Operation::Export { .. }
-        | Operation::BeginSession => Err(Denied::NotAdmin),
+        | Operation::BeginSession
+        | Operation::ManageAccount => Err(Denied::NotAdmin),
     }
 }
 
@@ -212,7 +216,8 @@ const fn authorize_holder(operation: Operation<'_>) -> Result<(), Denied> {
         | Operation::ManageAdmins
         | Operation::Import
         | Operation::Export { .. }
-        | Operation::BeginSession => Err(Denied::NotAuthenticated),
+        | Operation::BeginSession
+        | Operation::ManageAccount => Err(Denied::NotAuthenticated),
     }
 }
 
@@ -255,7 +260,8 @@ fn authorize_token(caller: &Token, operation: Operation<'_>, target: Option<&Tok
         | Operation::ManageAdmins
         | Operation::Import
         | Operation::Export { .. }
-        | Operation::BeginSession => Err(Denied::NotAdmin),
+        | Operation::BeginSession
+        | Operation::ManageAccount => Err(Denied::NotAdmin),
     }
 }
 

@@ -32,6 +32,18 @@ pub enum BrownoutError {
 }
 
 impl Brownout {
+    /// Returns the start.
+    #[must_use]
+    pub const fn start(self) -> Timestamp {
+        self.start
+    }
+
+    /// Returns the end.
+    #[must_use]
+    pub const fn end(self) -> Timestamp {
+        self.end
+    }
+
     /// Returns the end of the closed period at `now`, where overlapping and adjacent brownouts form
     /// one period. Returns `None` if `now` is in no brownout.
     #[must_use]

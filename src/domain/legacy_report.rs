@@ -160,6 +160,8 @@ pub struct ReportContext {
     pub since: Day,
     /// Number of watched days in the window.
     pub watched_days: u16,
+    /// The first day on which a server watched, if any did.
+    pub watched_since: Option<Day>,
     /// Number of tokens that have never had a value.
     pub without_value: i64,
     /// The current state of the legacy API, if known.
@@ -175,6 +177,8 @@ pub struct LegacyReport {
     pub days: ReportDays,
     /// Number of watched days in the window.
     pub watched_days: u16,
+    /// The first day on which a server watched, if any did.
+    pub watched_since: Option<Day>,
     /// Number of tokens that have never had a value.
     pub without_value: i64,
     /// The current state of the legacy API, if known.
@@ -205,6 +209,7 @@ impl LegacyReport {
         let ReportContext {
             since,
             watched_days,
+            watched_since,
             without_value,
             state,
         } = context;
@@ -215,6 +220,7 @@ impl LegacyReport {
             verdict: Verdict::new(last_call, since, days, watched_days),
             days,
             watched_days,
+            watched_since,
             without_value,
             state,
             message: String::new(),

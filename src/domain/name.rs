@@ -9,7 +9,7 @@ const MAX_CHARS: usize = 255;
 
 /// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without
 /// control or format characters. Names need not be unique.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenName(String);
 
 impl TokenName {

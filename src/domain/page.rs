@@ -67,6 +67,9 @@ impl PageSize {
     /// The largest page size.
     pub const MAX: Self = Self(1000);
 
+    /// The size of a list on the console's overview.
+    pub const OF_OVERVIEW: Self = Self(5);
+
     /// Returns the number of tokens.
     #[must_use]
     pub fn get(self) -> usize {

@@ -1,6 +1,9 @@
 //! Console sessions of admins.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -133,6 +136,21 @@ impl SessionTimes {
     pub fn should_touch(self, now: Timestamp) -> bool {
         now.since(self.seen_at).max(self.seen_at.since(now)) >= TOUCH_INTERVAL
     }
+}
+
+/// A session, as its admin sees it.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// The time of the sign-in.
+    pub begun_at: Timestamp,
+    /// The last use that was stored.
+    pub seen_at: Timestamp,
+    /// The client's address at the sign-in, if it was known.
+    pub client: Option<IpAddr>,
+    /// The user agent at the sign-in; empty if the client sent none.
+    pub user_agent: String,
+    /// `true` for the session that asks.
+    pub is_current: bool,
 }
 
 /// The duration and idle time of a session, by the monotonic clock of a server that has seen it.

@@ -51,6 +51,37 @@ impl TokenId {
     }
 }
 
+/// The beginning of token IDs, as the range of the IDs that begin with it. A range of complete IDs is compared the same
+/// way in every database, whatever its collation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenIdPrefix {
+    /// The smallest ID with this beginning.
+    pub first: TokenId,
+    /// The largest ID with this beginning.
+    pub last: TokenId,
+}
+
+impl TokenIdPrefix {
+    /// Minimum number of characters: those of the short IDs on pages.
+    const MIN_CHARS: usize = 8;
+
+    /// Parses the beginning of a hyphenated UUID, in either case, with at least 8 characters. Returns `None` for all
+    /// other text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        const FIRST: &str = "00000000-0000-0000-0000-000000000000";
+        const LAST: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+        if text.len() < Self::MIN_CHARS {
+            return None;
+        }
+        let complete = |rest: &str| TokenId::parse(&format!("{text}{}", rest.get(text.len()..)?));
+        Some(Self {
+            first: complete(FIRST)?,
+            last: complete(LAST)?,
+        })
+    }
+}
+
 impl std::fmt::Display for TokenId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.as_hyphenated().fmt(f)
@@ -203,6 +234,27 @@ pub struct TokenSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_is_the_range_of_its_ids() {
+        let prefix = TokenIdPrefix::parse("D0EA6653-05").unwrap();
+        assert_eq!(prefix.first.to_string(), "d0ea6653-0500-0000-0000-000000000000");
+        assert_eq!(prefix.last.to_string(), "d0ea6653-05ff-ffff-ffff-ffffffffffff");
+        let whole = "d0ea6653-05e2-4d51-9d89-665cdfe86be6";
+        let range = TokenIdPrefix::parse(whole).unwrap();
+        assert_eq!((range.first.to_string(), range.first), (whole.to_owned(), range.last));
+        for other in [
+            "",
+            "d0ea665",
+            "d0ea66530",
+            "d0ea665g",
+            "agent-12",
+            "\u{e9}\u{e9}\u{e9}\u{e9}",
+            &format!("{whole}0"),
+        ] {
+            assert!(TokenIdPrefix::parse(other).is_none(), "{other:?}");
+        }
+    }
 
     #[test]
     fn only_the_hyphenated_form_is_an_id() {

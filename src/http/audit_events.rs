@@ -50,6 +50,9 @@ pub struct EventQuery {
     /// Only events about this token
     #[param(required = false, nullable = false, format = "uuid")]
     token_id: Option<String>,
+    /// Only events about tokens that had exactly this name after the event
+    #[param(required = false, nullable = false, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    token_name: Option<String>,
     /// Only events with this action
     #[param(required = false, schema_with = schemas::action)]
     action: Option<String>,
@@ -74,23 +77,29 @@ impl EventQuery {
         Ok(EventFilter {
             since: read_time("since", self.since.clone())?,
             until: read_time("until", self.until.clone())?,
-            actor: self.actor.clone().map(check_actor_id).transpose()?,
+            actor: self.actor.clone().map(|actor| check_text("actor", actor)).transpose()?,
             token_id: self.token_id.as_ref().map(token_id).transpose()?,
+            token_id_prefix: None,
+            token_name: self
+                .token_name
+                .clone()
+                .map(|name| check_text("tokenName", name))
+                .transpose()?,
             action: self.action.as_deref().map(str::parse::<Action>).transpose()?,
             channel: self.channel.as_deref().map(str::parse::<Channel>).transpose()?,
         })
     }
 }
 
-/// Refuses control characters: no actor's ID contains one, and PostgreSQL refuses NUL.
+/// Refuses control characters: no name and no actor's ID contains one, and PostgreSQL refuses NUL.
 ///
 /// # Errors
-/// [`Invalid`] if the ID contains one.
-pub fn check_actor_id(id: String) -> Result<String, Invalid> {
-    if id.chars().any(char::is_control) {
-        return Err(Invalid::new("actor", "must not contain control characters"));
+/// [`Invalid`] for `field` if the text contains one.
+pub fn check_text(field: &'static str, text: String) -> Result<String, Invalid> {
+    if text.chars().any(char::is_control) {
+        return Err(Invalid::new(field, "must not contain control characters"));
     }
-    Ok(id)
+    Ok(text)
 }
 
 /// `GET /audit-events`: lists audit events, newest first.
@@ -100,7 +109,7 @@ pub fn check_actor_id(id: String) -> Result<String, Invalid> {
     params(EventQuery),
     responses((status = 200, description = "The events, newest first", content(
         (AuditEvents = "application/json"),
-        (String = "text/csv", example = "id,at,actorType,actorId,channel,client,action,tokenId,details\r\n"),
+        (String = "text/csv", example = "id,at,actorType,actorId,channel,client,action,tokenId,details,tokenName\r\n"),
         (AuditEventView = "application/x-ndjson"),
         (AuditEventView = "application/jsonl"),
     ))),

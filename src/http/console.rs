@@ -1,6 +1,7 @@
 //! The console at `/console`, where admins manage tokens in a browser. Pages are rendered on the
 //! server. Their only script is part of tokenbridge, and they work without it.
 
+mod account;
 mod admins;
 mod audit;
 mod chart;
@@ -10,12 +11,17 @@ mod fields;
 mod language;
 mod layout;
 mod legacy;
+mod overview;
+mod own_password;
 mod paths;
 mod permissions;
+mod roles;
 mod session;
 mod sign_in;
 mod text;
 mod texts;
+mod theme;
+mod token_label;
 mod tokens;
 
 use actix_web::{
@@ -41,6 +47,7 @@ use super::{
 use crate::{domain::actor::Channel, service};
 use layout::Layout;
 use text::fill;
+use texts::overview::{self as overview_texts, OverviewTexts};
 
 const FILES: [Asset; 2] = [
     Asset::new("console.css", include_bytes!("console/console.css")),
@@ -57,7 +64,7 @@ pub fn routes() -> impl HttpServiceFactory {
     web::scope("/console")
         .app_data(Channel::Console)
         .wrap(from_fn(render_errors))
-        .service(resource("", [get(redirect_to_tokens)]))
+        .service(resource("", [get(overview::page)]))
         .service(resource("/sign-in", [get(sign_in::show_form), post(sign_in::sign_in)]))
         .service(resource("/sign-out", [post(sign_in::sign_out)]))
         .service(token_routes())
@@ -77,8 +84,17 @@ pub fn routes() -> impl HttpServiceFactory {
         .service(resource("/audit", [get(audit::page)]))
         .service(resource("/audit/{file}", [get(audit::download)]))
         .service(resource("/legacy", [get(legacy::page)]))
+        .service(resource("/legacy/callers.csv", [get(legacy::download)]))
+        .service(account_routes())
         .service(resource("/assets/{file}", [get(asset)]))
         .default_service(web::to(not_found))
+}
+
+fn account_routes() -> Scope {
+    web::scope("/account")
+        .service(resource("", [get(account::page)]))
+        .service(resource("/password", [post(account::change_password)]))
+        .service(resource("/sessions", [post(account::end_other_sessions)]))
 }
 
 fn token_routes() -> Scope {
@@ -98,10 +114,10 @@ fn token_routes() -> Scope {
         ))
 }
 
-/// `GET /`, `GET /console`: redirects to the first page.
-pub async fn redirect_to_tokens(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+/// `GET /`: redirects to the console.
+pub async fn redirect_to_console(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let base_path = &state(&request)?.config.base_path;
-    Ok(see_other(&format!("{base_path}/console/tokens")))
+    Ok(see_other(&format!("{base_path}/console")))
 }
 
 /// `GET /console/assets/{file}`: returns a style sheet, script or image.
@@ -137,19 +153,22 @@ fn render(template: &impl Template) -> Result<String, ApiError> {
 #[template(path = "problem.html")]
 struct ErrorPage<'f> {
     layout: Layout,
+    texts: &'static OverviewTexts,
+    title: &'static str,
+    is_missing: bool,
     message: String,
     /// The server's message, in English.
     detail: Option<&'f str>,
 }
 
 /// Middleware that renders error responses as pages, and redirects requests without a session to
-/// the sign-in page. If the query contains a language, stores it in a cookie and redirects to the
-/// page in that language.
+/// the sign-in page. If the query contains a language or a theme, stores it in a cookie and redirects to
+/// the page without it.
 async fn render_errors(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(response) = layout::switch_language(request.request()) {
+    if let Some(response) = layout::store_preferences(request.request()) {
         return Ok(request.into_response(response));
     }
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -168,7 +187,7 @@ async fn render_errors(
         }
         _ => {}
     }
-    let text = render(&error_page(response.request(), response.status(), failure)?)?;
+    let text = render(&error_page(response.request(), response.status(), failure).await?)?;
     let headers = response.headers_mut();
     let of_page = html(String::new(), POLICY);
     for name in [
@@ -183,21 +202,41 @@ async fn render_errors(
     Ok(response.map_body(|_, _| BoxBody::new(text)))
 }
 
-fn error_page<'f>(request: &HttpRequest, status: StatusCode, failure: &'f ApiError) -> Result<ErrorPage<'f>, ApiError> {
-    let layout = Layout::anonymous(request)?;
-    let texts = layout.texts;
-    let (message, detail) = match status {
-        StatusCode::FORBIDDEN if failure.is_denied() => (texts.problem_role.to_owned(), None),
-        StatusCode::FORBIDDEN => (texts.problem_form.to_owned(), None),
-        StatusCode::NOT_FOUND => (texts.problem_missing.to_owned(), None),
-        StatusCode::SERVICE_UNAVAILABLE if request.method().is_safe() => (texts.problem_unavailable.to_owned(), None),
+async fn error_page<'f>(
+    request: &HttpRequest,
+    status: StatusCode,
+    failure: &'f ApiError,
+) -> Result<ErrorPage<'f>, ApiError> {
+    let is_missing = status == StatusCode::NOT_FOUND;
+    let layout = session::error_layout(request, status != StatusCode::SERVICE_UNAVAILABLE).await?;
+    let (t, texts) = (
+        layout.texts,
+        layout
+            .language
+            .choose(&overview_texts::ENGLISH, &overview_texts::KOREAN),
+    );
+    let (title, message, detail) = match status {
+        StatusCode::FORBIDDEN => match failure.denied() {
+            Some(denied) => (texts.not_allowed, roles::explain(denied, &layout), None),
+            None => (texts.expired_form, t.problem_form.to_owned(), None),
+        },
+        StatusCode::NOT_FOUND => (texts.not_found, texts.not_found_lead.to_owned(), None),
+        StatusCode::SERVICE_UNAVAILABLE if request.method().is_safe() => {
+            (texts.unavailable, t.problem_unavailable.to_owned(), None)
+        }
         // The server did not wait for the result, so the change may have been made.
-        StatusCode::SERVICE_UNAVAILABLE => (texts.problem_unanswered.to_owned(), None),
-        StatusCode::INTERNAL_SERVER_ERROR => (fill(texts.problem_internal, [&request_id::current()]), None),
-        _ => (texts.problem_other.to_owned(), Some(failure.message())),
+        StatusCode::SERVICE_UNAVAILABLE => (texts.unavailable, t.problem_unanswered.to_owned(), None),
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            let message = fill(t.problem_internal, [&request_id::current()]);
+            (texts.internal, message, None)
+        }
+        _ => (t.problem, t.problem_other.to_owned(), Some(failure.message())),
     };
     Ok(ErrorPage {
         layout,
+        texts,
+        title,
+        is_missing,
         message,
         detail,
     })

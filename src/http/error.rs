@@ -16,7 +16,10 @@ use actix_web::{
 use serde_json::json;
 
 use super::request_id;
-use crate::service::{Error, Refusal};
+use crate::{
+    domain::authorization::Denied,
+    service::{Error, Refusal},
+};
 pub use kind::{DeclaresErrors, ErrorKind};
 
 /// `Retry-After` if the store is unavailable, in seconds.
@@ -218,9 +221,12 @@ impl ApiError {
         self.unreadable
     }
 
-    /// Returns `true` if the caller is not authorized for the operation.
-    pub fn is_denied(&self) -> bool {
-        matches!(self.source.as_deref(), Some(Error::Forbidden(_)))
+    /// Returns the reason why the caller is not authorized for the operation, if that is the error.
+    pub fn denied(&self) -> Option<&Denied> {
+        match self.source.as_deref() {
+            Some(Error::Forbidden(denied)) => Some(denied),
+            _ => None,
+        }
     }
 
     /// Returns the cause, if this is a server error.

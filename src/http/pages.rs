@@ -32,7 +32,7 @@ pub const PAGES: [Page; 3] = [
 /// Creates the resource of the root, which leads to the console. It handles OPTIONS because `HAProxy` checks servers
 /// with `OPTIONS /` by default.
 pub fn root(path: &str) -> Resource {
-    resource(path, [get(console::redirect_to_tokens), options(allow_root)])
+    resource(path, [get(console::redirect_to_console), options(allow_root)])
 }
 
 /// `OPTIONS /`: names the methods of the root.

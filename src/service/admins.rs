@@ -12,12 +12,15 @@ use crate::{
         audit::Action,
         authorization::{Operation, authorize},
         caller::{Call, Caller},
+        clock::Timestamp,
+        legacy_report::ReportDays,
         name::AdminName,
-        page::PageSize,
+        page::{PageSize, TokenFilter},
     },
     store::{
         AnyConnection, StoreError,
         admins::{self, AdminPage},
+        legacy_usage, tokens,
     },
 };
 
@@ -29,13 +32,24 @@ pub struct FirstAdmin {
     pub generated_password: Option<Password>,
 }
 
+/// What depends on an admin's account.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminFootprint {
+    /// Number of legacy calls with the account's credentials in the report's window.
+    pub calls: u64,
+    /// The time of the last of them.
+    pub last_call: Option<Timestamp>,
+    /// Number of existing tokens that the account created.
+    pub tokens: i64,
+}
+
 impl Service {
     /// Adds an admin.
     ///
     /// # Errors
     /// [`Error::Conflict`] if the name exists; [`Error::Forbidden`] if the caller may not do this.
     pub async fn add_admin(&self, call: Call, name: AdminName, password: Password, role: Role) -> Result<(), Error> {
-        let password_hash = self.hash_password(password, &call).await?;
+        let password_hash = self.hash_password(password, &call, Operation::ManageAdmins).await?;
         self.transact(call, None, move |tx, _| {
             authorize(&tx.caller, Operation::ManageAdmins, None)?;
             let admin = Admin {
@@ -51,19 +65,25 @@ impl Service {
                 other => other.into(),
             })?;
             let details = json!({ "admin": admin.name.as_str(), "role": role.name() });
-            tx.record(Action::AdminAdded, None, details)
+            tx.record(Action::AdminAdded, details)
         })
         .await
     }
 
-    /// Changes an admin's password. The previous password stops working immediately.
+    /// Changes an admin's password. The previous password stops working immediately. Every admin may change their own.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] if the caller may not do
     /// this.
     pub async fn change_password(&self, call: Call, name: AdminName, password: Password) -> Result<(), Error> {
-        let password_hash = self.hash_password(password, &call).await?;
-        self.change_admins(call, name, move |tx, before| {
+        let is_own = matches!(&call.caller, Caller::Admin(admin) if admin.name == name);
+        let operation = if is_own {
+            Operation::ManageAccount
+        } else {
+            Operation::ManageAdmins
+        };
+        let password_hash = self.hash_password(password, &call, operation).await?;
+        self.change_admins(call, operation, name, move |tx, before| {
             let admin = Admin {
                 password_hash,
                 password_origin: PasswordOrigin::Local,
@@ -73,7 +93,7 @@ impl Service {
                 return Err(Error::NotFound("admin"));
             }
             let details = json!({ "admin": admin.name.as_str() });
-            tx.record(Action::AdminPasswordChanged, None, details)
+            tx.record(Action::AdminPasswordChanged, details)
         })
         .await
     }
@@ -84,7 +104,7 @@ impl Service {
     /// [`Error::NotFound`] if there is no such admin; [`Error::Conflict`] for the last one with the
     /// role [`Role::Admin`]; [`Error::Forbidden`] if the caller may not do this.
     pub async fn change_role(&self, call: Call, name: AdminName, role: Role) -> Result<(), Error> {
-        self.change_admins(call, name, move |tx, admin| {
+        self.change_admins(call, Operation::ManageAdmins, name, move |tx, admin| {
             if admin.role == role {
                 return Ok(());
             }
@@ -94,7 +114,7 @@ impl Service {
             }
             let roles = json!({ "from": admin.role.name(), "to": role.name() });
             let details = json!({ "admin": admin.name.as_str(), "role": roles });
-            tx.record(Action::AdminRoleChanged, None, details)
+            tx.record(Action::AdminRoleChanged, details)
         })
         .await
     }
@@ -106,13 +126,13 @@ impl Service {
     /// [`Error::NotFound`] if there is no such admin; [`Error::Conflict`] for the last one with the
     /// role [`Role::Admin`]; [`Error::Forbidden`] if the caller may not do this.
     pub async fn remove_admin(&self, call: Call, name: AdminName) -> Result<(), Error> {
-        self.change_admins(call, name, move |tx, admin| {
+        self.change_admins(call, Operation::ManageAdmins, name, move |tx, admin| {
             require_other(tx.conn, &admin)?;
             if !admins::delete(tx.conn, &admin.name)? {
                 return Err(Error::NotFound("admin"));
             }
             let details = json!({ "admin": admin.name.as_str() });
-            tx.record(Action::AdminRemoved, None, details)
+            tx.record(Action::AdminRemoved, details)
         })
         .await
     }
@@ -122,12 +142,13 @@ impl Service {
     async fn change_admins<T: Send + 'static>(
         &self,
         call: Call,
+        operation: Operation<'static>,
         name: AdminName,
         work: impl FnOnce(&mut Transaction<'_>, Admin) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let lock = |conn: &mut AnyConnection, _: &Caller| Ok(admins::lock_all(conn)?);
         let work = move |tx: &mut Transaction<'_>, ()| {
-            authorize(&tx.caller, Operation::ManageAdmins, None)?;
+            authorize(&tx.caller, operation, None)?;
             let admin = admins::find(tx.conn, &name)?.ok_or(Error::NotFound("admin"))?;
             work(tx, admin)
         };
@@ -176,6 +197,34 @@ impl Service {
             .await
     }
 
+    /// Returns what depends on an admin's account, with the legacy calls of the last `days` days.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller may not do this.
+    pub async fn find_admin_footprint(
+        &self,
+        call: &Call,
+        name: AdminName,
+        days: ReportDays,
+    ) -> Result<AdminFootprint, Error> {
+        let check_caller = self.caller_check(call, Operation::ManageAdmins);
+        self.store
+            .read(move |conn| {
+                let now = check_caller(conn)?;
+                let created_by = TokenFilter {
+                    created_by: Some(name.as_str().to_owned()),
+                    ..TokenFilter::default()
+                };
+                let (calls, last_call) = legacy_usage::calls_of_admin(conn, &name, days.since(now.day()))?;
+                Ok(AdminFootprint {
+                    calls,
+                    last_call: last_call.map(|at| at.bounded_by(now)),
+                    tokens: tokens::count(conn, &created_by, now)?,
+                })
+            })
+            .await
+    }
+
     /// Creates the first admin, with this password or a generated one, unless there is an admin.
     /// The server calls this when it starts, as [`Caller::CommandLine`].
     ///
@@ -210,8 +259,13 @@ impl Service {
     }
 
     /// Hashes the password of an admin. The caller is authorized first: hashing is expensive.
-    async fn hash_password(&self, password: Password, call: &Call) -> Result<PasswordHash, Error> {
-        authorize(&call.caller, Operation::ManageAdmins, None)?;
+    async fn hash_password(
+        &self,
+        password: Password,
+        call: &Call,
+        operation: Operation<'_>,
+    ) -> Result<PasswordHash, Error> {
+        authorize(&call.caller, operation, None)?;
         let passwords = &self.logins.passwords;
         passwords
             .hash(password, self.random.as_ref(), call.origin.network())

@@ -154,9 +154,9 @@ impl Service {
         let Some(known) = verified.filter(is_expected) else {
             return Err(self.refuse(kind, origin, Refusal::Value, Subject::Unknown));
         };
-        let id = known.token.id;
         if let Err(reason) = self.use_token(&known.token, origin, now) {
-            return Err(self.refuse(kind, origin, reason, Subject::Token(id)));
+            let subject = Subject::Token(known.token.id, known.token.name.clone());
+            return Err(self.refuse(kind, origin, reason, subject));
         }
         self.metrics.count_authentication(kind, AuthenticationOutcome::Accepted);
         Ok(known)

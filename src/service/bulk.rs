@@ -130,11 +130,7 @@ fn delete_batch(tx: &mut Transaction<'_>, ids: &[TokenId]) -> Result<(), Error> 
     let found = tokens::find_all(tx.conn, ids)?;
     let entry = |token| {
         authorize(&tx.caller, Operation::Delete, Some(token))?;
-        Ok::<_, Error>(AuditEntry {
-            action: Action::TokenDeleted,
-            token_id: Some(token.id),
-            details: describe(token),
-        })
+        Ok::<_, Error>(AuditEntry::about(token, Action::TokenDeleted, describe(token)))
     };
     let entries = found.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     // All of them are locked. A missing one is a defect, and no event may be recorded for it.

@@ -105,7 +105,7 @@ impl Repetition {
             return Err(Error::Conflict(message.to_owned()));
         }
         idempotency_keys::set_value(tx.conn, &request.key, &request.value)?;
-        tx.record(Action::TokenReissued, Some(after.id), json!({}))?;
+        tx.record_token(&after, Action::TokenReissued, json!({}))?;
         Ok(after)
     }
 }

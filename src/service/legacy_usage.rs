@@ -72,6 +72,7 @@ impl Service {
                 let context = ReportContext {
                     since,
                     watched_days: watched_days(conn, days, now)?,
+                    watched_since: legacy_watch::first_day(conn)?,
                     without_value: tokens::count(conn, &filter, now)?,
                     state: match state {
                         Some(state) => Some(state),
@@ -109,6 +110,7 @@ impl Service {
             },
             action: Action::LegacyPhase,
             token_id: None,
+            token_name: None,
             details,
         };
         self.store

@@ -286,7 +286,7 @@ fn insert_or_replace(
         (None, None) if !admins::is_taken(tx.conn, &admin.name)? => {
             admins::insert(tx.conn, &admin, tx.now)?;
             let details = json!({ "admin": name, "role": admin.role.name() });
-            tx.record(Action::AdminAdded, None, details)?;
+            tx.record(Action::AdminAdded, details)?;
             Ok(TakeOver::Done(admin))
         }
         (Some(before), Some(known))
@@ -297,7 +297,7 @@ fn insert_or_replace(
                 ..before
             };
             admins::set_password(tx.conn, &admin, tx.now)?;
-            tx.record(Action::AdminPasswordChanged, None, json!({ "admin": name }))?;
+            tx.record(Action::AdminPasswordChanged, json!({ "admin": name }))?;
             Ok(TakeOver::Done(admin))
         }
         _ => Ok(TakeOver::Changed),

@@ -11,7 +11,7 @@ use std::{
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
 
 use super::Refusal;
-use crate::domain::{admin::LegacyLoginOutcome, clock::Timestamp, page::TokenState};
+use crate::domain::{admin::LegacyLoginOutcome, clock::Timestamp, token_group::TokenGroup};
 
 /// Minimum interval between counts of the tokens.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
@@ -29,6 +29,8 @@ pub struct ServiceMetrics {
     legacy_logins: IntCounterVec,
     tokens: IntGaugeVec,
     last_count: Mutex<Option<LastCount>>,
+    /// The result of the last count that succeeded.
+    counts: Mutex<Option<TokenCounts>>,
 }
 
 /// The counters of authentication attempts, by kind of credential.
@@ -60,6 +62,51 @@ struct LegacyMetrics {
     last_request: IntGaugeVec,
     watched_seconds: IntGauge,
     verdict: IntGaugeVec,
+}
+
+/// When the tokens may be counted again. A count that took longer than `free` is followed by a pause of 50 times its
+/// duration, and of at least `min_pause`.
+#[derive(Clone, Copy)]
+struct CountPolicy {
+    free: Duration,
+    min_pause: Duration,
+}
+
+impl CountPolicy {
+    /// For scrapes, which come all the time.
+    const SCRAPE: Self = Self {
+        free: Duration::ZERO,
+        min_pause: COUNT_INTERVAL,
+    };
+    /// For pages. A small store is counted for each of them.
+    const PAGE: Self = Self {
+        free: Duration::from_millis(250),
+        min_pause: Duration::ZERO,
+    };
+
+    fn is_due(self, last: &LastCount) -> bool {
+        let pause = |took: Duration| self.min_pause.max(took * COUNT_PAUSE_FACTOR);
+        last.took
+            .is_some_and(|took| took < self.free || last.began.elapsed() >= pause(took))
+    }
+}
+
+/// The number of tokens in each group.
+#[derive(Clone, Debug)]
+pub struct TokenCounts {
+    /// The time of the count.
+    pub at: Timestamp,
+    /// The numbers.
+    pub groups: Vec<(TokenGroup, u64)>,
+}
+
+impl TokenCounts {
+    /// Returns the number of tokens in a group.
+    #[must_use]
+    pub fn of(&self, group: TokenGroup) -> u64 {
+        let found = self.groups.iter().find(|(known, _)| *known == group);
+        found.map(|(_, count)| *count).unwrap_or_default()
+    }
 }
 
 struct LastCount {
@@ -273,6 +320,7 @@ impl ServiceMetrics {
                 "state",
             )?,
             last_count: Mutex::new(None),
+            counts: Mutex::new(None),
             registry,
         })
     }
@@ -311,12 +359,9 @@ impl ServiceMetrics {
     }
 
     /// Returns `true` if the tokens are due to be counted. The caller must count them then.
-    fn try_begin_count(&self) -> bool {
+    fn try_begin_count(&self, policy: CountPolicy) -> bool {
         let mut last = self.last_count();
-        let due = last.as_ref().is_none_or(|last| {
-            let rest = last.took.map(|took| COUNT_INTERVAL.max(took * COUNT_PAUSE_FACTOR));
-            rest.is_some_and(|rest| last.began.elapsed() >= rest)
-        });
+        let due = last.as_ref().is_none_or(|last| policy.is_due(last));
         if due {
             *last = Some(LastCount {
                 began: Instant::now(),
@@ -326,16 +371,26 @@ impl ServiceMetrics {
         due
     }
 
-    fn finish_count(&self, counts: Option<Vec<(TokenState, i64)>>) {
+    fn finish_count(&self, counts: Option<TokenCounts>) {
         if let Some(last) = self.last_count().as_mut() {
             // A failed count cost the store little, so it needs no pause.
             last.took = Some(counts.as_ref().map_or(Duration::ZERO, |_| last.began.elapsed()));
         }
         // Outdated counts are not reported.
         self.tokens.reset();
-        for (state, count) in counts.into_iter().flatten() {
-            self.tokens.with_label_values(&[state.name()]).set(count);
+        for (group, count) in counts.iter().flat_map(|counts| &counts.groups) {
+            if let Some(state) = group.state() {
+                let count = i64::try_from(*count).unwrap_or(i64::MAX);
+                self.tokens.with_label_values(&[state.name()]).set(count);
+            }
         }
+        if counts.is_some() {
+            *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+        }
+    }
+
+    fn counts(&self) -> Option<TokenCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn last_count(&self) -> std::sync::MutexGuard<'_, Option<LastCount>> {

@@ -52,7 +52,7 @@ impl Service {
             if let Some(details) = details.as_object_mut() {
                 details.insert("deleted".to_owned(), json!(is_current));
             }
-            tx.record(Action::TokenRevoked, Some(token.id), details)
+            tx.record_token(&token, Action::TokenRevoked, details)
         })
         .await
     }

@@ -9,10 +9,11 @@ use std::{
 use super::{Error, Service};
 use crate::{
     domain::{
+        admin::Admin,
         authorization::{Denied, Operation, authorize},
         caller::{Call, Caller},
         clock::{Clock, Timestamp},
-        session::{SessionAge, SessionHash, SessionKey, SessionTimes},
+        session::{SessionAge, SessionHash, SessionInfo, SessionKey, SessionTimes},
     },
     store::sessions,
 };
@@ -78,6 +79,14 @@ impl SessionAges {
     }
 }
 
+/// Returns the calling admin: a session belongs to one.
+fn require_admin(caller: &Caller) -> Result<&Admin, Denied> {
+    match caller {
+        Caller::Admin(admin) => Ok(admin),
+        Caller::Token(..) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin => Err(Denied::NotAdmin),
+    }
+}
+
 impl Service {
     /// Generates a key that belongs to no session yet, for a browser before the sign-in.
     ///
@@ -88,30 +97,32 @@ impl Service {
     }
 
     /// Starts a session for an admin who has just signed in with a password. The session gets a new
-    /// key, which prevents session fixation; the session with the key `before`, if any, ends.
+    /// key, which prevents session fixation; the session with the key `before`, if any, ends. `user_agent` is the program
+    /// of the admin.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with [`Denied::NotAdmin`] if the caller is not an admin;
     /// [`Error::Unauthenticated`] if the password has changed since the sign-in.
-    pub async fn begin_session(&self, call: Call, before: Option<SessionKey>) -> Result<SessionKey, Error> {
+    pub async fn begin_session(
+        &self,
+        call: Call,
+        user_agent: String,
+        before: Option<SessionKey>,
+    ) -> Result<SessionKey, Error> {
         let key = self.new_session_key()?;
         let hash = key.hash();
         let (ages, instant) = (Arc::clone(&self.session_ages), self.clock.monotonic());
         let ended = ages.ended(self.clock.as_ref());
+        let client = call.origin.client;
         let begun_at = self
             .transact(call, None, move |tx, _| {
                 authorize(&tx.caller, Operation::BeginSession, None)?;
-                let admin = match &tx.caller {
-                    Caller::Admin(admin) => admin,
-                    Caller::Token(..) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin => {
-                        return Err(Denied::NotAdmin.into());
-                    }
-                };
+                let admin = require_admin(&tx.caller)?;
                 if let Some(before) = before {
                     sessions::delete(tx.conn, &before.hash())?;
                 }
                 sessions::delete_ended(tx.conn, ended, |key| ages.is_active(key, instant))?;
-                sessions::insert(tx.conn, &hash, &admin.name, tx.now)?;
+                sessions::insert(tx.conn, &hash, &admin.name, client, &user_agent, tx.now)?;
                 Ok(tx.now)
             })
             .await?;
@@ -145,6 +156,36 @@ impl Service {
             let _ = self.store.write(move |conn| sessions::touch(conn, &hash, now)).await;
         }
         Ok(Some(Caller::Admin(admin)))
+    }
+
+    /// Returns the sessions of the calling admin, the last used first. `current` is the key of the one that asks.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller is not an admin.
+    pub async fn list_sessions(&self, call: &Call, current: &SessionKey) -> Result<Vec<SessionInfo>, Error> {
+        let check_caller = self.caller_check(call, Operation::ManageAccount);
+        let admin = require_admin(&call.caller)?.name.clone();
+        let (ended, current) = (self.session_ages.ended(self.clock.as_ref()), current.hash());
+        self.store
+            .read(move |conn| {
+                check_caller(conn)?;
+                Ok(sessions::of_admin(conn, &admin, ended, &current)?)
+            })
+            .await
+    }
+
+    /// Ends the sessions of the calling admin except for the one with the key `current`.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller is not an admin.
+    pub async fn end_other_sessions(&self, call: Call, current: &SessionKey) -> Result<(), Error> {
+        let current = current.hash();
+        self.transact(call, None, move |tx, _| {
+            authorize(&tx.caller, Operation::ManageAccount, None)?;
+            let admin = require_admin(&tx.caller)?;
+            Ok(sessions::delete_others(tx.conn, &admin.name, &current)?)
+        })
+        .await
     }
 
     /// Ends the session with this key, if there is one.

@@ -4,6 +4,7 @@ mod changes;
 mod details;
 mod list;
 mod lookup;
+mod names;
 mod requests;
 mod usage;
 
@@ -120,7 +121,7 @@ impl Service {
             if let Some(request) = request {
                 request.remember(tx, id)?;
             }
-            tx.record(Action::TokenCreated, Some(id), describe(&token))?;
+            tx.record_token(&token, Action::TokenCreated, describe(&token))?;
             Ok(token)
         })
         .await
@@ -160,7 +161,7 @@ impl Service {
                 (Some(_), None) => Action::TokenEnabled,
                 (None, None) | (Some(_), Some(_)) => Action::TokenUpdated,
             };
-            tx.record(action, Some(id), diff(&before, &after))?;
+            tx.record_token(&after, action, diff(&before, &after))?;
             Ok(after)
         };
         let token = self.transact(call, Some(id), update).await?;
@@ -223,7 +224,7 @@ impl Service {
             if let Some(request) = request {
                 request.remember(tx, id)?;
             }
-            tx.record(Action::TokenRotated, Some(id), details)?;
+            tx.record_token(&after, Action::TokenRotated, details)?;
             Ok(after)
         };
         let token = self.transact_once(call, request, Some(id), rotate).await?;
@@ -242,7 +243,7 @@ impl Service {
             let token = found.ok_or(Error::NotFound("token"))?;
             check_precondition(&precondition, &token)?;
             require_found(tokens::delete(tx.conn, id)?)?;
-            tx.record(Action::TokenDeleted, Some(id), describe(&token))
+            tx.record_token(&token, Action::TokenDeleted, describe(&token))
         })
         .await
     }

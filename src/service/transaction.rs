@@ -16,7 +16,7 @@ use crate::{
         authorization::{Operation, authorize},
         caller::{Call, Caller},
         clock::{Clock, Timestamp},
-        name::AdminName,
+        name::{AdminName, TokenName},
         random::Random,
         token::{Token, TokenId},
     },
@@ -44,18 +44,34 @@ pub struct Transaction<'c> {
 pub struct AuditEntry {
     /// The action.
     pub action: Action,
-    /// The affected token, if there is one.
-    pub token_id: Option<TokenId>,
+    /// The affected token and its name, if there is one.
+    pub token: Option<(TokenId, TokenName)>,
     /// The details of the change, as a JSON object.
     pub details: Value,
 }
 
+impl AuditEntry {
+    /// Creates an entry about a token, as it is after the change.
+    pub fn about(token: &Token, action: Action, details: Value) -> Self {
+        Self {
+            action,
+            token: Some((token.id, token.name.clone())),
+            details,
+        }
+    }
+}
+
 impl Transaction<'_> {
-    /// Records an audit event.
-    pub fn record(&mut self, action: Action, token_id: Option<TokenId>, details: Value) -> Result<(), Error> {
+    /// Records an audit event about a token, as it is after the change.
+    pub fn record_token(&mut self, token: &Token, action: Action, details: Value) -> Result<(), Error> {
+        self.audit(vec![AuditEntry::about(token, action, details)])
+    }
+
+    /// Records an audit event that is not about a token.
+    pub fn record(&mut self, action: Action, details: Value) -> Result<(), Error> {
         self.audit(vec![AuditEntry {
             action,
-            token_id,
+            token: None,
             details,
         }])
     }
@@ -63,16 +79,21 @@ impl Transaction<'_> {
     /// Records audit events, and the invalidations that they imply.
     pub fn audit(&mut self, entries: Vec<AuditEntry>) -> Result<(), Error> {
         for entry in entries.iter().filter(|entry| entry.action.invalidates()) {
-            let invalidation = entry.token_id.map_or(Invalidation::Admin, Invalidation::Token);
+            let token = entry.token.as_ref();
+            let invalidation = token.map_or(Invalidation::Admin, |(id, _)| Invalidation::Token(*id));
             self.invalidation = Some(self.invalidation.map_or(invalidation, |_| Invalidation::Several));
         }
-        let event = |entry: AuditEntry| AuditEvent {
-            at: self.now,
-            actor: Some(self.caller.actor()),
-            origin: self.origin,
-            action: entry.action,
-            token_id: entry.token_id,
-            details: entry.details,
+        let event = |AuditEntry { action, token, details }: AuditEntry| {
+            let (token_id, token_name) = token.unzip();
+            AuditEvent {
+                at: self.now,
+                actor: Some(self.caller.actor()),
+                origin: self.origin,
+                action,
+                token_id,
+                token_name,
+                details,
+            }
         };
         let events: Vec<_> = entries.into_iter().map(event).collect();
         Ok(audit::record(self.conn, &events)?)

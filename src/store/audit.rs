@@ -18,8 +18,10 @@ use crate::domain::{
     actor::{Actor, Origin},
     audit::{Action, AuditEvent, EventCursor, EventFilter, EventOrder, EventPage, RecordedEvent},
     clock::Timestamp,
+    name::TokenName,
     page::PageSize,
-    token::TokenId,
+    text::to_nfc,
+    token::{TokenId, TokenIdPrefix},
 };
 
 /// Maximum number of events that one statement adds.
@@ -42,6 +44,7 @@ struct NewEventRow<'a> {
     action: &'a str,
     token_id: Option<String>,
     details: String,
+    token_name: Option<String>,
 }
 
 impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
@@ -53,6 +56,7 @@ impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
             origin: Origin { channel, client },
             action,
             token_id,
+            token_name,
             details,
         } = event;
         let actor = actor.as_ref();
@@ -65,6 +69,8 @@ impl<'a> From<&'a AuditEvent> for NewEventRow<'a> {
             action: action.name(),
             token_id: token_id.map(|id| id.to_string()),
             details: details.to_string(),
+            // Earlier versions did not normalize names. A filter by name compares the normal form.
+            token_name: token_name.as_ref().map(|name| to_nfc(name.as_str()).into_owned()),
         }
     }
 }
@@ -248,6 +254,21 @@ pub fn find_deleted(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashSet
     found.into_iter().flatten().map(|id| decode(id.as_str())).collect()
 }
 
+/// Returns the name of a token after its latest event with a name.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn find_last_name(conn: &mut AnyConnection, id: TokenId) -> Result<Option<TokenName>, StoreError> {
+    let name: Option<Option<String>> = audit_events::table
+        .filter(audit_events::token_id.eq(id.to_string()))
+        .filter(audit_events::token_name.is_not_null())
+        .order((audit_events::at.desc(), audit_events::seq.desc()))
+        .select(audit_events::token_name)
+        .first(conn)
+        .optional()?;
+    Ok(name.flatten().map(TokenName::from_stored))
+}
+
 /// Returns the time of the newest event.
 ///
 /// # Errors
@@ -324,6 +345,8 @@ fn filtered(filter: &EventFilter) -> Query<'_> {
         until,
         actor,
         token_id,
+        token_id_prefix,
+        token_name,
         action,
         channel,
     } = filter;
@@ -339,6 +362,12 @@ fn filtered(filter: &EventFilter) -> Query<'_> {
     }
     if let Some(id) = token_id {
         query = query.filter(audit_events::token_id.eq(id.to_string()));
+    }
+    if let Some(TokenIdPrefix { first, last }) = token_id_prefix {
+        query = query.filter(audit_events::token_id.between(first.to_string(), last.to_string()));
+    }
+    if let Some(name) = token_name {
+        query = query.filter(audit_events::token_name.eq(to_nfc(name).into_owned()));
     }
     if let Some(action) = action {
         query = query.filter(audit_events::action.eq(action.name()));
@@ -369,6 +398,7 @@ pub(super) struct EventRow {
     action: String,
     token_id: Option<String>,
     details: String,
+    token_name: Option<String>,
 }
 
 impl EventRow {
@@ -388,6 +418,7 @@ impl EventRow {
                 },
                 action: decode(self.action.as_str())?,
                 token_id: self.token_id.as_deref().map(decode).transpose()?,
+                token_name: self.token_name.map(TokenName::from_stored),
                 details: serde_json::from_str(&self.details).map_err(|_| StoreError::Corrupt("audit event"))?,
             },
         })

@@ -14,8 +14,10 @@ use super::{
     schema::{legacy_callers, legacy_calls},
 };
 use crate::domain::{
+    actor::ActorKind,
     clock::{Day, Timestamp},
     legacy_usage::{CallerAddress, CallerCapacity, CallerLimits, Calls, LegacyCaller},
+    name::AdminName,
 };
 
 /// The advisory lock for writes to these tables on PostgreSQL, so that two servers do not add the
@@ -232,6 +234,27 @@ pub fn for_each_day(
             take(seq, Day::from_number(day), u64::try_from(calls).unwrap_or_default());
         }
     }
+}
+
+/// Returns the number of calls with the credentials of an admin since `since`, and the time of the last one.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn calls_of_admin(
+    conn: &mut AnyConnection,
+    name: &AdminName,
+    since: Day,
+) -> Result<(u64, Option<Timestamp>), StoreError> {
+    let rows: Vec<(i64, i64)> = legacy_calls::table
+        .inner_join(legacy_callers::table)
+        .filter(legacy_callers::actor_type.eq(ActorKind::User.name()))
+        .filter(legacy_callers::actor_id.eq(name.as_str()))
+        .filter(legacy_calls::day.ge(since.number()))
+        .select((legacy_calls::calls, legacy_callers::last_seen))
+        .load(conn)?;
+    let calls = rows.iter().map(|(calls, _)| u64::try_from(*calls).unwrap_or_default());
+    let last = rows.iter().map(|(_, last_seen)| *last_seen).max();
+    Ok((calls.sum(), last.and_then(Timestamp::from_micros)))
 }
 
 /// Returns the time of the last call of each legacy endpoint, by prefix.

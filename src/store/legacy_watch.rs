@@ -1,6 +1,6 @@
 //! Stores the hours in which servers watched the legacy API.
 
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, dsl::min};
 
 use super::{connection::AnyConnection, error::StoreError, legacy_usage::lock_tables, schema::legacy_watch};
 use crate::domain::{
@@ -37,6 +37,15 @@ pub fn since(conn: &mut AnyConnection, since: Day) -> Result<WatchedHours, Store
         .load(conn)?;
     let days = rows.into_iter().map(|(day, hours)| (Day::from_number(day), hours));
     Ok(days.collect())
+}
+
+/// Returns the first day with a watched hour.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn first_day(conn: &mut AnyConnection) -> Result<Option<Day>, StoreError> {
+    let first: Option<i64> = legacy_watch::table.select(min(legacy_watch::day)).first(conn)?;
+    Ok(first.map(Day::from_number))
 }
 
 /// Removes the records before `first`.

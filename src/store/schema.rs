@@ -22,6 +22,7 @@ diesel::table! {
         action -> Text,
         token_id -> Nullable<Text>,
         details -> Text,
+        token_name -> Nullable<Text>,
     }
 }
 
@@ -93,6 +94,8 @@ diesel::table! {
         admin -> Text,
         begun_at -> BigInt,
         seen_at -> BigInt,
+        client -> Nullable<Text>,
+        user_agent -> Text,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Queries on sessions.
 
+use std::net::IpAddr;
+
 use diesel::{BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 
 use super::{
@@ -13,13 +15,15 @@ use crate::domain::{
     admin::Admin,
     clock::Timestamp,
     name::AdminName,
-    session::{SessionHash, SessionTimes},
+    session::{SessionHash, SessionInfo, SessionTimes},
 };
 
 /// Maximum number of sessions that one call removes.
 const MAX_REMOVED: i64 = 500;
+/// Maximum number of sessions that are listed.
+const MAX_LISTED: i64 = 100;
 
-/// Adds a session of an admin that starts at `now`.
+/// Adds a session of an admin that starts at `now`, from the address `client` by the program `user_agent`.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
@@ -27,6 +31,8 @@ pub fn insert(
     conn: &mut AnyConnection,
     key: &SessionHash,
     admin: &AdminName,
+    client: Option<IpAddr>,
+    user_agent: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     diesel::insert_into(sessions::table)
@@ -35,8 +41,59 @@ pub fn insert(
             sessions::admin.eq(admin.as_str()),
             sessions::begun_at.eq(now.micros()),
             sessions::seen_at.eq(now.micros()),
+            sessions::client.eq(client.map(|address| address.to_string())),
+            sessions::user_agent.eq(user_agent),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Returns the sessions of an admin that have not ended by the cutoffs `ended`, the last used first. `current` is the
+/// one that asks.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn of_admin(
+    conn: &mut AnyConnection,
+    admin: &AdminName,
+    ended: SessionTimes,
+    current: &SessionHash,
+) -> Result<Vec<SessionInfo>, StoreError> {
+    let rows: Vec<(Vec<u8>, i64, i64, Option<String>, String)> = sessions::table
+        .filter(sessions::admin.eq(admin.as_str()))
+        .filter(sessions::begun_at.gt(ended.begun_at.micros()))
+        .filter(sessions::seen_at.gt(ended.seen_at.micros()))
+        .order(sessions::seen_at.desc())
+        .limit(MAX_LISTED)
+        .select((
+            sessions::key_hash,
+            sessions::begun_at,
+            sessions::seen_at,
+            sessions::client,
+            sessions::user_agent,
+        ))
+        .load(conn)?;
+    let session = |(key, begun_at, seen_at, client, user_agent): (Vec<u8>, i64, i64, Option<String>, String)| {
+        Ok(SessionInfo {
+            begun_at: decode(begun_at)?,
+            seen_at: decode(seen_at)?,
+            client: client.as_deref().map(decode).transpose()?,
+            user_agent,
+            is_current: key == current.as_bytes(),
+        })
+    };
+    rows.into_iter().map(session).collect()
+}
+
+/// Removes the sessions of an admin except for `current`.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn delete_others(conn: &mut AnyConnection, admin: &AdminName, current: &SessionHash) -> Result<(), StoreError> {
+    let others = sessions::table
+        .filter(sessions::admin.eq(admin.as_str()))
+        .filter(sessions::key_hash.ne(current.as_bytes().as_slice()));
+    diesel::delete(others).execute(conn)?;
     Ok(())
 }
 

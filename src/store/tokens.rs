@@ -27,7 +27,7 @@ use crate::domain::{
 };
 pub use claim::{claim_value, reissue_value, set_unclaimed};
 pub use list::{count, ids, page, summaries};
-pub use many::{delete_all, find_all, lock_all, record_use};
+pub use many::{delete_all, find_all, find_names, lock_all, record_use};
 pub use sorted::sorted_page;
 pub(super) use values::find_by_values;
 pub use values::{

@@ -11,6 +11,7 @@ use crate::{
         actor::{Actor, Origin},
         audit::{AuditEvent, EventPage, RecordedEvent},
         clock::Timestamp,
+        name::TokenName,
     },
     service::Error,
     view::{
@@ -27,6 +28,7 @@ use crate::{
     example = json!({
         "id": 42, "at": "2026-11-21T12:00:00.000001Z", "actor": { "id": "admin", "type": "user" }, "channel": "api-tokens",
         "client": "192.0.2.7", "action": "token.updated", "tokenId": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0",
+        "tokenName": "deployer 2",
         "details": { "name": { "from": "deployer", "to": "deployer 2" } },
     })
 )]
@@ -54,6 +56,10 @@ pub struct AuditEventView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, format = "uuid")]
     token_id: Option<String>,
+    /// The name that this token had after the event, if it is known
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    token_name: Option<&'a str>,
     /// The details of the change, without secrets
     #[schema(schema_with = details)]
     details: &'a Value,
@@ -68,6 +74,7 @@ impl<'a> From<&'a RecordedEvent> for AuditEventView<'a> {
             origin: Origin { channel, client },
             action,
             token_id,
+            token_name,
             details,
         } = event;
         Self {
@@ -78,6 +85,7 @@ impl<'a> From<&'a RecordedEvent> for AuditEventView<'a> {
             client: *client,
             action: action.name(),
             token_id: token_id.map(|id| id.to_string()),
+            token_name: token_name.as_ref().map(TokenName::as_str),
             details,
         }
     }
@@ -112,7 +120,7 @@ pub fn to_json_line(event: &RecordedEvent) -> Result<String, Error> {
     Ok(text + "\n")
 }
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "id",
     "at",
     "actorType",
@@ -122,6 +130,7 @@ const COLUMNS: [&str; 9] = [
     "action",
     "tokenId",
     "details",
+    "tokenName",
 ];
 
 /// Returns the header line of the CSV format.
@@ -139,6 +148,7 @@ pub fn push_csv_row(recorded: &RecordedEvent, text: &mut String) {
         client,
         action,
         token_id,
+        token_name,
         details,
     } = AuditEventView::from(recorded);
     let (actor_type, actor_id) = actor.map_or(("", ""), |actor| (actor.kind.name(), actor.id.as_str()));
@@ -152,6 +162,7 @@ pub fn push_csv_row(recorded: &RecordedEvent, text: &mut String) {
         action,
         &token_id.unwrap_or_default(),
         &details.to_string(),
+        token_name.unwrap_or_default(),
     ];
     text.push_str(&csv::format_row(cells));
 }

@@ -24,7 +24,7 @@ pub const MAX_CALLERS: usize = 1000;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LegacyUsage, example = json!({
-    "verdict": "in-use", "days": 30, "watchedDays": 30, "phase": { "state": "read-only" },
+    "verdict": "in-use", "days": 30, "watchedDays": 30, "watchedSince": "2026-10-01", "phase": { "state": "read-only" },
     "message": "The legacy API is read-only. It is in use: 5 calls in the last 30 days, the last at 2026-11-20T12:00:00Z by admin ops from \
         10.0.0.7. Contact admin ops from 10.0.0.7 first.",
     "talkTo": [{ "actor": { "id": "ops", "type": "user" }, "client": "10.0.0.7", "count": 5, "lastSeen": "2026-11-20T12:00:00Z" }],
@@ -45,6 +45,10 @@ pub struct LegacyUsageReport<'a> {
     days: u16,
     /// Number of days in the window on which a server watched for at least 20 hours
     watched_days: u16,
+    /// The first day (UTC) on which a server watched; absent if none has yet
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = Date, required = false)]
+    watched_since: Option<Day>,
     /// The current state of the legacy API; absent on the command line if no server has run on this store yet
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -161,6 +165,7 @@ impl<'a> From<&'a LegacyUsage> for LegacyUsageReport<'a> {
             verdict: report.verdict,
             days: report.days.get(),
             watched_days: report.watched_days,
+            watched_since: report.watched_since,
             phase: report.state.map(PhaseView::from),
             message: &report.message,
             talk_to: report.contacts.iter().map(ContactView::from).collect(),

@@ -214,6 +214,8 @@ test("/console by the keyboard alone", async (newPage) => {
   await page.keyboard.press("Tab");
   await page.keyboard.type(admin.password);
   await page.keyboard.press("Enter");
+  await title(page, "Overview");
+  await open(page, root, "/tokens");
   await title(page, "API tokens");
 
   await page.keyboard.press("Tab");

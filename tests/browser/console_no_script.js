@@ -83,6 +83,7 @@ test("/console without script: an admin is added and removed", async (newPage) =
   await waitForText(page, "The admin has been added.");
   await row.waitFor();
   await link(page, "Remove plain").click();
+  await field(page, "Type the name to confirm").fill("plain");
   await button(page, "Remove").click();
   await waitForText(page, "The admin has been removed.");
   assert.equal(await row.count(), 0);
@@ -92,12 +93,12 @@ test("/console without script: the audit log is filtered and downloaded", async 
   const page = await openSignedIn(newPage, root, options);
   await create(page, "audited");
   await link(page, "Audit log").click();
-  await choice(page, "What").selectOption("token.created");
-  await choice(page, "Door").selectOption("console");
+  await choice(page, "Event").selectOption("token.created");
+  await choice(page, "Via").selectOption("console");
   await button(page, "Apply").click();
   await page.waitForURL(/action=token.created/);
   const cells = await page.getByRole("rowheader").allInnerTexts();
-  assert.ok(cells.length && cells.every((text) => text === "token.created"), `${cells}`);
+  assert.ok(cells.length && cells.every((text) => text === "Token created"), `${cells}`);
 
   const download = async (name) => {
     const [file] = await Promise.all([page.waitForEvent("download"), link(page, name).click()]);

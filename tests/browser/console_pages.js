@@ -68,6 +68,9 @@ for (const colorScheme of ["light", "dark"]) {
       await waitForText(page, "The user name or the password is wrong.");
       await looks("sign-in-refused");
       await signIn(page);
+      await waitForText(page, "Create the first token");
+      await looks("overview-empty");
+      await link(page, "API tokens").click();
       await waitForText(page, "You haven't created any tokens yet");
       await looks("empty");
       await link(page, "Legacy API").click();
@@ -78,7 +81,7 @@ for (const colorScheme of ["light", "dark"]) {
       await waitForText(page, "The last admin cannot be removed.");
       await looks("last-admin");
       await open(page, newSite, "/nothing");
-      await waitForText(page, "There is nothing here.");
+      await waitForText(page, "The address is wrong, or what it led to was deleted.");
       await looks("missing");
     });
 
@@ -124,6 +127,7 @@ for (const colorScheme of ["light", "dark"]) {
       await addAdmin(page);
       await looks("admins");
       await link(page, `Change password ${LONG_ADMIN.username}`).click();
+      await field(page, "Your own password").fill(admin.password);
       await fillNewPassword(page, "one phrase", "another phrase");
       await button(page, "Change password").click();
       await waitForText(page, "The two passwords differ.");
@@ -134,16 +138,16 @@ for (const colorScheme of ["light", "dark"]) {
       await link(page, "Audit log").click();
       await title(page, "Audit log");
       await looks("audit");
-      await field(page, "Token").fill("no uuid");
+      await field(page, "Token name or ID").fill("unknown");
       await button(page, "Apply").click();
-      await waitForText(page, "This filter cannot be used:");
-      await looks("audit-wrong");
+      await waitForText(page, "No events match these filters");
+      await looks("audit-none");
       await link(page, "Legacy API").click();
       await waitForText(page, "Still in use");
       await looks("legacy");
       await button(page, "Sign out").click();
       await signIn(page, LONG_ADMIN);
-      await title(page, "API tokens");
+      await title(page, "Overview");
       await looks("long-admin");
     });
   }
@@ -162,14 +166,14 @@ test("/console in Korean, until English is chosen", async (newPage) => {
   await title(page, "API 토큰");
   for (const [name, path] of [
     ["tokens", "/tokens"], ["new", "/tokens/new"], ["edit", `/tokens/${id}`], ["rotate", `/tokens/${id}/rotate`], ["delete", `/tokens/${id}/delete`],
-    ["admins", "/admins"], ["audit", "/audit"], ["legacy", "/legacy"],
+    ["admins", "/admins"], ["account", "/account"], ["audit", "/audit"], ["legacy", "/legacy"], ["overview", ""],
   ]) {
     await open(page, site, path);
     assert.equal(await language(), "ko");
     await assertAppearance(page, `console-korean-${name}`, "light");
   }
   await link(page, "English").click();
-  await title(page, "Legacy API");
+  await title(page, "Overview");
   assert.equal(await language(), "en");
   await link(page, "Audit log").click();
   await title(page, "Audit log");

@@ -7,7 +7,7 @@ const { button, field, link, fillNewPassword, open, self, signIn, openSignedIn, 
 
 const [root] = sites;
 const OVER = "Your session has ended. Sign in to go on.";
-const FORGED = /^This form is out of date, or came from elsewhere\./;
+const FORGED = /^The page has expired, or the form came from another site\./;
 
 const sessionOf = async (page) => (await page.context().cookies()).find((cookie) => cookie.name === "tokenbridge_session");
 
@@ -75,10 +75,11 @@ test("/console: whose password is changed, or who is removed, is out in the othe
   const other = await openSignedIn(newPage, root, { who: ops, expected: [status(403)] });
   await title(other, "API tokens");
   await link(page, `Change password ${ops.username}`).click();
-  await title(page, `Change the password of ${ops.username}`);
+  await title(page, `Change the password of '${ops.username}'`);
+  await field(page, "Your own password").fill(admin.password);
   await fillNewPassword(page, "the second phrase");
   await button(page, "Change password").click();
-  await waitForText(page, "The password has been changed.");
+  await waitForText(page, "The password has been changed, and all sessions of that admin have ended.");
 
   await link(other, "Audit log").click();
   await waitForText(other, OVER);
@@ -89,7 +90,8 @@ test("/console: whose password is changed, or who is removed, is out in the othe
   await title(other, "Audit log");
 
   await link(page, `Remove ${ops.username}`).click();
-  await title(page, `Remove ${ops.username}?`);
+  await title(page, `Remove '${ops.username}'?`);
+  await field(page, "Type the name to confirm").fill(ops.username);
   await button(page, "Remove").click();
   await waitForText(page, "The admin has been removed.");
   await link(other, "API tokens").click();
@@ -98,7 +100,7 @@ test("/console: whose password is changed, or who is removed, is out in the othe
   await waitForText(other, "The user name or the password is wrong.");
 });
 
-test("/console: who changes their own password signs in again", async (newPage) => {
+test("/console: who changes their own password stays signed in", async (newPage) => {
   const own = { username: "own", password: "the first phrase" };
   const page = await openSignedIn(newPage, root);
   await link(page, "Admins").click();
@@ -110,14 +112,15 @@ test("/console: who changes their own password signs in again", async (newPage) 
   await signIn(page, own);
   await link(page, "Admins").click();
   await link(page, "Change password own").click();
+  await title(page, "Your account");
+  await field(page, "Current password").fill(own.password);
   await fillNewPassword(page, "the second phrase");
   await button(page, "Change password").click();
-  await waitForText(page, "The password has been changed. All sessions of that admin have ended.");
-  await title(page, "Sign in");
-  await signIn(page, { ...own, password: "the second phrase" });
+  await waitForText(page, "Your password has been changed. Your other sessions have ended.");
   // Admins may remove themselves unless they are the last one.
   await link(page, "Admins").click();
   await link(page, "Remove own").click();
+  await field(page, "Type the name to confirm").fill("own");
   await button(page, "Remove").click();
   await waitForText(page, OVER);
 });
@@ -136,7 +139,7 @@ test("/console takes no form whose key is wrong", async (newPage) => {
     [`/tokens/${id}/rotate`, "Continue"],
     [`/tokens/${id}/delete`, "Delete", () => field(page, "Type the name of the token to confirm").fill("not to be forged")],
     ["/admins", "Add an admin", () => field(page, "User name").fill("forged").then(() => fillNewPassword(page, "a long enough one"))],
-    [`/admins/password?name=${admin.username}`, "Change password", () => fillNewPassword(page, "a long enough one")],
+    ["/account", "Change password", () => field(page, "Current password").fill(admin.password).then(() => fillNewPassword(page, "a long enough one"))],
     ["/tokens", "Sign out"],
   ]) {
     for (const key of [undefined, strange]) {
@@ -146,8 +149,8 @@ test("/console takes no form whose key is wrong", async (newPage) => {
       await waitForText(page, FORGED);
     }
   }
-  await link(page, "Back to the tokens").click();
-  await title(page, "API tokens");
+  await link(page, "Go to the overview").click();
+  await title(page, "Overview");
   assert.deepEqual(await all(), before);
   assert.equal((await self(root, value)).id, id);
   await link(page, "Admins").click();
@@ -159,7 +162,7 @@ for (const [origin, has, outcome] of [
   // A page on another port is same-site: its forms send the cookie, but not the key.
   ["http://127.0.0.1:9999", "a cookie", (page) => waitForText(page, FORGED)],
   // A page of another site sends no cookie: the form is rejected, and the browser is redirected to the first page.
-  ["http://elsewhere.test", "no cookie", (page) => title(page, "API tokens")],
+  ["http://elsewhere.test", "no cookie", (page) => title(page, "Overview")],
 ]) {
   test(`/console takes no form from ${origin}, which sends ${has}`, async (newPage) => {
     const { id, value } = await newToken(root, "wanted elsewhere");

@@ -64,9 +64,9 @@ fn many(env: &TestEnv, count: u32) {
         StoreKind::Postgres => format!("SELECT n FROM generate_series(1, {count}) AS numbers(n)"),
     };
     env.store.execute(&format!(
-        "INSERT INTO audit_events (at, actor_type, actor_id, channel, client, action, token_id, details)
+        "INSERT INTO audit_events (at, actor_type, actor_id, channel, client, action, token_id, token_name, details)
          SELECT CAST(n AS BIGINT) * 1000, 'user', 'admin ' || (n % 3), CASE n % 4 WHEN 0 THEN 'cli' ELSE 'api-tokens' END, '127.0.0.1',
-             CASE n % 1000 WHEN 0 THEN 'admin.added' ELSE 'token.updated' END, NULL, '{{}}'
+             CASE n % 1000 WHEN 0 THEN 'admin.added' ELSE 'token.updated' END, NULL, 'agent ' || (n % 1000), '{{}}'
          FROM ({rows}) AS seeds; ANALYZE"
     ));
 }
@@ -113,7 +113,7 @@ fn filters_select_events(env: &TestEnv) {
     let all = results(&app, "");
     let expected = json!({
         "id": all[0]["id"], "at": env.clock.seconds_from_now(0), "actor": { "id": id, "type": "api-token" }, "channel": "api-tokens",
-        "client": "127.0.0.1", "action": "token.updated", "tokenId": other,
+        "client": "127.0.0.1", "action": "token.updated", "tokenId": other, "tokenName": "c",
         "details": { "name": { "from": "b", "to": "c" } },
     });
     assert_eq!(all[0], expected);
@@ -190,7 +190,7 @@ fn the_accept_header_selects_the_format(env: &TestEnv) {
     let lines: Vec<&str> = csv.text.split("\r\n").collect();
     assert_eq!(
         lines[0],
-        "id,at,actorType,actorId,channel,client,action,tokenId,details"
+        "id,at,actorType,actorId,channel,client,action,tokenId,details,tokenName"
     );
     let row = format!(",{START},user,\"'=1+1,\"\"x\"\"\",api-tokens,127.0.0.1,token.created,{id},\"{{\"\"");
     assert!(lines[1].contains(&row), "{}", lines[1]);
@@ -482,6 +482,11 @@ fn lists_of_many_events_are_fast(env: &TestEnv) {
         format!("actor=admin+2&action=admin.added&until={}", at(end)),
         "actor=admin+2&action=token.updated&channel=cli".to_owned(),
         "tokenId=7ba167aa-631c-4771-b197-fcb459cc7fd7".to_owned(),
+        "tokenName=agent+7".to_owned(),
+        "tokenName=agent".to_owned(),
+        "tokenName=agent+7&action=token.updated".to_owned(),
+        "tokenName=agent+7&action=admin.added".to_owned(),
+        "tokenName=agent+7&channel=verify".to_owned(),
     ] {
         results(&app, &query);
         let began = Instant::now();

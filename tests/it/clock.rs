@@ -219,7 +219,10 @@ fn clock_changes_do_not_change_session_lifetimes(env: &TestEnv) {
                 .authenticate_admin(ADMIN.0, ADMIN.1.into(), origin)
                 .await
                 .unwrap();
-            service.begin_session(Call { caller, origin }, None).await.unwrap()
+            service
+                .begin_session(Call { caller, origin }, String::new(), None)
+                .await
+                .unwrap()
         };
         let (key, idle) = (begin().await, begin().await);
         let lasts = async |key| service.resume_session(key).await.unwrap().is_some();

@@ -1,6 +1,8 @@
 //! The console, as a browser uses it that runs no script.
 
+pub mod account;
 pub mod admins;
+pub mod evidence;
 pub mod pages;
 pub mod sessions;
 pub mod token_forms;

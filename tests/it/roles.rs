@@ -315,10 +315,10 @@ fn the_console_shows_what_the_role_includes(env: &TestEnv) {
             let page = browser.get(path);
             assert_eq!(page.status, if allowed { 200 } else { 403 }, "{role} {path}: {page:?}");
             if !allowed {
-                assert!(page.text.contains("Your role does not include this."), "{path}");
+                assert!(page.text.contains("This page needs the role"), "{path}");
                 let korean = [("accept-language", "ko")];
                 let page = browser.send("GET", path, &korean, "").expect(403);
-                assert!(page.text.contains("현재 역할로는"), "{path}");
+                assert!(page.text.contains("현재 역할은"), "{path}");
             }
         }
         if reads_admins {
@@ -328,6 +328,7 @@ fn the_console_shows_what_the_role_includes(env: &TestEnv) {
         }
         // A form that was not shown is refused as well.
         let page = browser.get("/tokens").expect(200);
+        browser.get("/account").expect(200);
         let fields = [("name", "new"), ("password", PASSWORD), ("again", PASSWORD)];
         let fields = [&fields[..], &[("role", "admin")]].concat();
         submit_unshown(&browser, &page, "/admins", &fields).expect(403);
@@ -346,7 +347,7 @@ fn roles_are_changed_in_the_console(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
     let page = browser.get("/admins/role?name=admin").expect(200).text;
-    assert!(page.contains("The last admin with the role Admin keeps it."));
+    assert!(page.contains("The last account with the role Admin keeps it."));
     let password = [("password", PASSWORD), ("again", PASSWORD)];
     let fields = [&[("name", "ops"), ("role", "operator")], &password[..]].concat();
     assert_redirects_to(&browser.fill("/admins", &fields), "/console/admins?done=added");
@@ -365,7 +366,7 @@ fn roles_are_changed_in_the_console(env: &TestEnv) {
     assert!(page.contains("The role has been changed."));
     // An admin who demotes themselves is redirected to a page that the new one includes.
     let own = browser.fill("/admins/role?name=admin", &[("role", "operator")]);
-    assert_redirects_to(&own, "/console/tokens");
+    assert_redirects_to(&own, "/console");
     browser.get("/admins").expect(403);
     let expected = [("admin", "operator"), ("ops", "admin")];
     assert_eq!(

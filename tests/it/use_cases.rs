@@ -66,10 +66,13 @@ use_cases! {
     CreateWithoutValue create_without_value;
     Delete delete;
     DeleteMatching delete_matching;
+    EndOtherSessions end_other_sessions;
     Export export;
     ExportWithAdmins export;
+    FindAdminFootprint find_admin_footprint;
     FindRole find_role;
     FindTailCursor find_tail_cursor;
+    FindTokenNames find_token_names;
     Get get;
     Import import;
     Introspect introspect;
@@ -77,6 +80,7 @@ use_cases! {
     List list;
     ListAdmins list_admins;
     ListEvents list_events;
+    ListSessions list_sessions;
     ListSorted list_sorted;
     ListSummaries list_summaries;
     Lookup lookup;
@@ -85,6 +89,7 @@ use_cases! {
     Revoke revoke;
     Rotate rotate;
     StartTail start_tail;
+    TokenCounts token_counts;
     Update update;
     Usage usage;
 }
@@ -177,9 +182,13 @@ impl UseCase {
         let is_operator = is_admin || matches!(role, Some(Role::Operator));
         let is_auditor = is_admin || matches!(role, Some(Role::Auditor));
         match self {
-            Self::Get | Self::List | Self::ListSorted | Self::ListSummaries | Self::Lookup | Self::Usage => {
-                is_operator || is_auditor || read
-            }
+            Self::Get
+            | Self::List
+            | Self::ListSorted
+            | Self::ListSummaries
+            | Self::Lookup
+            | Self::TokenCounts
+            | Self::Usage => is_operator || is_auditor || read,
             Self::Introspect => is_operator || read,
             Self::Create | Self::CreateWithoutValue | Self::Delete | Self::Rotate | Self::Update => {
                 is_operator || modify
@@ -187,6 +196,7 @@ impl UseCase {
             Self::DeleteMatching => is_operator || (read && modify),
             Self::Export
             | Self::FindTailCursor
+            | Self::FindTokenNames
             | Self::LegacyUsage
             | Self::ListEvents
             | Self::PollTail
@@ -196,10 +206,11 @@ impl UseCase {
             | Self::ChangePassword
             | Self::ChangeRole
             | Self::ExportWithAdmins
+            | Self::FindAdminFootprint
             | Self::FindRole
             | Self::Import
             | Self::RemoveAdmin => is_admin,
-            Self::BeginSession => role.is_some(),
+            Self::BeginSession | Self::EndOtherSessions | Self::ListSessions => role.is_some(),
             // Presenting the value is enough.
             Self::Revoke => true,
         }
@@ -302,7 +313,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             let name = admin_name(&unique);
             service.add_admin(call, name, password(), Role::Auditor).await
         }
-        UseCase::BeginSession => service.begin_session(call, None).await.map(drop),
+        UseCase::BeginSession => service.begin_session(call, String::new(), None).await.map(drop),
         UseCase::ChangePassword => {
             let name = other_admin(service, &unique).await;
             service.change_password(call, name, password()).await
@@ -321,10 +332,19 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
         }
         UseCase::Delete => service.delete(call, which, Precondition::None).await,
         UseCase::DeleteMatching => service.delete_matching(call, filter, Some(1)).await.map(drop),
+        UseCase::EndOtherSessions => {
+            let key = service.new_session_key()?;
+            service.end_other_sessions(call, &key).await
+        }
         UseCase::Export => export(service, &call, false).await,
         UseCase::ExportWithAdmins => export(service, &call, true).await,
+        UseCase::FindAdminFootprint => {
+            let footprint = service.find_admin_footprint(&call, admin_name(ADMIN.0), ReportDays::default());
+            footprint.await.map(drop)
+        }
         UseCase::FindRole => service.find_role(&call, admin_name(ADMIN.0)).await.map(drop),
         UseCase::FindTailCursor => service.find_tail_cursor(&call, events, 1).await.map(drop),
+        UseCase::FindTokenNames => service.find_token_names(&call, vec![target.id]).await.map(drop),
         UseCase::Get => service.get(&call, which).await.map(drop),
         UseCase::Import => {
             let rows = json!([{ "uuid": TokenId::generate(&TestRandom).unwrap(), "name": unique }]).to_string();
@@ -343,6 +363,10 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
         UseCase::ListEvents => {
             let order = EventOrder::NewestFirst;
             service.list_events(&call, events, order, None, size).await.map(drop)
+        }
+        UseCase::ListSessions => {
+            let key = service.new_session_key()?;
+            service.list_sessions(&call, &key).await.map(drop)
         }
         UseCase::ListSorted => {
             let order = TokenOrder::default();
@@ -367,6 +391,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             let mut tail = EventTail::default();
             service.start_tail(&call, &mut tail).await.map(drop)
         }
+        UseCase::TokenCounts => service.token_counts(&call, true).await.map(drop),
         UseCase::Update => {
             let changes = TokenChanges {
                 name: Some(TokenName::parse("renamed").unwrap()),

@@ -44,6 +44,7 @@ fn context(watched_days: u16, without_value: i64, state: Option<LegacyState>) ->
     ReportContext {
         since: Day::from_number(20_000 - 29),
         watched_days,
+        watched_since: None,
         without_value,
         state,
     }

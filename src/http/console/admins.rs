@@ -6,18 +6,22 @@ use serde::Deserialize;
 
 use super::{
     display_time::DisplayTime,
-    fields::FormFields,
     layout::Layout,
-    paths::{FIRST_PAGE, build_query},
-    render_page, render_page_with_status, see_other,
+    own_password::{new_password, verify},
+    paths::{FIRST_PAGE, SIGN_IN, build_query},
+    render_page, render_page_with_status,
+    roles::{RoleChoice, describe_role},
+    see_other,
     session::{ConsoleSession, SubmittedForm, require},
-    texts::Texts,
+    text::{fill, number, plural_form},
+    texts::account::{self, AccountTexts},
 };
 use crate::{
     domain::{
-        admin::{Password, PasswordOrigin, Role},
+        admin::{PasswordOrigin, Role},
         authorization::Operation,
         caller::Call,
+        legacy_report::ReportDays,
         name::AdminName,
         page::PageSize,
     },
@@ -51,39 +55,6 @@ struct AdminListPage {
     refusals: Vec<&'static str>,
 }
 
-/// A role to choose in a form.
-struct RoleChoice {
-    value: &'static str,
-    title: &'static str,
-    hint: &'static str,
-    is_selected: bool,
-}
-
-impl RoleChoice {
-    /// Returns all roles, with this one selected.
-    fn all(selected: Role, texts: &'static Texts) -> Vec<Self> {
-        let choice = |role: Role| {
-            let (title, hint) = describe_role(role, texts);
-            Self {
-                value: role.name(),
-                title,
-                hint,
-                is_selected: role == selected,
-            }
-        };
-        Role::ALL.into_iter().map(choice).collect()
-    }
-}
-
-/// Returns the name of a role, and what it may do.
-const fn describe_role(role: Role, texts: &'static Texts) -> (&'static str, &'static str) {
-    match role {
-        Role::Admin => (texts.role_admin, texts.role_admin_hint),
-        Role::Operator => (texts.role_operator, texts.role_operator_hint),
-        Role::Auditor => (texts.role_auditor, texts.role_auditor_hint),
-    }
-}
-
 #[derive(Template)]
 #[template(path = "role.html")]
 struct RolePage {
@@ -98,18 +69,25 @@ struct RolePage {
 #[template(path = "password.html")]
 struct PasswordPage {
     layout: Layout,
+    texts: &'static AccountTexts,
     name: String,
     query: String,
-    refusals: Vec<&'static str>,
+    refusals: Vec<String>,
 }
 
 #[derive(Template)]
 #[template(path = "remove.html")]
 struct RemovalPage {
     layout: Layout,
+    texts: &'static AccountTexts,
     name: String,
     query: String,
     is_last: bool,
+    calls: u64,
+    /// What breaks, in a sentence.
+    calls_text: String,
+    tokens: u64,
+    refusal: Option<&'static str>,
 }
 
 #[derive(Deserialize)]
@@ -174,20 +152,6 @@ async fn list_page(
     })
 }
 
-/// Returns the new password of a form.
-///
-/// # Errors
-/// The message for the page if the two inputs differ or the password is not allowed.
-fn new_password(fields: &mut FormFields, layout: &Layout) -> Result<Password, &'static str> {
-    let (password, again) = (fields.take("password"), fields.take("again"));
-    if password != again {
-        return Err(layout.texts.password_mismatch);
-    }
-    let password = Password::parse(password.into()).ok();
-    let long_enough = password.filter(|password| !password.is_short());
-    long_enough.ok_or(layout.texts.bad_password)
-}
-
 /// `POST /console/admins`: adds an admin.
 pub async fn add(
     request: HttpRequest,
@@ -235,8 +199,17 @@ async fn named(request: &HttpRequest, call: &Call) -> Result<NamedAdmin, ApiErro
     Ok(NamedAdmin { name, role, is_last })
 }
 
-fn password_page(layout: Layout, name: &AdminName, refusals: Vec<&'static str>) -> PasswordPage {
+fn is_own(layout: &Layout, name: &AdminName) -> bool {
+    layout.admin.as_deref() == Some(name.as_str())
+}
+
+const fn texts(layout: &Layout) -> &'static AccountTexts {
+    layout.language.choose(&account::ENGLISH, &account::KOREAN)
+}
+
+fn password_page(layout: Layout, name: &AdminName, refusals: Vec<String>) -> PasswordPage {
     PasswordPage {
+        texts: texts(&layout),
         layout,
         name: name.as_str().to_owned(),
         query: build_query(&[("name", name.as_str())]),
@@ -250,6 +223,9 @@ pub async fn password_form(
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     let NamedAdmin { name, .. } = named(&request, &call).await?;
+    if is_own(&layout, &name) {
+        return Ok(see_other(&format!("{}/account", layout.base)));
+    }
     render_page(&password_page(layout, &name, Vec::new()))
 }
 
@@ -263,12 +239,15 @@ pub async fn change_password(
     let password = match new_password(&mut fields, &layout) {
         Ok(password) => password,
         Err(wrong) => {
-            return render_page_with_status(StatusCode::BAD_REQUEST, &password_page(layout, &name, vec![wrong]));
+            let page = password_page(layout, &name, vec![wrong.to_owned()]);
+            return render_page_with_status(StatusCode::BAD_REQUEST, &page);
         }
     };
-    let own = layout.admin.as_deref() == Some(name.as_str());
+    if let Err(refusal) = verify(&request, &call, &mut fields, &layout).await? {
+        return render_page_with_status(StatusCode::FORBIDDEN, &password_page(layout, &name, vec![refusal]));
+    }
+    let next = if is_own(&layout, &name) { SIGN_IN } else { "/admins" };
     state(&request)?.service.change_password(call, name, password).await?;
-    let next = if own { "/sign-in" } else { "/admins" };
     Ok(see_other(&format!("{}{next}?done=password-changed", layout.base)))
 }
 
@@ -304,44 +283,79 @@ pub async fn change_role(
         .await
     {
         // The new role may not include this page.
-        Ok(()) if layout.admin.as_deref() == Some(admin.name.as_str()) => {
-            Ok(see_other(&format!("{}{FIRST_PAGE}", layout.base)))
-        }
+        Ok(()) if is_own(&layout, &admin.name) => Ok(see_other(&format!("{}{FIRST_PAGE}", layout.base))),
         Ok(()) => Ok(see_other(&format!("{}/admins?done=role-changed", layout.base))),
         Err(Error::Conflict(_)) => render_page_with_status(StatusCode::CONFLICT, &role_page(layout, &admin)),
         Err(other) => Err(other.into()),
     }
 }
 
-/// `GET /console/admins/remove?name=…`: asks for confirmation.
+/// `GET /console/admins/remove?name=…`: shows what depends on the account, and asks for its name.
 pub async fn removal_form(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     let NamedAdmin { name, is_last, .. } = named(&request, &call).await?;
-    render_page(&removal_page(layout, &name, is_last))
+    render_page(&removal_page(&request, &call, layout, &name, is_last, None).await?)
 }
 
-fn removal_page(layout: Layout, name: &AdminName, is_last: bool) -> RemovalPage {
-    RemovalPage {
+async fn removal_page(
+    request: &HttpRequest,
+    call: &Call,
+    layout: Layout,
+    name: &AdminName,
+    is_last: bool,
+    refusal: Option<&'static str>,
+) -> Result<RemovalPage, ApiError> {
+    let texts = texts(&layout);
+    let service = &state(request)?.service;
+    let footprint = service
+        .find_admin_footprint(call, name.clone(), ReportDays::default())
+        .await?;
+    let last = footprint.last_call.map(|at| layout.display_time(at).relative);
+    let calls_text = match last {
+        Some(last) if footprint.calls > 0 => {
+            let form = plural_form(texts.remove_calls, footprint.calls);
+            fill(form, [&number(footprint.calls), &last])
+        }
+        _ => texts.remove_no_calls.to_owned(),
+    };
+    Ok(RemovalPage {
         layout,
+        texts,
         name: name.as_str().to_owned(),
         query: build_query(&[("name", name.as_str())]),
         is_last,
-    }
+        calls: footprint.calls,
+        calls_text,
+        tokens: footprint.tokens.unsigned_abs(),
+        refusal,
+    })
 }
 
-/// `POST /console/admins/remove?name=…`: removes an admin, but not the last.
+/// `POST /console/admins/remove?name=…`: removes an admin whose name was typed, but not the last.
 pub async fn remove(
     request: HttpRequest,
-    SubmittedForm { session, .. }: SubmittedForm,
+    SubmittedForm { session, fields }: SubmittedForm,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
-    let NamedAdmin { name, .. } = named(&request, &call).await?;
-    match state(&request)?.service.remove_admin(call, name.clone()).await {
+    let NamedAdmin { name, is_last, .. } = named(&request, &call).await?;
+    // A name that was stored by an earlier version may be in another normal form than the typed one.
+    let is_confirmed = AdminName::parse(fields.text("confirm").trim())
+        .is_ok_and(|typed| AdminName::parse(name.as_str()).is_ok_and(|name| name == typed) || typed == name);
+    if !is_confirmed && !is_last {
+        let refusal = Some(texts(&layout).remove_wrong);
+        let page = removal_page(&request, &call, layout, &name, is_last, refusal).await?;
+        return render_page_with_status(StatusCode::BAD_REQUEST, &page);
+    }
+    let removed = state(&request)?.service.remove_admin(call.clone(), name.clone()).await;
+    match removed {
         // An admin who removed themselves is redirected from there to the sign-in page.
         Ok(()) => Ok(see_other(&format!("{}/admins?done=removed", layout.base))),
-        Err(Error::Conflict(_)) => render_page_with_status(StatusCode::CONFLICT, &removal_page(layout, &name, true)),
+        Err(Error::Conflict(_)) => {
+            let page = removal_page(&request, &call, layout, &name, true, None).await?;
+            render_page_with_status(StatusCode::CONFLICT, &page)
+        }
         Err(other) => Err(other.into()),
     }
 }

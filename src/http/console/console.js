@@ -9,6 +9,15 @@ const fill = (text, ...values) => values.reduce((filled, value) => filled.replac
 const shownOnce = document.querySelector("[data-shown-once]");
 if (shownOnce) history.replaceState(null, "", shownOnce.dataset.shownOnce);
 
+// Times in evidence are exact: in the time zone of the browser, with UTC as the tooltip.
+const pad = (number) => String(number).padStart(2, "0");
+for (const time of document.querySelectorAll("time[data-local]")) {
+  const at = new Date(time.dateTime);
+  time.textContent = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+}
+const zone = new Intl.DateTimeFormat(document.documentElement.lang, { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName");
+for (const element of document.querySelectorAll(".zone")) element.textContent = zone.value;
+
 for (const button of document.querySelectorAll("[data-copy]")) {
   const field = document.getElementById(button.dataset.copy);
   field.addEventListener("focus", () => field.select());

@@ -16,7 +16,10 @@ pub const SIGN_IN_FORM: &str = "tokenbridge_sign_in";
 /// The cookie with the language that the user chose.
 pub const LANGUAGE: &str = "tokenbridge_language";
 
-const LANGUAGE_MAX_AGE: Duration = Duration::days(365);
+/// The cookie with the theme that the user chose.
+pub const THEME: &str = "tokenbridge_theme";
+
+const PREFERENCE_MAX_AGE: Duration = Duration::days(365);
 
 /// Returns the values of all cookies with this name, the one with the most specific path first.
 /// Malformed cookies, which other programs on this host may have set, are skipped.
@@ -37,9 +40,15 @@ pub fn add_key(response: &mut HttpResponse, request: &HttpRequest, name: &'stati
     add(response, build(name, key.expose(), path).secure(is_secure(request)));
 }
 
-/// Adds the language cookie to a response.
-pub fn add_language(response: &mut HttpResponse, request: &HttpRequest, path: &str, tag: &'static str) {
-    let cookie = build(LANGUAGE, tag, path).max_age(LANGUAGE_MAX_AGE);
+/// Adds a cookie with a preference of the user to a response.
+pub fn add_preference(
+    response: &mut HttpResponse,
+    request: &HttpRequest,
+    name: &'static str,
+    path: &str,
+    value: &'static str,
+) {
+    let cookie = build(name, value, path).max_age(PREFERENCE_MAX_AGE);
     add(response, cookie.secure(is_secure(request)));
 }
 

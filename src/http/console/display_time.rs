@@ -9,6 +9,8 @@ pub struct DisplayTime {
     pub relative: String,
     /// The exact time in UTC, to the second.
     pub exact: String,
+    /// The exact time without the name of the time zone, for columns that name it.
+    pub short: String,
     /// The machine-readable time (RFC 3339).
     pub rfc3339: String,
 }
@@ -23,9 +25,11 @@ impl DisplayTime {
     /// Formats a time relative to `now`.
     pub fn new(time: Timestamp, now: Timestamp, texts: &Texts) -> Self {
         let rfc3339 = time.to_string();
+        let exact = exact(time);
         Self {
             relative: relative(time, now, texts),
-            exact: exact(time),
+            short: exact.trim_end_matches(" UTC").to_owned(),
+            exact,
             rfc3339,
         }
     }

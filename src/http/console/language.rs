@@ -41,9 +41,14 @@ impl Language {
 
     /// Returns the texts in this language.
     pub const fn texts(self) -> &'static Texts {
+        self.choose(&ENGLISH, &KOREAN)
+    }
+
+    /// Returns one of two texts or tables of texts.
+    pub const fn choose<T: ?Sized>(self, english: &'static T, korean: &'static T) -> &'static T {
         match self {
-            Self::English => &ENGLISH,
-            Self::Korean => &KOREAN,
+            Self::English => english,
+            Self::Korean => korean,
         }
     }
 

@@ -3,7 +3,14 @@
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 
 use super::{
-    cookies, display_time::DisplayTime, language::Language, paths::build_query, see_other, text::fill, texts::Texts,
+    cookies,
+    display_time::DisplayTime,
+    language::Language,
+    paths::build_query,
+    see_other,
+    text::{self, fill},
+    texts::Texts,
+    theme::Theme,
 };
 use crate::{
     domain::{
@@ -20,6 +27,7 @@ use crate::{
 };
 
 const LANGUAGE_PARAMETER: &str = "lang";
+const THEME_PARAMETER: &str = "theme";
 
 /// The rights of the signed-in admin, by which pages show or hide links and forms. The service
 /// checks them again.
@@ -50,6 +58,8 @@ pub struct Layout {
     pub language: Language,
     /// The texts in this language.
     pub texts: &'static Texts,
+    /// The color scheme.
+    pub theme: Theme,
     /// The context path of the server.
     pub root: String,
     /// The path of the console.
@@ -100,6 +110,7 @@ impl Layout {
         Ok(Self {
             language,
             texts: language.texts(),
+            theme: Theme::of(request),
             admin: None,
             rights: Rights::default(),
             form_key: String::new(),
@@ -122,10 +133,26 @@ impl Layout {
         fill(text, [&value])
     }
 
+    /// Fills the placeholder of a text with a number, in the form for this number.
+    #[expect(clippy::unused_self, reason = "templates call this as a method of their layout")]
+    pub fn count(&self, text: &str, counted: u64) -> String {
+        text::count(text, counted)
+    }
+
     /// Formats a time relative to the time of the request.
     pub fn display_time(&self, time: Timestamp) -> DisplayTime {
         DisplayTime::new(time, self.now, self.texts)
     }
+}
+
+/// Returns the links to a page that choose a language.
+pub fn language_links(path: &str) -> [(Language, String); 2] {
+    Language::ALL.map(|language| (language, format!("{path}?{LANGUAGE_PARAMETER}={}", language.tag())))
+}
+
+/// Returns the links to a page that choose a theme.
+pub fn theme_links(path: &str) -> [(Theme, String); 3] {
+    Theme::ALL.map(|theme| (theme, format!("{path}?{THEME_PARAMETER}={}", theme.name())))
 }
 
 fn pairs(request: &HttpRequest) -> Vec<(String, String)> {
@@ -143,17 +170,30 @@ fn with_language(request: &HttpRequest, language: Language) -> String {
     format!("{}{}", request.path(), build_query(&pairs))
 }
 
-/// Stores the language in the query of a request in a cookie, and redirects to the page without
-/// that parameter. Returns `None` if the query contains no language.
-pub fn switch_language(request: &HttpRequest) -> Option<HttpResponse> {
-    let pairs = pairs(request);
-    let (_, tag) = pairs.iter().find(|(name, _)| name == LANGUAGE_PARAMETER)?;
-    let base_path = &state(request).ok()?.config.base_path;
-    let others = pairs.iter().filter(|(name, _)| name != LANGUAGE_PARAMETER);
-    let others: Vec<_> = others.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+/// Stores the language and the theme in the query of a request in cookies, and redirects to the page
+/// without these parameters. Returns `None` if the query contains neither.
+pub fn store_preferences(request: &HttpRequest) -> Option<HttpResponse> {
+    let (chosen, others): (Vec<_>, Vec<_>) = pairs(request)
+        .into_iter()
+        .partition(|(name, _)| name == LANGUAGE_PARAMETER || name == THEME_PARAMETER);
+    if chosen.is_empty() {
+        return None;
+    }
+    let others: Vec<_> = others
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let mut response = see_other(&format!("{}{}", request.path(), build_query(&others)));
-    if let Some(language) = Language::from_tag(tag) {
-        cookies::add_language(&mut response, request, &format!("{base_path}/console"), language.tag());
+    let path = format!("{}/console", state(request).ok()?.config.base_path);
+    for (parameter, value) in &chosen {
+        let preference = if parameter == LANGUAGE_PARAMETER {
+            Language::from_tag(value).map(|language| (cookies::LANGUAGE, language.tag()))
+        } else {
+            Theme::from_name(value).map(|theme| (cookies::THEME, theme.name()))
+        };
+        if let Some((name, value)) = preference {
+            cookies::add_preference(&mut response, request, name, &path, value);
+        }
     }
     Some(response)
 }

@@ -1,51 +1,60 @@
 //! The page with the report on the use of the legacy API.
 
-use actix_web::{HttpRequest, HttpResponse};
+mod callers;
+mod timeline;
+
+use std::collections::HashMap;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CONTENT_DISPOSITION, HeaderValue},
+};
 use askama::Template;
 
 use super::{
-    chart::Chart, display_time::DisplayTime, layout::Layout, render_page, session::ConsoleSession, text::fill,
-    texts::Texts,
+    chart::Chart,
+    layout::Layout,
+    render_page,
+    session::ConsoleSession,
+    text::{fill, number},
+    texts::{
+        Texts,
+        legacy::{self, LegacyTexts},
+    },
 };
 use crate::{
     domain::{
-        actor::Actor,
-        legacy_phase::{LegacyMode, LegacyState},
-        legacy_report::{CallerUsage, Contact, LegacyReport, ReportDays, Verdict},
-        legacy_usage::{CallerAddress, LegacyCaller},
-        token::Token,
+        legacy_phase::LegacyState,
+        legacy_report::{Contact, LegacyReport, ReportDays, Verdict},
+        name::TokenName,
+        token::{Token, TokenId},
     },
     http::{error::ApiError, extract::state},
+    view::{csv, legacy_callers::format_callers, legacy_usage::MAX_CALLERS},
 };
+use callers::{CallerRow, address_text, caller_name};
+use timeline::Timeline;
 
-/// Maximum number of callers on the page.
-const MAX_CALLERS: usize = 100;
+/// Maximum number of tokens without a value on the page.
+const MAX_TOKENS: usize = 10;
 
 #[derive(Template)]
 #[template(path = "legacy.html")]
 struct LegacyPage {
     layout: Layout,
-    is_safe: bool,
+    texts: &'static LegacyTexts,
+    is_good: bool,
     heading: &'static str,
     verdict: String,
     watched: String,
     contacts: Vec<String>,
-    mode: String,
-    sunset: Option<String>,
+    timeline: Timeline,
+    has_sunset: bool,
     chart: Chart,
     rows: Vec<CallerRow>,
-    more_callers: usize,
-    without_value: i64,
+    more_callers: u64,
+    without_value: u64,
     tokens: Vec<TokenLink>,
-}
-
-struct CallerRow {
-    who: String,
-    path: String,
-    client: String,
-    program: String,
-    last_seen: DisplayTime,
-    recent: u64,
 }
 
 struct TokenLink {
@@ -59,40 +68,64 @@ pub async fn page(
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     let state = state(&request)?;
+    let (service, phase) = (&state.service, &state.config.legacy);
     let days = ReportDays::default();
-    let (texts, phase) = (layout.texts, &state.config.legacy);
-    let now = phase.state(state.service.now());
-    let usage = state.service.legacy_usage(&call, days, MAX_CALLERS, Some(now)).await?;
+    let texts = layout.language.choose(&legacy::ENGLISH, &legacy::KOREAN);
+    let now = phase.state(service.now());
+    let usage = service.legacy_usage(&call, days, MAX_CALLERS, Some(now)).await?;
     let report = &usage.report;
+    let names = service
+        .find_token_names(&call, callers::tokens(&report.callers))
+        .await?;
+    let (rows, left_out) = callers::rows(&report.callers, &names, &layout);
     render_page(&LegacyPage {
-        is_safe: report.is_safe_to_switch_off(),
-        heading: heading(report, now, texts),
-        watched: fill(texts.watched, [&report.watched_days, &days.get()]),
-        verdict: verdict(report, &layout),
-        contacts: report.contacts.iter().map(|one| contact(one, &layout)).collect(),
-        mode: match now {
-            LegacyState::Mode(LegacyMode::On) => texts.mode_on.to_owned(),
-            LegacyState::Mode(LegacyMode::ReadOnly) => texts.mode_read_only.to_owned(),
-            LegacyState::Mode(LegacyMode::Off) => texts.mode_off.to_owned(),
-            LegacyState::Brownout(end) => fill(texts.mode_brownout, [&super::display_time::exact(end)]),
+        texts,
+        is_good: report.is_safe_to_switch_off(),
+        heading: heading(report, now, layout.texts),
+        watched: match report.watched_since {
+            Some(since) => fill(texts.watched_since, [&since, &report.watched_days, &days.get()]),
+            None => texts.never_watched.to_owned(),
         },
-        sunset: phase
-            .sunset
-            .map(|time| fill(texts.sunset, [&super::display_time::exact(time)])),
-        chart: Chart::new(&report.calls, layout.now.day(), days.get(), texts),
-        rows: report
-            .callers
+        verdict: verdict(report, &layout),
+        contacts: report
+            .contacts
             .iter()
-            .map(|caller| CallerRow::new(caller, &layout))
+            .map(|one| contact(one, &names, &layout))
             .collect(),
-        more_callers: report.more_callers,
-        without_value: report.without_value,
-        tokens: usage.tokens_without_value.iter().map(TokenLink::from).collect(),
+        timeline: Timeline::new(phase, now, &layout, texts),
+        has_sunset: phase.sunset.is_some(),
+        chart: Chart::new(&report.calls, layout.now.day(), days.get(), layout.texts),
+        rows,
+        more_callers: (left_out + report.more_callers) as u64,
+        without_value: report.without_value.unsigned_abs(),
+        tokens: usage
+            .tokens_without_value
+            .iter()
+            .take(MAX_TOKENS)
+            .map(TokenLink::from)
+            .collect(),
         layout,
     })
 }
 
-fn heading(report: &LegacyReport, state: LegacyState, texts: &Texts) -> &'static str {
+/// `GET /console/legacy/callers.csv`: downloads all callers.
+pub async fn download(
+    request: HttpRequest,
+    ConsoleSession { call, .. }: ConsoleSession,
+) -> Result<HttpResponse, ApiError> {
+    let service = &state(&request)?.service;
+    let usage = service
+        .legacy_usage(&call, ReportDays::default(), usize::MAX, None)
+        .await?;
+    let disposition = HeaderValue::from_static("attachment; filename=\"legacy-callers.csv\"");
+    Ok(HttpResponse::Ok()
+        .content_type(csv::CONTENT_TYPE)
+        .insert_header((CONTENT_DISPOSITION, disposition))
+        .body(format_callers(&usage.report)))
+}
+
+/// Returns the verdict as a heading.
+pub fn heading(report: &LegacyReport, state: LegacyState, texts: &Texts) -> &'static str {
     match report.verdict {
         Verdict::InUse => texts.verdict_in_use,
         Verdict::NotObservedYet => texts.verdict_unobserved,
@@ -114,50 +147,16 @@ fn verdict(report: &LegacyReport, layout: &Layout) -> String {
     match report.verdict {
         Verdict::NeverUsed => texts.verdict_never.to_owned(),
         Verdict::Quiet | Verdict::NotObservedYet => fill(texts.verdict_quiet, [&last]),
-        Verdict::InUse => fill(texts.verdict_talk, [&report.calls.values().sum::<u64>(), &last]),
+        Verdict::InUse => fill(texts.verdict_talk, [&number(report.calls.values().sum()), &last]),
     }
 }
 
-fn contact(contact: &Contact, layout: &Layout) -> String {
+fn contact(contact: &Contact, names: &HashMap<TokenId, TokenName>, layout: &Layout) -> String {
     let texts = layout.texts;
     let last = layout.display_time(contact.last_seen).relative;
-    let (who, client) = (
-        caller_name(contact.actor.as_ref(), texts),
-        address_text(contact.client, texts),
-    );
-    fill(texts.contact, [&who, &client, &contact.count, &last])
-}
-
-fn caller_name(actor: Option<&Actor>, texts: &Texts) -> String {
-    actor.map_or_else(|| texts.unknown_caller.to_owned(), |actor| actor.id.clone())
-}
-
-fn address_text(client: CallerAddress, texts: &Texts) -> String {
-    match client {
-        CallerAddress::Known(address) => address.to_string(),
-        CallerAddress::Unknown => texts.unknown_address.to_owned(),
-        CallerAddress::Other => texts.others.to_owned(),
-    }
-}
-
-impl CallerRow {
-    fn new(usage: &CallerUsage, layout: &Layout) -> Self {
-        let LegacyCaller {
-            prefix,
-            method,
-            actor,
-            client,
-            user_agent,
-        } = &usage.caller;
-        Self {
-            who: caller_name(actor.as_ref(), layout.texts),
-            path: format!("{method} {prefix}"),
-            client: address_text(*client, layout.texts),
-            program: user_agent.clone(),
-            last_seen: layout.display_time(usage.last_seen),
-            recent: usage.recent,
-        }
-    }
+    let who = caller_name(contact.actor.as_ref(), names, texts);
+    let client = address_text(contact.client, texts);
+    fill(texts.contact, [&who, &client, &number(contact.count), &last])
 }
 
 impl From<&Token> for TokenLink {

@@ -7,8 +7,8 @@ use crate::http::extract::query;
 
 /// The path of the sign-in page below the console.
 pub const SIGN_IN: &str = "/sign-in";
-/// The path of the default page below the console.
-pub const FIRST_PAGE: &str = "/tokens";
+/// The path of the overview, the default page, below the console.
+pub const FIRST_PAGE: &str = "";
 
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -170,7 +170,7 @@ mod tests {
             "/\r\nx: y",
             "/\u{e4}",
         ] {
-            assert_eq!(resolve_next("/console", next), "/console/tokens", "{next:?}");
+            assert_eq!(resolve_next("/console", next), "/console", "{next:?}");
         }
     }
 }

@@ -3,7 +3,10 @@
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
-    http::{Method, header::HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -16,7 +19,8 @@ use super::{
 use crate::{
     domain::{
         authorization::{Operation, authorize},
-        caller::Call,
+        caller::{Call, Caller},
+        legacy_usage::normalize_user_agent,
         session::SessionKey,
     },
     http::{
@@ -70,6 +74,34 @@ impl FromRequest for SubmittedForm {
     }
 }
 
+/// The session of a request, among its extensions.
+#[derive(Clone)]
+struct SignedIn {
+    key: SessionKey,
+    caller: Caller,
+}
+
+/// Returns the frame of an error page, with the navigation if the visitor is signed in. `may_ask` is `true` if the store
+/// may be asked for the session of a request that was refused before it was authenticated.
+///
+/// # Errors
+/// 500 if the route lacks the application state.
+pub async fn error_layout(request: &HttpRequest, may_ask: bool) -> Result<Layout, ApiError> {
+    let known = request.extensions().get::<SignedIn>().cloned();
+    let found = match (known, cookies::read_key(request, cookies::SESSION)) {
+        (Some(signed_in), _) => Some(signed_in),
+        (None, Some(key)) if may_ask => {
+            let caller = state(request)?.service.resume_session(&key).await.ok().flatten();
+            caller.map(|caller| SignedIn { key, caller })
+        }
+        (None, _) => None,
+    };
+    match found {
+        Some(SignedIn { key, caller }) => Layout::new(request, &key, Some(&caller)),
+        None => Layout::anonymous(request),
+    }
+}
+
 async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, ApiError> {
     let origin = origin(request)?;
     let caller = match cookies::read_key(request, cookies::SESSION) {
@@ -85,8 +117,19 @@ async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, A
     };
     let layout = Layout::new(request, &key, Some(&caller))?;
     request.extensions_mut().insert(CallerIdentity::of(&caller));
+    request.extensions_mut().insert(SignedIn {
+        key: key.clone(),
+        caller: caller.clone(),
+    });
     let call = Call { caller, origin };
     Ok(ConsoleSession { call, key, layout })
+}
+
+/// Returns the program of a visitor: the user agent, or an empty text.
+pub fn program(request: &HttpRequest) -> String {
+    let sent = request.headers().get(header::USER_AGENT);
+    sent.map(|sent| normalize_user_agent(sent.as_bytes()))
+        .unwrap_or_default()
 }
 
 /// Checks that the caller may do what a form is for, before it is filled in. The service checks it

@@ -18,7 +18,7 @@ use super::{
     layout::Layout,
     paths::{SIGN_IN, resolve_next},
     render_page, render_page_with_status, see_other,
-    session::SubmittedForm,
+    session::{SubmittedForm, program},
     text::fill,
 };
 use crate::{
@@ -135,7 +135,9 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
         Ok(caller) => {
             let identity = CallerIdentity::of(&caller);
             let before = cookies::read_key(&request, cookies::SESSION);
-            let key = service.begin_session(Call { caller, origin }, before).await?;
+            let key = service
+                .begin_session(Call { caller, origin }, program(&request), before)
+                .await?;
             request.extensions_mut().insert(identity);
             let mut response = see_other(&resolve_next(&layout.base, &next));
             cookies::add_key(&mut response, &request, cookies::SESSION, &layout.base, &key);

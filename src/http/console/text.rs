@@ -28,9 +28,13 @@ pub fn number(number: u64) -> String {
 
 /// Fills the placeholder of a text with a number, in the singular form (before `|`) for 1.
 pub fn count(text: &str, counted: u64) -> String {
+    fill(plural_form(text, counted), [&number(counted)])
+}
+
+/// Returns the form of a text for a number: before `|` for 1, behind it for others.
+pub fn plural_form(text: &str, counted: u64) -> &str {
     let (singular, plural) = text.split_once('|').unwrap_or((text, text));
-    let form = if counted == 1 { singular } else { plural };
-    fill(form, [&number(counted)])
+    if counted == 1 { singular } else { plural }
 }
 
 #[cfg(test)]

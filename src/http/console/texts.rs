@@ -4,26 +4,32 @@
 //! [`count`](super::text::count), `|` separates the singular from the plural.
 
 macro_rules! texts {
-    ($($name:ident: $english:literal, $korean:literal;)*) => {
+    ($texts:ident: $($name:ident: $english:literal, $korean:literal;)*) => {
         /// The texts of a language. A missing translation is a compile error.
-        pub struct Texts { $(pub $name: &'static str,)* }
-        pub(super) static ENGLISH: Texts = Texts { $($name: $english,)* };
-        pub(super) static KOREAN: Texts = Texts { $($name: $korean,)* };
+        pub struct $texts { $(pub $name: &'static str,)* }
+        pub(in crate::http::console) static ENGLISH: $texts = $texts { $($name: $english,)* };
+        pub(in crate::http::console) static KOREAN: $texts = $texts { $($name: $korean,)* };
 
         #[cfg(test)]
-        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $korean),)*];
+        pub(in crate::http::console) const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $korean),)*];
     };
 }
 
-texts! {
+pub mod account;
+pub mod audit;
+pub mod legacy;
+pub mod overview;
+
+texts! { Texts:
     skip: "Skip to the content", "본문으로 건너뛰기";
     navigation: "Main", "주 메뉴";
+    overview: "Overview", "개요";
+    account: "Your account: {}", "내 계정: {}";
     tokens: "API tokens", "API 토큰";
     admins: "Admins", "관리자";
     audit: "Audit log", "감사 로그";
     legacy: "Legacy API", "레거시 API";
     language: "Language", "언어";
-    signed_in_as: "Signed in as {}", "{} 계정으로 로그인됨";
     sign_out: "Sign out", "로그아웃";
     sign_in: "Sign in", "로그인";
     sign_in_lead: "Sign in with the name and the password of an admin.", "관리자 이름과 비밀번호로 로그인하세요.";
@@ -38,7 +44,7 @@ texts! {
     done_enabled: "The token has been enabled.", "토큰을 활성화했습니다.";
     done_deleted: "The token has been deleted. It is refused from now on.", "토큰을 삭제했습니다. 이 토큰은 이제 사용할 수 없습니다.";
     done_admin_added: "The admin has been added.", "관리자를 추가했습니다.";
-    done_password_changed: "The password has been changed. All sessions of that admin have ended.", "비밀번호를 변경했습니다. 해당 관리자의 모든 세션이 종료되었습니다.";
+    done_password_changed: "The password has been changed, and all sessions of that admin have ended.", "비밀번호를 변경했습니다. 해당 관리자의 모든 세션이 종료되었습니다.";
     done_role_changed: "The role has been changed.", "역할을 변경했습니다.";
     done_admin_removed: "The admin has been removed.", "관리자를 제거했습니다.";
     done_signed_out: "You have signed out.", "로그아웃했습니다.";
@@ -187,45 +193,40 @@ texts! {
     role_auditor: "Auditor", "감사자";
     role_auditor_hint: "reads everything, and changes nothing", "조회만 가능, 변경 불가";
     change_role: "Change role", "역할 변경";
-    change_role_of: "Change the role of {}", "'{}' 계정의 역할 변경";
+    change_role_of: "Change the role of '{}'", "'{}' 계정의 역할 변경";
     change_role_lead: "The new role applies immediately, also to open sessions.", "새 역할은 열려 있는 세션에도 즉시 적용됩니다.";
-    demote_last: "The last admin with the role Admin keeps it. Give another one that role first.", "관리자 역할을 가진 마지막 계정의 역할은 변경할 수 없습니다. 먼저 다른 계정에 관리자 역할을 지정하세요.";
+    demote_last: "The last account with the role Admin keeps it. Give another account that role first.", "관리자 역할을 가진 마지막 계정의 역할은 변경할 수 없습니다. 먼저 다른 계정에 관리자 역할을 지정하세요.";
     badge_legacy_password: "Legacy login", "레거시 로그인";
     hint_legacy_password: "The password was taken over from the legacy server.", "레거시 서버에서 가져온 비밀번호입니다.";
     add_admin: "Add an admin", "관리자 추가";
     added: "Added", "추가일";
     password_changed: "Password changed", "비밀번호 변경일";
     change_password: "Change password", "비밀번호 변경";
-    change_password_of: "Change the password of {}", "{}의 비밀번호 변경";
-    change_password_lead: "The old password is refused at once, and every session of {} ends.", "이전 비밀번호는 즉시 사용할 수 없게 되고 {}의 모든 세션이 종료됩니다.";
+    change_password_of: "Change the password of '{}'", "'{}' 계정의 비밀번호 변경";
+    change_password_lead: "The old password stops working immediately, and {} is signed out everywhere.", "이전 비밀번호는 즉시 사용할 수 없게 되고 {} 계정은 모든 곳에서 로그아웃됩니다.";
     remove: "Remove", "제거";
-    remove_admin: "Remove {}?", "{}을(를) 제거할까요?";
-    remove_lead: "{} is refused at once, and every session of theirs ends. Their tokens stay.", "{} 계정은 즉시 사용할 수 없게 되고 모든 세션이 종료됩니다. 이 관리자가 만든 토큰은 그대로 유지됩니다.";
+    remove_admin: "Remove '{}'?", "'{}' 계정을 제거할까요?";
+    remove_lead: "{} loses access immediately and is signed out everywhere.", "{} 계정은 즉시 접근할 수 없게 되고 모든 곳에서 로그아웃됩니다.";
     remove_last: "The last admin cannot be removed. Give another one the role Admin first.", "마지막 관리자는 제거할 수 없습니다. 먼저 다른 계정에 관리자 역할을 지정하세요.";
     you: "you", "나";
     new_password: "New password", "새 비밀번호";
-    password_again: "The same again", "비밀번호 확인";
-    password_hint: "At least 8 characters; a phrase that nobody else knows.", "8자 이상. 다른 사람이 모르는 문구를 사용하세요.";
+    password_again: "Confirm password", "비밀번호 확인";
+    password_hint: "At least 8 characters. Use a phrase that nobody else knows.", "8자 이상. 다른 사람이 모르는 문구를 사용하세요.";
     bad_password: "A password has 8 to 1024 bytes and no control characters.", "비밀번호는 8~1024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
     password_mismatch: "The two passwords differ.", "두 비밀번호가 일치하지 않습니다.";
-    bad_admin_name: "This is not a name that an admin can have.", "관리자에게 사용할 수 없는 이름입니다.";
-    admin_exists: "There is already an admin of that name.", "이미 같은 이름의 관리자가 있습니다.";
+    bad_admin_name: "An admin cannot have this name.", "관리자에게 사용할 수 없는 이름입니다.";
+    admin_exists: "An admin with this name already exists.", "이미 같은 이름의 관리자가 있습니다.";
 
     audit_lead: "Every change and every refused sign-in, newest first.", "모든 변경과 거부된 로그인을 최신순으로 보여 줍니다.";
-    actor: "Who", "주체";
-    actor_hint: "An admin's name, a token's ID, or cli", "관리자 이름, 토큰 ID 또는 cli";
+    actor: "Actor", "수행자";
     token: "Token", "토큰";
-    channel: "Door", "접근 경로";
     any: "Any", "전체";
-    action: "What", "이벤트";
-    since: "From (UTC)", "시작 (UTC)";
-    until: "Before (UTC)", "종료 (UTC)";
+    action: "Event", "이벤트";
     when: "When", "시각";
-    ip_address: "From", "접속 주소";
+    ip_address: "IP address", "IP 주소";
     download_csv: "Download CSV", "CSV 다운로드";
     download_json: "Download JSON", "JSON 다운로드";
-    no_events: "Nothing has happened that matches", "일치하는 이벤트가 없습니다";
-    nobody: "nobody known", "알 수 없음";
+    no_events: "No events match these filters", "조건에 맞는 이벤트가 없습니다";
     bad_filter: "This filter cannot be used:", "사용할 수 없는 필터입니다:";
 
     legacy_lead: "Who still calls the legacy API, and whether it can be switched off.", "아직 레거시 API를 호출하는 곳과 레거시 API를 중단해도 되는지 보여 줍니다.";
@@ -237,39 +238,28 @@ texts! {
     verdict_never: "No calls on record.", "호출한 기록이 없습니다.";
     verdict_quiet: "No calls in the last 30 days. The last call was {}.", "최근 30일간 호출이 없습니다. 마지막 호출은 {}입니다.";
     verdict_talk: "{} calls in the last 30 days, the last one {}. Contact these callers first:", "최근 30일간 {}회 호출되었고 마지막 호출은 {}입니다. 먼저 다음 호출자에게 확인하세요:";
-    watched: "Days watched: {} of the last {}.", "관찰한 날: {}일 (최근 {}일 중).";
-    contact: "{} from {} ({}×, the last time {})", "{} ({}): {}회 호출, 마지막 {}";
-    mode_on: "The legacy API is on.", "레거시 API가 켜져 있습니다.";
-    mode_read_only: "The legacy API is read-only.", "레거시 API가 읽기 전용입니다.";
-    mode_off: "The legacy API is off.", "레거시 API가 꺼져 있습니다.";
-    mode_brownout: "The legacy API is closed by a brownout until {}.", "레거시 API가 {}까지 일시 중단(브라운아웃)되었습니다.";
-    sunset: "Its announced end is {}.", "예고된 종료 시각은 {}입니다.";
-    chart: "Legacy API calls a day, in the last 30 days", "최근 30일간 레거시 API의 일별 호출 수";
+    contact: "{} from {}: {} calls, the last one {}", "{} ({}): {}회 호출, 마지막 {}";
+    chart: "Legacy API calls per day, last 30 days", "최근 30일간 레거시 API의 일별 호출 수";
     chart_day: "{}, calls: {}", "{}: {}회";
-    chart_peak: "at most {} a day", "하루 최대 {}회";
+    chart_peak: "Peak: {} calls a day", "하루 최대 {}회";
     callers: "Callers", "호출자";
-    path: "Path", "경로";
     program: "Program", "프로그램";
     last_seen: "Last seen", "마지막 호출";
     calls_30: "Calls in 30 days", "30일간 호출";
-    more_callers: "Callers that are not shown: {}. GET /legacy-usage tells of all.", "호출자가 {}개 더 있습니다. GET /legacy-usage에서 모두 볼 수 있습니다.";
     without_value: "Tokens without a value", "값이 없는 토큰";
-    without_value_lead: "Tokens that have no value yet: {}. Rotate them before you switch the legacy API off.", "아직 값이 없는 토큰: {}개. 레거시 API를 중단하기 전에 교체(회전)하여 값을 발급하세요.";
     without_value_none: "Every token has a value.", "모든 토큰에 값이 있습니다.";
     without_value_all: "Show them all", "모두 보기";
-    others: "many others", "그 외 다수";
-    unknown_address: "an unknown address", "알 수 없는 주소";
-    unknown_caller: "somebody unknown", "알 수 없는 호출자";
+    others: "Other callers", "그 외 호출자";
+    unknown_address: "unknown address", "알 수 없는 주소";
+    unknown_caller: "Unauthenticated caller", "인증되지 않은 호출자";
 
-    problem: "This did not work", "처리하지 못했습니다";
-    problem_form: "This form is out of date, or came from elsewhere. Go back, load the page again, and send it once more. Cookies must be allowed.", "양식이 오래되었거나 다른 곳에서 전송되었습니다. 뒤로 가서 페이지를 새로 고친 뒤 다시 보내세요. 브라우저에서 쿠키를 허용해야 합니다.";
+    problem: "This request cannot be handled", "처리할 수 없는 요청입니다";
+    problem_form: "The page has expired, or the form came from another site. Go back, reload the page, and try again. Cookies must be allowed.", "페이지가 만료되었습니다. 새로 고친 뒤 다시 시도하세요. 브라우저에서 쿠키를 허용해야 합니다.";
     problem_role: "Your role does not include this. Ask an admin for another role.", "현재 역할로는 이 작업을 할 수 없습니다. 관리자에게 역할 변경을 요청하세요.";
-    problem_missing: "There is nothing here. It may have been deleted.", "찾을 수 없습니다. 삭제되었을 수 있습니다.";
-    problem_unavailable: "The store does not answer. Try again in a moment.", "저장소가 응답하지 않습니다. 잠시 후 다시 시도하세요.";
-    problem_unanswered: "The store does not answer. What you sent may have been done all the same: look at it before you try again.", "저장소가 응답하지 않습니다. 보낸 내용이 이미 처리되었을 수 있으니 확인한 뒤 다시 시도하세요.";
-    problem_internal: "Something went wrong here. The log tells more of request {}.", "내부 오류가 발생했습니다. 요청 {}에 대한 자세한 내용은 로그에 있습니다.";
+    problem_unavailable: "Try again in a moment.", "잠시 후 다시 시도하세요.";
+    problem_unanswered: "Your change may have been saved all the same. Check before you try again.", "변경 사항이 이미 저장되었을 수 있습니다. 확인한 뒤 다시 시도하세요.";
+    problem_internal: "See the server log for request {}.", "요청 {}에 대한 자세한 내용은 서버 로그에서 확인하세요.";
     problem_other: "The server says:", "서버 메시지:";
-    back: "Back to the tokens", "토큰 목록으로";
 
     just_now: "just now", "방금";
     minutes_ago: "{} minute ago|{} minutes ago", "{}분 전";
@@ -296,7 +286,7 @@ mod tests {
             forms.dedup();
             forms
         };
-        for (name, english, korean) in PAIRS {
+        for (name, english, korean) in [PAIRS, account::PAIRS, audit::PAIRS, legacy::PAIRS, overview::PAIRS].concat() {
             assert_eq!(placeholders(english), placeholders(korean), "{name}");
             assert!(!english.is_empty() && !korean.is_empty(), "{name}");
         }

@@ -235,7 +235,7 @@ impl ImportTransaction {
         let mut audit = |action, details| {
             writes.audit.push(AuditEntry {
                 action,
-                token_id: None,
+                token: None,
                 details,
             });
         };
@@ -273,7 +273,7 @@ impl ImportTransaction {
         }
         writes
             .audit
-            .push(self.audit_entry(record.token.id, describe(&record.token)));
+            .push(self.audit_entry(&record.token, describe(&record.token)));
         writes.new.push(record);
         RowOutcome::Created
     }
@@ -294,7 +294,7 @@ impl ImportTransaction {
         if !self.options.update {
             return conflict(&what);
         }
-        writes.audit.push(self.audit_entry(after.token.id, details));
+        writes.audit.push(self.audit_entry(&after.token, details));
         let previous = before.token.version;
         after.token.version = previous.next();
         writes.changed.push((after, previous));
@@ -303,15 +303,11 @@ impl ImportTransaction {
 
     /// Returns the audit entry for an imported token, with the source of the import among its
     /// details.
-    fn audit_entry(&self, id: TokenId, mut details: serde_json::Value) -> AuditEntry {
+    fn audit_entry(&self, token: &Token, mut details: serde_json::Value) -> AuditEntry {
         if let Some(details) = details.as_object_mut() {
             details.insert("source".to_owned(), json!(self.options.source));
         }
-        AuditEntry {
-            action: Action::TokenImported,
-            token_id: Some(id),
-            details,
-        }
+        AuditEntry::about(token, Action::TokenImported, details)
     }
 }
 

@@ -7,12 +7,14 @@ use std::{
 
 use prometheus::proto::MetricFamily;
 
-use super::ServiceMetrics;
+use super::{CountPolicy, ServiceMetrics, TokenCounts};
 use crate::{
     domain::{
+        authorization::Operation,
+        caller::Call,
         clock::{DAY_SECONDS, Timestamp},
         legacy_report::{ReportDays, Verdict},
-        page::{TokenFilter, TokenState},
+        token_group::TokenGroup,
     },
     service::{Error, Service, legacy_usage::watched_days},
     store::{Store, legacy_usage, tokens},
@@ -25,17 +27,8 @@ impl Service {
     /// Gathers the current metrics. Token counts are those of the last count, which can be old if
     /// there are many tokens.
     pub async fn gather_metrics(&self, legacy_uuid_auth: bool) -> Vec<MetricFamily> {
+        self.count_tokens(CountPolicy::SCRAPE, legacy_uuid_auth).await;
         let metrics = &self.metrics;
-        if metrics.try_begin_count() {
-            let counting = tokio::spawn(count(
-                Arc::clone(metrics),
-                self.store.clone(),
-                self.clock.now(),
-                legacy_uuid_auth,
-            ));
-            // A count that takes longer continues in the background.
-            let _ = tokio::time::timeout(STORE_TIMEOUT, counting).await;
-        }
         let stats = self.token_cache.stats(Instant::now());
         metrics
             .cache
@@ -67,6 +60,33 @@ impl Service {
         }
         metrics.registry.gather()
     }
+
+    /// Returns the number of tokens in each group. In a large store, it can be old. Returns `None` until the first count
+    /// has ended.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller may not read tokens.
+    pub async fn token_counts(&self, call: &Call, legacy_uuid_auth: bool) -> Result<Option<TokenCounts>, Error> {
+        let check_caller = self.caller_check(call, Operation::Read);
+        self.store.read(move |conn| check_caller(conn)).await?;
+        self.count_tokens(CountPolicy::PAGE, legacy_uuid_auth).await;
+        Ok(self.metrics.counts())
+    }
+
+    async fn count_tokens(&self, policy: CountPolicy, legacy_uuid_auth: bool) {
+        let metrics = &self.metrics;
+        if !metrics.try_begin_count(policy) {
+            return;
+        }
+        let counting = tokio::spawn(count(
+            Arc::clone(metrics),
+            self.store.clone(),
+            self.clock.now(),
+            legacy_uuid_auth,
+        ));
+        // A count that takes longer continues in the background.
+        let _ = tokio::time::timeout(STORE_TIMEOUT, counting).await;
+    }
 }
 
 /// Counts the tokens, and reads the last calls of the legacy endpoints, including those to other
@@ -94,15 +114,15 @@ async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp, legac
     }
     let counts = store
         .read(move |conn| {
-            let in_state = |state| TokenFilter {
-                state: Some(state),
-                legacy_uuid_auth,
-                ..TokenFilter::default()
+            let count = |group: TokenGroup| {
+                let count = tokens::count(conn, &group.filter(now, legacy_uuid_auth), now)?;
+                Ok((group, count.unsigned_abs()))
             };
-            TokenState::ALL
+            let groups = TokenGroup::ALL
                 .into_iter()
-                .map(|state| Ok((state, tokens::count(conn, &in_state(state), now)?)))
-                .collect::<Result<Vec<_>, Error>>()
+                .map(count)
+                .collect::<Result<Vec<_>, Error>>()?;
+            Ok::<_, Error>(TokenCounts { at: now, groups })
         })
         .await;
     metrics.finish_count(counts.ok());

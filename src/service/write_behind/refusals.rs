@@ -14,7 +14,7 @@ use crate::{
         actor::{Actor, ActorKind, Channel, Origin},
         audit::{Action, AuditEvent},
         clock::Timestamp,
-        name::AdminName,
+        name::{AdminName, TokenName},
         token::TokenId,
     },
     service::Refusal,
@@ -49,8 +49,8 @@ pub enum Subject {
     Unknown,
     /// An admin.
     Admin(AdminName),
-    /// A token.
-    Token(TokenId),
+    /// A token, by its ID and name.
+    Token(TokenId, TokenName),
 }
 
 /// The key by which refused logins are grouped.
@@ -204,24 +204,24 @@ impl RefusedLogins {
             id: "server".to_owned(),
             kind: ActorKind::System,
         };
-        let (actor, origin, token_id, details) = match &self.key {
+        let (actor, origin, token, details) = match &self.key {
             RefusalKey::Origin {
                 channel,
                 network,
                 reason,
                 subject,
             } => {
-                let (admin, token_id) = match subject {
+                let (admin, token) = match subject {
                     Subject::Unknown => (None, None),
                     Subject::Admin(name) => (Some(name.as_str()), None),
-                    Subject::Token(id) => (None, Some(*id)),
+                    Subject::Token(id, name) => (None, Some((*id, name.clone()))),
                 };
                 let origin = Origin {
                     channel: *channel,
                     client: *network,
                 };
                 let details = json!({ "reason": reason.to_string(), "admin": admin, "count": self.count });
-                (None, origin, token_id, details)
+                (None, origin, token, details)
             }
             RefusalKey::BeyondBudget => {
                 let origin = Origin {
@@ -233,12 +233,14 @@ impl RefusedLogins {
                 (Some(server), origin, None, details)
             }
         };
+        let (token_id, token_name) = token.unzip();
         AuditEvent {
             at,
             actor,
             origin,
             action: Action::LoginRefused,
             token_id,
+            token_name,
             details,
         }
     }

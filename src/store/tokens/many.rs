@@ -1,5 +1,7 @@
 //! Queries on many tokens at once.
 
+use std::collections::HashMap;
+
 use diesel::{
     ExpressionMethods, QueryDsl, RunQueryDsl, sql_query,
     sql_types::{Array, BigInt, Text},
@@ -9,9 +11,11 @@ use super::{TokenRow, token_from_row};
 use crate::{
     domain::{
         clock::{MAX_CLOCK_SKEW, Timestamp},
+        name::TokenName,
         token::{Token, TokenId},
     },
     store::{
+        columns::decode,
         connection::{AnyConnection, with_conn},
         error::StoreError,
         schema::tokens,
@@ -28,6 +32,19 @@ pub fn find_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Vec<Token>,
         .order(tokens::id.asc())
         .load(conn)?;
     rows.into_iter().map(token_from_row).collect()
+}
+
+/// Returns the names of the existing tokens among `ids`.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn find_names(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<HashMap<TokenId, TokenName>, StoreError> {
+    let rows: Vec<(String, String)> = tokens::table
+        .filter(tokens::id.eq_any(to_strings(ids)))
+        .select((tokens::id, tokens::name))
+        .load(conn)?;
+    let named = |(id, name): (String, String)| Ok((decode(id.as_str())?, TokenName::from_stored(name)));
+    rows.into_iter().map(named).collect()
 }
 
 /// Locks tokens: no other transaction can change them, or use them to make changes, until this one

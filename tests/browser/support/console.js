@@ -37,7 +37,7 @@ async function signIn(page, { username, password } = admin) {
 /** Signs in, and returns the page of tokens. `options` are those of `newPage`, and the admin. */
 async function openSignedIn(newPage, site, { who = admin, ...options } = {}) {
   const page = await newPage(options);
-  await open(page, site);
+  await open(page, site, "/tokens");
   await signIn(page, who);
   await title(page, "API tokens");
   return page;
@@ -76,7 +76,7 @@ async function readShownValue(page, heading) {
 /** Fills in the two fields of a new password. */
 async function fillNewPassword(page, password, again = password) {
   await field(page, "New password").fill(password);
-  await field(page, "The same again").fill(again);
+  await field(page, "Confirm password").fill(again);
 }
 
 /** Gets the token with this value. */

@@ -36,14 +36,14 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
             "long enough",
             "long enough",
             400,
-            "This is not a name that an admin can have.",
+            "An admin cannot have this name.",
         ),
         (
             "admin",
             "long enough",
             "long enough",
             409,
-            "There is already an admin of that name.",
+            "An admin with this name already exists.",
         ),
     ] {
         let response = add(name, password, again).expect(status);
@@ -64,18 +64,30 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
     assert_redirects_to(&add(name, "long enough", "long enough"), "/console/admins?done=added");
     app.get(TOKENS, Auth::Basic(name, "long enough")).expect(200);
     let query = format!("?name={}", percent_encoded(name));
-    let password = [("password", "even longer"), ("again", "even longer")];
-    let changed = browser.fill(&format!("/admins/password{query}"), &password);
+    let path = format!("/admins/password{query}");
+    let change = |own| {
+        let fields = [("own", own), ("password", "even longer"), ("again", "even longer")];
+        browser.fill(&path, &fields)
+    };
+    // A session that somebody else uses does not suffice.
+    let refused = change("not the admin's").expect(403);
+    assert!(
+        refused
+            .text
+            .contains("Your own password is wrong. Nothing has changed.")
+    );
+    app.get(TOKENS, Auth::Basic(name, "long enough")).expect(200);
+    let changed = change(ADMIN.1);
     assert_redirects_to(&changed, "/console/admins?done=password-changed");
     app.get(TOKENS, Auth::Basic(name, "long enough")).expect(401);
     app.get(TOKENS, Auth::Basic(name, "even longer")).expect(200);
     let page = browser.get("/admins").expect(200).text;
     assert!(page.contains("J\u{fc}rgen &#38; Co") && page.contains("just now"));
     // Admins who remove themselves are signed out.
-    assert_redirects_to(
-        &browser.fill("/admins/remove?name=admin", &[]),
-        "/console/admins?done=removed",
-    );
+    let remove = |typed| browser.fill("/admins/remove?name=admin", &[("confirm", typed)]);
+    let refused = remove("Admin").expect(400);
+    assert!(refused.text.contains("That is not the name of this admin."));
+    assert_redirects_to(&remove("admin"), "/console/admins?done=removed");
     assert!(!browser.is_signed_in());
     app.get(TOKENS, Auth::Admin).expect(401);
     browser.sign_in(name, "even longer").expect(303);
@@ -120,23 +132,22 @@ fn the_list_of_admins_is_paginated(env: &TestEnv) {
 fn admins_who_change_each_other_do_not_deadlock(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
-    let password = [("password", "long enough"), ("again", "long enough")];
-    let [first, second] = password;
+    let [first, second] = [("password", "long enough"), ("again", "long enough")];
     let ops = [("name", "ops"), ("role", "admin"), first, second];
     browser.fill("/admins", &ops).expect(303);
     let other = Browser::new(&app);
     other.sign_in("ops", "long enough").expect(303);
-    let race = |[one, two]: [(&Browser<'_>, &str); 2]| {
-        let call = |browser: &Browser<'_>, path: &str| {
+    let race = |[one, two]: [(&Browser<'_>, &str, &str); 2]| {
+        let call = |browser: &Browser<'_>, path: &str, fields: &str| {
             let key = hidden_fields(&browser.get(path).expect(200).text).remove(0).1;
-            let body = format!("formKey={key}&password=even+longer&again=even+longer");
+            let body = format!("formKey={key}&{fields}");
             (
                 format!("/console{path}"),
                 format!("tokenbridge_session={}", browser.key()),
                 body,
             )
         };
-        let calls = [call(one.0, one.1), call(two.0, two.1)];
+        let calls = [call(one.0, one.1, one.2), call(two.0, two.1, two.2)];
         let url = env.store.url();
         let mut holder = PgConnection::establish(&url).unwrap();
         // Both begin, and wait.
@@ -158,9 +169,10 @@ fn admins_who_change_each_other_do_not_deadlock(env: &TestEnv) {
             sent.map(|thread| thread.join().unwrap())
         })
     };
+    let change = |own: &str| format!("own={}&password=even+longer&again=even+longer", percent_encoded(own));
     for response in race([
-        (&browser, "/admins/password?name=ops"),
-        (&other, "/admins/password?name=admin"),
+        (&browser, "/admins/password?name=ops", &change(ADMIN.1)),
+        (&other, "/admins/password?name=admin", &change("long enough")),
     ]) {
         response.expect(303);
     }
@@ -177,8 +189,8 @@ fn admins_who_change_each_other_do_not_deadlock(env: &TestEnv) {
         );
     }
     let responses = race([
-        (&browser, "/admins/remove?name=ops"),
-        (&other, "/admins/remove?name=admin"),
+        (&browser, "/admins/remove?name=ops", "confirm=ops"),
+        (&other, "/admins/remove?name=admin", "confirm=admin"),
     ]);
     let locations = responses.map(|response| response.expect(303).header("location").unwrap().to_owned());
     assert!(

@@ -43,6 +43,12 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
         ("?channel=console", 2),
         ("?action=token.updated", 1),
         (&*format!("?token={id}"), 2),
+        (&format!("?token={}", &id[..8]), 2),
+        ("?token=second", 1),
+        ("?token=unknown", 0),
+        ("?token=abcdef12", 0),
+        ("?days=7", all),
+        ("?days=7&since=2030-01-01T00:05", 2),
         ("?actor=admin", 3),
         ("?actor=unknown", 0),
         ("?since=2030-01-01T00:05", 2),
@@ -52,7 +58,7 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
     }
     let page = browser.get("/audit?channel=console").expect(200).text;
     assert!(page.contains("<li>name: first → second</li>"), "{page}");
-    for wrong in ["?token=x", "?since=yesterday", "?channel=window", "?actor=%00"] {
+    for wrong in ["?token=%00", "?since=yesterday", "?channel=window", "?actor=%00"] {
         let response = browser.get(&format!("/audit{wrong}")).expect(400);
         assert!(response.text.contains("This filter cannot be used:"), "{wrong}");
         assert!(!response.text.contains("expiresAt"), "{wrong}: {}", response.text);
@@ -99,7 +105,7 @@ fn the_legacy_page_gives_a_verdict(env: &TestEnv) {
     let browser = Browser::signed_in(&app);
     let page = || browser.get("/legacy").expect(200).text;
     let fresh = page();
-    assert!(fresh.contains("Not observed long enough") && fresh.contains("Days watched: 0 of the last 30."));
+    assert!(fresh.contains("Not observed long enough") && fresh.contains("Not watched yet."));
     let watch = |from: i64| {
         let rows: Vec<String> = (from - 30..=from).map(|day| format!("({day}, 16777215)")).collect();
         env.store.execute(&format!(
@@ -110,7 +116,11 @@ fn the_legacy_page_gives_a_verdict(env: &TestEnv) {
     watch(21_915);
     let never = page();
     assert!(never.contains("Safe to switch off") && never.contains("No calls on record."));
-    assert!(never.contains("Every token has a value.") && never.contains("The legacy API is on."));
+    assert!(never.contains("Every token has a value.") && never.contains("On: all requests are served"));
+    assert!(
+        never.contains("Watched since 2029-12-02, on 30 of the last 30 days."),
+        "{never}"
+    );
     app.new_legacy_token(&json!({ "name": "agent-1" }));
     for _ in 0..2 {
         app.send("GET", LEGACY, Auth::Admin, &[("user-agent", "Chef/18")], "")
@@ -120,12 +130,13 @@ fn the_legacy_page_gives_a_verdict(env: &TestEnv) {
     for part in [
         "Still in use",
         "3 calls in the last 30 days, the last one just now. Contact these callers first:",
-        "<li>admin from 127.0.0.1 (3×, the last time just now)</li>",
+        "<li>admin from 127.0.0.1: 3 calls, the last one just now</li>",
         "GET /rest/agent-config/1.0",
         "Chef/18",
         "<title>2030-01-01, calls: 3</title>",
         "<title>2029-12-03, calls: 0</title>",
-        "Tokens that have no value yet: 1.",
+        "1 token has no value yet. Rotate it before",
+        "href=\"/console/audit?actor=admin\"",
         "agent-1",
     ] {
         assert!(in_use.contains(part), "{part} in {in_use}");
@@ -143,8 +154,9 @@ fn the_legacy_page_gives_a_verdict(env: &TestEnv) {
     let app = env.app_with(&["--legacy", "read-only", "--legacy-sunset", "2031-01-01"]);
     let browser = Browser::signed_in(&app);
     let page = browser.get("/legacy").expect(200).text;
+    assert!(page.contains("Read-only: changes are refused"), "{page}");
     assert!(
-        page.contains("The legacy API is read-only. Its announced end is 2031-01-01 00:00:00 UTC."),
+        page.contains("2031-01-01 00:00:00 UTC</time> <span>Announced end"),
         "{page}"
     );
 }
@@ -161,7 +173,15 @@ fn the_console_is_translated_into_korean(env: &TestEnv) {
     let page = browser.send("GET", "/tokens", &korean, "").expect(200).text;
     assert!(page.contains("<html lang=\"en\">"));
     assert_redirects_to(&browser.get("/tokens?lang=ko"), "/console/tokens");
-    for path in ["/tokens/new", "/admins", "/audit", "/legacy", "/nothing"] {
+    for path in [
+        "",
+        "/tokens/new",
+        "/admins",
+        "/account",
+        "/audit",
+        "/legacy",
+        "/nothing",
+    ] {
         let page = browser.get(path).text;
         assert!(page.contains("<html lang=\"ko\">"), "{path}");
     }
@@ -173,9 +193,11 @@ fn pages_have_a_strict_content_security_policy(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
     for path in [
+        "",
         "/tokens",
         "/tokens/new",
         "/admins",
+        "/account",
         "/audit",
         "/legacy",
         "/nothing",
@@ -209,8 +231,8 @@ fn pages_have_a_strict_content_security_policy(env: &TestEnv) {
 
 fn the_console_honors_the_context_path(env: &TestEnv) {
     let app = env.app_with(&["--base-path", "/bamboo"]);
-    assert_redirects_to(&app.get("", Auth::Anonymous), "/bamboo/console/tokens");
-    assert_redirects_to(&app.get("/", Auth::Anonymous), "/bamboo/console/tokens");
+    assert_redirects_to(&app.get("", Auth::Anonymous), "/bamboo/console");
+    assert_redirects_to(&app.get("/", Auth::Anonymous), "/bamboo/console");
     assert_redirects_to(
         &app.get("/console/admins", Auth::Anonymous),
         "/bamboo/console/sign-in?next=%2Fadmins",
@@ -220,7 +242,7 @@ fn the_console_honors_the_context_path(env: &TestEnv) {
     assert!(form.header("set-cookie").unwrap().contains("Path=/bamboo/console"));
     let signed_in = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
     assert_redirects_to(&signed_in, "/bamboo/console/admins");
-    for path in ["/tokens", "/tokens/new", "/admins", "/audit", "/legacy"] {
+    for path in ["", "/tokens", "/tokens/new", "/admins", "/account", "/audit", "/legacy"] {
         let page = browser.get(path).expect(200).text;
         assert!(
             !page.contains("\"/console") && !page.contains("\"/public"),
@@ -233,7 +255,7 @@ fn the_console_honors_the_context_path(env: &TestEnv) {
     let stranger = Browser::new(&app);
     let form = stranger.get("/sign-in?next=https%3A%2F%2Fevil.example").expect(200);
     let signed_in = stranger.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
-    assert_redirects_to(&signed_in, "/bamboo/console/tokens");
+    assert_redirects_to(&signed_in, "/bamboo/console");
 }
 
 fn a_locked_store_is_reported(env: &TestEnv) {
@@ -258,7 +280,7 @@ fn a_locked_store_is_reported(env: &TestEnv) {
     assert!(
         response
             .text
-            .contains("The store does not answer. What you sent may have been done all the same"),
+            .contains("Your change may have been saved all the same. Check before you try again."),
         "{response:?}"
     );
     browser.submit(&page, "/tokens", &[("name", "n")]).expect(200);

@@ -35,9 +35,12 @@ tests![SQLITE_TESTS: cookies_are_secure_over_tls, console_log_lines_contain_no_s
 
 fn every_page_requires_a_session(env: &TestEnv) {
     let app = env.app();
-    assert_redirects_to(&app.get("/", Auth::Anonymous), "/console/tokens");
-    assert_redirects_to(&app.get("/console", Auth::Anonymous), "/console/tokens");
-    assert_redirects_to(&app.get("/console/tokens", Auth::Anonymous), "/console/sign-in");
+    assert_redirects_to(&app.get("/", Auth::Anonymous), "/console");
+    assert_redirects_to(&app.get("/console", Auth::Anonymous), "/console/sign-in");
+    assert_redirects_to(
+        &app.get("/console/tokens", Auth::Anonymous),
+        "/console/sign-in?next=%2Ftokens",
+    );
     let wanted = "/console/audit?actor=a%20b";
     assert_redirects_to(
         &app.get(wanted, Auth::Anonymous),
@@ -52,18 +55,20 @@ fn every_page_requires_a_session(env: &TestEnv) {
         );
     }
     // The console does not accept the credentials of the APIs: a browser would send them with other sites' requests.
-    assert_redirects_to(&app.get("/console/tokens", Auth::Admin), "/console/sign-in");
+    assert_redirects_to(&app.get("/console", Auth::Admin), "/console/sign-in");
     let (_, value) = app.new_token(&json!({ "name": "n" }));
-    assert_redirects_to(&app.get("/console/tokens", Auth::Key(&value)), "/console/sign-in");
+    assert_redirects_to(&app.get("/console", Auth::Key(&value)), "/console/sign-in");
 }
 
-const FORMS: [(&str, &str); 7] = [
+const FORMS: [(&str, &str); 9] = [
     ("POST", "/tokens"),
     ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0"),
     ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/rotate"),
     ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/delete"),
     ("POST", "/admins"),
     ("POST", "/admins/password?name=admin"),
+    ("POST", "/account/password"),
+    ("POST", "/account/sessions"),
     ("POST", "/sign-out"),
 ];
 
@@ -91,7 +96,7 @@ fn signing_in_starts_a_new_session(env: &TestEnv) {
     cookie_ends(&right, "; HttpOnly; SameSite=Strict; Path=/console");
     assert_ne!(browser.key(), before);
     assert!(browser.is_signed_in());
-    assert_redirects_to(&browser.get("/sign-in"), "/console/tokens");
+    assert_redirects_to(&browser.get("/sign-in"), "/console");
     // Neither the key of the sign-in form nor an unknown key authenticates.
     for key in [before, "A".repeat(43), "x".to_owned(), String::new()] {
         let other = Browser::new(&app);
@@ -195,15 +200,25 @@ fn a_changed_password_ends_all_sessions(env: &TestEnv) {
     let app = env.app();
     let other_server = env.app();
     let (here, there) = (Browser::signed_in(&app), Browser::signed_in(&other_server));
-    let changed = here.fill(
-        "/admins/password?name=admin",
-        &[("password", "a new passphrase"), ("again", "a new passphrase")],
-    );
-    assert_redirects_to(&changed, "/console/sign-in?done=password-changed");
-    assert!(!here.is_signed_in() && !there.is_signed_in());
+    let before = here.key();
+    let page = here.get("/account").expect(200);
+    let change = |own, password, again| {
+        let fields = [("own", own), ("password", password), ("again", again)];
+        here.submit(&page, "/account/password", &fields)
+    };
+    let (old, new) = (ADMIN.1, "a new passphrase");
+    for (own, again, status, message) in [
+        ("wrong", new, 403, "Your own password is wrong. Nothing has changed."),
+        (old, "another", 400, "The two passwords differ."),
+    ] {
+        let refused = change(own, new, again).expect(status);
+        assert!(refused.text.contains(message), "{refused:?}");
+        assert!(there.is_signed_in());
+    }
+    assert_redirects_to(&change(old, new, new), "/console/account?done=password-changed");
+    assert!(here.is_signed_in() && !there.is_signed_in());
+    assert_ne!(here.key(), before);
     app.get(TOKENS, Auth::Admin).expect(401);
-    here.sign_in(ADMIN.0, "a new passphrase").expect(303);
-    assert!(here.is_signed_in());
     // The same applies on the command line.
     let program = Program::new(&env.store.url());
     let output = program.run_with_input(&["admin", "passwd", ADMIN.0, "--password-stdin"], "yet another one");
@@ -218,7 +233,7 @@ fn a_removed_admin_loses_every_session(env: &TestEnv) {
     ops.sign_in("ops", "the password of ops").expect(303);
     assert!(ops.is_signed_in());
     assert_redirects_to(
-        &browser.fill("/admins/remove?name=ops", &[]),
+        &browser.fill("/admins/remove?name=ops", &[("confirm", "ops")]),
         "/console/admins?done=removed",
     );
     assert!(!ops.is_signed_in() && browser.is_signed_in());

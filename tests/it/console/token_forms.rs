@@ -121,7 +121,7 @@ fn a_token_can_be_created_edited_rotated_and_deleted(env: &TestEnv) {
     assert_redirects_to(&gone, "/console/tokens?done=deleted");
     app.get(&format!("{TOKENS}/self"), Auth::Key(&third)).expect(401);
     let missing = browser.get(&path).expect(404);
-    assert!(missing.text.contains("There is nothing here."));
+    assert!(missing.text.contains("Page not found"));
 
     let channels = "SELECT action || ' ' || channel || ' ' || client AS found FROM audit_events WHERE token_id IS NOT NULL ORDER BY seq";
     let actions = ["created", "updated", "rotated", "rotated", "deleted"];
@@ -292,7 +292,12 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
     let right = browser.submit(&response, "/tokens", &[("name", "n")]);
     right.expect(200);
     let large = browser.submit(&page, "/tokens", &[("name", &"x".repeat(70_000))]);
-    assert!(large.expect(413).text.contains("<h1>This did not work</h1>"));
+    assert!(
+        large
+            .expect(413)
+            .text
+            .contains("<h1>This request cannot be handled</h1>")
+    );
     let json = [("content-type", "application/json")];
     browser.send("POST", "/tokens", &json, "{}").expect(415);
     browser.send("PUT", "/tokens", &[], "").expect(405);

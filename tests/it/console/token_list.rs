@@ -179,6 +179,7 @@ fn names_are_escaped(env: &TestEnv) {
         format!("/audit?actor={}", percent_encoded(name)),
         format!("/sign-in?next={}", percent_encoded(name)),
         format!("/admins/password?name={}", percent_encoded(name)),
+        format!("/audit?token={}", percent_encoded(name)),
     ] {
         assert!(!browser.get(&path).text.contains("<script>"), "{path}");
     }
