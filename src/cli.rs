@@ -33,7 +33,6 @@ use crate::{
         caller::{Call, Caller},
         clock::Timestamp,
         printable::escape_unprintable,
-        token::TokenId,
     },
     http::openapi,
     legacy_server::CaFileError,
@@ -283,16 +282,12 @@ fn parse_time(text: &str) -> Result<Timestamp, Invalid> {
     Timestamp::parse("time", text)
 }
 
-fn parse_token_id(text: &str) -> Result<TokenId, &'static str> {
-    TokenId::parse(text).ok_or("must be a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6")
-}
-
 #[cfg(test)]
 mod tests {
     use clap::ArgMatches;
 
     use super::*;
-    use crate::domain::brownout::Brownout;
+    use crate::domain::{brownout::Brownout, token::TokenId};
 
     /// Calls `check` for each flag of each command, with the command's words and the flag.
     fn for_each_flag(check: &mut dyn FnMut(&[String], &clap::Arg)) {

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, str::FromStr, time::Duration};
 use super::{
     CliError, call,
     output::{self, ReportFormat},
-    parse_time, parse_token_id,
+    parse_time,
 };
 use crate::{
     domain::{
@@ -40,7 +40,7 @@ pub struct Audit {
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
     /// Only events about the token with this ID
-    #[arg(long, value_name = "ID", value_parser = parse_token_id)]
+    #[arg(long, value_name = "ID")]
     token: Option<TokenId>,
     /// Only events about tokens that had exactly this name after the event
     #[arg(long, value_name = "NAME")]

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::{
     CliError, call,
     output::{self, Format},
-    parse_token_id,
     password::PasswordSource,
 };
 use crate::{
@@ -59,7 +58,7 @@ pub struct Import {
     #[arg(long)]
     with_admins: bool,
     /// Import only this token; repeat the flag or separate items by commas
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = list_item(parse_token_id))]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = list_item(str::parse::<TokenId>))]
     only: Vec<TokenId>,
     /// Report the result for each row without writing anything
     #[arg(long)]

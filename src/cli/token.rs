@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 use super::{
     CliError, call,
     output::{self, Format, ReportFormat},
-    parse_time, parse_token_id,
+    parse_time,
     password::read_value,
 };
 use crate::{
@@ -43,7 +43,6 @@ pub enum TokenCommand {
     /// Refuse every use of a token until it is enabled; its value and its settings stay
     Disable {
         /// ID of the token
-        #[arg(value_parser = parse_token_id)]
         id: TokenId,
         #[command(flatten)]
         common: Common,
@@ -51,7 +50,6 @@ pub enum TokenCommand {
     /// Allow the use of a disabled token again
     Enable {
         /// ID of the token
-        #[arg(value_parser = parse_token_id)]
         id: TokenId,
         #[command(flatten)]
         common: Common,
@@ -71,7 +69,6 @@ pub enum TokenCommand {
     /// Show a token
     Show {
         /// ID of the token
-        #[arg(value_parser = parse_token_id)]
         id: TokenId,
         #[command(flatten)]
         common: Common,
@@ -84,7 +81,6 @@ pub enum TokenCommand {
     /// Show the use of a token in the last 90 days
     Usage {
         /// ID of the token
-        #[arg(value_parser = parse_token_id)]
         id: TokenId,
         #[command(flatten)]
         common: Common,
@@ -92,7 +88,6 @@ pub enum TokenCommand {
     /// Replace the value of a token and print the new one; a legacy token gets its first value
     Rotate {
         /// ID of the token
-        #[arg(value_parser = parse_token_id)]
         id: TokenId,
         /// Seconds for which the previous value stays valid
         #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=604_800))]
@@ -104,7 +99,7 @@ pub enum TokenCommand {
     /// they stop working immediately
     Delete {
         /// ID of the token
-        #[arg(value_parser = parse_token_id, required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
+        #[arg(required_unless_present_any = DELETE_FLAGS, conflicts_with_all = DELETE_FLAGS)]
         id: Option<TokenId>,
         #[command(flatten)]
         filters: Filters,

@@ -21,6 +21,14 @@ impl Invalid {
     }
 }
 
+/// A text that is not of the form of a type. It does not quote the text, which may be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be {0}")]
+pub struct Malformed(
+    /// The form of the type.
+    pub &'static str,
+);
+
 /// Returns the entry of `known` that is most similar to `word`, if it is similar enough for a
 /// suggestion ("did you mean …?").
 #[must_use]

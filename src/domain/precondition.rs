@@ -1,6 +1,11 @@
 //! Preconditions of changes.
 
-use super::token::{Token, TokenId, TokenVersion};
+use std::str::FromStr;
+
+use super::{
+    invalid::Malformed,
+    token::{Token, TokenId, TokenVersion},
+};
 
 /// A state of a token. Its text is the opaque part of an entity tag (RFC 9110, section 8.8.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,16 +25,27 @@ impl TokenTag {
             version: token.version,
         }
     }
+}
 
-    /// Parses the output of `Display`. Returns `None` for all other text.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (id, version) = text.rsplit_once('-')?;
-        let tag = Self {
-            id: TokenId::parse(id)?,
-            version: TokenVersion::from_number(version.parse().ok()?)?,
+impl FromStr for TokenTag {
+    type Err = Malformed;
+
+    /// Parses the output of `Display`.
+    ///
+    /// # Errors
+    /// [`Malformed`] for all other text.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let parse = || {
+            let (id, version) = text.rsplit_once('-')?;
+            Some(Self {
+                id: id.parse().ok()?,
+                version: TokenVersion::from_number(version.parse().ok()?)?,
+            })
         };
-        (tag.to_string() == text).then_some(tag)
+        // Other spellings of the same numbers are other tags.
+        parse()
+            .filter(|tag| tag.to_string() == text)
+            .ok_or(Malformed("the ID and the version of a token"))
     }
 }
 
@@ -68,7 +84,7 @@ mod tests {
     #[test]
     fn only_the_written_form_is_a_tag() {
         let text = "d0ea6653-05e2-4d51-9d89-665cdfe86be6-12";
-        assert_eq!(TokenTag::parse(text).unwrap().to_string(), text);
+        assert_eq!(text.parse::<TokenTag>().unwrap().to_string(), text);
         for other in [
             "",
             "12",
@@ -79,7 +95,7 @@ mod tests {
             "d0ea6653-05e2-4d51-9d89-665cdfe86be6-+12",
             "D0EA6653-05e2-4d51-9d89-665cdfe86be6-12",
         ] {
-            assert_eq!(TokenTag::parse(other), None, "{other:?}");
+            assert!(other.parse::<TokenTag>().is_err(), "{other:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     clock::Timestamp,
+    invalid::Malformed,
     random::{Random, RandomError},
     token::TokenId,
 };
@@ -37,14 +39,6 @@ impl SessionKey {
         let mut bytes = [0; KEY_BYTES];
         random.fill(&mut bytes)?;
         Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into()))
-    }
-
-    /// Parses a key. Returns `None` unless `text` is 32 bytes in base64url.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; KEY_BYTES];
-        let length = BASE64_URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-        (length == KEY_BYTES).then(|| Self(text.to_owned().into()))
     }
 
     /// Returns the secret itself, for the cookie.
@@ -85,6 +79,22 @@ impl SessionKey {
             .chain_update(of)
             .finalize()
             .into()
+    }
+}
+
+impl FromStr for SessionKey {
+    type Err = Malformed;
+
+    /// Parses a key.
+    ///
+    /// # Errors
+    /// [`Malformed`] unless `text` is 32 bytes in base64url.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let mut bytes = [0; KEY_BYTES];
+        match BASE64_URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(KEY_BYTES) => Ok(Self(text.to_owned().into())),
+            Ok(_) | Err(_) => Err(Malformed("32 bytes in base64url")),
+        }
     }
 }
 
@@ -233,11 +243,11 @@ mod tests {
     #[test]
     fn keys_round_trip_and_are_never_printed() {
         let key = SessionKey::generate(&OsRandom).unwrap();
-        let read = SessionKey::parse(key.expose()).unwrap();
+        let read: SessionKey = key.expose().parse().unwrap();
         assert_eq!(read.hash().as_bytes(), key.hash().as_bytes());
         assert!(!format!("{key:?}").contains(key.expose()));
         for other in ["", "x", &key.expose()[1..], &format!("{}A", key.expose())] {
-            assert!(SessionKey::parse(other).is_none(), "{other:?}");
+            assert!(other.parse::<SessionKey>().is_err(), "{other:?}");
         }
     }
 

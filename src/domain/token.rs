@@ -1,6 +1,6 @@
 //! Tokens, as both APIs share them.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use super::{
     cidr::CidrBlocks,
     clock::Timestamp,
     expiry::Expiry,
+    invalid::Malformed,
     name::TokenName,
     permission::PermissionSet,
     random::{Random, RandomError},
@@ -40,14 +41,22 @@ impl TokenId {
     pub const fn from_random_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
+}
 
-    /// Parses the 36 characters of a hyphenated UUID, in either case. Returns `None` for all other
-    /// text.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+impl FromStr for TokenId {
+    type Err = Malformed;
+
+    /// Parses the 36 characters of a hyphenated UUID, in either case.
+    ///
+    /// # Errors
+    /// [`Malformed`] for all other text.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
         const HYPHENATED: usize = 36;
-        let uuid = (text.len() == HYPHENATED).then(|| Uuid::try_parse(text).ok())??;
-        Some(Self(uuid))
+        let uuid = Some(text)
+            .filter(|text| text.len() == HYPHENATED)
+            .and_then(|text| Uuid::try_parse(text).ok());
+        uuid.map(Self)
+            .ok_or(Malformed("a UUID, such as d0ea6653-05e2-4d51-9d89-665cdfe86be6"))
     }
 }
 
@@ -64,18 +73,24 @@ pub struct TokenIdPrefix {
 impl TokenIdPrefix {
     /// Minimum number of characters: those of the short IDs on pages.
     const MIN_CHARS: usize = 8;
+}
 
-    /// Parses the beginning of a hyphenated UUID, in either case, with at least 8 characters. Returns `None` for all
-    /// other text.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+impl FromStr for TokenIdPrefix {
+    type Err = Malformed;
+
+    /// Parses the beginning of a hyphenated UUID, in either case, with at least 8 characters.
+    ///
+    /// # Errors
+    /// [`Malformed`] for all other text.
+    fn from_str(text: &str) -> Result<Self, Malformed> {
         const FIRST: &str = "00000000-0000-0000-0000-000000000000";
         const LAST: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
-        if text.len() < Self::MIN_CHARS {
-            return None;
-        }
-        let complete = |rest: &str| TokenId::parse(&format!("{text}{}", rest.get(text.len()..)?));
-        Some(Self {
+        let complete = |rest: &str| {
+            let rest = rest.get(text.len()..).filter(|_| text.len() >= Self::MIN_CHARS);
+            rest.and_then(|rest| format!("{text}{rest}").parse().ok())
+                .ok_or(Malformed("the beginning of a UUID, at least 8 characters"))
+        };
+        Ok(Self {
             first: complete(FIRST)?,
             last: complete(LAST)?,
         })
@@ -237,11 +252,11 @@ mod tests {
 
     #[test]
     fn a_prefix_is_the_range_of_its_ids() {
-        let prefix = TokenIdPrefix::parse("D0EA6653-05").unwrap();
+        let prefix: TokenIdPrefix = "D0EA6653-05".parse().unwrap();
         assert_eq!(prefix.first.to_string(), "d0ea6653-0500-0000-0000-000000000000");
         assert_eq!(prefix.last.to_string(), "d0ea6653-05ff-ffff-ffff-ffffffffffff");
         let whole = "d0ea6653-05e2-4d51-9d89-665cdfe86be6";
-        let range = TokenIdPrefix::parse(whole).unwrap();
+        let range: TokenIdPrefix = whole.parse().unwrap();
         assert_eq!((range.first.to_string(), range.first), (whole.to_owned(), range.last));
         for other in [
             "",
@@ -252,13 +267,13 @@ mod tests {
             "\u{e9}\u{e9}\u{e9}\u{e9}",
             &format!("{whole}0"),
         ] {
-            assert!(TokenIdPrefix::parse(other).is_none(), "{other:?}");
+            assert!(other.parse::<TokenIdPrefix>().is_err(), "{other:?}");
         }
     }
 
     #[test]
     fn only_the_hyphenated_form_is_an_id() {
-        let id = TokenId::parse("D0EA6653-05E2-4D51-9D89-665CDFE86BE6").unwrap();
+        let id: TokenId = "D0EA6653-05E2-4D51-9D89-665CDFE86BE6".parse().unwrap();
         assert_eq!(id.to_string(), "d0ea6653-05e2-4d51-9d89-665cdfe86be6");
         for other in [
             "d0ea665305e24d519d89665cdfe86be6",
@@ -266,7 +281,7 @@ mod tests {
             "self",
             "",
         ] {
-            assert_eq!(TokenId::parse(other), None, "{other:?}");
+            assert!(other.parse::<TokenId>().is_err(), "{other:?}");
         }
     }
 }

@@ -72,7 +72,8 @@ impl QueryParameters for EventQuery {}
 impl EventQuery {
     pub(super) fn filter(&self) -> Result<EventFilter, Invalid> {
         let token_id = |text: &String| {
-            TokenId::parse(text).ok_or_else(|| Invalid::new("tokenId", format!("{text:?} is not a UUID")))
+            text.parse::<TokenId>()
+                .map_err(|_| Invalid::new("tokenId", format!("{text:?} is not a UUID")))
         };
         Ok(EventFilter {
             since: read_time("since", self.since.clone())?,

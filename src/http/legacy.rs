@@ -144,7 +144,7 @@ pub async fn update(
     }: AuthenticatedCall<(Json<LegacyFields>, Uuid)>,
 ) -> Result<HttpResponse, ApiError> {
     if let Some(uuid) = body.uuid.filter(|uuid| !uuid.is_null())
-        && uuid.as_str().and_then(TokenId::parse) != Some(id)
+        && uuid.as_str().and_then(|uuid| uuid.parse().ok()) != Some(id)
     {
         return Err(Invalid::new("uuid", "must be absent or equal to the uuid in the path").into());
     }

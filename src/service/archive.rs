@@ -13,10 +13,11 @@ use crate::domain::{
     annotation::{Description, Owner},
     cidr::CidrBlocks,
     clock::Timestamp,
+    invalid::Malformed,
     name::{AdminName, TokenName},
     permission::PermissionSet,
     record::{AdminRecord, GraceValue, TokenRecord},
-    token::{Attribution, Token, TokenId, TokenVersion},
+    token::{Attribution, Token, TokenVersion},
     value::ValueHash,
 };
 
@@ -203,7 +204,10 @@ impl TryFrom<TokenLine> for TokenRecord {
             grace_values: grace_values.collect::<Result<_, Invalid>>()?,
             value,
             token: Token {
-                id: TokenId::parse(&line.id).ok_or_else(|| Invalid::new("id", "must be a UUID"))?,
+                id: line
+                    .id
+                    .parse()
+                    .map_err(|malformed: Malformed| Invalid::new("id", malformed.to_string()))?,
                 name: TokenName::parse(line.name)?,
                 permissions: PermissionSet::parse(&line.permissions)?,
                 allowed_cidr_blocks: CidrBlocks::parse(&line.allowed_cidr_blocks)?,

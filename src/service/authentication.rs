@@ -53,7 +53,7 @@ impl Service {
     /// # Errors
     /// Those of [`Service::authenticate_value`].
     pub async fn authenticate_client(&self, id: &str, secret: &SecretString, origin: Origin) -> Result<Caller, Error> {
-        let id = TokenId::parse(id);
+        let id = id.parse().ok();
         let value = ValueHash::from_presented(secret.expose_secret()).filter(|_| id.is_some());
         self.authenticate_token(value, id, origin).await
     }
@@ -91,7 +91,7 @@ impl Service {
             ),
             PresentedCredential::LegacyUuid(text) => (
                 CredentialKind::LegacyUuid,
-                TokenId::parse(text).map(Credential::LegacyUuid),
+                text.parse().ok().map(Credential::LegacyUuid),
             ),
         };
         let known = self.authenticate(kind, credential, None, origin).await?;

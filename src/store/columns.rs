@@ -54,7 +54,7 @@ macro_rules! columns {
 columns! {
     Timestamp(micros: i64) "time" => Self::from_micros(micros);
     TokenVersion(number: i64) "token version" => Self::from_number(number);
-    TokenId(text: &str) "token id" => Self::parse(text);
+    TokenId(text: &str) "token id" => text.parse().ok();
     PermissionSet(names: &str) "permission set" => Self::parse(names.split_ascii_whitespace()).ok();
     CidrBlocks(blocks: &str) "list of CIDR blocks" => Self::parse(blocks.split_ascii_whitespace()).ok();
     PayloadHash(bytes: &[u8]) "payload hash" => Self::from_bytes(bytes);

@@ -186,7 +186,7 @@ fn process_announcements(conn: &mut AnyConnection, listener: &dyn Listener) -> R
         AnyConnection::Sqlite(_) => {} // SQLite cannot notify; the feed polls.
         AnyConnection::Postgres(conn) => {
             for announcement in conn.notifications_iter() {
-                if let Some(change) = Change::parse(&announcement?.payload) {
+                if let Ok(change) = announcement?.payload.parse() {
                     listener.apply_change(&change, Instant::now());
                 }
             }

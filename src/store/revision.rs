@@ -1,9 +1,12 @@
 //! The revision of a store, by which servers detect each other's changes.
 
+use std::str::FromStr;
+
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, select, sql_types::Text};
 
 use super::{connection::AnyConnection, error::StoreError, schema::revision};
 use crate::domain::{
+    invalid::Malformed,
     random::{Random, RandomError},
     token::TokenId,
 };
@@ -91,19 +94,8 @@ impl Change {
         }
     }
 
-    /// Formats the announcement: the store ID, the number, the predecessor and the token, separated
-    /// by spaces.
-    fn payload(&self) -> String {
-        let Revision { store_id, number } = &self.revision;
-        let predecessor = self.predecessor.map(|number| number.to_string()).unwrap_or_default();
-        let token = self.token.map(|id| id.to_string()).unwrap_or_default();
-        format!("{store_id} {number} {predecessor} {token}")
-    }
-
-    /// Parses an announcement, including one of an earlier version, which has no predecessor.
-    /// Returns `None` if the text is not an announcement of this program.
-    #[must_use]
-    pub fn parse(payload: &str) -> Option<Self> {
+    /// Parses the output of `Display`, or that of an earlier version, which has no predecessor.
+    fn from_payload(payload: &str) -> Option<Self> {
         let mut fields = payload.splitn(4, ' ');
         let (store_id, number, third) = (fields.next()?, fields.next()?, fields.next()?);
         let (predecessor, token) = fields.next().map_or(("", third), |fourth| (third, fourth));
@@ -119,9 +111,36 @@ impl Change {
             },
             token: match token {
                 "" => None,
-                id => Some(TokenId::parse(id)?),
+                id => Some(id.parse().ok()?),
             },
         })
+    }
+}
+
+/// Writes the payload of the announcement: the store ID, the number, the predecessor, and the token,
+/// separated by spaces.
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            revision: Revision { store_id, number },
+            predecessor,
+            token,
+        } = self;
+        let predecessor = predecessor.map(|number| number.to_string()).unwrap_or_default();
+        let token = token.map(|id| id.to_string()).unwrap_or_default();
+        write!(f, "{store_id} {number} {predecessor} {token}")
+    }
+}
+
+impl FromStr for Change {
+    type Err = Malformed;
+
+    /// Parses the payload of an announcement.
+    ///
+    /// # Errors
+    /// [`Malformed`] if this program did not write it: another can use the same channel.
+    fn from_str(payload: &str) -> Result<Self, Malformed> {
+        Self::from_payload(payload).ok_or(Malformed("the announcement of a change"))
     }
 }
 
@@ -140,7 +159,7 @@ pub fn advance(conn: &mut AnyConnection, step: Step, invalidation: Invalidation)
     match conn {
         AnyConnection::Sqlite(_) => {} // SQLite cannot notify; other processes poll.
         AnyConnection::Postgres(conn) => {
-            select(pg_notify(CHANNEL, change.payload())).execute(conn)?;
+            select(pg_notify(CHANNEL, change.to_string())).execute(conn)?;
         }
     }
     Ok(change)
@@ -174,10 +193,10 @@ mod tests {
 
     #[test]
     fn announcements_round_trip() {
-        let token = TokenId::parse("d0ea6653-05e2-4d51-9d89-665cdfe86be6");
+        let token = "d0ea6653-05e2-4d51-9d89-665cdfe86be6".parse().ok();
         for (predecessor, token) in [(None, None), (Some(41), None), (Some(41), token), (Some(-7), token)] {
             let change = change(42, predecessor, token);
-            assert_eq!(Change::parse(&change.payload()), Some(change));
+            assert_eq!(change.to_string().parse(), Ok(change));
         }
         for other in [
             "",
@@ -189,16 +208,16 @@ mod tests {
             "a 42 41 nonsense",
             "a 42 41 d0ea6653-05e2-4d51-9d89-665cdfe86be6 41",
         ] {
-            assert_eq!(Change::parse(other), None, "{other:?}");
+            assert!(other.parse::<Change>().is_err(), "{other:?}");
         }
     }
 
     #[test]
     fn announcements_of_earlier_versions_have_no_predecessor() {
         let id = "d0ea6653-05e2-4d51-9d89-665cdfe86be6";
-        assert_eq!(Change::parse("a 42 "), Some(change(42, None, None)));
-        let expected = change(42, None, TokenId::parse(id));
-        assert_eq!(Change::parse(&format!("a 42 {id}")), Some(expected));
+        assert_eq!("a 42 ".parse(), Ok(change(42, None, None)));
+        let expected = change(42, None, id.parse().ok());
+        assert_eq!(format!("a 42 {id}").parse(), Ok(expected));
     }
 
     #[test]

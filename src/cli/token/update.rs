@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Common, print};
 use crate::{
-    cli::{CliError, call, parse_time, parse_token_id},
+    cli::{CliError, call, parse_time},
     domain::{
         Invalid,
         annotation::{Description, Owner},
@@ -25,7 +25,6 @@ use crate::{
 #[derive(Args)]
 pub struct Update {
     /// ID of the token
-    #[arg(value_parser = parse_token_id)]
     id: TokenId,
     #[command(flatten)]
     changes: Changes,

@@ -68,11 +68,11 @@ impl AuditQuery {
     fn filter(&self, now: Timestamp) -> Result<EventFilter, Invalid> {
         let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let token = some(&self.token);
-        let token_id = token.as_deref().and_then(TokenId::parse);
+        let token_id = token.as_deref().and_then(|token| token.parse::<TokenId>().ok());
         let token_id_prefix = token
             .as_deref()
             .filter(|_| token_id.is_none())
-            .and_then(TokenIdPrefix::parse);
+            .and_then(|token| token.parse::<TokenIdPrefix>().ok());
         let token_name = token.filter(|_| token_id.is_none() && token_id_prefix.is_none());
         let since = parse_datetime_local("since", self.since.trim())?;
         let period = PERIODS.into_iter().find(|days| days.to_string() == self.days);

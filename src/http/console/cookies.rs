@@ -32,7 +32,7 @@ pub fn values<'r>(request: &'r HttpRequest, name: &'r str) -> impl Iterator<Item
 
 /// Returns the key in the cookie with this name.
 pub fn read_key(request: &HttpRequest, name: &str) -> Option<SessionKey> {
-    values(request, name).find_map(SessionKey::parse)
+    values(request, name).find_map(|value| value.parse().ok())
 }
 
 /// Adds a cookie with a key to a response.

@@ -46,7 +46,7 @@ impl TokenLabel {
 /// Returns the ID of an actor, if it is a token.
 pub fn actor_token(actor: &Actor) -> Option<TokenId> {
     match actor.kind {
-        ActorKind::ApiToken => TokenId::parse(&actor.id),
+        ActorKind::ApiToken => actor.id.parse().ok(),
         ActorKind::User | ActorKind::System => None,
     }
 }

@@ -62,7 +62,7 @@ fn describe_actor(actor: &Actor, texts: &Texts) -> String {
 
 /// Returns the token ID in the path of a request.
 fn token_id(request: &HttpRequest) -> Result<TokenId, ApiError> {
-    let id = request.match_info().get("id").and_then(TokenId::parse);
+    let id = request.match_info().get("id").and_then(|id| id.parse().ok());
     id.ok_or_else(|| Error::NotFound("token").into())
 }
 

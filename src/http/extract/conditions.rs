@@ -33,7 +33,7 @@ impl Input for Expected {
                 Ok(IfMatch::Any) => Precondition::None,
                 Ok(IfMatch::Items(tags)) => {
                     let strong = tags.iter().filter(|tag| !tag.weak);
-                    Precondition::OneOf(strong.filter_map(|tag| TokenTag::parse(tag.tag())).collect())
+                    Precondition::OneOf(strong.filter_map(|tag| tag.tag().parse().ok()).collect())
                 }
                 Err(_) => Precondition::OneOf(Vec::new()),
             }

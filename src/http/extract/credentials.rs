@@ -44,7 +44,7 @@ pub enum Credentials<'r> {
 pub fn parse_client(headers: &HeaderMap) -> Result<Option<Credentials<'_>>, ApiError> {
     Ok(parse_any(headers)?.map(|credentials| match credentials {
         Credentials::Password { name, password }
-            if TokenId::parse(&name).is_some() && ValueHash::from_presented(password.expose_secret()).is_some() =>
+            if name.parse::<TokenId>().is_ok() && ValueHash::from_presented(password.expose_secret()).is_some() =>
         {
             Credentials::Client {
                 id: name,

@@ -47,5 +47,5 @@ impl Input for Uuid {
 
 /// Parses an ID. A malformed one is treated like an unknown one.
 fn parse(id: Option<&str>) -> Result<TokenId, Error> {
-    id.and_then(TokenId::parse).ok_or(Error::NotFound("token"))
+    id.and_then(|id| id.parse().ok()).ok_or(Error::NotFound("token"))
 }

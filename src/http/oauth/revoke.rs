@@ -42,7 +42,7 @@ pub async fn revoke(
     OauthRequest { client, form }: OauthRequest<Option<Call>, RevocationRequest>,
 ) -> Result<HttpResponse, ApiError> {
     let presented = form.token.ok_or_else(|| Invalid::new("token", "is required"))?;
-    if TokenId::parse(&presented).is_some() {
+    if presented.parse::<TokenId>().is_ok() {
         // A uuid can be a credential at the gate, so 200 would wrongly say that it no longer is one.
         let message = "token: this is the uuid of a token, not its value; delete the token instead";
         return Err(ApiError::unsupported_token_type(message));

@@ -181,7 +181,10 @@ fn legacy_content(value: &Value) -> Result<LegacyRow, String> {
         Some(Value::Bool(flag)) => Ok(*flag),
         Some(_) => Err(format!("{field}: must be true or false")),
     };
-    let uuid = value.get("uuid").and_then(Value::as_str).and_then(TokenId::parse);
+    let uuid = value
+        .get("uuid")
+        .and_then(Value::as_str)
+        .and_then(|uuid| uuid.parse().ok());
     let name = value
         .get("name")
         .and_then(Value::as_str)

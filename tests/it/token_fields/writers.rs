@@ -5,7 +5,7 @@ use tokenbridge::{
     domain::{
         expiry::Expiry,
         permission::{Permission, PermissionSet},
-        token::{Token, TokenId},
+        token::Token,
     },
     service::tokens::TokenRef,
 };
@@ -107,7 +107,7 @@ pub fn assert_every_writer_sets_every_field(env: &TestEnv) {
     let (service, runtime) = (env.service(), actix_web::rt::System::new());
     for (name, write) in WRITERS {
         let id = write(&writers, FIRST, None);
-        let which = TokenRef::Id(TokenId::parse(&id).unwrap());
+        let which = TokenRef::Id(id.parse().unwrap());
         let stored = || runtime.block_on(service.get(&call(), which)).unwrap();
         FIRST.assert_stored(name, &stored());
         write(&writers, SECOND, Some(&id));

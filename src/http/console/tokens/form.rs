@@ -264,7 +264,7 @@ pub async fn create(
 
 /// Derives the ID of the token that a form creates.
 fn derive_token_id(key: &SessionKey, mark: &str) -> Result<TokenId, ApiError> {
-    SessionKey::parse(mark).ok_or_else(FormFields::refusal)?;
+    mark.parse::<SessionKey>().map_err(|_| FormFields::refusal())?;
     Ok(key.token_id(mark))
 }
 
