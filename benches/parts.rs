@@ -17,7 +17,6 @@ use tokenbridge::{
         caller::Call,
         cidr::CidrBlocks,
         clock::{Clock, SystemClock, Timestamp},
-        name::{AdminName, TokenName},
         page::Cursor,
         permission::PermissionSet,
         random::OsRandom,
@@ -102,7 +101,7 @@ fn bench_calls(criterion: &mut Criterion) {
     };
     let password = || SecretString::from("a password for measuring");
     let value = runtime.block_on(async {
-        let name = AdminName::parse("admin").unwrap();
+        let name = "admin".parse().unwrap();
         let first = service
             .ensure_admin(name, Some(Password::parse(password()).unwrap()))
             .await;
@@ -110,7 +109,7 @@ fn bench_calls(criterion: &mut Criterion) {
         let caller = service.authenticate_admin("admin", password(), origin).await.unwrap();
         let new = NewToken {
             id: None,
-            name: TokenName::parse("measured").unwrap(),
+            name: "measured".parse().unwrap(),
             permissions: None,
             allowed_cidr_blocks: None,
             expires_at: None,

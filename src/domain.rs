@@ -30,6 +30,7 @@ pub mod record;
 pub mod session;
 pub mod sort;
 pub mod text;
+mod text_type;
 pub mod token;
 pub mod token_group;
 pub mod usage;

@@ -26,7 +26,6 @@ use tokenbridge::{
         cidr::CidrBlocks,
         clock::Timestamp,
         expiry::Expiry,
-        name::TokenName,
         permission::PermissionSet,
         random::{Random, RandomError},
         record::TokenRecord,
@@ -64,7 +63,7 @@ fn record(number: u64) -> TokenRecord {
     TokenRecord {
         token: Token {
             id: TokenId::generate(&SeededRandom(number)).unwrap(),
-            name: TokenName::parse(format!("token {number}")).unwrap(),
+            name: format!("token {number}").parse().unwrap(),
             permissions: PermissionSet::token_management(),
             allowed_cidr_blocks: CidrBlocks::default(),
             has_value: true,

@@ -19,7 +19,6 @@ pub enum AdminCommand {
     /// Add an admin
     Add {
         /// Name of the new admin
-        #[arg(value_parser = |text: &str| AdminName::parse(text))]
         name: AdminName,
         /// Role of the new admin
         #[arg(long, default_value = "admin")]

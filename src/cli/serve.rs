@@ -80,7 +80,7 @@ fn report_ignored_password() -> Result<(), Invalid> {
 
 /// Reads the name and password of the first admin from the environment.
 fn read_first_admin() -> Result<(AdminName, Option<Password>), StartError> {
-    let name = AdminName::parse(env_variable(USERNAME)?.unwrap_or_else(|| "admin".to_owned()))?;
+    let name = env_variable(USERNAME)?.as_deref().unwrap_or("admin").parse()?;
     let from_file = |path: String| {
         let text =
             std::fs::read_to_string(&path).map_err(|error| Invalid::new(PASSWORD_FILE, format!("{path}: {error}")))?;

@@ -1,63 +1,34 @@
 //! Texts about a token that do not affect its use.
 
-use super::{Invalid, name::normalize, text::find_invisible};
+use super::{
+    Invalid,
+    text::find_invisible,
+    text_type::{normalize, text_type},
+};
 
-/// The purpose of a token: 1 to 1,000 characters in NFC, at least one of them visible. It may contain
-/// line feeds, but no other control characters, and format characters only as a name may.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description(String);
+const MAX_DESCRIPTION_CHARS: usize = 1000;
+const MAX_OWNER_CHARS: usize = 255;
 
-impl Description {
-    const MAX_CHARS: usize = 1000;
-
-    /// Normalizes `text` to NFC and validates it.
-    ///
-    /// # Errors
-    /// [`Invalid`] if `text` breaks one of these rules.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let find_refused = |text: &str| text.split('\n').find_map(find_invisible);
-        normalize("description", text, Self::MAX_CHARS, find_refused).map(Self)
-    }
-
-    /// Accepts a stored description without validation.
-    #[must_use]
-    pub const fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// Returns the description as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+text_type! {
+    /// The description of a token: 1 to 1,000 characters in NFC, at least one of them visible. It may
+    /// contain line feeds, but no other control characters, and format characters only as a name may.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Description(normalize_description);
 }
 
-/// The person or team to ask about a token: 1 to 255 characters in NFC, under the rules for names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner(String);
+text_type! {
+    /// The person or team to ask about a token: 1 to 255 characters in NFC, under the rules for names.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Owner(normalize_owner);
+}
 
-impl Owner {
-    const MAX_CHARS: usize = 255;
+fn normalize_description(text: &str) -> Result<String, Invalid> {
+    let find_refused = |text: &str| text.split('\n').find_map(find_invisible);
+    normalize("description", text, MAX_DESCRIPTION_CHARS, find_refused)
+}
 
-    /// Normalizes `text` to NFC and validates it.
-    ///
-    /// # Errors
-    /// [`Invalid`] if `text` breaks one of these rules.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        normalize("owner", text, Self::MAX_CHARS, find_invisible).map(Self)
-    }
-
-    /// Accepts a stored owner without validation.
-    #[must_use]
-    pub const fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// Returns the owner as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+fn normalize_owner(text: &str) -> Result<String, Invalid> {
+    normalize("owner", text, MAX_OWNER_CHARS, find_invisible)
 }
 
 #[cfg(test)]
@@ -66,8 +37,8 @@ mod tests {
 
     #[test]
     fn descriptions_may_have_several_lines() {
-        assert_eq!(Description::parse("u\u{308}\n\nb").unwrap().as_str(), "\u{fc}\n\nb");
-        assert!(Description::parse(&"\u{e9}".repeat(1000)).is_ok());
+        assert_eq!("u\u{308}\n\nb".parse::<Description>().unwrap().as_str(), "\u{fc}\n\nb");
+        assert!("\u{e9}".repeat(1000).parse::<Description>().is_ok());
         for (text, message) in [
             ("\n \n", "description: must contain a visible character"),
             (
@@ -87,13 +58,13 @@ mod tests {
                 "description: has 1001 characters; the maximum is 1000",
             ),
         ] {
-            assert_eq!(Description::parse(text).unwrap_err().to_string(), message);
+            assert_eq!(text.parse::<Description>().unwrap_err().to_string(), message);
         }
     }
 
     #[test]
     fn owners_follow_the_rules_for_names() {
-        assert_eq!(Owner::parse("Ju\u{308}rgen").unwrap().as_str(), "J\u{fc}rgen");
+        assert_eq!("Ju\u{308}rgen".parse::<Owner>().unwrap().as_str(), "J\u{fc}rgen");
         for (text, message) in [
             ("\u{3164}", "owner: must contain a visible character"),
             ("a\nb", "owner: must not contain U+000A, a control or format character"),
@@ -103,7 +74,7 @@ mod tests {
             ),
             (&*"a".repeat(256), "owner: has 256 characters; the maximum is 255"),
         ] {
-            assert_eq!(Owner::parse(text).unwrap_err().to_string(), message);
+            assert_eq!(text.parse::<Owner>().unwrap_err().to_string(), message);
         }
     }
 }

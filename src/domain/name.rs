@@ -2,78 +2,33 @@
 
 use super::{
     Invalid,
-    text::{find_invisible, fold, is_visible, to_nfc},
+    text::{find_invisible, fold},
+    text_type::{normalize, text_type},
 };
 
 const MAX_CHARS: usize = 255;
 
-/// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without
-/// control or format characters. Names need not be unique.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TokenName(String);
-
-impl TokenName {
-    /// Normalizes `text` to NFC and validates it.
-    ///
-    /// # Errors
-    /// Returns [`Invalid`] if `text` is not such a name.
-    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        normalize("name", &text.into(), MAX_CHARS, find_invisible).map(Self)
-    }
-
-    /// Accepts a stored name without validation: earlier versions allowed more.
-    #[must_use]
-    pub const fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
-    /// Returns the name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+text_type! {
+    /// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without
+    /// control or format characters. Names need not be unique.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    pub struct TokenName(normalize_token_name);
 }
 
-/// The name of an admin. The rules for token names apply; a colon is refused because it ends the
-/// user name in HTTP Basic (RFC 7617).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AdminName(String);
+text_type! {
+    /// The name of an admin. The rules for token names apply; a colon is refused because it ends the
+    /// user name in HTTP Basic (RFC 7617).
+    #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub struct AdminName(normalize_admin_name);
+}
 
 impl AdminName {
-    /// Normalizes `text` to NFC and validates it.
-    ///
-    /// # Errors
-    /// Returns [`Invalid`] if `text` is not such a name.
-    pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        const FIELD: &str = "admin name";
-        let text = normalize(FIELD, &text.into(), MAX_CHARS, find_invisible)?;
-        if text.contains(':') {
-            return Err(Invalid::new(
-                FIELD,
-                "must not contain a colon, which ends the name in HTTP Basic",
-            ));
-        }
-        Ok(Self(text))
-    }
-
-    /// Accepts a stored name without validation: earlier versions allowed more.
-    #[must_use]
-    pub const fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
     /// Parses a name that refers to an existing admin. Accepts every name that could have been
     /// stored.
     #[must_use]
     pub fn parse_existing(text: &str) -> Option<Self> {
         let possible = text.chars().count() <= MAX_CHARS && !text.chars().any(char::is_control);
         possible.then(|| Self(text.to_owned()))
-    }
-
-    /// Returns the name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 
     /// Returns a key that is equal for names that differ only in what user directories commonly
@@ -84,34 +39,18 @@ impl AdminName {
     }
 }
 
-/// Normalizes a text to NFC and validates it: at most `max_chars` characters, at least one of them
-/// visible, and none that `find_refused` finds.
-///
-/// # Errors
-/// [`Invalid`] if `text` is not valid.
-pub(super) fn normalize(
-    field: &'static str,
-    text: &str,
-    max_chars: usize,
-    find_refused: fn(&str) -> Option<char>,
-) -> Result<String, Invalid> {
-    let text = to_nfc(text).into_owned();
-    let length = text.chars().count();
-    if length > max_chars {
+fn normalize_token_name(text: &str) -> Result<String, Invalid> {
+    normalize("name", text, MAX_CHARS, find_invisible)
+}
+
+fn normalize_admin_name(text: &str) -> Result<String, Invalid> {
+    const FIELD: &str = "admin name";
+    let text = normalize(FIELD, text, MAX_CHARS, find_invisible)?;
+    if text.contains(':') {
         return Err(Invalid::new(
-            field,
-            format!("has {length} characters; the maximum is {max_chars}"),
+            FIELD,
+            "must not contain a colon, which ends the name in HTTP Basic",
         ));
-    }
-    if let Some(letter) = find_refused(&text) {
-        let code = u32::from(letter);
-        return Err(Invalid::new(
-            field,
-            format!("must not contain U+{code:04X}, a control or format character"),
-        ));
-    }
-    if !is_visible(&text) {
-        return Err(Invalid::new(field, "must contain a visible character"));
     }
     Ok(text)
 }
@@ -123,18 +62,18 @@ mod tests {
 
     #[test]
     fn name_lengths_are_counted_in_characters() {
-        assert!(TokenName::parse("é".repeat(255)).is_ok());
+        assert!("é".repeat(255).parse::<TokenName>().is_ok());
         assert_eq!(
-            TokenName::parse("é".repeat(256)).unwrap_err().to_string(),
+            "é".repeat(256).parse::<TokenName>().unwrap_err().to_string(),
             "name: has 256 characters; the maximum is 255"
         );
     }
 
     #[test]
     fn admin_names_have_no_colon() {
-        assert!(AdminName::parse("Jürgen O'Neil").is_ok());
+        assert!("Jürgen O'Neil".parse::<AdminName>().is_ok());
         for bad in ["", "  ", "a:b", "a\nb"] {
-            assert!(AdminName::parse(bad).is_err(), "{bad:?}");
+            assert!(bad.parse::<AdminName>().is_err(), "{bad:?}");
         }
     }
 
@@ -170,16 +109,16 @@ mod tests {
                 "name: must not contain U+FEFF, a control or format character",
             ),
         ] {
-            assert_eq!(TokenName::parse(text).unwrap_err().to_string(), message);
+            assert_eq!(text.parse::<TokenName>().unwrap_err().to_string(), message);
         }
-        assert_eq!(TokenName::parse("u\u{308}").unwrap().as_str(), "\u{fc}");
+        assert_eq!("u\u{308}".parse::<TokenName>().unwrap().as_str(), "\u{fc}");
     }
 
     proptest! {
         #[test]
         fn accepted_names_are_unchanged_by_reparsing(text in ".{0,300}|[a\u{300}\u{1100}\u{1161}\u{200d}]{0,20}") {
-            if let Ok(name) = TokenName::parse(text) {
-                prop_assert_eq!(TokenName::parse(name.as_str()), Ok(name.clone()));
+            if let Ok(name) = text.parse::<TokenName>() {
+                prop_assert_eq!(name.to_string().parse(), Ok(name.clone()));
                 prop_assert!(!name.as_str().chars().any(char::is_control));
             }
         }

@@ -1,5 +1,7 @@
 //! Changes of one field.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Deserializer};
 
 /// The change of a field that may have no value. In JSON: absent, `null`, or the new value. Use it
@@ -31,13 +33,28 @@ impl Patch<String> {
     /// Parses the new value. An empty text removes the value.
     ///
     /// # Errors
-    /// Those of `parse`.
-    pub fn parse<T, E>(self, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Patch<T>, E> {
+    /// Those of the value's type.
+    pub fn parse<T: FromStr>(&self) -> Result<Patch<T>, T::Err> {
         match self {
             Self::Keep => Ok(Patch::Keep),
             Self::Clear => Ok(Patch::Clear),
-            Self::Set(text) if text.is_empty() => Ok(Patch::Clear),
-            Self::Set(text) => parse(&text).map(Patch::Set),
+            Self::Set(text) => text.parse(),
+        }
+    }
+}
+
+impl<T: FromStr> FromStr for Patch<T> {
+    type Err = T::Err;
+
+    /// Parses a new value. An empty text removes the value.
+    ///
+    /// # Errors
+    /// Those of the value's type.
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text.is_empty() {
+            Ok(Self::Clear)
+        } else {
+            text.parse().map(Self::Set)
         }
     }
 }

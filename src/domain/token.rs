@@ -192,7 +192,7 @@ impl Token {
         };
         Self {
             id: TokenId::generate(&super::random::OsRandom).unwrap(),
-            name: TokenName::parse("n").unwrap(),
+            name: "n".parse().unwrap(),
             permissions: PermissionSet::default(),
             allowed_cidr_blocks: CidrBlocks::default(),
             has_value: true,

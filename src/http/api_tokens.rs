@@ -371,7 +371,7 @@ fn respond(token: &Token, body: &ApiToken<'_>) -> HttpResponse {
 
 impl ModifyApiToken {
     fn name(&self) -> Result<Option<TokenName>, Invalid> {
-        self.name.as_deref().map(TokenName::parse).transpose()
+        self.name.as_deref().map(str::parse).transpose()
     }
 
     fn permissions(&self) -> Result<Option<PermissionSet>, Invalid> {
@@ -383,11 +383,11 @@ impl ModifyApiToken {
     }
 
     fn description(&self) -> Result<Patch<Description>, Invalid> {
-        self.description.clone().parse(Description::parse)
+        self.description.parse()
     }
 
     fn owner(&self) -> Result<Patch<Owner>, Invalid> {
-        self.owner.clone().parse(Owner::parse)
+        self.owner.parse()
     }
 
     fn changes(self, precondition: Precondition) -> Result<TokenChanges, Invalid> {

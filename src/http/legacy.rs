@@ -114,7 +114,7 @@ pub async fn create(
         .with(Permission::OrganizationAPITokenModify, body.change.unwrap_or_default());
     let new = NewToken {
         id: None,
-        name: TokenName::parse(name)?,
+        name: name.parse()?,
         permissions: Some(permissions),
         allowed_cidr_blocks: None,
         expires_at: None,
@@ -153,7 +153,7 @@ pub async fn update(
         change: body.change,
     };
     let changes = TokenChanges {
-        name: body.name.map(TokenName::parse).transpose()?,
+        name: body.name.as_deref().map(str::parse).transpose()?,
         permissions: (body.read.is_some() || body.change.is_some()).then_some(flags),
         ..TokenChanges::default()
     };

@@ -10,11 +10,9 @@ use crate::domain::{
     Invalid,
     actor::{Actor, ActorKind},
     admin::{Admin, PasswordHash, PasswordOrigin, Role},
-    annotation::{Description, Owner},
     cidr::CidrBlocks,
     clock::Timestamp,
     invalid::Malformed,
-    name::{AdminName, TokenName},
     permission::PermissionSet,
     record::{AdminRecord, GraceValue, TokenRecord},
     token::{Attribution, Token, TokenVersion},
@@ -208,7 +206,7 @@ impl TryFrom<TokenLine> for TokenRecord {
                     .id
                     .parse()
                     .map_err(|malformed: Malformed| Invalid::new("id", malformed.to_string()))?,
-                name: TokenName::parse(line.name)?,
+                name: line.name.parse()?,
                 permissions: PermissionSet::parse(&line.permissions)?,
                 allowed_cidr_blocks: CidrBlocks::parse(&line.allowed_cidr_blocks)?,
                 has_value: value.is_some(),
@@ -220,8 +218,8 @@ impl TryFrom<TokenLine> for TokenRecord {
                 rotated_at: time("rotatedAt", &line.rotated_at)?,
                 last_used_at: time("lastUsedAt", &line.last_used_at)?,
                 expires_at: time("expiresAt", &line.expires_at)?.into(),
-                description: line.description.as_deref().map(Description::parse).transpose()?,
-                owner: line.owner.as_deref().map(Owner::parse).transpose()?,
+                description: line.description.as_deref().map(str::parse).transpose()?,
+                owner: line.owner.as_deref().map(str::parse).transpose()?,
                 disabled_at: time("disabledAt", &line.disabled_at)?,
                 version: TokenVersion::FIRST,
             },
@@ -270,7 +268,7 @@ impl TryFrom<AdminLine> for AdminRecord {
         let role = line.role.map(|name| name.parse::<Role>());
         Ok(Self {
             admin: Admin {
-                name: AdminName::parse(line.name)?,
+                name: line.name.parse()?,
                 password_hash,
                 password_origin: password_origin.transpose()?.unwrap_or_default(),
                 role: role.transpose()?.unwrap_or_default(),

@@ -89,7 +89,9 @@ impl LegacyLogin {
     pub fn candidate(&self, login: &LoginAttempt<'_>, password: Option<&Password>, now: Instant) -> Option<Candidate> {
         let name = match login.admin {
             // Blanks around a name are invisible in lists.
-            None => AdminName::parse(login.name)
+            None => login
+                .name
+                .parse::<AdminName>()
                 .ok()
                 .filter(|name| name.as_str().trim() == name.as_str())?,
             Some(admin) => match admin.password_origin {

@@ -188,7 +188,7 @@ fn the_last_admin_keeps_the_role(env: &TestEnv) {
 fn admins_who_demote_each_other_leave_one(env: &TestEnv) {
     add(env, "ops", "admin");
     let services = [env.service(), env.service()];
-    let [one, other] = ["ops", ADMIN.0].map(|name| AdminName::parse(name).unwrap());
+    let [one, other] = ["ops", ADMIN.0].map(|name| name.parse::<AdminName>().unwrap());
     let origin = Origin {
         channel: Channel::Console,
         client: None,

@@ -11,11 +11,9 @@ use serde_json::{Value, json};
 use tokenbridge::{
     domain::{
         actor::{Channel, Origin},
-        annotation::{Description, Owner},
         caller::{Call, Caller},
         cidr::CidrBlocks,
         expiry::Expiry,
-        name::TokenName,
         patch::Patch,
         permission::PermissionSet,
         token::{Token, TokenId},
@@ -111,7 +109,7 @@ enum Change {
 const CHANGES: [(&str, Change); 9] = [
     (
         "rename",
-        Change::Update(|changes| changes.name = Some(TokenName::parse("renamed").unwrap())),
+        Change::Update(|changes| changes.name = Some("renamed".parse().unwrap())),
     ),
     (
         "permissions",
@@ -131,17 +129,17 @@ const CHANGES: [(&str, Change); 9] = [
     ),
     (
         "description",
-        Change::Update(|changes| changes.description = Patch::Set(Description::parse("for\nthe build").unwrap())),
+        Change::Update(|changes| changes.description = Patch::Set("for\nthe build".parse().unwrap())),
     ),
     (
         "owner",
-        Change::Update(|changes| changes.owner = Patch::Set(Owner::parse("build team").unwrap())),
+        Change::Update(|changes| changes.owner = Patch::Set("build team".parse().unwrap())),
     ),
     ("rotation and use", Change::RotateAndUse),
     ("disable", Change::Update(|changes| changes.disabled = Some(true))),
     (
         "another update",
-        Change::Update(|changes| changes.name = Some(TokenName::parse("renamed again").unwrap())),
+        Change::Update(|changes| changes.name = Some("renamed again".parse().unwrap())),
     ),
 ];
 
@@ -172,7 +170,7 @@ impl Fixture<'_> {
     fn create(&self, name: &str, call: Call) -> Observation {
         let new = NewToken {
             id: None,
-            name: TokenName::parse(name).unwrap(),
+            name: name.parse().unwrap(),
             permissions: Some(PermissionSet::default()),
             allowed_cidr_blocks: None,
             expires_at: None,

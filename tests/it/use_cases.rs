@@ -11,7 +11,7 @@ use tokenbridge::{
         authorization::Denied,
         caller::{Call, Caller},
         legacy_report::ReportDays,
-        name::{AdminName, TokenName},
+        name::AdminName,
         page::{Cursor, PageSize, TokenFilter},
         permission::PermissionSet,
         precondition::Precondition,
@@ -287,7 +287,7 @@ const fn command_line() -> Call {
 fn new_token(name: &str, permissions: PermissionSet) -> NewToken {
     NewToken {
         id: None,
-        name: TokenName::parse(name).unwrap(),
+        name: name.parse().unwrap(),
         permissions: Some(permissions),
         allowed_cidr_blocks: None,
         expires_at: None,
@@ -394,7 +394,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
         UseCase::TokenCounts => service.token_counts(&call, true).await.map(drop),
         UseCase::Update => {
             let changes = TokenChanges {
-                name: Some(TokenName::parse("renamed").unwrap()),
+                name: Some("renamed".parse().unwrap()),
                 ..TokenChanges::default()
             };
             service.update(call, which, changes).await.map(drop)
@@ -404,7 +404,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
 }
 
 fn admin_name(name: &str) -> AdminName {
-    AdminName::parse(name).unwrap()
+    name.parse().unwrap()
 }
 
 const PASSWORD: &str = "battery staple";

@@ -21,7 +21,6 @@ use crate::{
 #[derive(Args)]
 pub struct Create {
     /// Name of the token
-    #[arg(value_parser = |text: &str| TokenName::parse(text))]
     name: TokenName,
     /// Permission of the token; repeat the flag or separate items by commas [default: the two token
     /// permissions]
@@ -40,10 +39,10 @@ pub struct Create {
     #[arg(long, value_name = "T", value_parser = parse_time)]
     expires_at: Option<Timestamp>,
     /// Purpose of the token, up to 1000 characters
-    #[arg(long, value_name = "TEXT", value_parser = Description::parse)]
+    #[arg(long, value_name = "TEXT")]
     description: Option<Description>,
     /// Person or team to ask about the token
-    #[arg(long, value_name = "TEXT", value_parser = Owner::parse)]
+    #[arg(long, value_name = "TEXT")]
     owner: Option<Owner>,
     #[command(flatten)]
     common: Common,

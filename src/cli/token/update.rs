@@ -37,7 +37,7 @@ pub struct Update {
 #[group(required = true, multiple = true)]
 struct Changes {
     /// New name
-    #[arg(long, value_name = "TEXT", value_parser = |text: &str| TokenName::parse(text))]
+    #[arg(long, value_name = "TEXT")]
     name: Option<TokenName>,
     /// Permission that the token gets instead of its own; repeat the flag or separate items by
     /// commas; an empty text for none
@@ -56,10 +56,10 @@ struct Changes {
     #[arg(long, value_name = "T", value_parser = parse_expiry)]
     expires_at: Option<Expiry>,
     /// New description; an empty text removes it
-    #[arg(long, value_name = "TEXT", value_parser = |text: &str| parse_patch(text, Description::parse))]
+    #[arg(long, value_name = "TEXT")]
     description: Option<Patch<Description>>,
     /// New owner; an empty text removes it
-    #[arg(long, value_name = "TEXT", value_parser = |text: &str| parse_patch(text, Owner::parse))]
+    #[arg(long, value_name = "TEXT")]
     owner: Option<Patch<Owner>>,
 }
 
@@ -68,10 +68,6 @@ fn parse_expiry(text: &str) -> Result<Expiry, Invalid> {
         "never" => Ok(Expiry::Never),
         time => parse_time(time).map(Expiry::At),
     }
-}
-
-fn parse_patch<T>(text: &str, parse: fn(&str) -> Result<T, Invalid>) -> Result<Patch<T>, Invalid> {
-    Patch::Set(text.to_owned()).parse(parse)
 }
 
 /// Changes a token and prints it.

@@ -110,7 +110,7 @@ pub async fn list(
         _ => None,
     };
     let service = &state(&request)?.service;
-    let after = query.after.map(AdminName::parse).transpose()?;
+    let after = query.after.as_deref().map(str::parse).transpose()?;
     render_page(&list_page(service, &call, layout, after, notice, String::new(), Vec::new()).await?)
 }
 
@@ -161,7 +161,10 @@ pub async fn add(
     require(&call, Operation::ManageAdmins)?;
     let service = &state(&request)?.service;
     let written = fields.take("name");
-    let name = AdminName::parse(written.trim()).map_err(|_| layout.texts.bad_admin_name);
+    let name = written
+        .trim()
+        .parse::<AdminName>()
+        .map_err(|_| layout.texts.bad_admin_name);
     let password = new_password(&mut fields, &layout);
     let role = fields.text("role").parse()?;
     let (refusals, status) = match (name, password) {
@@ -341,8 +344,9 @@ pub async fn remove(
     let ConsoleSession { call, layout, .. } = session;
     let NamedAdmin { name, is_last, .. } = named(&request, &call).await?;
     // A name that was stored by an earlier version may be in another normal form than the typed one.
-    let is_confirmed = AdminName::parse(fields.text("confirm").trim())
-        .is_ok_and(|typed| AdminName::parse(name.as_str()).is_ok_and(|name| name == typed) || typed == name);
+    let parse = |text: &str| text.parse::<AdminName>();
+    let is_confirmed = parse(fields.text("confirm").trim())
+        .is_ok_and(|typed| parse(name.as_str()).is_ok_and(|name| name == typed) || typed == name);
     if !is_confirmed && !is_last {
         let refusal = Some(texts(&layout).remove_wrong);
         let page = removal_page(&request, &call, layout, &name, is_last, refusal).await?;

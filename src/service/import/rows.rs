@@ -191,7 +191,7 @@ fn legacy_content(value: &Value) -> Result<LegacyRow, String> {
         .ok_or("name: must be a string")?;
     Ok(LegacyRow {
         id: uuid.ok_or("uuid: must be a UUID")?,
-        name: TokenName::parse(name).map_err(|invalid| invalid.to_string())?,
+        name: name.parse().map_err(|invalid: Invalid| invalid.to_string())?,
         read: flag("read")?,
         change: flag("change")?,
     })

@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn admin() -> Subject {
-        Subject::Admin(AdminName::parse("admin").unwrap())
+        Subject::Admin("admin".parse().unwrap())
     }
 
     fn total(taken: &[RefusedLogins]) -> u64 {

@@ -148,7 +148,7 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<Tok
             detail: invalid.to_string(),
         });
     };
-    let name = TokenName::parse(fields.text("name"));
+    let name = fields.text("name").parse::<TokenName>();
     let name = name.map_err(|invalid| refuse("name", texts.bad_name, invalid)).ok();
     let permissions = PermissionSet::parse(fields.all("permission"));
     let permissions = permissions
@@ -174,11 +174,11 @@ fn read_form(fields: &FormFields, layout: &Layout, before: Expiry) -> Result<Tok
         .ok();
     // Browsers send line ends as CRLF.
     let description = fields.text("description").replace("\r\n", "\n");
-    let new_description = Patch::Set(description.clone()).parse(Description::parse);
+    let new_description = description.parse::<Patch<Description>>();
     let new_description = new_description
         .map_err(|invalid| refuse("description", texts.bad_description, invalid))
         .ok();
-    let owner = Patch::Set(fields.text("owner").to_owned()).parse(Owner::parse);
+    let owner = fields.text("owner").parse::<Patch<Owner>>();
     let owner = owner.map_err(|invalid| refuse("owner", texts.bad_owner, invalid)).ok();
     if let (Some(name), Some(permissions), Some(blocks), Some(expires_at), Some(description), Some(owner)) =
         (name, permissions, blocks, expires_at, new_description, owner)
