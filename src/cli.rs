@@ -31,7 +31,6 @@ use crate::{
         Invalid,
         actor::{Channel, Origin},
         caller::{Call, Caller},
-        clock::Timestamp,
         printable::escape_unprintable,
     },
     http::openapi,
@@ -276,10 +275,6 @@ fn call() -> Call {
             client: None,
         },
     }
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, Invalid> {
-    Timestamp::parse("time", text)
 }
 
 #[cfg(test)]

@@ -292,8 +292,8 @@ fn parse_block(text: &str) -> Result<IpNet, String> {
 }
 
 fn parse_date(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse("date", text)
-        .or_else(|_| Timestamp::parse("date", &format!("{text}T00:00:00Z")))
+    text.parse::<Timestamp>()
+        .or_else(|_| format!("{text}T00:00:00Z").parse())
         .map_err(|_| "must be a date such as 2030-01-31 or a time such as 2030-01-31T12:00:00Z".to_owned())
 }
 

@@ -5,7 +5,6 @@ use std::{num::NonZeroU32, str::FromStr, time::Duration};
 use super::{
     CliError, call,
     output::{self, ReportFormat},
-    parse_time,
 };
 use crate::{
     domain::{
@@ -31,10 +30,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(clap::Args)]
 pub struct Audit {
     /// Only events at or after this time, such as 2030-01-31T12:00:00Z
-    #[arg(long, value_name = "T", value_parser = parse_time)]
+    #[arg(long, value_name = "T")]
     since: Option<Timestamp>,
     /// Only events before this time
-    #[arg(long, value_name = "T", value_parser = parse_time, conflicts_with = "follow")]
+    #[arg(long, value_name = "T", conflicts_with = "follow")]
     until: Option<Timestamp>,
     /// Only events of this actor: an admin's name, a token's ID, cli, or server
     #[arg(long, value_name = "ID")]

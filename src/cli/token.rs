@@ -12,7 +12,6 @@ use secrecy::ExposeSecret;
 use super::{
     CliError, call,
     output::{self, Format, ReportFormat},
-    parse_time,
     password::read_value,
 };
 use crate::{
@@ -133,16 +132,16 @@ pub struct Filters {
     #[arg(long, value_name = "ID")]
     created_by: Option<String>,
     /// Only tokens with this permission
-    #[arg(long, value_name = "P", value_parser = |name: &str| Permission::parse("permission", name))]
+    #[arg(long, value_name = "P")]
     permission: Option<Permission>,
     /// Only tokens in this state: active, disabled, expired, never-used, or legacy
     #[arg(long, value_name = "S")]
     state: Option<TokenState>,
     /// Only tokens last used before this time, or created before it and never used
-    #[arg(long, value_name = "T", value_parser = parse_time)]
+    #[arg(long, value_name = "T")]
     unused_since: Option<Timestamp>,
     /// Only tokens that expire before this time
-    #[arg(long, value_name = "T", value_parser = parse_time)]
+    #[arg(long, value_name = "T")]
     expires_before: Option<Timestamp>,
 }
 

@@ -98,7 +98,7 @@ fn parse_time(text: &str) -> Option<Timestamp> {
         (Some(minutes), Some(offset)) if !offset.starts_with(':') => format!("{minutes}:00{offset}"),
         _ => text.to_owned(),
     };
-    Timestamp::parse("time", &with_seconds).ok()
+    with_seconds.parse().ok()
 }
 
 /// Parses the part of an ISO 8601 duration after the `P`. Years and months are refused because
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Timestamp {
-        Timestamp::parse("time", text).unwrap()
+        text.parse().unwrap()
     }
 
     #[test]

@@ -24,8 +24,8 @@ impl CidrBlocks {
     /// are more than 100 blocks.
     pub fn parse<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Result<Self, Invalid> {
         let mut blocks = Vec::new();
-        for text in texts {
-            let block = parse_block(text.as_ref())?;
+        for (index, text) in texts.into_iter().enumerate() {
+            let block = parse_block(text.as_ref()).map_err(|invalid| invalid.at_index(index))?;
             if !blocks.contains(&block) {
                 blocks.push(block);
             }
@@ -166,8 +166,8 @@ mod tests {
                 "\"10.0.0.0/33\" is not a CIDR block; use one such as \"10.0.0.0/8\" or \"2001:db8::/32\"",
             ),
         ] {
-            let error = CidrBlocks::parse([text]).unwrap_err();
-            assert_eq!(error.to_string(), format!("allowedCIDRBlocks: {right}"));
+            let error = CidrBlocks::parse(["10.0.0.0/8", text]).unwrap_err();
+            assert_eq!(error.to_string(), format!("allowedCIDRBlocks[1]: {right}"));
         }
     }
 

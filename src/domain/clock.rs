@@ -1,6 +1,9 @@
 //! Timestamps, days and clocks.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    str::FromStr,
+    time::{Duration, Instant, SystemTime},
+};
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Serialize, Serializer};
@@ -45,22 +48,6 @@ impl Timestamp {
     #[must_use]
     pub fn day(self) -> Day {
         Day(self.seconds().div_euclid(DAY_SECONDS))
-    }
-
-    /// Parses an RFC 3339 time with any offset. Truncates to microseconds.
-    ///
-    /// # Errors
-    /// Returns [`Invalid`] for `field` if `text` is not such a time.
-    pub fn parse(field: &'static str, text: &str) -> Result<Self, Invalid> {
-        DateTime::parse_from_rfc3339(text)
-            .ok()
-            .and_then(|time| Self::from_micros(time.timestamp_micros()))
-            .ok_or_else(|| {
-                Invalid::new(
-                    field,
-                    format!("{text:?} is not an RFC 3339 time; use one such as \"2030-01-31T12:00:00Z\""),
-                )
-            })
     }
 
     /// Adds `duration`, saturating at the end of the year 9999.
@@ -112,6 +99,26 @@ impl Timestamp {
 
     fn calendar(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Invalid;
+
+    /// Parses an RFC 3339 time with any offset. Truncates to microseconds.
+    ///
+    /// # Errors
+    /// [`Invalid`] if `text` is not such a time.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .and_then(|time| Self::from_micros(time.timestamp_micros()))
+            .ok_or_else(|| {
+                Invalid::new(
+                    "time",
+                    format!("{text:?} is not an RFC 3339 time; use one such as \"2030-01-31T12:00:00Z\""),
+                )
+            })
     }
 }
 
@@ -239,7 +246,7 @@ mod tests {
         fn times_are_formatted_like_chrono(seconds in -62_167_219_200_i64..253_402_300_800, micros in prop_oneof![Just(0), (0..1000_i64).prop_map(|millis| millis * 1000), 0..1_000_000_i64]) {
             let time = Timestamp::from_micros(seconds * SECOND_MICROS + micros).unwrap();
             prop_assert_eq!(time.to_string(), time.calendar().to_rfc3339_opts(SecondsFormat::AutoSi, true));
-            prop_assert_eq!(Timestamp::parse("t", &time.to_string()), Ok(time));
+            prop_assert_eq!(time.to_string().parse(), Ok(time));
         }
     }
 

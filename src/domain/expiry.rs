@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn never_is_later_than_every_time() {
-        let last = Timestamp::parse("time", "9999-12-31T23:59:59.999999Z").unwrap();
+        let last: Timestamp = "9999-12-31T23:59:59.999999Z".parse().unwrap();
         assert!(Expiry::At(last) < Expiry::Never);
         assert!(Expiry::At(last).is_past(last) && !Expiry::Never.is_past(last));
     }

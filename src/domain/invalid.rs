@@ -1,12 +1,14 @@
 //! Invalid input, and suggestions for misspelled names.
 
+use std::{borrow::Cow, str::FromStr};
+
 use super::printable::escape_unprintable;
 
 /// An invalid field of a request, with a message that says how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct Invalid {
-    field: &'static str,
+    field: Cow<'static, str>,
     message: String,
 }
 
@@ -15,8 +17,17 @@ impl Invalid {
     /// the input: control characters are escaped.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
-            field,
+            field: Cow::Borrowed(field),
             message: escape_unprintable(&message.into()).into_owned(),
+        }
+    }
+
+    /// Returns the same error about the item at `index` of the field, which is a list.
+    #[must_use]
+    pub fn at_index(self, index: usize) -> Self {
+        Self {
+            field: Cow::Owned(format!("{}[{index}]", self.field)),
+            ..self
         }
     }
 }
@@ -28,6 +39,17 @@ pub struct Malformed(
     /// The form of the type.
     pub &'static str,
 );
+
+/// Parses the text of `field`.
+///
+/// # Errors
+/// That of the type, about this field.
+pub fn parse_field<T: FromStr<Err = Invalid>>(field: &'static str, text: &str) -> Result<T, Invalid> {
+    text.parse().map_err(|Invalid { message, .. }| Invalid {
+        field: Cow::Borrowed(field),
+        message,
+    })
+}
 
 /// Returns the entry of `known` that is most similar to `word`, if it is similar enough for a
 /// suggestion ("did you mean …?").

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_state_depends_on_the_time_and_survives_the_audit_event() {
-        let at = |text| Timestamp::parse("time", text).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let phase = |mode| LegacyPhase {
             mode,
             deprecation: at("2026-11-21T00:00:00Z"),

@@ -112,7 +112,7 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     fn start() -> Timestamp {
-        Timestamp::parse("time", "2030-01-10T12:30:00Z").unwrap()
+        "2030-01-10T12:30:00Z".parse().unwrap()
     }
 
     /// Marks the hours that are `ago` hours before the start as watched.

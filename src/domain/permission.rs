@@ -1,8 +1,13 @@
 //! The permissions of the `/api-tokens` API, and sets of them.
 
+use std::str::FromStr;
+
 use serde::{Serialize, Serializer};
 
-use super::{Invalid, invalid::find_closest};
+use super::{
+    Invalid,
+    invalid::{find_closest, parse_field},
+};
 
 macro_rules! permissions {
     ($($name:ident $shown:literal,)*) => {
@@ -84,13 +89,21 @@ impl Permission {
     }
 }
 
-impl Permission {
-    /// Parses the name in `field`.
+impl FromStr for Permission {
+    type Err = Invalid;
+
+    /// Parses a name.
     ///
     /// # Errors
     /// [`Invalid`] if there is no such permission. The message suggests a similar name.
-    pub fn parse(field: &'static str, name: &str) -> Result<Self, Invalid> {
-        Self::from_name(name).ok_or_else(|| unknown(field, name))
+    fn from_str(name: &str) -> Result<Self, Invalid> {
+        Self::from_name(name).ok_or_else(|| {
+            let message = match find_closest(name, Permission::ALL.iter().map(|known| known.name())) {
+                Some(meant) => format!("unknown permission {name:?}; did you mean {meant:?}?"),
+                None => format!("unknown permission {name:?}; names are written like \"AlertRead\""),
+            };
+            Invalid::new("permission", message)
+        })
     }
 }
 
@@ -118,9 +131,12 @@ impl PermissionSet {
     /// # Errors
     /// [`Invalid`] for the first unknown name. The message suggests a similar name.
     pub fn parse<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, Invalid> {
-        names.into_iter().try_fold(Self::default(), |set, name| {
-            Permission::parse("permissions", name.as_ref()).map(|permission| set.with(permission, true))
-        })
+        let mut set = Self::default();
+        for (index, name) in names.into_iter().enumerate() {
+            let permission = parse_field("permissions", name.as_ref()).map_err(|invalid| invalid.at_index(index))?;
+            set = set.with(permission, true);
+        }
+        Ok(set)
     }
 
     /// Returns this set with `permission` added if `held` is `true`, otherwise removed.
@@ -176,14 +192,6 @@ impl Serialize for PermissionSet {
     }
 }
 
-fn unknown(field: &'static str, name: &str) -> Invalid {
-    let message = match find_closest(name, Permission::ALL.iter().map(|known| known.name())) {
-        Some(meant) => format!("unknown permission {name:?}; did you mean {meant:?}?"),
-        None => format!("unknown permission {name:?}; names are written like \"AlertRead\""),
-    };
-    Invalid::new(field, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,12 +210,12 @@ mod tests {
         let error = PermissionSet::parse(["AlertRead", "alertmodfy"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "permissions: unknown permission \"alertmodfy\"; did you mean \"AlertModify\"?"
+            "permissions[1]: unknown permission \"alertmodfy\"; did you mean \"AlertModify\"?"
         );
         let error = PermissionSet::parse(["zzz"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "permissions: unknown permission \"zzz\"; names are written like \"AlertRead\""
+            "permissions[0]: unknown permission \"zzz\"; names are written like \"AlertRead\""
         );
     }
 

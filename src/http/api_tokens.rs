@@ -34,8 +34,8 @@ use crate::{
         Invalid,
         annotation::{Description, Owner},
         cidr::CidrBlocks,
-        clock::Timestamp,
         expiry::Expiry,
+        invalid::parse_field,
         name::TokenName,
         page::{Cursor, PageSize},
         patch::Patch,
@@ -408,6 +408,6 @@ fn parse_expiry(field: Patch<String>) -> Result<Option<Expiry>, Invalid> {
     Ok(match field {
         Patch::Keep => None,
         Patch::Clear => Some(Expiry::Never),
-        Patch::Set(text) => Some(Expiry::At(Timestamp::parse("expiresAt", &text)?)),
+        Patch::Set(text) => Some(Expiry::At(parse_field("expiresAt", &text)?)),
     })
 }

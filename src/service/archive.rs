@@ -12,7 +12,7 @@ use crate::domain::{
     admin::{Admin, PasswordHash, PasswordOrigin, Role},
     cidr::CidrBlocks,
     clock::Timestamp,
-    invalid::Malformed,
+    invalid::{Malformed, parse_field},
     permission::PermissionSet,
     record::{AdminRecord, GraceValue, TokenRecord},
     token::{Attribution, Token, TokenVersion},
@@ -183,7 +183,7 @@ impl TryFrom<TokenLine> for TokenRecord {
     type Error = Invalid;
 
     fn try_from(line: TokenLine) -> Result<Self, Invalid> {
-        let time = |field, text: &Option<String>| text.as_deref().map(|text| Timestamp::parse(field, text)).transpose();
+        let time = |field, text: &Option<String>| text.as_deref().map(|text| parse_field(field, text)).transpose();
         let value = line.value_hash.as_deref().map(hash).transpose()?;
         let updated = match (time("updatedAt", &line.updated_at)?, line.updated_by) {
             (Some(at), Some(by)) => Some(Attribution { at, by: actor(by)? }),
@@ -195,7 +195,7 @@ impl TryFrom<TokenLine> for TokenRecord {
         let grace_values = line.grace_values.iter().map(|grace| {
             Ok(GraceValue {
                 value: hash(&grace.value_hash)?,
-                valid_until: Timestamp::parse("validUntil", &grace.valid_until)?,
+                valid_until: parse_field("validUntil", &grace.valid_until)?,
             })
         });
         Ok(Self {
@@ -211,7 +211,7 @@ impl TryFrom<TokenLine> for TokenRecord {
                 allowed_cidr_blocks: CidrBlocks::parse(&line.allowed_cidr_blocks)?,
                 has_value: value.is_some(),
                 created: Attribution {
-                    at: Timestamp::parse("createdAt", &line.created_at)?,
+                    at: parse_field("createdAt", &line.created_at)?,
                     by: actor(line.created_by)?,
                 },
                 updated,
@@ -273,9 +273,9 @@ impl TryFrom<AdminLine> for AdminRecord {
                 password_origin: password_origin.transpose()?.unwrap_or_default(),
                 role: role.transpose()?.unwrap_or_default(),
             },
-            created_at: Timestamp::parse("createdAt", &line.created_at)?,
+            created_at: parse_field("createdAt", &line.created_at)?,
             password_changed_at: changed
-                .map(|text| Timestamp::parse("passwordChangedAt", &text))
+                .map(|text| parse_field("passwordChangedAt", &text))
                 .transpose()?,
         })
     }

@@ -517,12 +517,12 @@ fn invalid_input_is_reported(env: &TestEnv) {
         (
             TOKENS,
             json!({ "name": "n", "permissions": ["AlertRed"] }),
-            "permissions: unknown permission \"AlertRed\"; did you mean \"AlertRead\"?",
+            "permissions[0]: unknown permission \"AlertRed\"; did you mean \"AlertRead\"?",
         ),
         (
             TOKENS,
             json!({ "name": "n", "allowedCIDRBlocks": ["8.8.8.8"] }),
-            "allowedCIDRBlocks: \"8.8.8.8\" is missing a prefix length; use \"8.8.8.8/32\"",
+            "allowedCIDRBlocks[0]: \"8.8.8.8\" is missing a prefix length; use \"8.8.8.8/32\"",
         ),
         (
             TOKENS,

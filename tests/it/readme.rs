@@ -31,7 +31,7 @@ pub fn examples(readme: &str) -> Vec<(&str, &str)> {
 /// Returns the text with IDs, values and times masked.
 pub fn mask_random_values(text: &str) -> String {
     let is_value = |word: &str| word.starts_with("tbk_") && word.len() == 53;
-    let is_time = |word: &str| tokenbridge::domain::clock::Timestamp::parse("", word).is_ok();
+    let is_time = |word: &str| word.parse::<tokenbridge::domain::clock::Timestamp>().is_ok();
     let word = |word: &str| match word {
         id if uuid::Uuid::try_parse(id).is_ok() => "an id".to_owned(),
         value if is_value(value) => "a value".to_owned(),

@@ -216,7 +216,7 @@ impl Clock for TestClock {
 }
 
 pub fn time(text: &str) -> Timestamp {
-    Timestamp::parse("time", text).unwrap()
+    text.parse().unwrap()
 }
 
 /// Bytes that differ between any two draws of this process. They are not secret.

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Common, print};
 use crate::{
-    cli::{CliError, call, parse_time},
+    cli::{CliError, call},
     domain::{
         annotation::{Description, Owner},
         cidr::CidrBlocks,
@@ -36,7 +36,7 @@ pub struct Create {
     #[arg(long = "cidr", value_name = "C", value_delimiter = ',', value_parser = list_item(str::parse::<String>))]
     cidr_blocks: Vec<String>,
     /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
+    #[arg(long, value_name = "T")]
     expires_at: Option<Timestamp>,
     /// Purpose of the token, up to 1000 characters
     #[arg(long, value_name = "TEXT")]

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Common, print};
 use crate::{
-    cli::{CliError, call, parse_time},
+    cli::{CliError, call},
     domain::{
         Invalid,
         annotation::{Description, Owner},
@@ -66,7 +66,7 @@ struct Changes {
 fn parse_expiry(text: &str) -> Result<Expiry, Invalid> {
     match text {
         "never" => Ok(Expiry::Never),
-        time => parse_time(time).map(Expiry::At),
+        time => time.parse().map(Expiry::At),
     }
 }
 

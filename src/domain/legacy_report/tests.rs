@@ -114,7 +114,7 @@ fn switching_off_is_never_advised_while_tokens_have_no_value() {
 
 #[test]
 fn the_message_names_the_state_of_the_legacy_api() {
-    let until = Timestamp::parse("time", "2030-01-01T09:15:00Z").unwrap();
+    let until: Timestamp = "2030-01-01T09:15:00Z".parse().unwrap();
     for (state, message) in [
         (
             LegacyState::Brownout(until),

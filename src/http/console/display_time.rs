@@ -1,7 +1,7 @@
 //! Human-readable times.
 
 use super::{text::count, texts::Texts};
-use crate::domain::{Invalid, clock::Timestamp};
+use crate::domain::{Invalid, clock::Timestamp, invalid::parse_field};
 
 /// A time in relative and exact form.
 pub struct DisplayTime {
@@ -59,7 +59,7 @@ pub fn parse_datetime_local(field: &'static str, text: &str) -> Result<Option<Ti
     } else {
         ""
     };
-    let time = || Timestamp::parse(field, &format!("{text}{seconds}Z"));
+    let time = || parse_field(field, &format!("{text}{seconds}Z"));
     (!text.is_empty()).then(time).transpose()
 }
 
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn relative_times_use_the_largest_unit() {
-        let now = Timestamp::parse("now", "2030-01-01T00:00:00Z").unwrap();
+        let now = "2030-01-01T00:00:00Z".parse().unwrap();
         let texts = Language::English.texts();
         for (time, expected) in [
             ("2030-01-01T00:00:00Z", "just now"),
@@ -111,10 +111,10 @@ mod tests {
             ("2030-01-02T00:00:00Z", "in 1 day"),
             ("2030-03-05T00:00:00Z", "in 2 months"),
         ] {
-            let when = DisplayTime::new(Timestamp::parse("time", time).unwrap(), now, texts);
+            let when = DisplayTime::new(time.parse().unwrap(), now, texts);
             assert_eq!(when.relative, expected, "{time}");
         }
-        let time = Timestamp::parse("time", "2030-01-02T03:04:05.678901Z").unwrap();
+        let time: Timestamp = "2030-01-02T03:04:05.678901Z".parse().unwrap();
         let when = DisplayTime::new(time, now, Language::Korean.texts());
         assert_eq!(when.exact, "2030-01-02 03:04:05 UTC");
         assert_eq!(when.rfc3339, "2030-01-02T03:04:05.678901Z");

@@ -6,7 +6,11 @@ use serde::de::DeserializeOwned;
 
 use super::{explain::explain, input::Input, json::field_names};
 use crate::{
-    domain::{Invalid, clock::Timestamp, invalid::find_closest},
+    domain::{
+        Invalid,
+        clock::Timestamp,
+        invalid::{find_closest, parse_field},
+    },
     http::error::{ApiError, DeclaresErrors, ErrorKind},
 };
 
@@ -77,10 +81,10 @@ pub fn read_query<T: DeserializeOwned>(text: &str, known: &[&[&str]]) -> Result<
 /// [`Invalid`] for `field` if the text is not an RFC 3339 time.
 pub fn read_time(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>, Invalid> {
     let parse = |text: String| {
-        Timestamp::parse(field, &text).map_err(|error| {
+        parse_field(field, &text).map_err(|error| {
             // In a query, "+" is a blank, also in an offset such as +02:00.
             let meant = text.replace(' ', "+");
-            if meant != text && Timestamp::parse(field, &meant).is_ok() {
+            if meant != text && meant.parse::<Timestamp>().is_ok() {
                 let right = meant.replace('+', "%2B");
                 Invalid::new(field, format!("in a query, \"+\" means a blank; write {right}"))
             } else {

@@ -168,7 +168,7 @@ impl ScalarType for DateTime {
         let Value::String(text) = &value else {
             return Err(InputValueError::expected_type(value));
         };
-        Ok(Self(Timestamp::parse("time", text)?))
+        Ok(Self(text.parse()?))
     }
 
     fn to_value(&self) -> Value {
