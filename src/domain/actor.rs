@@ -1,13 +1,10 @@
 //! Actors, and the channels through which they act.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    str::FromStr,
-};
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Serialize;
 
-use super::{Invalid, invalid::parse_name, named::named_enum};
+use super::named::named_enum;
 
 /// The author of a change: `createdBy`, `updatedBy`, and the actor of an audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -44,18 +41,10 @@ named_enum! {
     }
 }
 
-impl ActorKind {
-    /// Returns the kind with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
 named_enum! {
     /// The API or page that a call used, or the command line.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub enum Channel {
+    pub enum Channel as "channel" {
         /// `/rest/agent-config/1.0`, or `latest`.
         Legacy10 = "legacy-1.0",
         /// `/rest/agent/1.0`, or `latest`: before version 1.5 of the add-on.
@@ -70,18 +59,6 @@ named_enum! {
         Console = "console",
         /// The command line, or the server itself.
         Cli = "cli",
-    }
-}
-
-impl FromStr for Channel {
-    type Err = Invalid;
-
-    /// Parses a name.
-    ///
-    /// # Errors
-    /// [`Invalid`] if there is no such channel. The message suggests a similar name.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        parse_name("channel", text, &Self::ALL, Self::name)
     }
 }
 

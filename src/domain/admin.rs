@@ -2,9 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use std::str::FromStr;
-
-use super::{Invalid, invalid::parse_name, name::AdminName, named::named_enum, text::prepare_password};
+use super::{Invalid, name::AdminName, named::named_enum, text::prepare_password};
 
 /// The password of an admin: 1 to 1,024 bytes without control characters (RFC 7617), prepared as
 /// RFC 8265 requires.
@@ -86,7 +84,7 @@ impl std::fmt::Debug for PasswordHash {
 named_enum! {
     /// The role of an admin: what the admin may do.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-    pub enum Role {
+    pub enum Role as "role" {
         /// Everything.
         #[default]
         Admin = "admin",
@@ -94,18 +92,6 @@ named_enum! {
         Operator = "operator",
         /// Read everything, and change nothing.
         Auditor = "auditor",
-    }
-}
-
-impl FromStr for Role {
-    type Err = Invalid;
-
-    /// Parses a name.
-    ///
-    /// # Errors
-    /// [`Invalid`] if there is no such role. The message suggests a similar name.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        parse_name("role", text, &Self::ALL, Self::name)
     }
 }
 
@@ -118,24 +104,12 @@ impl std::fmt::Display for Role {
 named_enum! {
     /// The origin of an admin's password.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub enum PasswordOrigin {
+    pub enum PasswordOrigin as "passwordOrigin" {
         /// It was set here.
         #[default]
         Local = "local",
         /// It was taken over from the legacy server, which may replace it.
         LegacyLogin = "legacy-login",
-    }
-}
-
-impl FromStr for PasswordOrigin {
-    type Err = Invalid;
-
-    /// Parses a name.
-    ///
-    /// # Errors
-    /// [`Invalid`] if there is no such origin. The message suggests a similar name.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        parse_name("passwordOrigin", text, &Self::ALL, Self::name)
     }
 }
 

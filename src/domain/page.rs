@@ -7,7 +7,6 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use super::{
     Invalid,
     clock::Timestamp,
-    invalid::parse_name,
     named::named_enum,
     permission::Permission,
     token::{Token, TokenSummary},
@@ -172,7 +171,7 @@ impl TokenFilter {
 named_enum! {
     /// A token state to filter by.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum TokenState {
+    pub enum TokenState as "state" {
         /// Usable: enabled, not expired, and with a value or, where UUIDs authenticate, without.
         Active = "active",
         /// Disabled, so refused.
@@ -183,18 +182,6 @@ named_enum! {
         NeverUsed = "never-used",
         /// Without a value, so known only to the legacy API.
         Legacy = "legacy",
-    }
-}
-
-impl FromStr for TokenState {
-    type Err = Invalid;
-
-    /// Parses a name.
-    ///
-    /// # Errors
-    /// Returns [`Invalid`] if there is no such state.
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        parse_name("state", text, &Self::ALL, Self::name)
     }
 }
 

@@ -4,12 +4,12 @@ use std::str::FromStr;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Invalid, invalid::parse_name, named::named_enum};
+use super::{Invalid, named::named_enum};
 
 named_enum! {
     /// The key of a sorted token list. Tokens with equal keys are in order of creation.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum SortKey {
+    pub enum SortKey as "sort" {
         /// The creation time.
         Created = "created",
         /// The name, ignoring case.
@@ -49,7 +49,7 @@ impl FromStr for TokenOrder {
     /// Returns [`Invalid`] if there is no such order.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-        let by = parse_name("sort", name, &SortKey::ALL, SortKey::name)?;
+        let by = name.parse()?;
         Ok(Self { by, descending })
     }
 }

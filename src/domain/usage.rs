@@ -27,14 +27,6 @@ named_enum! {
     }
 }
 
-impl UseOutcome {
-    /// Returns the outcome with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
-    }
-}
-
 /// The time and the origin of a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastUse {

@@ -61,10 +61,10 @@ columns! {
     ValueHash(bytes: &[u8]) "value" => Self::from_bytes(bytes);
     UseOutcome(name: &str) "outcome of a use" => Self::from_name(name);
     ActorKind(name: &str) "actor" => Self::from_name(name);
-    Channel(name: &str) "channel" => name.parse().ok();
+    Channel(name: &str) "channel" => Self::from_name(name);
     Action(name: &str) "action" => name.parse().ok();
-    Role(name: &str) "role" => name.parse().ok();
-    PasswordOrigin(name: &str) "password origin" => name.parse().ok();
+    Role(name: &str) "role" => Self::from_name(name);
+    PasswordOrigin(name: &str) "password origin" => Self::from_name(name);
     IpAddr(text: &str) "client address" => text.parse().ok();
     CallerAddress(text: &str) "client address" => text.parse().ok();
 }
