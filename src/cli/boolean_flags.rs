@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{
     Arg, ArgAction, Error,
-    builder::BoolishValueParser,
+    builder::{BoolishValueParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -40,13 +40,17 @@ pub fn explain_separate_value(error: Error, arguments: &[OsString]) -> Error {
     let Some(ContextValue::String(value)) = unknown else {
         return error;
     };
-    let words = ["true", "false", "yes", "no", "on", "off", "1", "0"];
+    // The words that the flag accepts after "=".
+    let is_boolean = TypedValueParser::possible_values(&BoolishValueParser::new())
+        .into_iter()
+        .flatten()
+        .any(|word| word.matches(value, true));
     let mut pairs = arguments.iter().zip(arguments.iter().skip(1));
     let flag = pairs.find_map(|(flag, next)| {
         let flag = flag.to_str()?;
         // A flag with "=" has a value already, which may be a secret.
         let is_flag = flag.starts_with("--") && !flag.contains('=') && next == value.as_str();
-        (is_flag && words.contains(&value.as_str())).then_some(flag)
+        (is_flag && is_boolean).then_some(flag)
     });
     match flag {
         None => error,
