@@ -43,6 +43,14 @@ pub struct AdminFootprint {
     pub tokens: i64,
 }
 
+/// The role of an admin.
+pub struct AdminRole {
+    /// The role.
+    pub role: Role,
+    /// `true` for the last admin with [`Role::Admin`], who can be neither removed nor demoted.
+    pub is_last: bool,
+}
+
 impl Service {
     /// Adds an admin.
     ///
@@ -179,20 +187,22 @@ impl Service {
         Ok(!page.await?.admins.is_empty())
     }
 
-    /// Returns the role of an admin, and `true` if this is the last one with [`Role::Admin`]. Only
-    /// callers who manage admins may ask.
+    /// Returns the role of an admin. Only callers who manage admins may ask.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such admin; [`Error::Forbidden`] if the caller may not do
     /// this.
-    pub async fn find_role(&self, call: &Call, name: AdminName) -> Result<(Role, bool), Error> {
+    pub async fn find_role(&self, call: &Call, name: AdminName) -> Result<AdminRole, Error> {
         let check_caller = self.caller_check(call, Operation::ManageAdmins);
         self.store
             .read(move |conn| {
                 check_caller(conn)?;
                 let admin = admins::find(conn, &name)?.ok_or(Error::NotFound("admin"))?;
                 let is_last = admin.role == Role::Admin && !admins::has_full_admin(conn, Some(&admin.name))?;
-                Ok((admin.role, is_last))
+                Ok(AdminRole {
+                    role: admin.role,
+                    is_last,
+                })
             })
             .await
     }

@@ -29,7 +29,7 @@ use crate::{
         error::ApiError,
         extract::{query::read_query, state},
     },
-    service::{Error, Service},
+    service::{Error, Service, admins::AdminRole},
 };
 
 struct AdminRow {
@@ -198,7 +198,7 @@ struct NamedAdmin {
 async fn named(request: &HttpRequest, call: &Call) -> Result<NamedAdmin, ApiError> {
     let query: NameQuery = read_query(request.query_string(), &[&["name"]])?;
     let name = AdminName::parse_existing(&query.name).ok_or(Error::NotFound("admin"))?;
-    let (role, is_last) = state(request)?.service.find_role(call, name.clone()).await?;
+    let AdminRole { role, is_last } = state(request)?.service.find_role(call, name.clone()).await?;
     Ok(NamedAdmin { name, role, is_last })
 }
 
