@@ -20,6 +20,7 @@ use actix_web::{
     dev::{Server, ServerHandle},
     web::{self, Data},
 };
+use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::sync::Notify;
 
 use crate::{
@@ -45,6 +46,20 @@ use tls::Tls;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval between retention sweeps.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(5);
+/// A background task that removes records past their retention.
+type RetentionSweep = for<'s> fn(&'s Service) -> LocalBoxFuture<'s, Result<(), service::Error>>;
+/// The sweeps of records with a fixed retention, with the names that failures are logged under.
+const RETENTION_SWEEPS: [(&str, RetentionSweep); 3] = [
+    ("the retention of legacy calls", |service| {
+        service.delete_old_calls().boxed_local()
+    }),
+    ("the retention of token uses", |service| {
+        service.delete_old_uses().boxed_local()
+    }),
+    ("the retention of idempotency keys", |service| {
+        service.delete_old_keys().boxed_local()
+    }),
+];
 /// Interval between checks for idle password-hashing memory.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
 /// Time in seconds for requests in flight to finish after shutdown begins.
@@ -272,45 +287,22 @@ impl RunningServer {
             OnShutdown::Finish,
             async move || service.flush_due().await,
         );
-        let service = Arc::clone(&self.service);
-        tasks.spawn(
-            "the retention of legacy calls",
-            RETENTION_INTERVAL,
-            OnShutdown::Abort,
-            async move || service.delete_old_calls().await,
-        );
-        let service = Arc::clone(&self.service);
-        tasks.spawn(
-            "the retention of token uses",
-            RETENTION_INTERVAL,
-            OnShutdown::Abort,
-            async move || service.delete_old_uses().await,
-        );
-        let service = Arc::clone(&self.service);
-        tasks.spawn(
-            "the retention of idempotency keys",
-            RETENTION_INTERVAL,
-            OnShutdown::Abort,
-            async move || service.delete_old_keys().await,
-        );
+        for (name, sweep) in RETENTION_SWEEPS {
+            let service = Arc::clone(&self.service);
+            tasks.spawn(name, RETENTION_INTERVAL, OnShutdown::Abort, async move || {
+                sweep(&service).await
+            });
+        }
         let service = Arc::clone(&self.service);
         let refused_logins = (Some(Action::LoginRefused), self.refused_login_retention);
-        let sweeps: Vec<_> = std::iter::once(refused_logins)
+        let retentions: Vec<_> = std::iter::once(refused_logins)
             .chain(self.audit_retention.map(|retention| (None, retention)))
             .collect();
         tasks.spawn(
             "the retention of audit events",
             RETENTION_INTERVAL,
             OnShutdown::Abort,
-            async move || {
-                for &(action, retention) in &sweeps {
-                    let removed = service.delete_events_older_than(retention, action).await?;
-                    if removed > 0 {
-                        log::info!("removed {removed} audit events that were past their retention");
-                    }
-                }
-                Ok(())
-            },
+            async move || delete_old_events(&service, &retentions).await,
         );
         let service = Arc::clone(&self.service);
         tasks.spawn(
@@ -324,4 +316,15 @@ impl RunningServer {
         );
         tasks
     }
+}
+
+/// Removes the audit events that are past their retention: those with an action, or all.
+async fn delete_old_events(service: &Service, retentions: &[(Option<Action>, Duration)]) -> Result<(), service::Error> {
+    for &(action, retention) in retentions {
+        let removed = service.delete_events_older_than(retention, action).await?;
+        if removed > 0 {
+            log::info!("removed {removed} audit events that were past their retention");
+        }
+    }
+    Ok(())
 }

@@ -223,39 +223,43 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             id,
             grace_period_seconds,
             common,
-        } => {
-            let rotation = Rotation {
-                grace_period: Duration::from_secs(grace_period_seconds),
-                expires_at: None,
-                precondition: Precondition::None,
-            };
-            let service = open_service(&common.store, false)?;
-            let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation, None).await?;
-            print(common.output, &token, Some(&value))
-        }
+        } => rotate(id, Duration::from_secs(grace_period_seconds), &common).await,
         TokenCommand::Delete {
-            id: Some(id), store, ..
-        } => {
-            open_service(&store, false)?
-                .delete(call(), TokenRef::Id(id), Precondition::None)
-                .await?;
-            output::print_line(&format!("deleted token {id}"))
-        }
-        TokenCommand::Delete {
-            id: None,
+            id,
             filters,
             gate,
             expected,
             store,
         } => {
             let service = open_service(&store, false)?;
-            let deleted = service.delete_matching(call(), filters.filter(&gate), expected).await?;
-            output::print_line(&format!(
-                "deleted {deleted} token{}",
-                if deleted == 1 { "" } else { "s" }
-            ))
+            match id {
+                Some(id) => delete(&service, id).await,
+                None => delete_matching(&service, filters.filter(&gate), expected).await,
+            }
         }
     }
+}
+
+async fn rotate(id: TokenId, grace_period: Duration, common: &Common) -> Result<(), CliError> {
+    let rotation = Rotation {
+        grace_period,
+        expires_at: None,
+        precondition: Precondition::None,
+    };
+    let service = open_service(&common.store, false)?;
+    let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation, None).await?;
+    print(common.output, &token, Some(&value))
+}
+
+async fn delete(service: &Service, id: TokenId) -> Result<(), CliError> {
+    service.delete(call(), TokenRef::Id(id), Precondition::None).await?;
+    output::print_line(&format!("deleted token {id}"))
+}
+
+async fn delete_matching(service: &Service, filter: TokenFilter, expected: Option<u64>) -> Result<(), CliError> {
+    let deleted = service.delete_matching(call(), filter, expected).await?;
+    let plural = if deleted == 1 { "" } else { "s" };
+    output::print_line(&format!("deleted {deleted} token{plural}"))
 }
 
 async fn list(service: &Service, filter: TokenFilter, format: ReportFormat) -> Result<(), CliError> {
