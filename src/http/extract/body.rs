@@ -11,7 +11,20 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::state;
 use crate::domain::encoding::{is_utf_16, strip_byte_order_mark};
-use crate::http::{connection, error::ApiError};
+use crate::http::{
+    connection,
+    error::{ApiError, ErrorKind},
+};
+
+/// Returns the errors of an operation that reads a body.
+pub fn body_errors() -> Vec<ErrorKind> {
+    vec![
+        ErrorKind::BadRequest,
+        ErrorKind::RequestTimeout,
+        ErrorKind::ContentTooLarge,
+        ErrorKind::UnsupportedMediaType,
+    ]
+}
 
 /// Returns the complete body without a byte order mark.
 ///

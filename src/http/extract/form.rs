@@ -5,7 +5,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::{
-    body::{collect, is_encoded},
+    body::{body_errors, collect, is_encoded},
     input::Input,
     query,
 };
@@ -18,12 +18,7 @@ pub struct Form<T>(pub T);
 
 impl<T> DeclaresErrors for Form<T> {
     fn errors() -> Vec<ErrorKind> {
-        vec![
-            ErrorKind::BadRequest,
-            ErrorKind::RequestTimeout,
-            ErrorKind::ContentTooLarge,
-            ErrorKind::UnsupportedMediaType,
-        ]
+        body_errors()
     }
 }
 

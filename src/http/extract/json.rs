@@ -9,7 +9,7 @@ use serde::{
 use serde_json::error::Category;
 
 use super::{
-    body::{collect, is_encoded},
+    body::{body_errors, collect, is_encoded},
     explain::explain,
     input::Input,
     site::is_from_browser,
@@ -49,12 +49,7 @@ pub struct Json<T>(pub T);
 
 impl<T> DeclaresErrors for Json<T> {
     fn errors() -> Vec<ErrorKind> {
-        vec![
-            ErrorKind::BadRequest,
-            ErrorKind::RequestTimeout,
-            ErrorKind::ContentTooLarge,
-            ErrorKind::UnsupportedMediaType,
-        ]
+        body_errors()
     }
 }
 
