@@ -4,6 +4,7 @@ pub mod format;
 pub mod lookup;
 mod new_token;
 pub mod query;
+mod response;
 pub mod usage;
 
 use std::time::Duration;
@@ -22,10 +23,10 @@ use super::{
     extract::{
         Authenticated, TokenOrAdmin,
         accept::Accepted,
-        conditions::{Expected, Known, etag},
+        conditions::{Expected, IfMatchHeader, IfNoneMatchHeader, Known, etag},
         idempotency_key::{Idempotency, IdempotencyHeader},
         json::{Json, JsonBody, UnknownFields, field_names, not_null},
-        path::Id,
+        path::{Id, IdParameter},
         query::Query,
     },
 };
@@ -41,7 +42,6 @@ use crate::{
         patch::Patch,
         permission::PermissionSet,
         precondition::Precondition,
-        token::Token,
     },
     service::tokens::{NewToken, PermissionChange, Rotation, TokenChanges},
     view::{
@@ -53,6 +53,7 @@ use new_token::NewApiToken;
 
 use format::ListFormat;
 use query::{DeleteQuery, FilterQuery, ListQuery};
+use response::{NotModifiedResponse, TokenResponse, ValueResponse, respond};
 
 const MAX_GRACE_SECONDS: f64 = 604_800.0;
 
@@ -204,10 +205,7 @@ pub async fn delete_matching(
     description = "Creates a token and its value. Only this response contains the value.",
     params(IdempotencyHeader),
     request_body = NewApiToken,
-    responses((
-        status = 200, description = "The token, with its value", body = ApiToken,
-        headers(("ETag", description = "The state of the token")),
-    )),
+    responses(ValueResponse),
 )]
 pub async fn create(
     state: Data<State>,
@@ -234,23 +232,14 @@ pub async fn create(
 /// `GET /api-tokens/{id}`: returns a token. The ID `self` stands for the token that authenticates
 /// the request.
 #[utoipa::path(
-    get, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "getApiToken", summary = "Get a token",
+    get,
+    path = "/api-tokens/{id}",
+    tag = "API tokens",
+    operation_id = "getApiToken",
+    summary = "Get a token",
     description = "Returns a token without its value.",
-    params(
-        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
-        ("If-None-Match" = Option<String>, Header, nullable = false,
-            description = "The ETags of known states of the token. If one of them is current, the response is a 304"),
-    ),
-    responses(
-        (
-            status = 200, description = "The token", body = ApiToken,
-            headers(("ETag", description = "The state of the token")),
-        ),
-        (
-            status = 304, description = "The client knows the current state of the token",
-            headers(("ETag", description = "The state of the token")),
-        ),
-    ),
+    params(IdParameter, IfNoneMatchHeader),
+    responses(TokenResponse, NotModifiedResponse)
 )]
 pub async fn get(
     state: Data<State>,
@@ -271,16 +260,9 @@ pub async fn get(
 #[utoipa::path(
     post, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "updateApiToken", summary = "Update a token",
     description = "Changes the fields in the body, at least one. Absent fields keep their values.",
-    params(
-        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
-        ("If-Match" = Option<String>, Header, nullable = false,
-            description = "The ETags of the states that the token may be changed from"),
-    ),
+    params(IdParameter, IfMatchHeader),
     request_body = ModifyApiToken,
-    responses((
-        status = 200, description = "The token after the change", body = ApiToken,
-        headers(("ETag", description = "The state of the token")),
-    )),
+    responses(TokenResponse),
 )]
 pub async fn update(
     state: Data<State>,
@@ -306,17 +288,9 @@ pub async fn update(
     post, path = "/api-tokens/{id}/rotate", tag = "API tokens", operation_id = "rotateApiToken",
     summary = "Rotate a token",
     description = "Replaces the value of a token. Only this response contains the new value.",
-    params(
-        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
-        ("If-Match" = Option<String>, Header, nullable = false,
-            description = "The ETags of the states that the token may be changed from"),
-        IdempotencyHeader,
-    ),
+    params(IdParameter, IfMatchHeader, IdempotencyHeader),
     request_body = Option<RotateApiToken>,
-    responses((
-        status = 200, description = "The token, with its new value", body = ApiToken,
-        headers(("ETag", description = "The state of the token")),
-    )),
+    responses(ValueResponse),
 )]
 pub async fn rotate(
     state: Data<State>,
@@ -345,11 +319,7 @@ pub async fn rotate(
 #[utoipa::path(
     delete, path = "/api-tokens/{id}", tag = "API tokens", operation_id = "deleteApiToken", summary = "Delete a token",
     description = "Deletes a token. Its value stops working immediately.",
-    params(
-        ("id" = String, Path, format = "uuid", description = "The ID of a token"),
-        ("If-Match" = Option<String>, Header, nullable = false,
-            description = "The ETags of the states that the token may be changed from"),
-    ),
+    params(IdParameter, IfMatchHeader),
     responses((status = 204, description = "The token was deleted")),
 )]
 pub async fn delete(
@@ -362,11 +332,6 @@ pub async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     state.service.delete(call, token, precondition).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Returns a token with its entity tag.
-fn respond(token: &Token, body: &ApiToken<'_>) -> HttpResponse {
-    HttpResponse::Ok().insert_header(etag(token)).json(body)
 }
 
 impl ModifyApiToken {

@@ -14,7 +14,7 @@ use super::{
     extract::{
         AdminOnly, Authenticated,
         json::{Json, JsonBody, UnknownFields},
-        path::Uuid,
+        path::{Uuid, UuidParameter},
     },
 };
 use crate::{
@@ -130,7 +130,7 @@ pub async fn create(
 #[utoipa::path(
     put, path = "/tokens/{uuid}", operation_id = "updateLegacyToken", summary = "Update a token",
     description = "Changes the fields in the body. Absent fields keep their values.",
-    params(("uuid" = String, Path, format = "uuid", description = "The UUID of a token")),
+    params(UuidParameter),
     request_body = LegacyFields,
     responses((status = 200, description = "The token after the change", body = LegacyToken)),
     security(("BasicAuth" = [])),
@@ -165,7 +165,7 @@ pub async fn update(
 #[utoipa::path(
     get, path = "/tokens/{uuid}", operation_id = "getLegacyToken", summary = "Get a token",
     description = "Returns a token. Agent Apis for Bamboo does not have this operation.",
-    params(("uuid" = String, Path, format = "uuid", description = "The UUID of a token")),
+    params(UuidParameter),
     responses((status = 200, description = "The token", body = LegacyToken)),
     security(("BasicAuth" = [])),
 )]
@@ -183,7 +183,7 @@ pub async fn get(
 #[utoipa::path(
     delete, path = "/tokens/{uuid}", operation_id = "deleteLegacyToken", summary = "Delete a token",
     description = "Deletes a token. Agent Apis for Bamboo does not have this operation.",
-    params(("uuid" = String, Path, format = "uuid", description = "The UUID of a token")),
+    params(UuidParameter),
     responses((status = 204, description = "The token was deleted")),
     security(("BasicAuth" = [])),
 )]

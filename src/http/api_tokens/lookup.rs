@@ -4,7 +4,10 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Authenticated, AuthenticatedCall, respond};
+use super::{
+    Authenticated, AuthenticatedCall,
+    response::{TokenResponse, respond},
+};
 use crate::{
     domain::Invalid,
     http::{
@@ -39,10 +42,7 @@ impl JsonBody for LookupApiToken {
     description = "Does not count as a use of the token. Reading suffices: it needs the permission OrganizationAPITokenRead. \
                    Finds disabled and expired tokens, and values in their grace period.",
     request_body = LookupApiToken,
-    responses((
-        status = 200, description = "The token", body = ApiToken,
-        headers(("ETag", description = "The state of the token")),
-    )),
+    responses(TokenResponse),
 )]
 pub async fn lookup(
     state: Data<State>,

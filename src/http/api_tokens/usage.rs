@@ -4,7 +4,11 @@ use actix_web::{HttpResponse, web::Data};
 
 use super::{Authenticated, AuthenticatedCall};
 use crate::{
-    http::{State, error::ApiError, extract::path::Id},
+    http::{
+        State,
+        error::ApiError,
+        extract::path::{Id, IdParameter},
+    },
     view::token_usage::TokenUsageView,
 };
 
@@ -13,7 +17,7 @@ use crate::{
     get, path = "/api-tokens/{id}/usage", tag = "API tokens", operation_id = "getApiTokenUsage",
     summary = "Report the use of a token",
     description = "Returns the uses by day in the last 90 days, the last use, and the refused uses by reason. Days without a use are left out.",
-    params(("id" = String, Path, format = "uuid", description = "The ID of a token")),
+    params(IdParameter),
     responses((status = 200, description = "The use of the token in the last 90 days", body = TokenUsageView)),
 )]
 pub async fn usage(

@@ -6,6 +6,7 @@ use actix_web::{
     http::header::{ETag, EntityTag, Header, IF_MATCH, IfMatch, IfNoneMatch},
 };
 use futures_util::future::LocalBoxFuture;
+use utoipa::IntoParams;
 
 use super::input::Input;
 use crate::{
@@ -18,6 +19,16 @@ use crate::{
 
 /// The `If-Match` header. A tag that is weak, malformed, or not one of a token matches nothing.
 pub struct Expected(pub Precondition);
+
+/// The `If-Match` header in the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only the document uses it")]
+pub struct IfMatchHeader {
+    /// The entity tags of the states that the token may be changed from
+    #[param(rename = "If-Match", required = false, nullable = false)]
+    tags: Option<String>,
+}
 
 impl DeclaresErrors for Expected {
     fn errors() -> Vec<ErrorKind> {
@@ -46,6 +57,16 @@ impl Input for Expected {
 
 /// The `If-None-Match` header; `None` if it is absent or malformed.
 pub struct Known(Option<IfNoneMatch>);
+
+/// The `If-None-Match` header in the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only the document uses it")]
+pub struct IfNoneMatchHeader {
+    /// The entity tags of known states of the token. If one of them is current, the response is a 304
+    #[param(rename = "If-None-Match", required = false, nullable = false)]
+    tags: Option<String>,
+}
 
 impl DeclaresErrors for Known {
     fn errors() -> Vec<ErrorKind> {

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;
+use utoipa::IntoParams;
 
 use super::input::Input;
 use crate::{
@@ -12,6 +13,16 @@ use crate::{
 
 /// The `{id}` of a path: the ID of a token, or `self` for the token that the request is authenticated with.
 pub struct Id(pub TokenRef);
+
+/// The `{id}` in the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the document uses it")]
+pub struct IdParameter {
+    /// The ID of a token
+    #[param(format = "uuid")]
+    id: String,
+}
 
 impl DeclaresErrors for Id {
     fn errors() -> Vec<ErrorKind> {
@@ -31,6 +42,16 @@ impl Input for Id {
 
 /// The `{uuid}` of a path of the legacy API.
 pub struct Uuid(pub TokenId);
+
+/// The `{uuid}` in the OpenAPI document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only the document uses it")]
+pub struct UuidParameter {
+    /// The UUID of a token
+    #[param(format = "uuid")]
+    uuid: String,
+}
 
 impl DeclaresErrors for Uuid {
     fn errors() -> Vec<ErrorKind> {
