@@ -66,7 +66,8 @@ enum Command {
         #[command(subcommand)]
         command: admin::AdminCommand,
     },
-    /// Create, list, show, update, rotate, disable, enable, and delete tokens
+    /// Create, list, show, look up, update, rotate, disable, enable, and delete tokens, and show their
+    /// use
     Token {
         #[command(subcommand)]
         command: token::TokenCommand,

@@ -36,13 +36,15 @@ pub struct LegacyUrl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LegacyUrlError {
     /// It contains credentials.
-    #[error("must not contain a name and a password, which other users of the machine can see")]
+    #[error(
+        "must not contain a name and a password, which other users of the machine can see; remove all up to the \"@\""
+    )]
     Credentials,
     /// It is not an HTTP URL.
     #[error("must begin with \"http://\" or \"https://\"")]
     Scheme,
     /// It has a query or a fragment.
-    #[error("must have no query and no fragment")]
+    #[error("must have no query and no fragment; remove all from the \"?\" or \"#\" on")]
     Query,
     /// It is not a URL.
     #[error("must be a URL such as http://bamboo:8085/builds")]

@@ -158,11 +158,21 @@ pub struct ServeSettings {
     pub refused_login_retention_days: u32,
 
     /// Maximum size of a request body in bytes
-    #[arg(long, value_name = "N", default_value = "65536", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "65536",
+        value_parser = clap::value_parser!(u32).range(256..=16_777_216)
+    )]
     pub max_body_bytes: u32,
 
     /// Maximum size of a request line and headers in bytes
-    #[arg(long, value_name = "N", default_value = "16384", value_parser = clap::value_parser!(u32).range(256..=131_072))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "16384",
+        value_parser = clap::value_parser!(u32).range(256..=131_072)
+    )]
     pub max_header_bytes: u32,
 
     /// Timeout in seconds for the headers of a request, then for its body, and for a client that

@@ -210,7 +210,8 @@ fn accept_legacy_logins(settings: &ServeSettings, service: &Service) -> Result<(
     if !url.is_https() || trust.insecure {
         log::warn!(
             "--legacy-login (TOKENBRIDGE_LEGACY_LOGIN) sends passwords without TLS, or without checking the \
-             certificate: an attacker on the network can read them, and add admins"
+             certificate: an attacker on the network can read them, and add admins; use an https URL, and set \
+             --legacy-login-ca-file (TOKENBRIDGE_LEGACY_LOGIN_CA_FILE) for a private certificate authority"
         );
     }
     Ok(())

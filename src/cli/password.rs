@@ -25,7 +25,7 @@ pub struct PasswordSource {
 }
 
 impl PasswordSource {
-    /// Reads a new password; a terminal asks for it twice.
+    /// Reads a new password. On a terminal, prompts for it twice.
     pub fn read(&self) -> Result<Password, CliError> {
         self.read_with(|| {
             let first = rpassword::prompt_password("Password: ")?;
@@ -34,7 +34,7 @@ impl PasswordSource {
         })
     }
 
-    /// Reads an existing password of another server; a terminal asks for it once.
+    /// Reads an existing password of another server. On a terminal, prompts for it once.
     pub fn read_once(&self, prompt: &str) -> Result<Password, CliError> {
         self.read_with(|| rpassword::prompt_password(prompt).map(Some))
     }

@@ -40,7 +40,8 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     if scheme == "http" && !running.address.ip().is_loopback() {
         log::warn!(
             "--listen (TOKENBRIDGE_LISTEN) accepts plain HTTP from other machines: passwords and tokens can be read on \
-             the network; set --tls-cert and --tls-key (TOKENBRIDGE_TLS_CERT and TOKENBRIDGE_TLS_KEY), or use a TLS proxy"
+             the network; set --tls-cert (TOKENBRIDGE_TLS_CERT) and --tls-key (TOKENBRIDGE_TLS_KEY), or use a TLS \
+             proxy"
         );
     }
     running.handle_signals(hangups)?;

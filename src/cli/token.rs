@@ -72,7 +72,7 @@ pub enum TokenCommand {
         #[command(flatten)]
         common: Common,
     },
-    /// Show the token of a value, which is read from the first line of standard input; a terminal asks for it
+    /// Show the token of a value, read from the first line of standard input or, on a terminal, at a prompt
     Lookup {
         #[command(flatten)]
         common: Common,

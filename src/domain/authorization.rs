@@ -82,7 +82,7 @@ pub enum Denied {
         role: Role,
     },
     /// The caller presents a value, and may do nothing but revoke it.
-    #[error("a client that only presents a value may only revoke it")]
+    #[error("the only operation without authentication is to revoke a value; send credentials")]
     NotAuthenticated,
     /// The token would grant permissions that it lacks.
     #[error("a token can grant only permissions that it holds; the calling token lacks {0}")]

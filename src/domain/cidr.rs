@@ -198,8 +198,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn printed_blocks_round_trip(addresses in prop::collection::vec((any::<u32>(), 0u8..=32), 0..20),
-                                             wide in prop::collection::vec((any::<u128>(), 0u8..=128), 0..20)) {
+        fn printed_blocks_round_trip(
+            addresses in prop::collection::vec((any::<u32>(), 0u8..=32), 0..20),
+            wide in prop::collection::vec((any::<u128>(), 0u8..=128), 0..20),
+        ) {
             let texts = addresses.iter().map(|(bits, prefix)| format!("{}/{prefix}", std::net::Ipv4Addr::from(*bits)))
                 .chain(wide.iter().map(|(bits, prefix)| format!("{}/{prefix}", std::net::Ipv6Addr::from(*bits))));
             let read = CidrBlocks::parse(texts).unwrap();
@@ -208,8 +210,14 @@ mod tests {
         }
 
         #[test]
-        fn subsets_allow_no_address_outside_their_supersets(outer in any::<(u32, u8)>(), inner in any::<(u32, u8)>(), probe in any::<u32>()) {
-            let block = |(bits, prefix): (u32, u8)| blocks(&[&format!("{}/{}", std::net::Ipv4Addr::from(bits), prefix % 33)]);
+        fn subsets_allow_no_address_outside_their_supersets(
+            outer in any::<(u32, u8)>(),
+            inner in any::<(u32, u8)>(),
+            probe in any::<u32>(),
+        ) {
+            let block = |(bits, prefix): (u32, u8)| {
+                blocks(&[&format!("{}/{}", std::net::Ipv4Addr::from(bits), prefix % 33)])
+            };
             let (outer, inner) = (block(outer), block(inner));
             let address = IpAddr::from(std::net::Ipv4Addr::from(probe));
             prop_assert!(!(inner.is_subset_of(&outer) && inner.allows(address) && !outer.allows(address)));

@@ -243,7 +243,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_are_formatted_like_chrono(seconds in -62_167_219_200_i64..253_402_300_800, micros in prop_oneof![Just(0), (0..1000_i64).prop_map(|millis| millis * 1000), 0..1_000_000_i64]) {
+        fn times_are_formatted_like_chrono(
+            seconds in -62_167_219_200_i64..253_402_300_800,
+            micros in prop_oneof![
+                Just(0),
+                (0..1000_i64).prop_map(|millis| millis * 1000),
+                0..1_000_000_i64,
+            ],
+        ) {
             let time = Timestamp::from_micros(seconds * SECOND_MICROS + micros).unwrap();
             prop_assert_eq!(time.to_string(), time.calendar().to_rfc3339_opts(SecondsFormat::AutoSi, true));
             prop_assert_eq!(time.to_string().parse(), Ok(time));

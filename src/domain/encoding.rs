@@ -45,11 +45,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_encoding_decodes_to_the_same_text(first in "[ -~]", rest in ".{0,40}", with_mark in any::<bool>(), big_endian in any::<bool>()) {
+        fn every_encoding_decodes_to_the_same_text(
+            first in "[ -~]",
+            rest in ".{0,40}",
+            with_mark in any::<bool>(),
+            big_endian in any::<bool>(),
+        ) {
             let text = format!("{first}{rest}");
             let marked = format!("{}{text}", if with_mark { "\u{feff}" } else { "" });
             let units = marked.encode_utf16();
-            let utf_16: Vec<u8> = if big_endian { units.flat_map(u16::to_be_bytes).collect() } else { units.flat_map(u16::to_le_bytes).collect() };
+            let utf_16: Vec<u8> = if big_endian {
+                units.flat_map(u16::to_be_bytes).collect()
+            } else {
+                units.flat_map(u16::to_le_bytes).collect()
+            };
             prop_assert!(is_utf_16(&utf_16));
             prop_assert_eq!(to_utf_8(&utf_16).unwrap(), text.as_bytes());
             if !rest.starts_with('\0') {

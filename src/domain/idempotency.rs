@@ -32,7 +32,8 @@ impl FromStr for IdempotencyKey {
             .map(Self)
             .ok_or_else(|| {
                 let message = format!(
-                    "must be 1 to {MAX_KEY_LENGTH} visible ASCII characters, optionally in double quotes; a UUID is a good one"
+                    "must be 1 to {MAX_KEY_LENGTH} visible ASCII characters, optionally in double quotes; a UUID is a \
+                        good one"
                 );
                 Invalid::new("Idempotency-Key", message)
             })

@@ -171,7 +171,7 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
     /// The expiry.
     pub expires_at: Expiry,
-    /// The purpose.
+    /// The description: what the token is for.
     pub description: Option<Description>,
     /// The person or team to ask about it.
     pub owner: Option<Owner>,

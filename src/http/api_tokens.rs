@@ -57,12 +57,16 @@ use response::{NotModifiedResponse, TokenResponse, ValueResponse, respond};
 
 const MAX_GRACE_SECONDS: f64 = 604_800.0;
 
-/// The body of create and update: Panther's `ModifyAPIToken`, and `expiresAt`.
+/// The body of an update: Panther's `ModifyAPIToken`, with the extensions `expiresAt`, `description`, `owner`, and
+/// `disabled`.
 ///
-/// In an update, absent fields stay unchanged. In a create, they default to those of the caller
+/// Absent fields keep their values
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = APITokenAPI::ModifyAPIToken, example = json!({ "name": "deployer", "allowedCIDRBlocks": ["10.0.0.0/8"] }))]
+#[schema(
+    as = APITokenAPI::ModifyAPIToken,
+    example = json!({ "name": "deployer", "allowedCIDRBlocks": ["10.0.0.0/8"] }),
+)]
 pub struct ModifyApiToken {
     /// The name of the token
     #[serde(default, deserialize_with = "not_null")]
@@ -77,11 +81,11 @@ pub struct ModifyApiToken {
     #[serde(rename = "allowedCIDRBlocks", default, deserialize_with = "not_null")]
     #[schema(required = false, schema_with = schemas::cidr_blocks)]
     allowed_cidr_blocks: Option<Vec<String>>,
-    /// When the token expires: in the future, and not after the token that makes the call; null for never
+    /// The expiry: a time in the future, and not after the expiry of the calling token; null for never
     #[serde(default)]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Patch<String>,
-    /// What the token is for
+    /// The description: what the token is for
     #[serde(default)]
     #[schema(required = false, schema_with = schemas::description_or_null)]
     description: Patch<String>,
@@ -106,11 +110,12 @@ impl JsonBody for ModifyApiToken {
 #[serde(rename_all = "camelCase")]
 #[schema(as = APITokenAPI::RotateAPIToken, example = json!({ "gracePeriodSeconds": 60 }))]
 pub struct RotateApiToken {
-    /// How long the previous value stays valid. Without it, all earlier values stop working immediately
+    /// Time in seconds for which the previous value stays valid. Without it, all earlier values stop working
+    /// immediately
     #[serde(default, deserialize_with = "not_null")]
     #[schema(required = false, value_type = u32, minimum = 0, maximum = 604_800)]
     grace_period_seconds: Option<f64>,
-    /// When the token expires, in the future; null for never
+    /// The new expiry: a time in the future; null for never
     #[serde(default)]
     #[schema(required = false, value_type = Option<String>, format = DateTime)]
     expires_at: Patch<String>,
@@ -137,7 +142,8 @@ type AuthenticatedCall<I = ()> = Authenticated<TokenOrAdmin, I>;
 /// `GET /api-tokens`: lists tokens, oldest first.
 #[utoipa::path(
     get, path = "/api-tokens", tag = "API tokens", operation_id = "listApiTokens", summary = "List tokens",
-    description = "Returns tokens that match all filters, oldest first. The `next` of a page is the `cursor` of the following one.",
+    description = "Returns tokens that match all filters, oldest first. The `next` of a page is the `cursor` of the \
+        following one.",
     params(ListQuery, FilterQuery),
     // With text/csv beside it, openapi-fetch would type every response as a union with a text.
     responses((
@@ -176,7 +182,8 @@ pub async fn list(
 #[utoipa::path(
     delete, path = "/api-tokens", tag = "API tokens", operation_id = "deleteApiTokens",
     summary = "Delete the tokens that match filters",
-    description = "At least one filter is required. Without expected, the response is a 400 with the number of matching tokens.",
+    description = "At least one filter is required. Without expected, the response is a 400 with the number of \
+        matching tokens.",
     params(DeleteQuery, FilterQuery),
     responses((status = 200, description = "All matching tokens were deleted", body = DeletedTokens)),
 )]

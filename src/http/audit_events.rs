@@ -106,7 +106,8 @@ pub fn check_text(field: &'static str, text: String) -> Result<String, Invalid> 
 /// `GET /audit-events`: lists audit events, newest first.
 #[utoipa::path(
     get, path = "/audit-events", tag = "Audit", operation_id = "listAuditEvents", summary = "List audit events",
-    description = "Returns events that match all filters, newest first. The `next` of a page is the `cursor` of the following one.",
+    description = "Returns events that match all filters, newest first. The `next` of a page is the `cursor` of the \
+        following one.",
     params(EventQuery),
     responses((status = 200, description = "The events, newest first", content(
         (AuditEvents = "application/json"),

@@ -63,7 +63,8 @@ impl From<GraphqlRequest> for Request {
 /// `POST /public/graphql`: executes a query or a mutation. Execution errors are in the response
 /// beside the data, with status 200.
 #[utoipa::path(
-    post, path = "/public/graphql", tag = "GraphQL", operation_id = "executeGraphql", summary = "Execute a query or a mutation",
+    post, path = "/public/graphql", tag = "GraphQL", operation_id = "executeGraphql",
+    summary = "Execute a query or a mutation",
     description = "Executes one operation. Its errors are in the response beside the data, with status 200.",
     request_body = GraphqlRequest,
     responses((

@@ -52,7 +52,8 @@ impl ResponseFormat for ReportFormat {
 
 /// `GET /legacy-usage`: reports whether the legacy API can be switched off, and its callers.
 #[utoipa::path(
-    get, path = "/legacy-usage", tag = "Operations", operation_id = "legacyUsage", summary = "Report the use of the legacy API",
+    get, path = "/legacy-usage", tag = "Operations", operation_id = "legacyUsage",
+    summary = "Report the use of the legacy API",
     description = "Reports whether the legacy API can be switched off, and who still calls it.",
     params(ReportQuery),
     responses((status = 200, description = "The report; as CSV, one line per caller", content(

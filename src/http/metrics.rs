@@ -177,8 +177,12 @@ fn register_phase(registry: &Registry, phase: &LegacyPhase) -> Result<(), promet
 /// `GET /metrics`: all metrics of the process, the HTTP requests and the service.
 #[utoipa::path(
     get, path = "/metrics", tag = "Operations", operation_id = "metrics", summary = "Show metrics for Prometheus",
-    description = "Returns all metrics in the text format of Prometheus. With `--metrics-listen`, this path is on that listener instead.",
-    responses((status = 200, description = "All metrics, unless they have their own listener", content_type = "text/plain", body = String)),
+    description = "Returns all metrics in the text format of Prometheus. With `--metrics-listen`, this path is on \
+        that listener instead.",
+    responses((
+        status = 200, description = "All metrics, unless they have their own listener",
+        content_type = "text/plain", body = String,
+    )),
     security(()),
 )]
 pub async fn metrics(state: Data<State>) -> Result<HttpResponse, ApiError> {

@@ -27,16 +27,31 @@ use super::{
 #[openapi(
     info(
         title = "tokenbridge",
-        description = "A token server with the token API of \"Agent Apis for Bamboo\" and the /api-tokens API on one store.",
+        description = "A token server with the token API of \"Agent Apis for Bamboo\" and the /api-tokens API on one \
+            store.",
         contact(name = "The operators of this server"),
         license(name = "MIT", identifier = "MIT"),
     ),
     tags(
-        (name = "API tokens", description = "The /api-tokens API, for tokens with X-API-Key (or Authorization: Bearer) and for admins with HTTP Basic"),
-        (name = "Legacy", description = "The token API of Agent Apis for Bamboo, for admins. Every path has an alias with the suffix .json. Deprecated"),
-        (name = "Legacy, by other prefixes", description = "The same API with the prefix of versions before 1.5, and with the alias latest"),
+        (
+            name = "API tokens",
+            description = "The /api-tokens API, for tokens with X-API-Key (or Authorization: Bearer) and for admins \
+                with HTTP Basic",
+        ),
+        (
+            name = "Legacy",
+            description = "The token API of Agent Apis for Bamboo, for admins. Every path has an alias with the \
+                suffix .json. Deprecated",
+        ),
+        (
+            name = "Legacy, by other prefixes",
+            description = "The same API with the prefix of versions before 1.5, and with the alias latest",
+        ),
         (name = "GraphQL", description = "The operations that Panther's own clients use; GET shows a playground"),
-        (name = "For other services", description = "Authorization of requests to other services, and token introspection"),
+        (
+            name = "For other services",
+            description = "Authorization of requests to other services, and token introspection",
+        ),
         (name = "Audit", description = "The audit log, for admins with HTTP Basic"),
         (name = "Operations", description = "Health, metrics and reports for operators"),
     ),

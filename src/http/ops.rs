@@ -28,7 +28,8 @@ pub async fn healthz() -> HttpResponse {
 /// writes fail because of a fault in its file.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Check that the server is ready",
-    description = "Also checks the store. Responds with 503 if the database does not respond, or if writes fail because of its file.",
+    description = "Also checks the store. Responds with 503 if the database does not respond, or if writes fail \
+        because of its file.",
     responses((status = 200, description = "The check passed", body = Health)), security(()),
 )]
 pub async fn readyz(state: Data<State>) -> Result<HttpResponse, ApiError> {

@@ -76,12 +76,16 @@ struct Authorized;
 #[utoipa::path(
     method(get, put, post, delete, patch, options, head), path = "/verify", tag = "For other services",
     operation_id = "verify", summary = "Authorize a request to another service",
-    description = "For a proxy that asks before it passes on a request. Takes every method, and answers without a body.",
+    description = "For a proxy that authorizes each request before it forwards it. Accepts every method; the response \
+        has no body.",
     params(
         ("require" = Option<Vec<PermissionName>>, Query, explode, nullable = false,
-            description = "The permissions that the token must have, instead of those that the original method requires"),
-        ("X-Original-Method" = Option<String>, Header, nullable = false, description = "The method of the original request"),
-        ("X-Original-URI" = Option<String>, Header, nullable = false, description = "The path and query of the original request"),
+            description = "The permissions that the token must have, instead of those that the original method \
+                requires"),
+        ("X-Original-Method" = Option<String>, Header, nullable = false,
+            description = "The method of the original request"),
+        ("X-Original-URI" = Option<String>, Header, nullable = false,
+            description = "The path and query of the original request"),
         ("X-Original-URL" = Option<String>, Header, nullable = false, description = "The URL of the original request"),
     ),
     responses(Authorized),
@@ -99,7 +103,8 @@ pub async fn verify(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     operation_id = "verifyPath", summary = "Authorize a request to another service by its own method and path",
     description = "For a proxy that passes on the method, path and query of the request. Answers without a body.",
     params(
-        ("path" = String, Path, description = "The path of the original request; its query is that of the original request, too"),
+        ("path" = String, Path,
+            description = "The path of the original request; its query is that of the original request, too"),
     ),
     responses(Authorized),
     security(("ApiKeyAuth" = [])),

@@ -23,7 +23,8 @@ use crate::domain::{
 pub const FORMAT: &str = "tokenbridge-export";
 /// Maximum length of an actor's ID, in characters: that of an admin's name.
 const MAX_ACTOR_CHARS: usize = 255;
-/// The version of the format. There is only one so far.
+/// The version of the format, in the first line. An older program refuses a newer export with a clear message, where it
+/// would lose fields or reject single lines.
 pub const VERSION: u32 = 1;
 
 /// A line of an export.

@@ -38,7 +38,7 @@ pub enum Error {
     /// The request conflicts with the current state.
     #[error("{0}")]
     Conflict(String),
-    /// The token is in another state than the caller expects.
+    /// The token has changed: it is in none of the states that the caller expects.
     #[error("the token has changed since it was read; read it again and retry")]
     PreconditionFailed,
     /// The idempotency key belongs to a request with another payload.

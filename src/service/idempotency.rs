@@ -100,8 +100,8 @@ impl Repetition {
             ..before.clone()
         };
         if !tokens::reissue_value(tx.conn, &after, before.version, &first.value, &request.value)? {
-            let message = "the value in the first response to this Idempotency-Key was used or replaced, so it stays as \
-                           it is; rotate the token with a new key for another value";
+            let message = "the value in the first response to this Idempotency-Key was used or replaced, so it stays \
+                           as it is; rotate the token with a new key for another value";
             return Err(Error::Conflict(message.to_owned()));
         }
         idempotency_keys::set_value(tx.conn, &request.key, &request.value)?;

@@ -149,6 +149,9 @@ impl LegacyLogin {
 }
 
 fn failed(error: &LegacyServerError) -> LegacyLoginOutcome {
-    log::warn!("a login cannot be verified at the legacy server (--legacy-login, TOKENBRIDGE_LEGACY_LOGIN): {error}");
+    log::warn!(
+        "a login cannot be verified at the legacy server: {error}; \
+         check the URL of --legacy-login (TOKENBRIDGE_LEGACY_LOGIN), and that the server is running"
+    );
     LegacyLoginOutcome::Failed
 }

@@ -276,7 +276,8 @@ impl LegacyMetrics {
             verdict: gauges(
                 registry,
                 "tokenbridge_legacy_verdict",
-                "1 for the verdict of the legacy report on the last 30 days, 0 for the others; absent while the verdict is unknown",
+                "1 for the verdict of the legacy report on the last 30 days, 0 for the others; absent while the \
+                    verdict is unknown",
                 "verdict",
             )?,
         })

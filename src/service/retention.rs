@@ -191,9 +191,9 @@ impl Service {
         let (now, is_ahead) = anchor.now(self.clock.as_ref());
         if is_ahead && !anchor.warned {
             log::warn!(
-                "the system clock shows {}, but the time of the newest record plus the uptime is only {now}: the clock was \
-                 set forward, or the server was stopped or idle for a long time; retention uses the earlier time, and \
-                 the later one after the next start",
+                "the system clock ({}) is ahead of the newest record plus the uptime ({now}), because the clock was \
+                 set forward, or the server was stopped or idle for a long time; retention uses the earlier time until \
+                 the next start; if the clock is wrong, correct it before then",
                 self.clock.now()
             );
         }

@@ -18,9 +18,9 @@ use crate::{
 };
 
 impl Service {
-    /// Revokes a presented value, regardless of the state and the permissions of its token. The current value deletes the
-    /// token; a previous value ends alone. An unknown value is already revoked. `client` is the call of a client
-    /// that authenticated; it need not.
+    /// Revokes a presented value, regardless of the state and the permissions of its token. Revoking the current value
+    /// deletes the token; revoking a previous value ends its grace period. An unknown value counts as revoked. `client`
+    /// is the call of the client, if it authenticated.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] if the client's credentials were revoked in the meantime; [`Error::Unavailable`] if

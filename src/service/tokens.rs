@@ -308,6 +308,7 @@ fn check_grace_limit(conn: &mut AnyConnection, id: TokenId, now: Timestamp) -> R
         return Ok(());
     }
     Err(Error::Conflict(format!(
-        "{MAX_GRACE_VALUES} earlier values of this token are still in their grace period; rotate without a grace period to revoke them all, or wait"
+        "{MAX_GRACE_VALUES} earlier values of this token are still in their grace period; rotate without a grace \
+            period to revoke them all, or wait"
     )))
 }

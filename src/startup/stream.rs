@@ -49,7 +49,8 @@ impl EarlyResponses {
             let body = format!(r#"{{"message":"{message}"}}"#);
             let length = body.len();
             Bytes::from(format!(
-                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: \
+                    close\r\n\r\n{body}"
             ))
         };
         Self {

@@ -85,8 +85,8 @@ pub(super) fn is_contended(error: &(dyn std::error::Error + 'static)) -> bool {
 pub enum Fault {
     /// A file was removed or replaced under the running server.
     #[error(
-        "the database file or its write-ahead log was removed or replaced under the running server; put it back, or restart \
-         the server"
+        "the database file or its write-ahead log was removed or replaced under the running server; put it back, or \
+         restart the server"
     )]
     Replaced,
     /// SQLite cannot read the file.

@@ -219,7 +219,8 @@ fn copy_sequences(from: &mut AnyConnection, to: &mut AnyConnection) -> Result<()
         AnyConnection::Postgres(conn) => {
             for table in NUMBERED_TABLES {
                 conn.batch_execute(&format!(
-                "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), coalesce((SELECT max(seq) FROM {table}), 0) + 1, false)"
+                "SELECT setval(pg_get_serial_sequence('{table}', 'seq'), coalesce((SELECT max(seq) FROM {table}), 0) \
+                    + 1, false)"
             ))?;
             }
         }
@@ -301,7 +302,8 @@ row!(LegacyWatchRow of legacy_watch by day);
 row!(LegacyCallsRow of legacy_calls in (legacy_calls::caller_seq.asc(), legacy_calls::day.asc()), row =>
     legacy_calls::caller_seq.gt(row.caller_seq)
         .or(legacy_calls::caller_seq.eq(row.caller_seq).and(legacy_calls::day.gt(row.day))));
-row!(TokenUsesRow of token_uses in (token_uses::token_seq.asc(), token_uses::day.asc(), token_uses::outcome.asc()), row => {
+row!(TokenUsesRow of token_uses in
+    (token_uses::token_seq.asc(), token_uses::day.asc(), token_uses::outcome.asc()), row => {
     let same_day = token_uses::day.eq(row.day).and(token_uses::outcome.gt(&row.outcome));
     let same_token = token_uses::token_seq.eq(row.token_seq).and(token_uses::day.gt(row.day).or(same_day));
     token_uses::token_seq.gt(row.token_seq).or(same_token)
@@ -358,7 +360,8 @@ mod tests {
         let mut conn = url.connect().unwrap();
         migrations::run(&url, &mut conn).unwrap();
         let query = sql_query(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%\\_\\_%' ESCAPE '\\' AND name <> 'sqlite_sequence'",
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%\\_\\_%' ESCAPE '\\' AND name <> \
+                'sqlite_sequence'",
         );
         let found: Vec<Table> = with_conn!(&mut conn, conn => query.load(conn), query.load(conn)).unwrap();
         let mut found: Vec<String> = found.into_iter().map(|table| table.name).collect();

@@ -22,7 +22,8 @@ pub enum DatabaseUrl {
 pub enum DatabaseUrlError {
     /// The scheme is missing or unknown.
     #[error(
-        "must begin with \"sqlite:\" or \"postgres://\", like \"sqlite:tokenbridge.db\" or \"postgres://user@host/database\""
+        "must begin with \"sqlite:\" or \"postgres://\", like \"sqlite:tokenbridge.db\" or \
+            \"postgres://user@host/database\""
     )]
     Scheme,
     /// There is no file after `sqlite:`.

@@ -79,7 +79,7 @@ pub struct ApiToken<'a> {
     /// When the token expires; null for never
     #[schema(required, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-    /// What the token is for; absent if that is not known
+    /// The description: what the token is for. Absent if there is none
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, schema_with = schemas::description)]
     description: Option<&'a str>,

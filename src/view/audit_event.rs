@@ -26,9 +26,9 @@ use crate::{
 #[schema(
     as = AuditEvent,
     example = json!({
-        "id": 42, "at": "2026-11-21T12:00:00.000001Z", "actor": { "id": "admin", "type": "user" }, "channel": "api-tokens",
-        "client": "192.0.2.7", "action": "token.updated", "tokenId": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0",
-        "tokenName": "deployer 2",
+        "id": 42, "at": "2026-11-21T12:00:00.000001Z", "actor": { "id": "admin", "type": "user" },
+        "channel": "api-tokens", "client": "192.0.2.7", "action": "token.updated",
+        "tokenId": "7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0", "tokenName": "deployer 2",
         "details": { "name": { "from": "deployer", "to": "deployer 2" } },
     })
 )]

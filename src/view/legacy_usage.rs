@@ -24,14 +24,17 @@ pub const MAX_CALLERS: usize = 1000;
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = LegacyUsage, example = json!({
-    "verdict": "in-use", "days": 30, "watchedDays": 30, "watchedSince": "2026-10-01", "phase": { "state": "read-only" },
-    "message": "The legacy API is read-only. It is in use: 5 calls in the last 30 days, the last at 2026-11-20T12:00:00Z by admin ops from \
-        10.0.0.7. Contact admin ops from 10.0.0.7 first.",
-    "talkTo": [{ "actor": { "id": "ops", "type": "user" }, "client": "10.0.0.7", "count": 5, "lastSeen": "2026-11-20T12:00:00Z" }],
+    "verdict": "in-use", "days": 30, "watchedDays": 30, "watchedSince": "2026-10-01",
+    "phase": { "state": "read-only" },
+    "message": "The legacy API is read-only. It is in use: 5 calls in the last 30 days, the last at \
+        2026-11-20T12:00:00Z by admin ops from 10.0.0.7. Contact admin ops from 10.0.0.7 first.",
+    "talkTo": [{
+        "actor": { "id": "ops", "type": "user" }, "client": "10.0.0.7", "count": 5, "lastSeen": "2026-11-20T12:00:00Z",
+    }],
     "callers": [{
-        "actor": { "id": "ops", "type": "user" }, "prefix": "/rest/agent-config/1.0", "method": "GET", "client": "10.0.0.7",
-        "userAgent": "curl/8.14.1", "firstSeen": "2026-11-01T12:00:00Z", "lastSeen": "2026-11-20T12:00:00Z", "count": 5,
-        "days": { "2026-11-01": 1, "2026-11-20": 4 },
+        "actor": { "id": "ops", "type": "user" }, "prefix": "/rest/agent-config/1.0", "method": "GET",
+        "client": "10.0.0.7", "userAgent": "curl/8.14.1", "firstSeen": "2026-11-01T12:00:00Z",
+        "lastSeen": "2026-11-20T12:00:00Z", "count": 5, "days": { "2026-11-01": 1, "2026-11-20": 4 },
     }],
     "moreCallers": 0, "calls": { "2026-11-01": 1, "2026-11-20": 4 }, "tokensWithoutValue": { "count": 0, "tokens": [] },
 }))]

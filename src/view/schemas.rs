@@ -42,7 +42,8 @@ impl ToSchema for PermissionName {
 
 /// The schema of the body that creates a token in the legacy API, with a required name.
 ///
-/// It is not called `NewLegacyToken`, because generated Go clients construct a `LegacyToken` with a function of that name.
+/// It is not called `NewLegacyToken`, because generated Go clients construct a `LegacyToken` with a function of that
+/// name.
 pub struct LegacyTokenCreation;
 
 impl PartialSchema for LegacyTokenCreation {
@@ -80,7 +81,8 @@ fn name_schema(schema_type: SchemaType) -> Object {
     ObjectBuilder::new()
         .schema_type(schema_type)
         .description(Some(
-            "The name of the token, normalized to NFC; it has a visible character, and no format characters except joiners between letters",
+            "The name of the token, normalized to NFC; it has a visible character, and no format characters except \
+                joiners between letters",
         ))
         .min_length(Some(1))
         .max_length(Some(255))
@@ -91,7 +93,9 @@ fn name_schema(schema_type: SchemaType) -> Object {
 /// Returns the schema of a description.
 pub fn description() -> Object {
     string()
-        .description(Some("What the token is for; it may have several lines"))
+        .description(Some(
+            "The description of the token: what it is for. It may have several lines",
+        ))
         .max_length(Some(1000))
         .build()
 }
@@ -108,7 +112,7 @@ pub fn owner() -> Object {
 pub fn description_or_null() -> Object {
     or_null(
         description(),
-        "What the token is for; it may have several lines. An empty text or null clears it",
+        "The description of the token: what it is for. It may have several lines. An empty text or null clears it",
     )
 }
 
@@ -146,8 +150,8 @@ pub fn cidr_blocks() -> Array {
 pub fn ip_address() -> Object {
     string()
         .description(Some(
-            "The IPv4 or IPv6 address of the client that presented the value. Without it, a token that is limited to CIDR \
-             blocks is inactive",
+            "The IPv4 or IPv6 address of the client that presented the value. Without it, a token that is limited to \
+             CIDR blocks is inactive",
         ))
         .examples(["10.0.0.7", "2001:db8::7"])
         .build()

@@ -1,4 +1,5 @@
--- What a token is for, a person or team to ask about it, and since when every use is refused.
+-- The description of a token, the person or team to ask about it, and the time since when every use
+-- is refused.
 ALTER TABLE tokens ADD COLUMN description TEXT;
 ALTER TABLE tokens ADD COLUMN owner TEXT;
 ALTER TABLE tokens ADD COLUMN disabled_at BIGINT;

@@ -10,5 +10,5 @@ CREATE TABLE idempotency_keys (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_time ON idempotency_keys (created_at);
 
--- Whether the current value was issued under an idempotency key and was never presented.
+-- True if the current value was issued under an idempotency key and has never been presented.
 ALTER TABLE tokens ADD COLUMN value_unclaimed BOOLEAN NOT NULL DEFAULT FALSE;

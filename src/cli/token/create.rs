@@ -38,7 +38,7 @@ pub struct Create {
     /// Time when the token expires, such as 2030-01-31T12:00:00Z [default: never]
     #[arg(long, value_name = "T")]
     expires_at: Option<Timestamp>,
-    /// Purpose of the token, up to 1000 characters
+    /// Description of the token, up to 1000 characters
     #[arg(long, value_name = "TEXT")]
     description: Option<Description>,
     /// Person or team to ask about the token

@@ -118,8 +118,8 @@ fn the_message_names_the_state_of_the_legacy_api() {
     for (state, message) in [
         (
             LegacyState::Brownout(until),
-            "The legacy API is closed by a brownout until 2030-01-01T09:15:00Z. No calls are known, and the server watched on 30 \
-             of the last 30 days. The legacy API can be switched off.",
+            "The legacy API is closed by a brownout until 2030-01-01T09:15:00Z. No calls are known, and the server \
+             watched on 30 of the last 30 days. The legacy API can be switched off.",
         ),
         (
             LegacyState::Mode(LegacyMode::Off),

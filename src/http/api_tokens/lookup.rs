@@ -39,8 +39,8 @@ impl JsonBody for LookupApiToken {
 #[utoipa::path(
     post, path = "/api-tokens/lookup", tag = "API tokens", operation_id = "lookupApiToken",
     summary = "Find the token of a value",
-    description = "Does not count as a use of the token. Reading suffices: it needs the permission OrganizationAPITokenRead. \
-                   Finds disabled and expired tokens, and values in their grace period.",
+    description = "Does not count as a use of the token. Reading suffices: it needs the permission \
+                   OrganizationAPITokenRead. Finds disabled and expired tokens, and values in their grace period.",
     request_body = LookupApiToken,
     responses(TokenResponse),
 )]

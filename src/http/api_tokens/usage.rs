@@ -16,7 +16,8 @@ use crate::{
 #[utoipa::path(
     get, path = "/api-tokens/{id}/usage", tag = "API tokens", operation_id = "getApiTokenUsage",
     summary = "Report the use of a token",
-    description = "Returns the uses by day in the last 90 days, the last use, and the refused uses by reason. Days without a use are left out.",
+    description = "Returns the uses by day in the last 90 days, the last use, and the refused uses by reason. Days \
+        without a use are left out.",
     params(IdParameter),
     responses((status = 200, description = "The use of the token in the last 90 days", body = TokenUsageView)),
 )]

@@ -94,7 +94,7 @@ error_kinds! {
         "10 earlier values of this token are still in their grace period; rotate without a grace period to revoke them \
         all, or wait";
     PreconditionFailed(PRECONDITION_FAILED):
-        "The token is in another state than If-Match names",
+        "The token has changed: If-Match does not name its current state",
         "the token has changed since it was read; read it again and retry";
     Gone(GONE):
         "The legacy API is switched off",

@@ -193,7 +193,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn basic_credentials_may_be_any_text(scheme in "(Basic|basic|BASIC)", name in "[^:\\p{Cc}]{0,40}", password in "\\PC{0,40}") {
+        fn basic_credentials_may_be_any_text(
+            scheme in "(Basic|basic|BASIC)",
+            name in "[^:\\p{Cc}]{0,40}",
+            password in "\\PC{0,40}",
+        ) {
             let text = format!("{scheme} {}", BASE64_STANDARD.encode(format!("{name}:{password}")));
             let headers = authorized(&text);
             let Ok(Some(Credentials::Password { name: got_name, password: got })) = parse_any(&headers) else {
@@ -204,7 +208,10 @@ mod tests {
         }
 
         #[test]
-        fn credentials_that_are_not_utf_8_are_read_as_latin_1(name in "[a-z\u{a0}-\u{ff}]{1,20}", password in "[ -~\u{a0}-\u{ff}]{1,20}") {
+        fn credentials_that_are_not_utf_8_are_read_as_latin_1(
+            name in "[a-z\u{a0}-\u{ff}]{1,20}",
+            password in "[ -~\u{a0}-\u{ff}]{1,20}",
+        ) {
             let text = format!("{name}:{password}");
             let bytes: Vec<u8> = text.chars().map(|letter| u8::try_from(letter).unwrap()).collect();
             prop_assume!(std::str::from_utf8(&bytes).is_err());

@@ -90,7 +90,7 @@ impl<C: ClientCall, F: DeserializeOwned + 'static> FromRequest for OauthRequest<
             }) = Form::<ClientForm<F>>::read(&request, &mut payload).await?;
             let call = match (by_header, client_secret) {
                 (Some(_), Some(_)) => {
-                    let message = "client_secret: must be left out of a request with credentials in its headers";
+                    let message = "client_secret: must be absent, because the headers have credentials; send either";
                     return Err(ApiError::bad_request(message));
                 }
                 (None, Some(secret)) => Some(authenticate_by_form(&request, client_id, secret.into()).await?),
@@ -107,7 +107,12 @@ async fn authenticate_by_form(
     client_id: Option<String>,
     client_secret: SecretString,
 ) -> Result<Call, ApiError> {
-    let id = client_id.ok_or_else(|| ApiError::bad_request("client_id: is required beside client_secret"))?;
+    let id = client_id.ok_or_else(|| {
+        ApiError::bad_request(
+            "client_id: is required with client_secret; send the ID of \
+        the token",
+        )
+    })?;
     let origin = origin(request)?;
     let caller = state(request)?
         .service

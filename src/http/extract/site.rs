@@ -76,7 +76,10 @@ pub fn is_secure(request: &HttpRequest) -> bool {
 /// 400 if the host is missing or malformed. Clients use the origin in URLs.
 pub fn own_origin(request: &HttpRequest) -> Result<String, ApiError> {
     let host = own_host(request).filter(|host| is_host(host)).ok_or_else(|| {
-        ApiError::bad_request("Host: must be a host name or an IP address, with an optional port (behind a proxy: X-Forwarded-Host or Forwarded)")
+        ApiError::bad_request(
+            "Host: must be a host name or an IP address, with an optional port (behind a proxy: \
+            X-Forwarded-Host or Forwarded)",
+        )
     })?;
     let scheme = scheme(request);
     Ok(format!("{scheme}://{}", without_default_port(scheme, &host)))

@@ -43,7 +43,8 @@ pub fn check(document: &ExecutableDocument, operation: Option<&str>, variables: 
     }
     if whole > MAX_COST {
         return Err(format!(
-            "the document is too complex: more than {MAX_COST} fields, arguments, and directives after its fragments are expanded"
+            "the document is too complex: more than {MAX_COST} fields, arguments, and directives after its fragments \
+                are expanded"
         ));
     }
     let is_selected = |name: Option<&Name>| operation.is_none_or(|meant| name.is_none_or(|name| name == meant));

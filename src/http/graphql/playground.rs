@@ -16,7 +16,8 @@ const FILES: [Asset; 2] = [
 
 /// `GET /public/graphql`: the page.
 #[utoipa::path(
-    get, path = "/public/graphql", tag = "GraphQL", operation_id = "playground", summary = "Show the GraphQL playground",
+    get, path = "/public/graphql", tag = "GraphQL", operation_id = "playground",
+    summary = "Show the GraphQL playground",
     description = "Returns a page on which to write and send GraphQL requests.",
     responses((status = 200, description = "The page", content_type = "text/html", body = String)),
     security(()),

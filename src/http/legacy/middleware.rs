@@ -59,7 +59,8 @@ pub fn finish_response(response: ServiceResponse<BoxBody>, state: &State) -> Ser
 fn check_phase(config: &Config, method: &Method, now: Timestamp) -> Result<(), ApiError> {
     if let Some(end) = config.legacy.brownout_end(now) {
         let message = format!(
-            "this API is closed until {end} for a scheduled brownout, and will be switched off permanently; use {}/api-tokens",
+            "this API is closed until {end} for a scheduled brownout, and will be switched off permanently; use \
+                {}/api-tokens",
             config.base_path
         );
         return Err(ApiError::unavailable(message, end.since(now)));

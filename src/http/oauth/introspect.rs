@@ -15,7 +15,9 @@ use crate::{
 
 /// The parameters of `POST /introspect`. Other parameters, such as `token_type_hint`, are ignored.
 #[derive(Deserialize, ToSchema)]
-#[schema(example = json!({ "token": "tbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADCtZhg", "client_ip": "10.0.0.7" }))]
+#[schema(example = json!({
+    "token": "tbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADCtZhg", "client_ip": "10.0.0.7"
+}))]
 pub struct IntrospectionRequest {
     /// The presented value
     #[schema(required, nullable = false)]
@@ -87,10 +89,14 @@ impl From<VerifiedToken> for Introspection {
 #[utoipa::path(
     post, path = "/introspect", tag = "For other services", operation_id = "introspect",
     summary = "Introspect a token value (RFC 7662)",
-    description = "Returns the state of a value that a client presented to your service. An active response counts as a use of the token. \
-        A token may also authenticate with Basic, with its ID and its value, or with client_id and client_secret in the form.",
+    description = "Returns the state of a value that a client presented to your service. An active response counts as \
+        a use of the token. A token may also authenticate with Basic, with its ID and its value, or with client_id and \
+        client_secret in the form.",
     request_body(content = IntrospectionRequest, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "The state of the value, and its permissions if it is active", body = Introspection)),
+    responses((
+        status = 200, description = "The state of the value, and its permissions if it is active",
+        body = Introspection,
+    )),
 )]
 pub async fn introspect(
     state: Data<State>,

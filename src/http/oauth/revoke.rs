@@ -30,8 +30,8 @@ pub struct RevocationRequest {
 #[utoipa::path(
     post, path = "/revoke", tag = "For other services", operation_id = "revoke",
     summary = "Revoke a token value (RFC 7009)",
-    description = "The current value deletes its token, and a value in its grace period ends alone. Presenting the value \
-        is enough, but credentials that the request carries must be valid.",
+    description = "The current value deletes its token, and a value in its grace period ends alone. Presenting the \
+        value is enough, but credentials that the request carries must be valid.",
     request_body(content = RevocationRequest, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "The value is revoked, or was never valid")),
     security((), ("ApiKeyAuth" = []), ("BasicAuth" = [])),

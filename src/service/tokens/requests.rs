@@ -31,7 +31,7 @@ pub struct NewToken {
     pub allowed_cidr_blocks: Option<CidrBlocks>,
     /// The expiry; `None` for the caller's own.
     pub expires_at: Option<Expiry>,
-    /// The purpose.
+    /// The description: what the token is for.
     pub description: Option<Description>,
     /// The person or team to ask about it.
     pub owner: Option<Owner>,

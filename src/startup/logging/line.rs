@@ -195,7 +195,12 @@ mod tests {
         assert!(formatted(LogFormat::Text, true).contains(" \x1b[33mWARN \x1b[0m tokenbridge "));
         assert_eq!(
             formatted(LogFormat::Json, true),
-            r#"{"time":"2027-01-15T08:00:00.007Z","level":"WARN","request_id":"-","target":"tokenbridge","message":"beware","name":"a \"b\"","channel":"cli"}"#.to_owned() + "\n"
+            [
+                r#"{"time":"2027-01-15T08:00:00.007Z","level":"WARN","request_id":"-","target":"tokenbridge","#,
+                r#""message":"beware","name":"a \"b\"","channel":"cli"}"#,
+                "\n",
+            ]
+            .concat()
         );
     }
 

@@ -77,7 +77,8 @@ pub struct PostgresUrl(Vec<(String, String)>);
 pub enum PostgresUrlError {
     /// An `@` after the one that ends the credentials; the password may contain it.
     #[error(
-        "has an \"@\" that does not end the user name and the password; percent-encode their \"@\" as %40 and \"/\" as %2F"
+        "has an \"@\" that does not end the user name and the password; percent-encode their \"@\" as %40 and \"/\" \
+            as %2F"
     )]
     At,
     /// A space or a control character.
@@ -91,15 +92,15 @@ pub enum PostgresUrlError {
     Host,
     /// An invalid port.
     #[error(
-        "has a port that is not a number from 1 to 65535; percent-encode \":\" in the user name, and \"/\" in both it and \
-         the password"
+        "has a port that is not a number from 1 to 65535; percent-encode \":\" in the user name, and \"/\" in both it \
+         and the password"
     )]
     Port,
     /// A separator in a user name, a host, or a database name. The text after it is probably a
     /// misplaced password.
     #[error(
-        "has one of \":\", \";\", \"&\" and \"=\" in the user name, a host or the database name; a password belongs between the \
-         user name and the host, like \"postgres://user:password@host/database\""
+        "has one of \":\", \";\", \"&\" and \"=\" in the user name, a host or the database name; a password belongs \
+         between the user name and the host, like \"postgres://user:password@host/database\""
     )]
     Separator,
     /// An unknown parameter, identified by its position.
