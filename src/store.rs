@@ -353,7 +353,7 @@ impl Store {
         self.with_connection(deadline, max_duration, move |conn| {
             let _writer = writer;
             loop {
-                match run_transaction(conn, timeout, work.clone()) {
+                match conn.write(timeout, work.clone()) {
                     Err(error) if is_contended(&error) && Instant::now() < deadline => {
                         std::thread::sleep(RETRY_DELAY);
                     }
@@ -362,25 +362,6 @@ impl Store {
             }
         })
         .await
-    }
-}
-
-fn run_transaction<T, E: From<StoreError>>(
-    conn: &mut AnyConnection,
-    timeout: Duration,
-    work: impl FnOnce(&mut AnyConnection) -> Result<T, E>,
-) -> Result<T, E> {
-    conn.begin_write(Some(timeout)).map_err(StoreError::from)?;
-    match work(conn) {
-        Ok(done) => {
-            conn.commit().map_err(StoreError::from)?;
-            Ok(done)
-        }
-        Err(error) => {
-            // A connection that cannot roll back is broken; the pool drops it.
-            let _ = conn.rollback();
-            Err(error)
-        }
     }
 }
 

@@ -77,6 +77,26 @@ impl AnyConnection {
         done
     }
 
+    /// Runs `work` in a write transaction, which an error rolls back.
+    pub(super) fn write<T, E: From<StoreError>>(
+        &mut self,
+        timeout: Duration,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin_write(Some(timeout)).map_err(StoreError::from)?;
+        match work(self) {
+            Ok(done) => {
+                self.commit().map_err(StoreError::from)?;
+                Ok(done)
+            }
+            Err(error) => {
+                // A connection that cannot roll back is broken; the pool drops it.
+                let _ = self.rollback();
+                Err(error)
+            }
+        }
+    }
+
     /// Begins a savepoint: a part of the transaction that can be rolled back on its own.
     pub(super) fn begin_savepoint(&mut self) -> QueryResult<()> {
         <Self as TransactionManager<Self>>::begin_transaction(self)
