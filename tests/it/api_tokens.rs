@@ -1,6 +1,9 @@
 //! The `/api-tokens` API.
 
-use std::{collections::HashSet, time::Duration};
+pub mod input;
+pub mod lists;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -24,14 +27,9 @@ tests![
     self_refers_to_the_calling_token,
     a_deleted_token_is_gone,
     the_expiry_is_stored_and_enforced,
-    pagination_returns_every_token_once_during_changes,
-    filters_select_tokens,
-    invalid_queries_are_reported,
     the_last_use_is_visible_immediately_and_stored,
     changes_increment_the_version_and_uses_do_not,
-    invalid_input_is_reported,
     names_need_not_be_unique,
-    unknown_methods_and_paths_are_rejected,
 ];
 
 fn path(id: &str) -> String {
@@ -327,138 +325,6 @@ fn the_expiry_is_stored_and_enforced(env: &TestEnv) {
     }
 }
 
-fn pagination_returns_every_token_once_during_changes(env: &TestEnv) {
-    let app = env.app();
-    let ids: Vec<String> = (0..25)
-        .map(|n| app.new_token(&json!({ "name": format!("{n}") })).0)
-        .collect();
-    let mut seen = Vec::new();
-    let mut next = String::new();
-    loop {
-        let page = app
-            .get(&format!("{TOKENS}?limit=10{next}"), Auth::Admin)
-            .expect(200)
-            .json();
-        seen.extend(
-            page["results"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|token| string(&token["id"])),
-        );
-        if seen.len() == 10 {
-            // Delete a row that was read, the last one that was read, and one that was not; add a new one.
-            for index in [0, 9, 15] {
-                app.delete(&path(&ids[index]), Auth::Admin).expect(204);
-            }
-            app.new_token(&json!({ "name": "new" }));
-        }
-        match page.get("next") {
-            Some(cursor) => next = format!("&cursor={}", cursor.as_str().unwrap()),
-            None => break,
-        }
-    }
-    assert_eq!(seen.iter().collect::<HashSet<_>>().len(), seen.len());
-    let kept: Vec<&String> = ids
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| *index != 15)
-        .map(|(_, id)| id)
-        .collect();
-    assert_eq!(seen.iter().take(24).collect::<Vec<_>>(), kept);
-    assert_eq!(seen.len(), 25);
-    // A page that is exactly full is the last one.
-    let whole = app.get(&format!("{TOKENS}?limit=23"), Auth::Admin).json();
-    assert_eq!(
-        (whole["results"].as_array().unwrap().len(), whole.get("next")),
-        (23, None)
-    );
-}
-
-fn filters_select_tokens(env: &TestEnv) {
-    let app = env.app();
-    let names = |query: &str| -> Vec<String> {
-        let found = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(200).json();
-        found["results"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|token| string(&token["name"]))
-            .collect()
-    };
-    let (_, used) = app.new_token(&json!({ "name": "used 100%" }));
-    app.new_token(&json!({ "name": "ends_soon", "expiresAt": env.clock.seconds_from_now(50) }));
-    app.new_legacy_token(&json!({ "name": "Old Agent" }));
-    env.clock.advance(Duration::from_secs(10));
-    app.get(&path("self"), Auth::Key(&used)).expect(200);
-    env.clock.advance(Duration::from_secs(10));
-    app.new_token(&json!({ "name": "late", "expiresAt": env.clock.seconds_from_now(500) }));
-    assert_eq!(names("name=Agent"), ["Old Agent"]);
-    assert_eq!(names("name=aGENT"), ["Old Agent"]);
-    assert_eq!(names("name=agents"), Vec::<String>::new());
-    assert_eq!(names("name=%25"), ["used 100%"]);
-    assert_eq!(names("name=_"), ["ends_soon"]);
-    assert_eq!(names("name="), ["used 100%", "ends_soon", "Old Agent", "late"]);
-    assert_eq!(names("state=legacy"), ["Old Agent"]);
-    assert_eq!(names("state=never-used"), ["ends_soon", "Old Agent", "late"]);
-    assert_eq!(
-        names(&format!("unusedSince={}", env.clock.seconds_from_now(-10))),
-        ["ends_soon", "Old Agent"]
-    );
-    assert_eq!(
-        names(&format!("unusedSince={}", env.clock.seconds_from_now(-9))),
-        ["used 100%", "ends_soon", "Old Agent"]
-    );
-    assert_eq!(
-        names(&format!("expiresBefore={}", env.clock.seconds_from_now(500))),
-        ["ends_soon"]
-    );
-    env.clock.advance(Duration::from_secs(40));
-    assert_eq!(names("state=expired"), ["ends_soon"]);
-    assert_eq!(names("state=active"), ["used 100%", "late"]);
-    assert_eq!(names("state=active&name=e&limit=1"), ["used 100%"]);
-    app.new_token(&json!({ "name": "\u{dc}BER" }));
-    assert_eq!(names("name=%C3%BCber"), ["\u{dc}BER"]);
-}
-
-fn invalid_queries_are_reported(env: &TestEnv) {
-    let app = env.app();
-    for (query, field) in [
-        ("limit=0", "limit"),
-        ("limit=1001", "limit"),
-        ("limit=x", "limit"),
-        ("cursor=x", "cursor"),
-        ("cursor=", "cursor"),
-        ("state=gone", "state"),
-        ("unusedSince=yesterday", "unusedSince"),
-        ("expiresBefore=1", "expiresBefore"),
-        ("name=%00", "name"),
-    ] {
-        let message = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(400).message();
-        assert!(message.starts_with(&format!("{field}: ")), "{query}: {message}");
-    }
-    for (query, expected) in [
-        ("limit=1&limit=2", "limit: must not be given twice"),
-        ("name=a&name=a", "name: must not be given twice"),
-        (
-            "unusedSince=2027-01-31T10:00:00+02:00",
-            "unusedSince: in a query, \"+\" means a blank; write 2027-01-31T10:00:00%2B02:00",
-        ),
-        ("nmae=x", "unknown parameter \"nmae\"; did you mean \"name\"?"),
-        (
-            "expected=1",
-            "the parameters are limit, cursor, name, nameEquals, owner, createdBy, permission, state, unusedSince, expiresBefore",
-        ),
-    ] {
-        let message = app.get(&format!("{TOKENS}?{query}"), Auth::Admin).expect(400).message();
-        assert!(message.contains(expected), "{message}");
-    }
-    let right = "unusedSince=2027-01-31T10:00:00%2B02:00";
-    for ignored in ["_=1799999999", "os_authType=basic", "_=1&_=2", right] {
-        app.get(&format!("{TOKENS}?limit=1&{ignored}"), Auth::Admin).expect(200);
-    }
-}
-
 fn the_last_use_is_visible_immediately_and_stored(env: &TestEnv) {
     let app = env.app();
     let (id, value) = app.new_token(&json!({ "name": "n", "permissions": [] }));
@@ -502,150 +368,8 @@ fn changes_increment_the_version_and_uses_do_not(env: &TestEnv) {
     assert_eq!(version(), ["4"]);
 }
 
-#[expect(clippy::too_many_lines, reason = "it is a table")]
-fn invalid_input_is_reported(env: &TestEnv) {
-    let app = env.app();
-    let (id, _) = app.new_token(&json!({ "name": "n" }));
-    let update = path(&id);
-    for (place, body, message) in [
-        (TOKENS, json!({}), "name: is required"),
-        (
-            TOKENS,
-            json!({ "name": "x".repeat(256) }),
-            "name: has 256 characters; the maximum is 255",
-        ),
-        (
-            TOKENS,
-            json!({ "name": "n", "permissions": ["AlertRed"] }),
-            "permissions[0]: unknown permission \"AlertRed\"; did you mean \"AlertRead\"?",
-        ),
-        (
-            TOKENS,
-            json!({ "name": "n", "allowedCIDRBlocks": ["8.8.8.8"] }),
-            "allowedCIDRBlocks[0]: \"8.8.8.8\" is missing a prefix length; use \"8.8.8.8/32\"",
-        ),
-        (
-            TOKENS,
-            json!({ "name": "n", "allowedCidrBlocks": [] }),
-            "unknown field \"allowedCidrBlocks\"; did you mean \"allowedCIDRBlocks\"?",
-        ),
-        (
-            TOKENS,
-            json!({ "name": "n", "permissions": [1] }),
-            "permissions[0]: must be a string, not a number; write it in quotes",
-        ),
-        (
-            TOKENS,
-            json!({ "name": "n", "permissions": "AlertRead" }),
-            "permissions: must be a list, not a string",
-        ),
-        (
-            &format!("{update}/rotate"),
-            json!({ "gracePeriodSeconds": -1 }),
-            "gracePeriodSeconds: -1 is not a whole number from 0 to 604800",
-        ),
-        (
-            &format!("{update}/rotate"),
-            json!({ "gracePeriodSeconds": 1.5 }),
-            "gracePeriodSeconds: 1.5 is not a whole number from 0 to 604800",
-        ),
-        (&format!("{update}/rotate"), json!([]), "the body must be a JSON object"),
-        (
-            TOKENS,
-            json!({ "name": "n", "allowedCIDRBlocks": null }),
-            "allowedCIDRBlocks: must be a list, not null",
-        ),
-        (&update, json!({ "name": null }), "name: must be a string, not null"),
-        (
-            &update,
-            json!({}),
-            "the body must set at least one of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
-        ),
-        (
-            &update,
-            json!({ "id": id }),
-            "the body must set at least one of name, permissions, allowedCIDRBlocks, expiresAt, description, owner, disabled",
-        ),
-        (
-            &update,
-            json!({ "name": " " }),
-            "name: must contain a visible character",
-        ),
-        (
-            &format!("{update}/rotate"),
-            json!({ "gracePeriodSeconds": 604_801 }),
-            "gracePeriodSeconds: 604801 is not a whole number from 0 to 604800",
-        ),
-    ] {
-        assert_eq!(
-            app.post(place, Auth::Admin, &body).expect(400).message(),
-            message,
-            "{body}"
-        );
-    }
-    let json_type = [("content-type", "application/json; charset=utf-8")];
-    for body in [
-        "{",
-        "nonsense",
-        "[]",
-        "\"x\"",
-        "{\"name\":\"a\"}{}",
-        "{\"name\":\"a\",\"name\":\"b\"}",
-        "{\"name\":\"\\ud800\"}",
-    ] {
-        app.send("POST", TOKENS, Auth::Admin, &json_type, body).expect(400);
-    }
-    let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
-    app.send("POST", TOKENS, Auth::Admin, &gzip, "{\"name\":\"a\"}")
-        .expect(415);
-    app.send(
-        "POST",
-        TOKENS,
-        Auth::Admin,
-        &[("content-type", "text/plain")],
-        "{\"name\":\"a\"}",
-    )
-    .expect(415);
-    app.send(
-        "POST",
-        TOKENS,
-        Auth::Admin,
-        &[("content-type", "application/vnd.x+json")],
-        "{\"name\":\"a\"}",
-    )
-    .expect(200);
-    for wrong in ["nonsense", "00000000-0000-0000-0000-00000000000", "%ff", "SELF"] {
-        assert_eq!(
-            app.get(&path(wrong), Auth::Admin).expect(404).text,
-            r#"{"message":"there is no such token"}"#
-        );
-    }
-    assert_eq!(
-        app.get(TOKENS, Auth::Admin).json()["results"].as_array().unwrap().len(),
-        2
-    );
-}
-
 fn names_need_not_be_unique(env: &TestEnv) {
     let app = env.app();
     let body = json!({ "name": "the same, Jürgen's 🔑" });
     assert_ne!(app.new_token(&body).0, app.new_token(&body).0);
-}
-
-fn unknown_methods_and_paths_are_rejected(env: &TestEnv) {
-    let app = env.app();
-    for (method, place, allowed) in [
-        ("PUT", TOKENS.to_owned(), "GET, HEAD, POST, DELETE"),
-        ("PATCH", path("x"), "GET, HEAD, POST, DELETE"),
-        ("GET", path("x/rotate"), "POST"),
-    ] {
-        let response = app.send(method, &place, Auth::Anonymous, &[], "").expect(405);
-        assert_eq!(response.header("allow"), Some(allowed));
-        assert_eq!(response.json().as_object().unwrap().len(), 1);
-    }
-    assert_eq!(
-        app.get(&path("x/y/z"), Auth::Admin).expect(404).text,
-        r#"{"message":"this path does not exist"}"#
-    );
-    app.get(&format!("{TOKENS}/"), Auth::Admin).expect(200);
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    faults::SmallDisk,
+    faults::disk::SmallDisk,
     support::{
         ADMIN, TestApp, TestEnv,
         client::{Auth, Client, TOKENS},

@@ -1,12 +1,10 @@
 //! Faults of stores: invalid, busy, and unreachable ones, and recovery.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+pub mod disk;
+pub mod files;
 
-use diesel::connection::SimpleConnection;
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::{
@@ -24,17 +22,19 @@ use crate::{
 tests![
     concurrent_servers_migrate_one_store,
     a_newer_schema_is_rejected,
-    a_failed_write_is_rolled_back_completely
+    a_failed_write_is_rolled_back_completely,
 ];
-tests![SQLITE_TESTS: a_wrong_url_is_rejected, a_locked_file_blocks_only_writes, a_moved_database_file_stops_service_until_it_returns, a_removed_wal_loses_no_writes];
-tests![SMALL_DISK_TESTS: a_full_disk_loses_no_writes, a_backup_to_a_full_disk_leaves_no_file];
+
+tests![SQLITE_TESTS: a_wrong_url_is_rejected];
+
 tests![
-    POSTGRES_TESTS: the_server_recovers_from_a_store_crash,
+    POSTGRES_TESTS:
+    the_server_recovers_from_a_store_crash,
     a_hanging_store_times_out,
     a_read_only_store_rejects_writes_until_it_recovers,
     database_connection_errors_are_reported,
     a_write_waits_for_a_locked_row,
-    tls_to_the_store_is_verified
+    tls_to_the_store_is_verified,
 ];
 
 fn a_wrong_url_is_rejected(env: &TestEnv) {
@@ -164,95 +164,6 @@ fn the_server_recovers_from_a_store_crash(_: &TestEnv) {
     );
 }
 
-fn a_locked_file_blocks_only_writes(env: &TestEnv) {
-    let app = env.app_with(&["--database-timeout-seconds", "2"]);
-    let (id, _) = app.new_token(&json!({ "name": "n" }));
-    let path = format!("{TOKENS}/{id}");
-    let mut other = store::sqlite(env.store.url().trim_start_matches("sqlite:"));
-    other.batch_execute("BEGIN IMMEDIATE").unwrap();
-    let began = Instant::now();
-    app.get(&path, Auth::Admin).expect(200);
-    app.get(&format!("{TOKENS}?state=never-used"), Auth::Admin).expect(200);
-    assert!(began.elapsed() < Duration::from_secs(1), "reads go on");
-    let refused = app.post(&path, Auth::Admin, &json!({ "name": "m" })).expect(503);
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    other.batch_execute("COMMIT").unwrap();
-    app.post(&path, Auth::Admin, &json!({ "name": "after" })).expect(200);
-    assert_eq!(app.get(&path, Auth::Admin).json()["name"], "after");
-}
-
-/// Writes to a file that was removed are refused, and no other file is created in its place.
-fn a_moved_database_file_stops_service_until_it_returns(env: &TestEnv) {
-    let app = env.app();
-    let (id, value) = app.new_token(&json!({ "name": "n" }));
-    let place = env.store.directory.path();
-    let away = place.join("away");
-    std::fs::create_dir(&away).unwrap();
-    let files = ["tokenbridge.db", "tokenbridge.db-wal", "tokenbridge.db-shm"];
-    for file in files {
-        std::fs::rename(place.join(file), away.join(file)).unwrap();
-    }
-    for response in [
-        app.post(TOKENS, Auth::Key(&value), &json!({ "name": "lost" })),
-        app.get(TOKENS, Auth::Admin),
-        app.get("/readyz", Auth::Anonymous),
-    ] {
-        response.expect(503);
-    }
-    let unready = app.get("/readyz", Auth::Anonymous).expect(503);
-    assert!(unready.message().contains("removed or replaced"), "{unready:?}");
-    assert!(!place.join(files[0]).exists());
-    for file in files {
-        std::fs::rename(away.join(file), place.join(file)).unwrap();
-    }
-    wait_until("the server recovers", || {
-        (app.get("/readyz", Auth::Anonymous).status == 200).then_some(())
-    });
-    assert_eq!(
-        app.get(&format!("{TOKENS}/self"), Auth::Key(&value)).expect(200).json()["id"],
-        id
-    );
-}
-
-/// SQLite's writes to an unlinked log are lost when the process exits.
-fn a_removed_wal_loses_no_writes(env: &TestEnv) {
-    let program = Program::new(&env.store.url());
-    let path = |suffix: &str| env.store.directory.path().join(format!("tokenbridge.db{suffix}"));
-    let mut acknowledged = Vec::new();
-    for removed in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
-        let server = program.serve(&[]);
-        let app = &server.client;
-        let mut create = || {
-            let response = app.post(TOKENS, Auth::Admin, &json!({ "name": "n" }));
-            let made_it = response.status == 200;
-            if made_it {
-                acknowledged.push(response.json()["id"].clone());
-            }
-            made_it.then_some(())
-        };
-        create().expect("nothing has happened yet");
-        for suffix in removed {
-            std::fs::remove_file(path(suffix)).unwrap();
-        }
-        // At most, writes are refused briefly.
-        wait_until("a write is answered", &mut create);
-        wait_until("a write is answered", &mut create);
-        assert!(path("-wal").exists() && path("-shm").exists());
-        server.signal("KILL");
-        server.wait();
-    }
-    let server = program.serve(&[]);
-    let listed = server.client.get(LEGACY, Auth::Admin).expect(200).json();
-    let kept: Vec<_> = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|token| token["uuid"].clone())
-        .collect();
-    assert_eq!(kept, acknowledged);
-    assert_eq!(program.run(&["check"]).exit_code, 0);
-}
-
 /// A server that neither answers nor closes its connections, as on a frozen host, does not block requests for long.
 fn a_hanging_store_times_out(_: &TestEnv) {
     let cluster = Cluster::private().expect("the suite has one");
@@ -356,76 +267,6 @@ fn a_write_waits_for_a_locked_row(env: &TestEnv) {
         json!(["OrganizationAPITokenRead", "UserRead"]),
         "the other change is not lost"
     );
-}
-
-fn a_full_disk_loses_no_writes(env: &TestEnv) {
-    let small = SmallDisk::mount(env.store.directory.path(), 2).expect("it can be mounted");
-    let program = Program::new(&format!("sqlite:{}/t.db", small.path));
-    let server = program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD", crate::support::ADMIN.1)]);
-    let app = &server.client;
-    let mut count = 0;
-    let refused = loop {
-        let response = app.post(TOKENS, Auth::Admin, &json!({ "name": "x".repeat(255) }));
-        if response.status != 200 {
-            break response.expect(503);
-        }
-        count += 1;
-        assert!(count < 20_000, "the disk is never full");
-    };
-    assert_eq!(
-        (refused.header("retry-after"), refused.message().as_str()),
-        (Some("1"), "the store is unavailable; try again later")
-    );
-    app.get(TOKENS, Auth::Admin).expect(200);
-    drop(server);
-    let server = program.serve(&[]);
-    let listed = server.client.get(LEGACY, Auth::Admin).expect(200).json();
-    assert_eq!(listed.as_array().unwrap().len(), count);
-}
-
-fn a_backup_to_a_full_disk_leaves_no_file(env: &TestEnv) {
-    let small = SmallDisk::mount(env.store.directory.path(), 2).expect("it can be mounted");
-    // The remaining space fits only part of the backup.
-    std::fs::write(format!("{}/other", small.path), vec![0; 2 * 1024 * 1024 - 64 * 1024]).unwrap();
-    let copy = format!("{}/copy.db", small.path);
-    let output = Program::new(&env.store.url()).run(&["backup", &copy]);
-    assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
-    assert!(output.stderr.contains("full"), "{output:?}");
-    let left: Vec<_> = std::fs::read_dir(&small.path)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(left, ["other"]);
-}
-
-/// A file system in memory.
-pub struct SmallDisk {
-    pub path: String,
-}
-
-impl SmallDisk {
-    pub fn is_mountable() -> bool {
-        let directory = tempfile::TempDir::new().unwrap();
-        Self::mount(directory.path(), 2).is_some()
-    }
-
-    pub fn mount(parent: &Path, megabytes: u32) -> Option<Self> {
-        let place = parent.join("small");
-        std::fs::create_dir(&place).unwrap();
-        let place = place.display().to_string();
-        let size = format!("size={megabytes}m");
-        let mount = ["-t", "tmpfs", "-o", &size, "tmpfs", &place];
-        let mounted = Command::new("mount").args(mount).stderr(Stdio::null()).status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then_some(Self { path: place })
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["--lazy", &self.path]).status();
-    }
 }
 
 fn tls_to_the_store_is_verified(env: &TestEnv) {

@@ -1,5 +1,7 @@
 //! The legacy API, as existing scripts use it.
 
+pub mod input;
+
 use serde_json::json;
 
 use crate::{
@@ -24,8 +26,6 @@ tests![
     only_admins_with_basic_authentication_are_accepted,
     atlassian_headers_are_ignored,
     every_response_announces_the_deprecation,
-    invalid_input_is_reported_in_the_legacy_format,
-    unknown_methods_and_paths_are_rejected,
     head_responses_match_get,
     the_context_path_prefixes_every_route,
     read_only_mode_rejects_writes,
@@ -305,105 +305,6 @@ fn every_response_announces_the_deprecation(env: &TestEnv) {
         (Some("@1795219200"), None)
     );
     assert_eq!(app.get(TOKENS, Auth::Admin).header("deprecation"), None);
-}
-
-fn invalid_input_is_reported_in_the_legacy_format(env: &TestEnv) {
-    let app = env.app();
-    let uuid = app.new_legacy_token(&json!({ "name": "kept" }));
-    let json_type = ("content-type", "application/json");
-    for (body, header, status, message) in [
-        ("", json_type, 400, "the body must be a JSON object"),
-        ("[]", json_type, 400, "the body must be a JSON object"),
-        ("{}", json_type, 400, "name: is required"),
-        (
-            r#"{"name":""}"#,
-            json_type,
-            400,
-            "name: must contain a visible character",
-        ),
-        (
-            r#"{"name":"a\nb"}"#,
-            json_type,
-            400,
-            "name: must not contain U+000A, a control or format character",
-        ),
-        (
-            r#"{"name":"n","read":"yes"}"#,
-            json_type,
-            400,
-            "read: must be true or false, not a string, write it without quotes",
-        ),
-        (
-            r#"{"name":7}"#,
-            json_type,
-            400,
-            "name: must be a string, not a number, write it in quotes",
-        ),
-        (
-            "name=n",
-            ("content-type", "application/x-www-form-urlencoded"),
-            415,
-            "the body must be uncompressed application/json, send Content-Type: application/json",
-        ),
-    ] {
-        let response = app.send("POST", LEGACY, Auth::Admin, &[header], body).expect(status);
-        assert_eq!(
-            response.text,
-            format!(r#"{{"message":"{message}","status-code":{status}}}"#),
-            "{body}"
-        );
-    }
-    let shell = app.send(
-        "POST",
-        LEGACY,
-        Auth::Admin,
-        &[json_type],
-        r#"{"name":"n","read":"$(reboot); `x` | y & z < a > b \\ c"}"#,
-    );
-    assert!(
-        !shell
-            .expect(400)
-            .message()
-            .contains(['$', '`', ';', '|', '&', '<', '>', '(', ')', '\\'])
-    );
-    app.send(
-        "PUT",
-        &format!("{LEGACY}/{uuid}"),
-        Auth::Admin,
-        &[json_type],
-        "{\"name\":",
-    )
-    .expect(400);
-    assert_eq!(app.get(LEGACY, Auth::Admin).json().as_array().unwrap().len(), 1);
-}
-
-fn unknown_methods_and_paths_are_rejected(env: &TestEnv) {
-    let app = env.app();
-    for (method, path, allowed) in [
-        ("PATCH", LEGACY.to_owned(), "GET, HEAD, POST"),
-        ("DELETE", LEGACY_PRE_15.to_owned(), "GET, HEAD, POST"),
-        ("FROB", format!("{LEGACY}/x"), "GET, HEAD, PUT, DELETE"),
-        ("POST", format!("{LEGACY}/x"), "GET, HEAD, PUT, DELETE"),
-    ] {
-        let response = app.send(method, &path, Auth::Admin, &[], "").expect(405);
-        assert_eq!(response.header("allow"), Some(allowed), "{method} {path}");
-        assert_eq!(response.json()["status-code"], 405);
-    }
-    for path in [
-        "/rest/agent-config/1.0",
-        "/rest/agent/1.0/42/state",
-        "/rest/agent-config/latest/tokens/x/y",
-    ] {
-        assert_eq!(
-            app.get(path, Auth::Admin).expect(404).json()["status-code"],
-            404,
-            "{path}"
-        );
-    }
-    assert_eq!(
-        app.get("/nothing", Auth::Admin).expect(404).text,
-        r#"{"message":"this path does not exist"}"#
-    );
 }
 
 fn head_responses_match_get(env: &TestEnv) {

@@ -1,12 +1,15 @@
 //! The report on the use of the legacy API, and its verdict.
 
+pub mod formats;
+pub mod storage;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::{
     support::{
-        ADMIN, TestApp, TestEnv,
+        TestApp, TestEnv,
         client::{Auth, LEGACY, LEGACY_PRE_15, TOKENS, string},
         program::Program,
         wait_until,
@@ -22,16 +25,6 @@ tests![
     watched_hours_are_counted_over_restarts_and_servers,
     every_report_shows_the_current_phase,
     switching_off_is_not_advised_while_tokens_have_no_value,
-    unflushed_calls_are_counted_once,
-    a_restart_and_a_second_server_lose_nothing,
-    a_failed_flush_loses_nothing,
-    excess_callers_are_merged,
-    calls_are_deleted_after_400_days,
-    only_admins_may_read_the_usage,
-    csv_is_safe_for_spreadsheets,
-    tokens_without_a_value_are_listed,
-    the_command_line_matches_the_api,
-    the_last_call_is_a_metric_that_survives_a_restart,
 ];
 
 const USAGE: &str = "/legacy-usage";
@@ -245,6 +238,11 @@ fn watched(env: &TestEnv) -> Vec<String> {
         .texts("SELECT CAST(day AS TEXT) || ' ' || CAST(hours AS TEXT) AS found FROM legacy_watch ORDER BY day")
 }
 
+fn stored_calls(env: &TestEnv) -> Vec<String> {
+    env.store
+        .texts("SELECT CAST(coalesce(sum(calls), 0) AS TEXT) AS found FROM legacy_calls")
+}
+
 fn watched_hours_are_counted_over_restarts_and_servers(env: &TestEnv) {
     let minute = Duration::from_mins(1);
     let app = env.app();
@@ -331,343 +329,4 @@ fn switching_off_is_not_advised_while_tokens_have_no_value(env: &TestEnv) {
         "{message}"
     );
     assert!(!message.contains("can be switched off"), "{message}");
-}
-
-/// While calls are recorded and flushed concurrently, every later report contains each call exactly once.
-fn unflushed_calls_are_counted_once(env: &TestEnv) {
-    let app = env.app();
-    for number in 1..=300 {
-        app.get(LEGACY, Auth::Admin).expect(200);
-        if number % 3 == 0 {
-            assert_eq!(usage(&app)["callers"][0]["count"], number);
-        }
-    }
-}
-
-fn stored_calls(env: &TestEnv) -> Vec<String> {
-    env.store
-        .texts("SELECT CAST(coalesce(sum(calls), 0) AS TEXT) AS found FROM legacy_calls")
-}
-
-fn a_restart_and_a_second_server_lose_nothing(env: &TestEnv) {
-    for _ in 0..2 {
-        let apps = [env.app(), env.app()];
-        for app in &apps {
-            for _ in 0..5 {
-                app.get(LEGACY, Auth::Admin).expect(200);
-                app.get(LEGACY, Auth::Anonymous).expect(401);
-            }
-        }
-        // Both flush the same callers, which are new the first time.
-        std::thread::scope(|scope| {
-            for app in apps {
-                scope.spawn(|| app.stop());
-            }
-        });
-    }
-    assert_eq!(stored_calls(env), ["40"]);
-    let report = usage(&env.app());
-    let counts: Vec<_> = report["callers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|caller| &caller["count"])
-        .collect();
-    assert_eq!(counts, [20, 20], "{report:#}");
-}
-
-fn a_failed_flush_loses_nothing(env: &TestEnv) {
-    let server = Program::new(&env.store.url()).serve(&[]);
-    let app = &server.client;
-    app.get(LEGACY, Auth::Admin).expect(200);
-    wait_until("the first call is written", || {
-        (stored_calls(env) == ["1"]).then_some(())
-    });
-    env.store.execute("ALTER TABLE legacy_calls RENAME TO elsewhere");
-    app.get(LEGACY, Auth::Admin).expect(200);
-    app.get(USAGE, Auth::Admin).expect(503);
-    wait_until("flushes fail", || {
-        let failures = server.log().matches("the write-behind flush failed").count();
-        (failures >= 2).then_some(())
-    });
-    app.get(LEGACY, Auth::Admin).expect(200);
-    env.store.execute("ALTER TABLE elsewhere RENAME TO legacy_calls");
-    let report = app.get(USAGE, Auth::Admin).expect(200).json();
-    assert_eq!(report["callers"][0]["count"], 3);
-    server.signal("TERM");
-    assert_eq!(server.wait().0, Some(0));
-    assert_eq!(stored_calls(env), ["3"]);
-}
-
-/// Fills the table with this many callers, authenticated or not.
-fn fill(env: &TestEnv, callers: std::ops::Range<u32>, actor: &str) {
-    let rows: Vec<String> = callers
-        .map(|number| {
-            format!("('/rest/agent/1.0', 'GET', '{actor}', '{actor}', '192.0.2.1', 'program {number}', 0, 0, 1)")
-        })
-        .collect();
-    env.store.execute(&format!(
-        "INSERT INTO legacy_callers (prefix, method, actor_type, actor_id, client, user_agent, first_seen, last_seen, total) VALUES {}",
-        rows.join(",")
-    ));
-}
-
-fn excess_callers_are_merged(env: &TestEnv) {
-    let others = |app: &TestApp| -> Vec<Value> {
-        let report = usage(app);
-        let callers = report["callers"].as_array().unwrap().iter();
-        callers.filter(|caller| caller["client"] == "other").cloned().collect()
-    };
-    // Retention would remove callers that were last seen in 1970.
-    let recent = |env: &TestEnv| {
-        let now = tokenbridge::domain::clock::Clock::now(&*env.clock).micros();
-        env.store.execute(&format!(
-            "UPDATE legacy_callers SET first_seen = {now}, last_seen = {now} WHERE last_seen = 0"
-        ));
-    };
-    fill(env, 0..1999, "");
-    recent(env);
-    let app = env.app();
-    for program in ["one", "two", "three", "one"] {
-        call(&app, "GET", LEGACY_PRE_15, Auth::Anonymous, ("", program));
-    }
-    // Capacity is reserved for authenticated callers.
-    call(&app, "GET", LEGACY_PRE_15, Auth::Admin, ("", "four"));
-    app.stop();
-    let app = env.app();
-    let folded = others(&app);
-    assert_eq!(folded.len(), 1, "{folded:?}");
-    assert_eq!(
-        (&folded[0]["count"], &folded[0]["prefix"]),
-        (&json!(2), &json!("/rest/agent/1.0"))
-    );
-    assert!(folded[0].get("actor").is_none() && folded[0].get("userAgent").is_none());
-    assert_eq!(usage(&app)["moreCallers"], 2002 - 1000);
-    app.stop();
-    // At most 10,000 callers in all.
-    fill(env, 2000..10_000 - 1, "user");
-    recent(env);
-    let app = env.app();
-    call(&app, "GET", LEGACY, Auth::Admin, ("", "five"));
-    call(&app, "PUT", LEGACY, Auth::Admin, ("", "six"));
-    app.stop();
-    let app = env.app();
-    let folded = others(&app);
-    assert_eq!(folded.len(), 3, "{folded:?}");
-    assert_eq!(
-        folded
-            .iter()
-            .map(|caller| caller["count"].as_u64().unwrap())
-            .sum::<u64>(),
-        4
-    );
-    assert_eq!(usage(&app)["moreCallers"], 10_003 - 1000);
-    let csv = app
-        .send("GET", USAGE, Auth::Admin, &[("accept", "text/csv")], "")
-        .expect(200);
-    assert_eq!(csv.text.lines().count(), 10_004);
-}
-
-fn calls_are_deleted_after_400_days(env: &TestEnv) {
-    let rows: Vec<String> = (0..2500)
-        .map(|number| format!("('/rest/agent/1.0', 'GET', '', '', '192.0.2.1', 'program {number}', 0, 0, 1)"))
-        .collect();
-    env.store.execute(&format!(
-        "INSERT INTO legacy_callers (prefix, method, actor_type, actor_id, client, user_agent, first_seen, last_seen, total) VALUES {};
-         INSERT INTO legacy_calls (caller_seq, day, calls) SELECT seq, 0, 1 FROM legacy_callers",
-        rows.join(",")
-    ));
-    let count = || {
-        env.store.texts(
-            "SELECT CAST((SELECT count(*) FROM legacy_callers) AS TEXT) || ' ' || CAST((SELECT count(*) FROM legacy_calls) AS TEXT) AS found",
-        )
-    };
-    let app = env.app();
-    app.get(LEGACY, Auth::Admin).expect(200);
-    wait_until("what is old is gone, batch by batch", || {
-        (count() == ["1 1"]).then_some(())
-    });
-    // At startup, a server trusts only the time up to the newest record; it has not seen later time pass.
-    app.stop();
-    let app = env.app();
-    env.clock.advance(DAY * 400);
-    app.get(LEGACY, Auth::Anonymous).expect(401);
-    wait_until("the new call is written", || (count() == ["2 2"]).then_some(()));
-    assert_eq!(usage(&app)["callers"].as_array().unwrap().len(), 2);
-    env.clock.advance(DAY);
-    wait_until("the first call is deleted", || (count() == ["1 1"]).then_some(()));
-    assert_eq!(usage(&app)["callers"][0].get("actor"), None);
-}
-
-fn only_admins_may_read_the_usage(env: &TestEnv) {
-    let app = env.app();
-    let (_, value) = app.new_token(&json!({ "name": "n" }));
-    for auth in Auth::except_admin(&value) {
-        let refused = app.get(USAGE, auth).expect(401);
-        assert!(refused.header("www-authenticate").unwrap().starts_with("Basic "));
-    }
-    app.send("HEAD", USAGE, Auth::Admin, &[], "").expect(200);
-    let refused = app.post(USAGE, Auth::Admin, &json!({})).expect(405);
-    assert_eq!(refused.header("allow"), Some("GET, HEAD"));
-    // Requesting the report does not count as a use of the legacy API.
-    assert_eq!(usage(&app)["callers"], json!([]));
-}
-
-fn csv_is_safe_for_spreadsheets(env: &TestEnv) {
-    let app = behind_proxy(env);
-    for program in ["=HYPERLINK(\"http://x\",1)", "+1", "@SUM", "-1", "plain, \"quoted\""] {
-        call(&app, "GET", LEGACY, Auth::Admin, ("192.0.2.7", program));
-    }
-    let csv = app
-        .send(
-            "GET",
-            USAGE,
-            Auth::Admin,
-            &[("accept", "text/csv, application/json;q=0.5")],
-            "",
-        )
-        .expect(200);
-    assert_eq!(
-        csv.header("content-type"),
-        Some("text/csv; charset=utf-8; header=present")
-    );
-    let mut lines: Vec<&str> = csv.text.split("\r\n").collect();
-    assert_eq!(lines.pop(), Some(""));
-    assert_eq!(
-        lines.remove(0),
-        "actorType,actorId,prefix,method,client,userAgent,firstSeen,lastSeen,count"
-    );
-    let line = |program: &str| {
-        format!("user,admin,/rest/agent-config/1.0,GET,192.0.2.7,{program},2030-01-01T00:00:00Z,2030-01-01T00:00:00Z,1")
-    };
-    lines.sort_unstable();
-    let mut expected = [
-        "\"'=HYPERLINK(\"\"http://x\"\",1)\"",
-        "\"'+1\"",
-        "\"'@SUM\"",
-        "\"'-1\"",
-        "\"plain, \"\"quoted\"\"\"",
-    ]
-    .map(line);
-    expected.sort_unstable();
-    assert_eq!(lines, expected);
-    for accept in ["application/json, text/csv", "*/*", "text/csv;q=0.1, application/json"] {
-        let json = app
-            .send("GET", USAGE, Auth::Admin, &[("accept", accept)], "")
-            .expect(200);
-        assert_eq!(json.header("content-type"), Some("application/json"), "{accept}");
-    }
-    app.send("GET", USAGE, Auth::Admin, &[("accept", "text/html")], "")
-        .expect(406);
-}
-
-fn tokens_without_a_value_are_listed(env: &TestEnv) {
-    let app = env.app_with(&["--legacy-uuid-auth"]);
-    app.new_token(&json!({ "name": "new" }));
-    let used = app.new_legacy_token(&json!({ "name": "used", "read": true }));
-    let idle = app.new_legacy_token(&json!({ "name": "idle" }));
-    let uri = format!("/x?uuid={used}");
-    app.send("GET", "/verify", Auth::Anonymous, &[("X-Original-URI", &uri)], "")
-        .expect(200);
-    assert_eq!(
-        usage(&app)["tokensWithoutValue"],
-        json!({ "count": 2, "tokens": [
-            { "id": used, "name": "used", "lastUsedAt": "2030-01-01T00:00:00Z" },
-            { "id": idle, "name": "idle" },
-        ] })
-    );
-    app.post(&format!("{TOKENS}/{used}/rotate"), Auth::Admin, &json!({}))
-        .expect(200);
-    for number in 0..110 {
-        app.new_legacy_token(&json!({ "name": number.to_string() }));
-    }
-    let tokens = &usage(&app)["tokensWithoutValue"];
-    assert_eq!(
-        (&tokens["count"], tokens["tokens"].as_array().unwrap().len()),
-        (&json!(111), 100)
-    );
-}
-
-fn the_command_line_matches_the_api(env: &TestEnv) {
-    let program = Program::new(&env.store.url());
-    let table = program.run(&["legacy-usage"]);
-    assert_eq!(
-        (table.exit_code, table.stdout.as_str()),
-        (
-            0,
-            "Every token has a value.\nThe legacy API has not been observed for long enough: the server watched on 0 of the last 30 days.\n"
-        ),
-        "{table:?}"
-    );
-    let server = program.serve(&[]);
-    server.client.new_legacy_token(&json!({ "name": "n" }));
-    let headers = [("user-agent", "=curl")];
-    server
-        .client
-        .send("GET", LEGACY_PRE_15, Auth::Admin, &headers, "")
-        .expect(200);
-    server.signal("TERM");
-    assert_eq!(server.wait().0, Some(0));
-    let table = program.run(&["legacy-usage", "--days", "7"]);
-    let lines: Vec<&str> = table.stdout.lines().collect();
-    assert!(lines[0].starts_with("LAST SEEN") && lines.len() == 5, "{table:?}");
-    assert!(
-        table.stdout.contains("user admin") && table.stdout.contains("=curl"),
-        "{table:?}"
-    );
-    assert!(lines[3].starts_with("1 token has no value yet"), "{table:?}");
-    assert!(
-        lines[4].starts_with("The legacy API is on. It is in use: 2 calls in the last 7 days, "),
-        "{table:?}"
-    );
-    let json: Value = serde_json::from_str(&program.run(&["legacy-usage", "--output", "json"]).stdout).unwrap();
-    assert_eq!(
-        (&json["verdict"], json["callers"].as_array().unwrap().len()),
-        (&json!("in-use"), 2)
-    );
-    let csv = program.run(&["legacy-usage", "--output", "csv"]);
-    assert!(
-        csv.stdout.contains(",\"'=curl\",") && csv.stdout.lines().count() == 3,
-        "{csv:?}"
-    );
-    let wrong = program.run(&["legacy-usage", "--days", "401"]);
-    assert!(
-        wrong.exit_code == 2 && wrong.stderr.contains("from 1 to 400"),
-        "{wrong:?}"
-    );
-}
-
-fn the_last_call_is_a_metric_that_survives_a_restart(env: &TestEnv) {
-    let last = |app: &TestApp, prefix: &str| {
-        let series = format!("tokenbridge_legacy_last_request_timestamp_seconds{{prefix=\"{prefix}\"}} ");
-        let text = app.get("/metrics", Auth::Anonymous).expect(200).text;
-        text.lines()
-            .find_map(|line| line.strip_prefix(&series).map(str::to_owned))
-    };
-    let app = env.app();
-    let prefix = "/rest/agent/1.0";
-    assert_eq!(last(&app, prefix), None);
-    let metrics = app.get("/metrics", Auth::Anonymous).expect(200).text;
-    for line in [
-        "tokenbridge_legacy_watched_seconds 0",
-        "tokenbridge_legacy_verdict{verdict=\"not-observed-yet\"} 1",
-        "tokenbridge_legacy_verdict{verdict=\"in-use\"} 0",
-    ] {
-        assert!(metrics.contains(&format!("{line}\n")), "{line} in {metrics}");
-    }
-    app.get(LEGACY_PRE_15, Auth::Basic(ADMIN.0, "wrong")).expect(401);
-    assert_eq!(last(&app, prefix).as_deref(), Some("1893456000"));
-    env.clock.advance(Duration::from_mins(1));
-    app.get(LEGACY_PRE_15, Auth::Admin).expect(200);
-    assert_eq!(last(&app, prefix).as_deref(), Some("1893456060"));
-    app.stop();
-    env.clock.advance(DAY);
-    let app = env.app();
-    assert_eq!(last(&app, prefix).as_deref(), Some("1893456060"));
-    assert_eq!(last(&app, "/rest/agent-config/1.0"), None);
-    let metrics = app.get("/metrics", Auth::Anonymous).expect(200).text;
-    assert!(
-        metrics.contains("tokenbridge_legacy_verdict{verdict=\"in-use\"} 1\n"),
-        "{metrics}"
-    );
 }

@@ -91,12 +91,17 @@ macro_rules! tests {
 /// Tests that run on each store.
 const ON_BOTH: &[&[Test]] = &[
     api_tokens::TESTS,
+    api_tokens::input::TESTS,
+    api_tokens::lists::TESTS,
     audit::TESTS,
+    audit::logins::TESTS,
     audit_events::TESTS,
+    audit_events::following::TESTS,
     authorization::TESTS,
     bridge::TESTS,
     bulk::TESTS,
     cli::TESTS,
+    cli::settings::TESTS,
     clock::TESTS,
     conditions::TESTS,
     console::account::TESTS,
@@ -113,12 +118,19 @@ const ON_BOTH: &[&[Test]] = &[
     faults::TESTS,
     filters::TESTS,
     graphql::TESTS,
+    graphql::bounds::TESTS,
     idempotency::TESTS,
     import::TESTS,
+    import::exports::TESTS,
+    import::sources::TESTS,
     introspect::TESTS,
     legacy::TESTS,
+    legacy::input::TESTS,
     legacy_logins::TESTS,
+    legacy_logins::servers::TESTS,
     legacy_usage::TESTS,
+    legacy_usage::formats::TESTS,
+    legacy_usage::storage::TESTS,
     logins::TESTS,
     machine::TESTS,
     metrics::TESTS,
@@ -147,10 +159,11 @@ const ON_SQLITE: &[&[Test]] = &[
     console::sessions::SQLITE_TESTS,
     fault_matrix::SQLITE_TESTS,
     faults::SQLITE_TESTS,
+    faults::files::SQLITE_TESTS,
     graphql::SQLITE_TESTS,
     json_bodies::TESTS,
-    import::SQLITE_TESTS,
-    legacy_logins::SQLITE_TESTS,
+    import::sources::SQLITE_TESTS,
+    legacy_logins::servers::SQLITE_TESTS,
     limits::TESTS,
     logging::TESTS,
     metrics::SQLITE_TESTS,
@@ -166,7 +179,7 @@ const ON_SQLITE: &[&[Test]] = &[
 
 /// Tests that need a PostgreSQL server.
 const ON_POSTGRES: &[&[Test]] = &[
-    audit_events::POSTGRES_TESTS,
+    audit_events::following::POSTGRES_TESTS,
     backup::POSTGRES_TESTS,
     console::admins::POSTGRES_TESTS,
     fault_matrix::POSTGRES_TESTS,
@@ -177,7 +190,7 @@ const ON_POSTGRES: &[&[Test]] = &[
 ];
 
 /// Tests that run on SQLite where a small disk can be mounted.
-const ON_SMALL_DISK: &[&[Test]] = &[fault_matrix::SMALL_DISK_TESTS, faults::SMALL_DISK_TESTS];
+const ON_SMALL_DISK: &[&[Test]] = &[fault_matrix::SMALL_DISK_TESTS, faults::disk::SMALL_DISK_TESTS];
 
 /// Tests that run on each store where newman is installed.
 const WITH_NEWMAN: &[&[Test]] = &[postman::TESTS];
@@ -188,7 +201,7 @@ fn main() -> ExitCode {
     let no_cluster = cluster
         .is_none()
         .then_some("PostgreSQL is not installed; tests/run installs it");
-    let no_small_disk = (!faults::SmallDisk::is_mountable()).then_some("only root can mount a small disk");
+    let no_small_disk = (!faults::disk::SmallDisk::is_mountable()).then_some("only root can mount a small disk");
     let no_newman = (!postman::is_installed()).then_some("newman is not installed; tests/run installs it");
     let trials = [
         (StoreKind::Sqlite, ON_BOTH, None),
