@@ -150,29 +150,44 @@ async fn authenticate<S: AuthScheme>(request: &HttpRequest) -> Result<Call, ApiE
 
 /// Authenticates the caller of a request, if the request carries credentials.
 async fn authenticate_if_present<S: AuthScheme>(request: &HttpRequest) -> Result<Option<Call>, ApiError> {
-    let service = &state(request)?.service;
-    let origin = origin(request)?;
     let Some(credentials) = S::credentials(request.headers())? else {
         return Ok(None);
     };
-    let caller = match credentials {
-        Credentials::Value(value) => service.authenticate_value(value, origin).await?,
-        Credentials::Password { name, password } => {
+    let refuse: fn(Refusal) -> ApiError = match &credentials {
+        Credentials::Value(_) => |refusal| Error::Unauthenticated(refusal).into(),
+        Credentials::Password { .. } => {
             site::refuse_cross_site(request)?;
-            service.authenticate_admin(&name, password, origin).await?
+            |refusal| Error::Unauthenticated(refusal).into()
         }
-        Credentials::Client { id, secret } => {
+        Credentials::Client { .. } => {
             site::refuse_cross_site(request)?;
-            let caller = service.authenticate_client(&id, &secret, origin).await;
-            caller.map_err(|error| match error {
-                // The challenge names the scheme that the client used (RFC 6749, section 5.2).
-                Error::Unauthenticated(refusal) => ApiError::unauthorized(refusal, Challenge::Basic),
-                other => other.into(),
-            })?
+            // The challenge names the scheme that the client used (RFC 6749, section 5.2).
+            |refusal| ApiError::unauthorized(refusal, Challenge::Basic)
         }
     };
+    authenticate_by(request, credentials, refuse).await.map(Some)
+}
+
+/// Authenticates a caller by `credentials`, and records the caller for the access log. `refuse` returns the response to
+/// invalid credentials.
+async fn authenticate_by(
+    request: &HttpRequest,
+    credentials: Credentials<'_>,
+    refuse: impl FnOnce(Refusal) -> ApiError,
+) -> Result<Call, ApiError> {
+    let service = &state(request)?.service;
+    let origin = origin(request)?;
+    let caller = match credentials {
+        Credentials::Value(value) => service.authenticate_value(value, origin).await,
+        Credentials::Password { name, password } => service.authenticate_admin(&name, password, origin).await,
+        Credentials::Client { id, secret } => service.authenticate_client(&id, &secret, origin).await,
+    };
+    let caller = caller.map_err(|error| match error {
+        Error::Unauthenticated(refusal) => refuse(refusal),
+        other => other.into(),
+    })?;
     request.extensions_mut().insert(CallerIdentity::of(&caller));
-    Ok(Some(Call { caller, origin }))
+    Ok(Call { caller, origin })
 }
 
 /// Returns a 401 with the challenge for a request without credentials in its headers. A script in a browser is offered

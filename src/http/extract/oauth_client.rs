@@ -1,24 +1,21 @@
 //! The clients of the OAuth endpoints (RFC 6749, section 2.3.1).
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::HeaderMap};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::HeaderMap};
 use futures_util::future::LocalBoxFuture;
 use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    AuthScheme, TokenOrAdmin, authenticate_if_present,
+    AuthScheme, TokenOrAdmin, authenticate_by, authenticate_if_present,
     credentials::{self, Credentials},
     form::{Form, is_form},
     input::Input,
-    origin, state, unauthorized,
+    unauthorized,
 };
 use crate::{
     domain::caller::Call,
-    http::{
-        error::{ApiError, Challenge, DeclaresErrors, ErrorKind},
-        request::CallerIdentity,
-    },
-    service::{Error, Refusal},
+    http::error::{ApiError, Challenge, DeclaresErrors, ErrorKind},
+    service::Refusal,
 };
 
 /// A form from an OAuth client, which may authenticate by its headers or by the form itself.
@@ -105,25 +102,12 @@ impl<C: ClientCall, F: DeserializeOwned + 'static> FromRequest for OauthRequest<
 async fn authenticate_by_form(
     request: &HttpRequest,
     client_id: Option<String>,
-    client_secret: SecretString,
+    secret: SecretString,
 ) -> Result<Call, ApiError> {
-    let id = client_id.ok_or_else(|| {
-        ApiError::bad_request(
-            "client_id: is required with client_secret; send the ID of \
-        the token",
-        )
-    })?;
-    let origin = origin(request)?;
-    let caller = state(request)?
-        .service
-        .authenticate_client(&id, &client_secret, origin)
-        .await;
-    let caller = caller.map_err(|error| match error {
-        Error::Unauthenticated(refusal) => unauthorized::<OauthClient>(refusal, request.headers()),
-        other => other.into(),
-    })?;
-    request.extensions_mut().insert(CallerIdentity::of(&caller));
-    Ok(Call { caller, origin })
+    let missing_id = "client_id: is required with client_secret; send the ID of the token";
+    let id = client_id.ok_or_else(|| ApiError::bad_request(missing_id))?;
+    let refuse = |refusal| unauthorized::<OauthClient>(refusal, request.headers());
+    authenticate_by(request, Credentials::Client { id, secret }, refuse).await
 }
 
 impl<C, F> DeclaresErrors for OauthRequest<C, F> {
