@@ -160,8 +160,8 @@ impl Throttle {
         state.known.insert(of_name, now);
     }
 
-    /// Spellings that a user directory takes for one name share their failures: they are attempts on one account of the
-    /// legacy server.
+    /// Spellings that a user directory treats as one name share their failures, because they are attempts on one
+    /// account of the legacy server.
     fn of_name(&self, network: Network, name: &str) -> KeyedHash {
         let key = AdminName::from_stored(name.to_owned()).directory_key();
         self.hasher.hash(&[&octets(network), key.as_bytes()])

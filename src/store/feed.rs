@@ -37,10 +37,10 @@ pub trait Listener: Send + Sync + 'static {
     /// Discards all state: the feed has a new connection, possibly to another store or to one that has lost changes.
     fn reset(&self, at: Instant);
 
-    /// Takes the response to a poll that was sent at `asked_at`. It arrived before `at`.
+    /// Processes the response to a poll that was sent at `asked_at`. The response arrived before `at`.
     fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant);
 
-    /// Takes an announced change. It may belong to another store in the same database.
+    /// Processes an announced change. It may belong to another store in the same database.
     fn apply_change(&self, change: &Change, at: Instant);
 }
 

@@ -36,8 +36,8 @@ pub enum Credentials<'r> {
 
 /// Returns what [`parse_any`] returns, but a token's ID and value as those of a client.
 ///
-/// The form of the password decides: an ID and a well-formed value are never tried as an admin's name and password, nor
-/// the other way round. So an admin whose name is the ID of a token cannot be taken for the token.
+/// The form of the password decides: an ID with a well-formed value is never tried as an admin's name and password, and
+/// vice versa. So an admin whose name is the ID of a token cannot be mistaken for the token.
 ///
 /// # Errors
 /// 401 if they are malformed.

@@ -1,4 +1,5 @@
-//! Detects requests from pages of other sites. Browsers attach remembered Basic credentials to requests of every page.
+//! Detects requests from pages of other sites: browsers attach remembered Basic credentials to the requests of any
+//! page.
 
 use std::net::SocketAddr;
 

@@ -32,7 +32,7 @@ const TYPICAL_LENGTH: usize = 128;
 
 /// `GET …/tokens`: returns all tokens, oldest first, as a bare array.
 #[utoipa::path(
-    get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens", 
+    get, path = "/tokens", operation_id = "listLegacyTokens", summary = "List all tokens",
     description = "Returns all tokens, oldest first, as a bare array.",
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
     security(("BasicAuth" = [])),
