@@ -60,8 +60,8 @@ impl FromStr for TokenId {
     }
 }
 
-/// The beginning of token IDs, as the range of the IDs that begin with it. A range of complete IDs is compared the same
-/// way in every database, whatever its collation.
+/// The beginning of token IDs, as the range of the IDs that begin with it. Every database compares complete IDs alike,
+/// regardless of its collation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenIdPrefix {
     /// The smallest ID with this beginning.

@@ -1,4 +1,4 @@
-//! The page of one's own account: the password, the sessions, the language, and the theme.
+//! The account page of the signed-in admin: the password, the sessions, the language, and the theme.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;

@@ -1,4 +1,4 @@
-//! Confirmation of a change with the password of the acting admin: a session that somebody else uses must not change
+//! Confirmation of a change with the password of the acting admin: a stolen session must not change
 //! passwords.
 
 use actix_web::HttpRequest;

@@ -1,4 +1,4 @@
-//! The page of one's own account, and the preferences.
+//! The account page, and the preferences.
 
 use serde_json::json;
 

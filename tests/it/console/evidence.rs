@@ -203,7 +203,7 @@ fn error_pages_keep_the_navigation(env: &TestEnv) {
     for path in [
         "/nothing",
         "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/delete",
-        "/admins/role?name=nobody",
+        "/admins/role?name=unknown",
     ] {
         let page = browser.get(path).expect(404).text;
         for part in [
