@@ -9,6 +9,11 @@ use utoipa::{
 
 use super::ModifyApiToken;
 
+const DESCRIPTION: &str = "\
+    The body of a create: the fields of an update, and the name is required.\n\n\
+    Absent `permissions`, `allowedCIDRBlocks`, and `expiresAt` are those of the calling token. For an admin, they are \
+    the two token permissions, no CIDR blocks, and no expiry";
+
 /// The body of create: that of an update, with a required name.
 ///
 /// It is a schema of its own, because generators do not agree on `allOf` with a schema that only requires a field.
@@ -18,6 +23,7 @@ impl PartialSchema for NewApiToken {
     fn schema() -> RefOr<Schema> {
         let mut schema = ModifyApiToken::schema();
         if let RefOr::T(Schema::Object(body)) = &mut schema {
+            body.description = Some(DESCRIPTION.to_owned());
             body.required.push("name".to_owned());
         }
         schema
