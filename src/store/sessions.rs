@@ -23,6 +23,9 @@ const MAX_REMOVED: i64 = 500;
 /// Maximum number of sessions that are listed.
 const MAX_LISTED: i64 = 100;
 
+/// The key hash, the begin, the last use, the client's address, and the user agent of a session.
+type SessionRow = (Vec<u8>, i64, i64, Option<String>, String);
+
 /// Adds a session of an admin that starts at `now`, from the address `client` by the program `user_agent`.
 ///
 /// # Errors
@@ -59,7 +62,7 @@ pub fn of_admin(
     ended: SessionTimes,
     current: &SessionHash,
 ) -> Result<Vec<SessionInfo>, StoreError> {
-    let rows: Vec<(Vec<u8>, i64, i64, Option<String>, String)> = sessions::table
+    let rows: Vec<SessionRow> = sessions::table
         .filter(sessions::admin.eq(admin.as_str()))
         .filter(sessions::begun_at.gt(ended.begun_at.micros()))
         .filter(sessions::seen_at.gt(ended.seen_at.micros()))
