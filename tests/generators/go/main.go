@@ -46,9 +46,14 @@ func main() {
 
 	rotation := tokenbridge.NewAPITokenAPIRotateAPIToken()
 	rotation.SetGracePeriodSeconds(60)
-	rotated, _, err := tokens.RotateApiToken(ctx, created.Id).APITokenAPIRotateAPIToken(*rotation).Execute()
+	rotate := tokens.RotateApiToken(ctx, created.Id).IdempotencyKey(created.Id).APITokenAPIRotateAPIToken(*rotation)
+	lost, _, err := rotate.Execute()
 	must("rotate", err)
-	assert(rotated.GetValue() != created.GetValue() && rotated.HasRotatedAt(), "rotated: %+v", rotated)
+	// The repetition does not rotate again, and returns a fresh value.
+	rotated, _, err := rotate.Execute()
+	must("repeat the rotation", err)
+	assert(rotated.GetValue() != lost.GetValue() && rotated.HasRotatedAt(), "rotated: %+v", rotated)
+	assert(rotated.GetRotatedAt().Equal(lost.GetRotatedAt()), "rotated twice: %v", rotated.GetRotatedAt())
 
 	change := tokenbridge.NewAPITokenAPIModifyAPIToken()
 	change.SetName(name + ", renamed")
@@ -58,20 +63,29 @@ func main() {
 	must("update", err)
 	assert(updated.Name == name+", renamed", "updated: %+v", updated)
 
-	for address, active := range map[string]bool{"10.0.0.7": true, "192.0.2.7": false, "2001:db8::7": false} {
-		state, _, err := client.ForOtherServicesAPI.Introspect(ctx).Token(rotated.GetValue()).ClientIp(address).Execute()
+	services := client.ForOtherServicesAPI
+	isActive := func(value, address string) bool {
+		state, _, err := services.Introspect(ctx).Token(value).ClientIp(address).Execute()
 		must("introspect", err)
-		assert(state.Active == active, "from %s: %+v", address, state)
+		return state.Active
 	}
+	for address, active := range map[string]bool{"10.0.0.7": true, "192.0.2.7": false, "2001:db8::7": false} {
+		assert(isActive(rotated.GetValue(), address) == active, "from %s", address)
+	}
+	assert(!isActive(lost.GetValue(), "10.0.0.7"), "the value in the first response")
+
+	// The first value is in its grace period, so it ends alone.
+	assert(isActive(created.GetValue(), "10.0.0.7"), "in the grace period")
+	_, err = services.Revoke(ctx).Token(created.GetValue()).Execute()
+	must("revoke", err)
+	assert(!isActive(created.GetValue(), "10.0.0.7"), "after the revocation")
 
 	disabling := tokenbridge.NewAPITokenAPIModifyAPIToken()
 	disabling.SetDisabled(true)
 	disabled, _, err := tokens.UpdateApiToken(ctx, created.Id).APITokenAPIModifyAPIToken(*disabling).Execute()
 	must("disable", err)
 	assert(disabled.HasDisabledAt() && disabled.GetOwner() == "ops", "disabled: %+v", disabled)
-	state, _, err := client.ForOtherServicesAPI.Introspect(ctx).Token(rotated.GetValue()).ClientIp("10.0.0.7").Execute()
-	must("introspect", err)
-	assert(!state.Active, "while disabled: %+v", state)
+	assert(!isActive(rotated.GetValue(), "10.0.0.7"), "while disabled")
 
 	_, err = tokens.DeleteApiToken(ctx, created.Id).Execute()
 	must("delete", err)

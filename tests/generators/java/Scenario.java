@@ -19,6 +19,12 @@ public final class Scenario {
     }
   }
 
+  private static boolean isActive(ForOtherServicesApi services, String value, String address) throws ApiException {
+    return services
+        .introspect(ForOtherServicesApi.APIIntrospectRequest.newBuilder().token(value).clientIp(address).build())
+        .getActive();
+  }
+
   public static void main(String[] arguments) throws ApiException {
     ApiClient client = new ApiClient();
     client.updateBaseUri(System.getenv("BASE_URL"));
@@ -39,12 +45,16 @@ public final class Scenario {
         ApiTokensApi.APIListApiTokensRequest.newBuilder().nameEquals(NAME).limit(10).build());
     check(page.getResults().size() == 1 && page.getResults().get(0).getId().equals(created.getId()), page);
 
-    var rotated = tokens.rotateApiToken(
-        ApiTokensApi.APIRotateApiTokenRequest.newBuilder()
-            .id(created.getId())
-            .apITokenAPIRotateAPIToken(new APITokenAPIRotateAPIToken().gracePeriodSeconds(60))
-            .build());
-    check(!rotated.getValue().equals(created.getValue()) && rotated.getRotatedAt() != null, rotated.getId());
+    var rotation = ApiTokensApi.APIRotateApiTokenRequest.newBuilder()
+        .id(created.getId())
+        .idempotencyKey(created.getId().toString())
+        .apITokenAPIRotateAPIToken(new APITokenAPIRotateAPIToken().gracePeriodSeconds(60))
+        .build();
+    var lost = tokens.rotateApiToken(rotation);
+    // The repetition does not rotate again, and returns a fresh value.
+    var rotated = tokens.rotateApiToken(rotation);
+    check(!rotated.getValue().equals(lost.getValue()), rotated.getId());
+    check(rotated.getRotatedAt() != null && rotated.getRotatedAt().equals(lost.getRotatedAt()), rotated.getRotatedAt());
 
     var updated = tokens.updateApiToken(
         ApiTokensApi.APIUpdateApiTokenRequest.newBuilder()
@@ -54,13 +64,14 @@ public final class Scenario {
     check(updated.getName().equals(NAME + ", renamed"), updated);
 
     for (var expected : Map.of("10.0.0.7", true, "192.0.2.7", false, "2001:db8::7", false).entrySet()) {
-      var found = services.introspect(
-          ForOtherServicesApi.APIIntrospectRequest.newBuilder()
-              .token(rotated.getValue())
-              .clientIp(expected.getKey())
-              .build());
-      check(found.getActive().equals(expected.getValue()), expected.getKey());
+      check(isActive(services, rotated.getValue(), expected.getKey()) == expected.getValue(), expected.getKey());
     }
+    check(!isActive(services, lost.getValue(), "10.0.0.7"), "the value in the first response");
+
+    // The first value is in its grace period, so it ends alone.
+    check(isActive(services, created.getValue(), "10.0.0.7"), "in the grace period");
+    services.revoke(ForOtherServicesApi.APIRevokeRequest.newBuilder().token(created.getValue()).build());
+    check(!isActive(services, created.getValue(), "10.0.0.7"), "after the revocation");
 
     var disabled = tokens.updateApiToken(
         ApiTokensApi.APIUpdateApiTokenRequest.newBuilder()
@@ -68,12 +79,7 @@ public final class Scenario {
             .apITokenAPIModifyAPIToken(new APITokenAPIModifyAPIToken().disabled(true))
             .build());
     check(disabled.getDisabledAt() != null && "ops".equals(disabled.getOwner()), disabled);
-    var state = services.introspect(
-        ForOtherServicesApi.APIIntrospectRequest.newBuilder()
-            .token(rotated.getValue())
-            .clientIp("10.0.0.7")
-            .build());
-    check(!state.getActive(), "while disabled");
+    check(!isActive(services, rotated.getValue(), "10.0.0.7"), "while disabled");
 
     tokens.deleteApiToken(ApiTokensApi.APIDeleteApiTokenRequest.newBuilder().id(created.getId()).build());
     try {

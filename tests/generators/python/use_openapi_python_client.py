@@ -4,7 +4,7 @@ import os
 
 from tokenbridge import AuthenticatedClient
 from tokenbridge.api.api_tokens import create_api_token, delete_api_token, get_api_token, list_api_tokens, rotate_api_token, update_api_token
-from tokenbridge.api.for_other_services import introspect
+from tokenbridge.api.for_other_services import introspect, revoke
 from tokenbridge.models import (
     APITokenAPIAPIToken,
     APITokenAPIListResp,
@@ -15,6 +15,7 @@ from tokenbridge.models import (
     Introspection,
     IntrospectionRequest,
     Permission,
+    RevocationRequest,
 )
 
 NAME = "made by openapi-python-client"
@@ -37,20 +38,38 @@ print("created:", created.id)
 page = list_api_tokens.sync(client=client, name_equals=NAME, limit=10)
 assert isinstance(page, APITokenAPIListResp) and [token.id for token in page.results] == [created.id], page
 
-rotated = token(rotate_api_token.sync(created.id, client=client, body=APITokenAPIRotateAPIToken(grace_period_seconds=60)))
-assert isinstance(rotated.value, str) and rotated.value != created.value and rotated.rotated_at
+rotation = APITokenAPIRotateAPIToken(grace_period_seconds=60)
+lost, rotated = (
+    # The repetition does not rotate again, and returns a fresh value.
+    token(rotate_api_token.sync(created.id, client=client, body=rotation, idempotency_key=str(created.id)))
+    for _ in range(2)
+)
+assert isinstance(created.value, str) and isinstance(lost.value, str) and isinstance(rotated.value, str)
+assert rotated.value != lost.value and rotated.rotated_at and rotated.rotated_at == lost.rotated_at
 
 change = APITokenAPIModifyAPIToken(name=f"{NAME}, renamed", owner="ops", expires_at=None)
 assert token(update_api_token.sync(created.id, client=client, body=change)).name == f"{NAME}, renamed"
 
+
+
+def is_active(value: str, address: str) -> bool:
+    state = introspect.sync(client=client, body=IntrospectionRequest(token=value, client_ip=address))
+    assert isinstance(state, Introspection), state
+    return state.active
+
+
 for address, active in {"10.0.0.7": True, "192.0.2.7": False, "2001:db8::7": False}.items():
-    state = introspect.sync(client=client, body=IntrospectionRequest(token=rotated.value, client_ip=address))
-    assert isinstance(state, Introspection) and state.active is active, (address, state)
+    assert is_active(rotated.value, address) is active, address
+assert not is_active(lost.value, "10.0.0.7")
+
+# The first value is in its grace period, so it ends alone.
+assert is_active(created.value, "10.0.0.7")
+assert revoke.sync_detailed(client=client, body=RevocationRequest(token=created.value)).status_code == 200
+assert not is_active(created.value, "10.0.0.7")
 
 disabled = token(update_api_token.sync(created.id, client=client, body=APITokenAPIModifyAPIToken(disabled=True)))
 assert disabled.disabled_at and disabled.owner == "ops"
-state = introspect.sync(client=client, body=IntrospectionRequest(token=rotated.value, client_ip="10.0.0.7"))
-assert isinstance(state, Introspection) and not state.active, state
+assert not is_active(rotated.value, "10.0.0.7")
 
 assert delete_api_token.sync_detailed(created.id, client=client).status_code == 204
 refused = get_api_token.sync_detailed(created.id, client=client)

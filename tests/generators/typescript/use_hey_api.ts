@@ -7,6 +7,7 @@ import {
   getApiToken,
   introspect,
   listApiTokens,
+  revoke,
   rotateApiToken,
   updateApiToken,
 } from "./tokenbridge";
@@ -37,22 +38,33 @@ async function main() {
   deepStrictEqual(page?.results.map((token) => token.id), [created.id]);
 
   const path = { id: created.id };
-  const { data: rotated } = await rotateApiToken({ client, path, body: { gracePeriodSeconds: 60 } });
-  ok(rotated?.value && rotated.value !== created.value && rotated.rotatedAt);
+  const once = { client, path, headers: { "Idempotency-Key": created.id }, body: { gracePeriodSeconds: 60 } };
+  const { data: lost } = await rotateApiToken(once);
+  // The repetition does not rotate again, and returns a fresh value.
+  const { data: rotated } = await rotateApiToken(once);
+  ok(lost?.value && rotated?.value && rotated.value !== lost.value && rotated.rotatedAt);
+  strictEqual(rotated.rotatedAt, lost.rotatedAt);
   const value: string = rotated.value;
 
   const { data: updated } = await updateApiToken({ client, path, body: { name: `${NAME}, renamed`, owner: "ops", expiresAt: null } });
   strictEqual(updated?.name, `${NAME}, renamed`);
 
-  async function isActive(address: string) {
-    const { data: state } = await introspect({ client, body: { token: value, client_ip: address } });
+  async function isActive(token: string, address: string) {
+    const { data: state } = await introspect({ client, body: { token, client_ip: address } });
     return state?.active;
   }
-  for (const [address, active] of ADDRESSES) strictEqual(await isActive(address), active, address);
+  for (const [address, active] of ADDRESSES) strictEqual(await isActive(value, address), active, address);
+  strictEqual(await isActive(lost.value, "10.0.0.7"), false);
+
+  // The first value is in its grace period, so it ends alone.
+  strictEqual(await isActive(created.value, "10.0.0.7"), true);
+  const revoked = await revoke({ client, body: { token: created.value } });
+  strictEqual(revoked.response?.status, 200);
+  strictEqual(await isActive(created.value, "10.0.0.7"), false);
 
   const { data: disabled } = await updateApiToken({ client, path, body: { disabled: true } });
   ok(disabled?.disabledAt && disabled.owner === "ops");
-  strictEqual(await isActive("10.0.0.7"), false);
+  strictEqual(await isActive(value, "10.0.0.7"), false);
 
   const deleted = await deleteApiToken({ client, path });
   strictEqual(deleted.response?.status, 204);

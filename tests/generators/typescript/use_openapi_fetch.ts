@@ -28,8 +28,12 @@ async function main() {
   deepStrictEqual(page?.results.map((token) => token.id), [created.id]);
 
   const params = { path: { id: created.id } };
-  const { data: rotated } = await client.POST("/api-tokens/{id}/rotate", { params, body: { gracePeriodSeconds: 60 } });
-  ok(rotated?.value && rotated.value !== created.value && rotated.rotatedAt);
+  const once = { params: { ...params, header: { "Idempotency-Key": created.id } }, body: { gracePeriodSeconds: 60 } };
+  const { data: lost } = await client.POST("/api-tokens/{id}/rotate", once);
+  // The repetition does not rotate again, and returns a fresh value.
+  const { data: rotated } = await client.POST("/api-tokens/{id}/rotate", once);
+  ok(lost?.value && rotated?.value && rotated.value !== lost.value && rotated.rotatedAt);
+  strictEqual(rotated.rotatedAt, lost.rotatedAt);
   const value: string = rotated.value;
 
   const { data: updated } = await client.POST("/api-tokens/{id}", {
@@ -38,19 +42,31 @@ async function main() {
   });
   strictEqual(updated?.name, `${NAME}, renamed`);
 
-  async function isActive(address: string) {
+  const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+  async function isActive(token: string, address: string) {
     const { data: state } = await client.POST("/introspect", {
-      body: { token: value, client_ip: address },
-      headers: { "Content-Type": "application/x-www-form-urlencoded" },
+      body: { token, client_ip: address },
+      headers,
       bodySerializer: (body) => new URLSearchParams(body),
     });
     return state?.active;
   }
-  for (const [address, active] of ADDRESSES) strictEqual(await isActive(address), active, address);
+  for (const [address, active] of ADDRESSES) strictEqual(await isActive(value, address), active, address);
+  strictEqual(await isActive(lost.value, "10.0.0.7"), false);
+
+  // The first value is in its grace period, so it ends alone.
+  strictEqual(await isActive(created.value, "10.0.0.7"), true);
+  const revoked = await client.POST("/revoke", {
+    body: { token: created.value },
+    headers,
+    bodySerializer: (body) => new URLSearchParams(body),
+  });
+  strictEqual(revoked.response.status, 200);
+  strictEqual(await isActive(created.value, "10.0.0.7"), false);
 
   const { data: disabled } = await client.POST("/api-tokens/{id}", { params, body: { disabled: true } });
   ok(disabled?.disabledAt && disabled.owner === "ops");
-  strictEqual(await isActive("10.0.0.7"), false);
+  strictEqual(await isActive(value, "10.0.0.7"), false);
 
   const deleted = await client.DELETE("/api-tokens/{id}", { params });
   strictEqual(deleted.response.status, 204);

@@ -9,13 +9,21 @@ use tokenbridge_client::{
             RotateApiTokenParams, UpdateApiTokenParams,
         },
         configuration::{ApiKey, Configuration},
-        for_other_services_api::{self as services, IntrospectParams},
+        for_other_services_api::{self as services, IntrospectParams, RevokeParams},
         Error as ApiError,
     },
     models::{ApiTokenApiModifyApiToken, ApiTokenApiNewApiToken, ApiTokenApiRotateApiToken, Permission},
 };
 
 const NAME: &str = "made by Rust";
+
+async fn is_active(client: &Configuration, value: &str, address: &str) -> Result<bool, Box<dyn Error>> {
+    let parameters = IntrospectParams {
+        token: value.to_owned(),
+        client_ip: Some(address.to_owned()),
+    };
+    Ok(services::introspect(client, parameters).await?.active)
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -38,7 +46,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         idempotency_key: None,
     };
     let created = tokens::create_api_token(&client, parameters).await?;
-    assert!(created.value.is_some() && created.expires_at.is_none());
+    assert!(created.expires_at.is_none());
+    let first = created.value.ok_or("no value")?;
     let id = created.id.to_string();
     println!("created: {id}");
 
@@ -71,8 +80,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let lost = tokens::rotate_api_token(&client, parameters.clone()).await?;
     // The repetition does not rotate again, and returns a fresh value.
     let rotated = tokens::rotate_api_token(&client, parameters).await?;
-    assert!(rotated.value != created.value && rotated.value != lost.value && rotated.rotated_at.is_some());
-    let value = rotated.value.ok_or("no value")?;
+    assert!(rotated.value != lost.value && rotated.rotated_at.is_some());
+    assert_eq!(rotated.rotated_at, lost.rotated_at);
+    let (value, lost) = (rotated.value.ok_or("no value")?, lost.value.ok_or("no value")?);
 
     let change = ApiTokenApiModifyApiToken {
         name: Some(format!("{NAME}, renamed")),
@@ -90,13 +100,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(updated.name, format!("{NAME}, renamed"));
 
     for (address, active) in [("10.0.0.7", true), ("192.0.2.7", false), ("2001:db8::7", false)] {
-        let parameters = IntrospectParams {
-            token: value.clone(),
-            client_ip: Some(address.to_owned()),
-        };
-        let state = services::introspect(&client, parameters).await?;
-        assert_eq!(state.active, active, "from {address}");
+        assert_eq!(is_active(&client, &value, address).await?, active, "from {address}");
     }
+    assert!(!is_active(&client, &lost, "10.0.0.7").await?, "the value in the first response");
+
+    // The first value is in its grace period, so it ends alone.
+    assert!(is_active(&client, &first, "10.0.0.7").await?, "in the grace period");
+    let parameters = RevokeParams {
+        token: first.clone(),
+        token_type_hint: None,
+    };
+    services::revoke(&client, parameters).await?;
+    assert!(!is_active(&client, &first, "10.0.0.7").await?, "after the revocation");
 
     let parameters = UpdateApiTokenParams {
         id: id.clone(),
@@ -108,14 +123,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let disabled = tokens::update_api_token(&client, parameters).await?;
     assert!(disabled.disabled_at.is_some() && disabled.owner.as_deref() == Some("ops"));
-    let parameters = IntrospectParams {
-        token: value,
-        client_ip: Some("10.0.0.7".to_owned()),
-    };
-    assert!(
-        !services::introspect(&client, parameters).await?.active,
-        "while disabled"
-    );
+    assert!(!is_active(&client, &value, "10.0.0.7").await?, "while disabled");
 
     tokens::delete_api_token(
         &client,
