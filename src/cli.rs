@@ -10,6 +10,7 @@ mod healthcheck;
 mod import;
 mod legacy_usage;
 mod migrate;
+mod misplaced_flags;
 mod output;
 mod password;
 mod redact;
@@ -25,6 +26,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use clap_complete::Shell;
+use output::ReportFormat;
 
 use crate::{
     domain::{
@@ -48,10 +50,13 @@ const PRINT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Token server with the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one
 /// store
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = serve::FIRST_ADMIN_HELP)]
+#[command(version, after_help = serve::FIRST_ADMIN_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Output format of commands that print a result; csv for token list, audit, and legacy-usage
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
+    output: ReportFormat,
     #[command(flatten)]
     serve: ServeSettings,
 }
@@ -80,7 +85,7 @@ enum Command {
     /// Export all tokens, with value hashes but never values
     Export(export::Export),
     /// Print the latest audit events, oldest first; with --follow, also new ones as they are
-    /// written
+    /// written; with --output json, one object per line
     Audit(audit::Audit),
     /// Apply schema migrations, or copy all data from one database to another
     ///
@@ -152,14 +157,17 @@ impl From<service::Error> for CliError {
 pub fn run() -> ExitCode {
     let cli = build_command()
         .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .and_then(|matches| {
+            misplaced_flags::refuse(build_command(), &matches)?;
+            Cli::from_arg_matches(&matches)
+        })
         .unwrap_or_else(|error| {
             let arguments: Vec<_> = std::env::args_os().collect();
             let error = boolean_flags::explain_separate_value(error, &arguments);
             redact::redact(add_variable_names(error)).exit()
         });
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
-    match actix_web::rt::System::new().block_on(execute(command)) {
+    match actix_web::rt::System::new().block_on(execute(command, cli.output)) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of standard output has exited, for example `head`.
         Err(CliError::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
@@ -243,19 +251,19 @@ fn add_variable_names(mut error: clap::Error) -> clap::Error {
     error
 }
 
-async fn execute(command: Command) -> Result<(), CliError> {
+async fn execute(command: Command, output: ReportFormat) -> Result<(), CliError> {
     match command {
         Command::Serve(settings) => Ok(serve::serve(&settings).await?),
-        Command::Admin { command } => admin::run(command).await,
-        Command::Token { command } => token::run(command).await,
-        Command::Import(import) => import::run(import).await,
+        Command::Admin { command } => admin::run(command, output.try_into()?).await,
+        Command::Token { command } => token::run(command, output).await,
+        Command::Import(import) => import::run(import, output.try_into()?).await,
         Command::Export(export) => export::run(export).await,
-        Command::Audit(audit) => audit::run(audit).await,
-        Command::Migrate(migration) => migrate::run(&migration),
-        Command::Backup(backup) => backup::run(&backup),
-        Command::Restore(restore) => restore::run(&restore),
-        Command::Check(store) => check::run(&store),
-        Command::LegacyUsage(usage) => legacy_usage::run(usage).await,
+        Command::Audit(audit) => audit::run(audit, output).await,
+        Command::Migrate(migration) => migrate::run(&migration, output.try_into()?),
+        Command::Backup(backup) => backup::run(&backup, output.try_into()?),
+        Command::Restore(restore) => restore::run(&restore, output.try_into()?),
+        Command::Check(store) => check::run(&store, output.try_into()?),
+        Command::LegacyUsage(usage) => legacy_usage::run(usage, output).await,
         Command::Healthcheck(settings) => healthcheck::run(&settings),
         Command::Openapi => output::print_json(&openapi::document("")),
         Command::Completions { shell } => {

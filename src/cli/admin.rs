@@ -58,15 +58,12 @@ pub enum AdminCommand {
     },
     /// List the admins
     List {
-        /// Output format
-        #[arg(long, default_value = "table")]
-        output: Format,
         #[command(flatten)]
         store: StoreSettings,
     },
 }
 
-pub async fn run(command: AdminCommand) -> Result<(), CliError> {
+pub async fn run(command: AdminCommand, format: Format) -> Result<(), CliError> {
     match command {
         AdminCommand::Add {
             name,
@@ -76,23 +73,35 @@ pub async fn run(command: AdminCommand) -> Result<(), CliError> {
         } => {
             let service = open_service(&store, true)?;
             service.add_admin(call(), name.clone(), password.read()?, role).await?;
-            output::print_line(&format!("added admin {}", name.as_str()))
+            let sentence = format!("added admin {}", name.as_str());
+            output::print_result(
+                format,
+                &json!({ "name": name.as_str(), "role": role.name() }),
+                &sentence,
+            )
         }
         AdminCommand::Passwd { name, password, store } => {
             let service = open_service(&store, false)?;
             service.change_password(call(), name.clone(), password.read()?).await?;
-            output::print_line(&format!("changed the password of admin {}", name.as_str()))
+            let sentence = format!("changed the password of admin {}", name.as_str());
+            output::print_result(format, &json!({ "name": name.as_str() }), &sentence)
         }
         AdminCommand::Role { name, role, store } => {
             let service = open_service(&store, false)?;
             service.change_role(call(), name.clone(), role).await?;
-            output::print_line(&format!("the role of admin {} is {role}", name.as_str()))
+            let sentence = format!("the role of admin {} is {role}", name.as_str());
+            output::print_result(
+                format,
+                &json!({ "name": name.as_str(), "role": role.name() }),
+                &sentence,
+            )
         }
         AdminCommand::Remove { name, store } => {
             open_service(&store, false)?.remove_admin(call(), name.clone()).await?;
-            output::print_line(&format!("removed admin {}", name.as_str()))
+            let sentence = format!("removed admin {}", name.as_str());
+            output::print_result(format, &json!({ "name": name.as_str() }), &sentence)
         }
-        AdminCommand::List { output, store } => list(output, &store).await,
+        AdminCommand::List { store } => list(format, &store).await,
     }
 }
 

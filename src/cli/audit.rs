@@ -56,9 +56,6 @@ pub struct Audit {
     /// Print new events as they are written, until interrupted
     #[arg(long)]
     follow: bool,
-    /// Output format; json prints one object per line
-    #[arg(long, default_value = "table")]
-    output: ReportFormat,
     #[command(flatten)]
     store: StoreSettings,
 }
@@ -84,7 +81,7 @@ impl FromStr for Limit {
     }
 }
 
-pub async fn run(audit: Audit) -> Result<(), CliError> {
+pub async fn run(audit: Audit, format: ReportFormat) -> Result<(), CliError> {
     let service = open_service(&audit.store, false)?;
     let filter = EventFilter {
         since: audit.since,
@@ -96,9 +93,9 @@ pub async fn run(audit: Audit) -> Result<(), CliError> {
         action: audit.action,
         channel: audit.channel,
     };
-    output::print_bytes(header(audit.output).as_bytes())?;
+    output::print_bytes(header(format).as_bytes())?;
     if !audit.follow {
-        return print_last(&service, &filter, audit.limit, i64::MAX, audit.output).await;
+        return print_last(&service, &filter, audit.limit, i64::MAX, format).await;
     }
     let mut tail = EventTail::default();
     let last = loop {
@@ -107,8 +104,8 @@ pub async fn run(audit: Audit) -> Result<(), CliError> {
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     };
-    print_last(&service, &filter, audit.limit, last, audit.output).await?;
-    follow(&service, &filter, &mut tail, audit.output).await
+    print_last(&service, &filter, audit.limit, last, format).await?;
+    follow(&service, &filter, &mut tail, format).await
 }
 
 /// Prints the latest events with IDs of at most `up_to`.

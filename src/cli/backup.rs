@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, store_file::StoreFile};
+use super::{
+    CliError,
+    output::Format,
+    store_file::{StoreFile, print_copy},
+};
 use crate::store::backup;
 
 /// Arguments of `backup`.
@@ -17,8 +21,8 @@ pub struct Backup {
 }
 
 /// Copies the store to a new file.
-pub fn run(Backup { file, store }: &Backup) -> Result<(), CliError> {
+pub fn run(Backup { file, store }: &Backup, format: Format) -> Result<(), CliError> {
     let database = store.path("backup")?;
     let bytes = backup::back_up(database, file)?;
-    store.print_copy(database, file, bytes)
+    print_copy(format, database, file, bytes)
 }

@@ -10,10 +10,10 @@ use super::{
 use crate::{startup::StartError, store::check};
 
 /// Checks the store for damage, and fails if there is any.
-pub fn run(store: &StoreFile) -> Result<(), CliError> {
+pub fn run(store: &StoreFile, format: Format) -> Result<(), CliError> {
     let url = store.url();
     let findings = check::check(url).map_err(StartError::from)?;
-    match store.output {
+    match format {
         Format::Json => output::print_json(&json!({ "database": url.to_string(), "findings": findings }))?,
         Format::Table if findings.is_empty() => output::print_line(&format!("{url} is sound"))?,
         Format::Table => findings.iter().try_for_each(|finding| output::print_line(finding))?,

@@ -63,15 +63,12 @@ pub struct Import {
     /// Report the result for each row without writing anything
     #[arg(long)]
     dry_run: bool,
-    /// Output format
-    #[arg(long, default_value = "table")]
-    output: Format,
     #[command(flatten)]
     store: StoreSettings,
 }
 
 /// Imports the tokens of a legacy server, or those of an export.
-pub async fn run(import: Import) -> Result<(), CliError> {
+pub async fn run(import: Import, format: Format) -> Result<(), CliError> {
     let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     let source: Source = import.source.parse()?;
     let rows = rows::parse(&source.read(&import)?, source.trust())
@@ -96,7 +93,7 @@ pub async fn run(import: Import) -> Result<(), CliError> {
     let report = service.import(call(), rows, options, progress).await;
     bar.finish_and_clear();
     let report = report?;
-    print(&import, &report)?;
+    print(format, import.dry_run, &report)?;
     if report.refused > 0 {
         let rest = if report.written {
             "the others were imported"
@@ -113,20 +110,20 @@ pub async fn run(import: Import) -> Result<(), CliError> {
     Ok(())
 }
 
-fn print(import: &Import, report: &ImportReport) -> Result<(), CliError> {
-    match import.output {
+fn print(format: Format, dry_run: bool, report: &ImportReport) -> Result<(), CliError> {
+    match format {
         Format::Json => {
             let mut report = json!(report);
             if let Some(report) = report.as_object_mut() {
-                report.insert("dryRun".to_owned(), json!(import.dry_run));
+                report.insert("dryRun".to_owned(), json!(dry_run));
             }
             output::print_json(&report)
         }
-        Format::Table => print_rows(import, report),
+        Format::Table => print_rows(dry_run, report),
     }
 }
 
-fn print_rows(import: &Import, report: &ImportReport) -> Result<(), CliError> {
+fn print_rows(dry_run: bool, report: &ImportReport) -> Result<(), CliError> {
     for row in &report.rows {
         let (word, reason) = match &row.outcome {
             RowOutcome::Created | RowOutcome::Unchanged => continue,
@@ -135,7 +132,7 @@ fn print_rows(import: &Import, report: &ImportReport) -> Result<(), CliError> {
         };
         output::print_line(&format!("row {} {}: {word}: {reason}", row.row, row.id))?;
     }
-    let written = match (import.dry_run, report.written) {
+    let written = match (dry_run, report.written) {
         (true, _) => " (a dry run: nothing was written)",
         (false, false) => " (nothing was written)",
         (false, true) => "",

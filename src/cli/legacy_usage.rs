@@ -23,23 +23,20 @@ pub struct LegacyUsageArgs {
     /// Number of days to report, including today: 1 to 400
     #[arg(long, value_name = "N", default_value = "30")]
     days: ReportDays,
-    /// Output format
-    #[arg(long, default_value = "table")]
-    output: ReportFormat,
     #[command(flatten)]
     store: StoreSettings,
 }
 
 /// Prints the callers of the legacy API. Calls that a running server has not flushed yet, of the
 /// last two seconds, are missing.
-pub async fn run(usage: LegacyUsageArgs) -> Result<(), CliError> {
-    let max_callers = match usage.output {
+pub async fn run(usage: LegacyUsageArgs, format: ReportFormat) -> Result<(), CliError> {
+    let max_callers = match format {
         ReportFormat::Csv => usize::MAX,
         ReportFormat::Table | ReportFormat::Json => MAX_CALLERS,
     };
     let service = open_service(&usage.store, false)?;
     let found = service.legacy_usage(&call(), usage.days, max_callers, None).await?;
-    match usage.output {
+    match format {
         ReportFormat::Json => output::print_json(&LegacyUsageReport::from(&found)),
         ReportFormat::Csv => output::print_bytes(format_callers(&found.report).as_bytes()),
         ReportFormat::Table => print(&found),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use clap::Args;
+use serde_json::json;
 
 use super::{
     CliError,
@@ -29,19 +30,22 @@ pub struct Migration {
     /// Copy all data to this database, which must be empty or an earlier copy
     #[arg(long, value_name = "URL", requires = "from", hide_env_values = true)]
     to: Option<DatabaseUrl>,
-    /// Output format
-    #[arg(long, default_value = "table")]
-    output: Format,
 }
 
 /// Applies migrations; with `--from` and `--to`, copies all data from one store to another.
-pub fn run(migration: &Migration) -> Result<(), CliError> {
+pub fn run(migration: &Migration, format: Format) -> Result<(), CliError> {
     let _logging = logging::init(LogFormat::Text).map_err(StartError::from)?;
     if let (Some(from), Some(to)) = (&migration.from, &migration.to) {
-        return print(migration.output, &transfer_all(&migration.store, from, to)?);
+        return print(format, &transfer_all(&migration.store, from, to)?);
     }
-    open(&migration.store, &migration.store.database_url, true)?;
-    output::print_line(&format!("{} is up to date", migration.store.database_url))
+    let url = &migration.store.database_url;
+    open(&migration.store, url, true)?;
+    let sentence = format!("{url} is up to date");
+    output::print_result(
+        format,
+        &json!({ "database": url.to_string(), "upToDate": true }),
+        &sentence,
+    )
 }
 
 fn open(settings: &StoreSettings, url: &DatabaseUrl, create: bool) -> Result<(), CliError> {

@@ -7,12 +7,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::CliError;
-use crate::domain::printable::escape_unprintable;
+use crate::domain::{Invalid, printable::escape_unprintable};
 
 /// The output format of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A table.
+    /// A table, or a sentence.
     Table,
     /// JSON.
     Json,
@@ -27,6 +27,21 @@ pub enum ReportFormat {
     Json,
     /// CSV (RFC 4180).
     Csv,
+}
+
+impl TryFrom<ReportFormat> for Format {
+    type Error = Invalid;
+
+    fn try_from(format: ReportFormat) -> Result<Self, Invalid> {
+        match format {
+            ReportFormat::Table => Ok(Self::Table),
+            ReportFormat::Json => Ok(Self::Json),
+            ReportFormat::Csv => Err(Invalid::new(
+                "--output (TOKENBRIDGE_OUTPUT)",
+                "csv is a format of token list, audit, and legacy-usage; use table or json",
+            )),
+        }
+    }
 }
 
 /// Creates a progress bar over a number of rows. It is drawn only on a terminal.
@@ -53,6 +68,14 @@ pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| CliError::Io("cannot write JSON".to_owned(), error.into()))?;
     print_bytes(format!("{text}\n").as_bytes())
+}
+
+/// Prints what a command has done, as JSON or as a sentence.
+pub fn print_result(format: Format, value: &impl Serialize, sentence: &str) -> Result<(), CliError> {
+    match format {
+        Format::Json => print_json(value),
+        Format::Table => print_line(sentence),
+    }
 }
 
 /// Prints rows in columns as wide as their widest cell, with control characters escaped.

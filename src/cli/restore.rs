@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, store_file::StoreFile};
+use super::{
+    CliError,
+    output::Format,
+    store_file::{StoreFile, print_copy},
+};
 use crate::store::backup;
 
 /// Arguments of `restore`.
@@ -17,8 +21,8 @@ pub struct Restore {
 }
 
 /// Replaces the store with a copy of a backup.
-pub fn run(Restore { file, store }: &Restore) -> Result<(), CliError> {
+pub fn run(Restore { file, store }: &Restore, format: Format) -> Result<(), CliError> {
     let database = store.path("restore")?;
     let bytes = backup::restore(database, file)?;
-    store.print_copy(file, database, bytes)
+    print_copy(format, file, database, bytes)
 }

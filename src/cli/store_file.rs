@@ -1,4 +1,4 @@
-//! Shared arguments of the commands on a store's file: `backup`, `restore`, and `check`.
+//! What the commands on a store's file share: `backup`, `restore`, and `check`.
 
 use std::path::Path;
 
@@ -11,12 +11,9 @@ use super::{
 };
 use crate::{domain::Invalid, settings::StoreSettings, store::url::DatabaseUrl};
 
-/// The store's URL and the output format.
+/// The store's URL.
 #[derive(Args)]
 pub struct StoreFile {
-    /// Output format
-    #[arg(long, default_value = "table")]
-    pub output: Format,
     #[command(flatten)]
     store: StoreSettings,
 }
@@ -40,16 +37,14 @@ impl StoreFile {
             )),
         }
     }
+}
 
-    /// Prints the result of a copy.
-    ///
-    /// # Errors
-    /// If standard output fails.
-    pub fn print_copy(&self, from: &Path, to: &Path, bytes: u64) -> Result<(), CliError> {
-        let (from, to) = (from.display().to_string(), to.display().to_string());
-        match self.output {
-            Format::Json => output::print_json(&json!({ "from": from, "to": to, "bytes": bytes })),
-            Format::Table => output::print_line(&format!("copied {from} to {to}, {bytes} bytes")),
-        }
-    }
+/// Prints the result of a copy.
+///
+/// # Errors
+/// If standard output fails.
+pub fn print_copy(format: Format, from: &Path, to: &Path, bytes: u64) -> Result<(), CliError> {
+    let (from, to) = (from.display().to_string(), to.display().to_string());
+    let sentence = format!("copied {from} to {to}, {bytes} bytes");
+    output::print_result(format, &json!({ "from": from, "to": to, "bytes": bytes }), &sentence)
 }

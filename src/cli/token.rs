@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::{
     CliError, call,
@@ -44,22 +45,19 @@ pub enum TokenCommand {
         /// ID of the token
         id: TokenId,
         #[command(flatten)]
-        common: Common,
+        store: StoreSettings,
     },
     /// Allow the use of a disabled token again
     Enable {
         /// ID of the token
         id: TokenId,
         #[command(flatten)]
-        common: Common,
+        store: StoreSettings,
     },
     /// List tokens, oldest first
     List {
         #[command(flatten)]
         filters: Filters,
-        /// Output format
-        #[arg(long, default_value = "table")]
-        output: ReportFormat,
         #[command(flatten)]
         gate: Gate,
         #[command(flatten)]
@@ -70,19 +68,19 @@ pub enum TokenCommand {
         /// ID of the token
         id: TokenId,
         #[command(flatten)]
-        common: Common,
+        store: StoreSettings,
     },
     /// Show the token of a value, read from the first line of standard input or, on a terminal, at a prompt
     Lookup {
         #[command(flatten)]
-        common: Common,
+        store: StoreSettings,
     },
     /// Show the use of a token in the last 90 days
     Usage {
         /// ID of the token
         id: TokenId,
         #[command(flatten)]
-        common: Common,
+        store: StoreSettings,
     },
     /// Replace the value of a token and print the new one; a legacy token gets its first value
     Rotate {
@@ -92,7 +90,7 @@ pub enum TokenCommand {
         #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=604_800))]
         grace_period_seconds: u64,
         #[command(flatten)]
-        common: Common,
+        store: StoreSettings,
     },
     /// Delete one token, or all tokens that match the filters, if there are as many as --expected;
     /// they stop working immediately
@@ -180,50 +178,45 @@ impl Filters {
     }
 }
 
-#[derive(Args)]
-pub struct Common {
-    /// Output format
-    #[arg(long, default_value = "table")]
-    output: Format,
-    #[command(flatten)]
-    store: StoreSettings,
-}
-
-pub async fn run(command: TokenCommand) -> Result<(), CliError> {
+pub async fn run(command: TokenCommand, output: ReportFormat) -> Result<(), CliError> {
     match command {
-        TokenCommand::Create(arguments) => create::create(arguments).await,
-        TokenCommand::Update(arguments) => update::update(arguments).await,
-        TokenCommand::Disable { id, common } => update::set_disabled(id, true, &common).await,
-        TokenCommand::Enable { id, common } => update::set_disabled(id, false, &common).await,
-        TokenCommand::List {
-            filters,
-            gate,
-            output,
-            store,
-        } => {
+        TokenCommand::Create(arguments) => create::create(arguments, output.try_into()?).await,
+        TokenCommand::Update(arguments) => update::update(arguments, output.try_into()?).await,
+        TokenCommand::Disable { id, store } => update::set_disabled(id, true, &store, output.try_into()?).await,
+        TokenCommand::Enable { id, store } => update::set_disabled(id, false, &store, output.try_into()?).await,
+        TokenCommand::List { filters, gate, store } => {
             let service = open_service(&store, false)?;
             list(&service, filters.filter(&gate), output).await
         }
-        TokenCommand::Show { id, common } => {
-            let token = open_service(&common.store, false)?
-                .get(&call(), TokenRef::Id(id))
-                .await?;
-            print(common.output, &token, None)
+        TokenCommand::Show { id, store } => {
+            let format = output.try_into()?;
+            let token = open_service(&store, false)?.get(&call(), TokenRef::Id(id)).await?;
+            print(format, &token, None)
         }
-        TokenCommand::Lookup { common } => {
-            let service = open_service(&common.store, false)?;
+        TokenCommand::Lookup { store } => {
+            let format = output.try_into()?;
+            let service = open_service(&store, false)?;
             let token = service.lookup(&call(), read_value()?.expose_secret()).await?;
-            print(common.output, &token, None)
+            print(format, &token, None)
         }
-        TokenCommand::Usage { id, common } => {
-            let service = open_service(&common.store, false)?;
-            usage::print(common.output, &service.usage(&call(), TokenRef::Id(id)).await?)
+        TokenCommand::Usage { id, store } => {
+            let format = output.try_into()?;
+            let service = open_service(&store, false)?;
+            usage::print(format, &service.usage(&call(), TokenRef::Id(id)).await?)
         }
         TokenCommand::Rotate {
             id,
             grace_period_seconds,
-            common,
-        } => rotate(id, Duration::from_secs(grace_period_seconds), &common).await,
+            store,
+        } => {
+            rotate(
+                id,
+                Duration::from_secs(grace_period_seconds),
+                &store,
+                output.try_into()?,
+            )
+            .await
+        }
         TokenCommand::Delete {
             id,
             filters,
@@ -231,35 +224,42 @@ pub async fn run(command: TokenCommand) -> Result<(), CliError> {
             expected,
             store,
         } => {
+            let format = output.try_into()?;
             let service = open_service(&store, false)?;
             match id {
-                Some(id) => delete(&service, id).await,
-                None => delete_matching(&service, filters.filter(&gate), expected).await,
+                Some(id) => delete(&service, id, format).await,
+                None => delete_matching(&service, filters.filter(&gate), expected, format).await,
             }
         }
     }
 }
 
-async fn rotate(id: TokenId, grace_period: Duration, common: &Common) -> Result<(), CliError> {
+async fn rotate(id: TokenId, grace_period: Duration, store: &StoreSettings, format: Format) -> Result<(), CliError> {
     let rotation = Rotation {
         grace_period,
         expires_at: None,
         precondition: Precondition::None,
     };
-    let service = open_service(&common.store, false)?;
+    let service = open_service(store, false)?;
     let (token, value) = service.rotate(call(), TokenRef::Id(id), rotation, None).await?;
-    print(common.output, &token, Some(&value))
+    print(format, &token, Some(&value))
 }
 
-async fn delete(service: &Service, id: TokenId) -> Result<(), CliError> {
+async fn delete(service: &Service, id: TokenId, format: Format) -> Result<(), CliError> {
     service.delete(call(), TokenRef::Id(id), Precondition::None).await?;
-    output::print_line(&format!("deleted token {id}"))
+    output::print_result(format, &json!({ "deleted": 1 }), &format!("deleted token {id}"))
 }
 
-async fn delete_matching(service: &Service, filter: TokenFilter, expected: Option<u64>) -> Result<(), CliError> {
+async fn delete_matching(
+    service: &Service,
+    filter: TokenFilter,
+    expected: Option<u64>,
+    format: Format,
+) -> Result<(), CliError> {
     let deleted = service.delete_matching(call(), filter, expected).await?;
     let plural = if deleted == 1 { "" } else { "s" };
-    output::print_line(&format!("deleted {deleted} token{plural}"))
+    let sentence = format!("deleted {deleted} token{plural}");
+    output::print_result(format, &json!({ "deleted": deleted }), &sentence)
 }
 
 async fn list(service: &Service, filter: TokenFilter, format: ReportFormat) -> Result<(), CliError> {

@@ -47,6 +47,7 @@ mod names;
 mod oauth;
 mod observe;
 mod openapi;
+mod output;
 mod phases;
 mod postgres;
 mod postman;
@@ -136,6 +137,7 @@ const ON_BOTH: &[&[Test]] = &[
     metrics::TESTS,
     names::TESTS,
     oauth::TESTS,
+    output::TESTS,
     phases::TESTS,
     proxies::TESTS,
     replicas::TESTS,

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::{Common, print};
+use super::print;
 use crate::{
-    cli::{CliError, call},
+    cli::{CliError, call, output::Format},
     domain::{
         annotation::{Description, Owner},
         cidr::CidrBlocks,
@@ -13,7 +13,7 @@ use crate::{
         permission::PermissionSet,
     },
     service::tokens::NewToken,
-    settings::list_item,
+    settings::{StoreSettings, list_item},
     startup::open_service,
 };
 
@@ -45,11 +45,11 @@ pub struct Create {
     #[arg(long, value_name = "TEXT")]
     owner: Option<Owner>,
     #[command(flatten)]
-    common: Common,
+    store: StoreSettings,
 }
 
 /// Creates a token and prints it with its value.
-pub async fn create(arguments: Create) -> Result<(), CliError> {
+pub async fn create(arguments: Create, format: Format) -> Result<(), CliError> {
     let Create {
         name,
         permissions,
@@ -57,7 +57,7 @@ pub async fn create(arguments: Create) -> Result<(), CliError> {
         expires_at,
         description,
         owner,
-        common,
+        store,
     } = arguments;
     let new = NewToken {
         id: None,
@@ -71,6 +71,6 @@ pub async fn create(arguments: Create) -> Result<(), CliError> {
         owner,
         disabled: false,
     };
-    let (token, value) = open_service(&common.store, false)?.create(call(), new, None).await?;
-    print(common.output, &token, Some(&value))
+    let (token, value) = open_service(&store, false)?.create(call(), new, None).await?;
+    print(format, &token, Some(&value))
 }

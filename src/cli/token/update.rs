@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::{Common, print};
+use super::print;
 use crate::{
-    cli::{CliError, call},
+    cli::{CliError, call, output::Format},
     domain::{
         Invalid,
         annotation::{Description, Owner},
@@ -17,7 +17,7 @@ use crate::{
         token::TokenId,
     },
     service::tokens::{PermissionChange, TokenChanges, TokenRef},
-    settings::list_item,
+    settings::{StoreSettings, list_item},
     startup::open_service,
 };
 
@@ -29,7 +29,7 @@ pub struct Update {
     #[command(flatten)]
     changes: Changes,
     #[command(flatten)]
-    common: Common,
+    store: StoreSettings,
 }
 
 /// The fields to change.
@@ -71,8 +71,8 @@ fn parse_expiry(text: &str) -> Result<Expiry, Invalid> {
 }
 
 /// Changes a token and prints it.
-pub async fn update(arguments: Update) -> Result<(), CliError> {
-    let Update { id, changes, common } = arguments;
+pub async fn update(arguments: Update, format: Format) -> Result<(), CliError> {
+    let Update { id, changes, store } = arguments;
     let Changes {
         name,
         permissions,
@@ -95,20 +95,20 @@ pub async fn update(arguments: Update) -> Result<(), CliError> {
         disabled: None,
         precondition: Precondition::None,
     };
-    apply(id, changes, &common).await
+    apply(id, changes, &store, format).await
 }
 
 /// Disables or enables a token and prints it.
-pub async fn set_disabled(id: TokenId, disabled: bool, common: &Common) -> Result<(), CliError> {
+pub async fn set_disabled(id: TokenId, disabled: bool, store: &StoreSettings, format: Format) -> Result<(), CliError> {
     let changes = TokenChanges {
         disabled: Some(disabled),
         ..TokenChanges::default()
     };
-    apply(id, changes, common).await
+    apply(id, changes, store, format).await
 }
 
-async fn apply(id: TokenId, changes: TokenChanges, common: &Common) -> Result<(), CliError> {
-    let service = open_service(&common.store, false)?;
+async fn apply(id: TokenId, changes: TokenChanges, store: &StoreSettings, format: Format) -> Result<(), CliError> {
+    let service = open_service(store, false)?;
     let token = service.update(call(), TokenRef::Id(id), changes).await?;
-    print(common.output, &token, None)
+    print(format, &token, None)
 }
