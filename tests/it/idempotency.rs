@@ -16,6 +16,7 @@ tests![
     a_repeated_create_returns_the_same_token_with_a_fresh_value,
     a_repeated_rotation_keeps_the_grace_period_of_the_old_value,
     a_value_that_was_presented_is_not_replaced,
+    a_value_that_was_looked_up_is_not_replaced,
     a_value_that_was_rotated_since_is_not_replaced,
     a_repetition_after_a_deletion_is_a_conflict,
     another_payload_is_refused,
@@ -133,9 +134,6 @@ fn a_value_that_was_presented_is_not_replaced(env: &TestEnv) {
     let lost = value_of(rotate(&app, &id, KEY, &json!({})));
     let form = format!("token={lost}");
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    // A lookup is not a use, an introspection is.
-    app.post(&format!("{TOKENS}/lookup"), Auth::Admin, &json!({ "value": lost }))
-        .expect(200);
     let fresh = value_of(rotate(&app, &id, KEY, &json!({})));
     let inactive = app
         .send("POST", "/introspect", Auth::Admin, &headers, &form)
@@ -146,6 +144,16 @@ fn a_value_that_was_presented_is_not_replaced(env: &TestEnv) {
         .send("POST", "/introspect", Auth::Admin, &headers, &form)
         .expect(200);
     rotate(&app, &id, KEY, &json!({})).expect(409);
+}
+
+fn a_value_that_was_looked_up_is_not_replaced(env: &TestEnv) {
+    let (app, other) = (env.app(), env.app());
+    let created = create(&app, KEY).expect(200).json();
+    let value = string(&created["value"]);
+    let found = other.post(&format!("{TOKENS}/lookup"), Auth::Admin, &json!({ "value": value }));
+    assert_eq!(found.expect(200).json()["lastUsedAt"], Value::Null);
+    create(&app, KEY).expect(409);
+    assert_eq!(status_of(&app, &value), 200);
 }
 
 fn a_value_that_was_rotated_since_is_not_replaced(env: &TestEnv) {
