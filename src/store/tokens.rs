@@ -3,6 +3,7 @@
 mod claim;
 mod list;
 mod many;
+mod name_search;
 mod sorted;
 mod values;
 

@@ -1,6 +1,7 @@
 //! Unicode in names and passwords.
 
 use argon2::{Argon2, PasswordHasher};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
 tests![
     every_api_has_the_same_rules_for_names,
     names_are_found_however_they_are_typed,
+    names_are_found_in_any_case_of_any_script,
     names_of_earlier_versions_stay_usable,
     passwords_match_however_they_are_typed,
     imports_normalize_names_and_report_refused_ones,
@@ -78,6 +80,65 @@ fn names_are_found_however_they_are_typed(env: &TestEnv) {
             .json();
         assert_eq!(found["results"].as_array().unwrap().len(), 2, "{typed}: {found}");
     }
+}
+
+fn names_are_found_in_any_case_of_any_script(env: &TestEnv) {
+    let app = env.app();
+    for name in [
+        "École Été",
+        "Жук и Ёж",
+        "Straße",
+        "STRASSE",
+        "İstanbul",
+        "ısı",
+        "ΟΔΥΣΣΕΥΣ",
+        "Büro 100%",
+    ] {
+        app.new_token(&json!({ "name": name }));
+    }
+    let uuid = app.new_legacy_token(&json!({ "name": "n" }));
+    // Earlier versions stored names as they were typed: this is "RÉSUMÉ".
+    env.store.execute(&format!(
+        "UPDATE tokens SET name = 'RE\u{301}SUME\u{301}' WHERE id = '{uuid}'"
+    ));
+    for (typed, expected) in [
+        (&["é", "É", "E\u{301}"][..], &["École Été", "RE\u{301}SUME\u{301}"][..]),
+        (&["éCOLE éT", "ÉCOLE ÉTÉ", "école été"], &["École Été"]),
+        (&["résumé", "rÉSUMé"], &["RE\u{301}SUME\u{301}"]),
+        (&["ж", "Ж", "ЖУК И ёЖ", "жук И Ёж"], &["Жук и Ёж"]),
+        (
+            &["straße", "STRASSE", "strasse", "STRA\u{1e9e}E", "aSs"],
+            &["Straße", "STRASSE"],
+        ),
+        (
+            &["istanbul", "ISTANBUL", "İSTANBUL", "ıstanbul", "i\u{307}stanbul"],
+            &["İstanbul"],
+        ),
+        (&["ISI", "ısı", "ısI"], &["ısı"]),
+        (&["οδυσσευς", "ΟΔΥΣΣΕΥς", "δυσ"], &["ΟΔΥΣΣΕΥΣ"]),
+        (&["BÜRO 100%", "bÜrO"], &["Büro 100%"]),
+        (&["%"], &["Büro 100%"]),
+        (&["éé", "жж", "_"], &[]),
+    ] {
+        for text in typed {
+            let path = format!("{TOKENS}?name={}", utf8_percent_encode(text, NON_ALPHANUMERIC));
+            let found = app.get(&path, Auth::Admin).expect(200).json();
+            let names: Vec<_> = found["results"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|token| string(&token["name"]))
+                .collect();
+            assert_eq!(names, expected, "{text}");
+        }
+    }
+    // More letters than a search folds.
+    let letters: String = ('\u{400}'..'\u{500}')
+        .chain('\u{391}'..'\u{3c9}')
+        .filter(|letter| letter.is_alphabetic())
+        .collect();
+    let path = format!("{TOKENS}?name={}", utf8_percent_encode(&letters, NON_ALPHANUMERIC));
+    assert_eq!(app.get(&path, Auth::Admin).expect(200).json()["results"], json!([]));
 }
 
 fn names_of_earlier_versions_stay_usable(env: &TestEnv) {

@@ -5,13 +5,13 @@ use diesel::{
     define_sql_function, dsl::count_star, sql_types::Text,
 };
 
-use super::{TokenRow, token_from_row};
+use super::{TokenRow, name_search::NameContains, token_from_row};
 use crate::{
     domain::{
         clock::Timestamp,
         name::TokenName,
         page::{Cursor, Page, PageSize, SummaryPage, TokenFilter, TokenState},
-        text::{to_nfc, to_nfd},
+        text::{fold_case, to_nfc, to_nfd},
         token::{TokenId, TokenSummary},
     },
     store::{columns::decode, connection::AnyConnection, error::StoreError, schema::tokens},
@@ -148,16 +148,9 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     } = filter;
     let mut query = tokens::table.into_boxed();
     if let Some(part) = name.as_deref() {
-        let contains = |part: &str| replace(lower(tokens::name), lower(part.to_owned()), "").ne(lower(tokens::name));
-        query = if part.is_ascii() {
-            query.filter(contains(part))
-        } else {
-            // SQLite, and PostgreSQL in the C locale, only fold ASCII letters: also search for the text in lower and in
-            // upper case.
-            let in_any_case =
-                |part: &str| contains(part).or(contains(&part.to_lowercase()).or(contains(&part.to_uppercase())));
-            let [composed, decomposed] = forms(part);
-            query.filter(in_any_case(&composed).or(in_any_case(&decomposed)))
+        query = match forms(part).map(|form| fold_case(&form)) {
+            [composed, decomposed] if composed == decomposed => query.filter(NameContains::new(composed)),
+            [composed, decomposed] => query.filter(NameContains::new(composed).or(NameContains::new(decomposed))),
         };
     }
     if let Some(name) = name_equals {
