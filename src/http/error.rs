@@ -106,21 +106,14 @@ impl ApiError {
         Self::new(ErrorKind::BadRequest, message)
     }
 
-    /// Creates a 400 for a token of a type that cannot be revoked (RFC 7009, section 2.2.1).
-    pub fn unsupported_token_type(message: impl Into<String>) -> Self {
-        Self {
-            oauth_error: "unsupported_token_type",
-            ..Self::bad_request(message)
-        }
-    }
-
     /// Creates a 401 with this challenge.
     pub fn unauthorized(refusal: Refusal, challenge: Challenge) -> Self {
         let failure = Self {
             unreadable: match refusal {
-                Refusal::Malformed | Refusal::DifferentKeys | Refusal::DifferentAuthorizations => {
-                    Some((refusal, challenge))
-                }
+                Refusal::Malformed
+                | Refusal::DifferentKeys
+                | Refusal::DifferentAuthorizations
+                | Refusal::DifferentClients => Some((refusal, challenge)),
                 Refusal::Missing
                 | Refusal::Password
                 | Refusal::Value
@@ -263,7 +256,8 @@ impl From<Error> for ApiError {
                     | Refusal::Expired
                     | Refusal::Address
                     | Refusal::DifferentKeys
-                    | Refusal::DifferentAuthorizations => Challenge::ApiKey,
+                    | Refusal::DifferentAuthorizations
+                    | Refusal::DifferentClients => Challenge::ApiKey,
                 };
                 Self::unauthorized(*refusal, challenge)
             }

@@ -71,6 +71,9 @@ pub enum Refusal {
     /// The request carries different `Authorization` headers.
     #[error("the request has different Authorization headers; send only one")]
     DifferentAuthorizations,
+    /// The headers and the form of the request name different OAuth clients.
+    #[error("client_id: is not the client that the headers authenticate; send the same one, or none")]
+    DifferentClients,
     /// The admin does not exist, or the password is wrong.
     #[error("the user name or password is wrong")]
     Password,
@@ -101,6 +104,7 @@ impl Refusal {
             | Self::Malformed
             | Self::DifferentKeys
             | Self::DifferentAuthorizations
+            | Self::DifferentClients
             | Self::Password
             | Self::Value => None,
         }

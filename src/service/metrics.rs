@@ -146,6 +146,7 @@ impl AuthenticationCounters {
                 | Refusal::Malformed
                 | Refusal::DifferentKeys
                 | Refusal::DifferentAuthorizations
+                | Refusal::DifferentClients
                 | Refusal::Password
                 | Refusal::Value,
             ) => &self.wrong,

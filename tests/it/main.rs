@@ -45,6 +45,7 @@ mod machine;
 mod metrics;
 mod names;
 mod oauth;
+mod oauth_metadata;
 mod observe;
 mod openapi;
 mod output;
@@ -137,6 +138,7 @@ const ON_BOTH: &[&[Test]] = &[
     metrics::TESTS,
     names::TESTS,
     oauth::TESTS,
+    oauth_metadata::TESTS,
     output::TESTS,
     phases::TESTS,
     proxies::TESTS,

@@ -13,7 +13,10 @@ use super::{
     unauthorized,
 };
 use crate::{
-    domain::caller::Call,
+    domain::{
+        caller::{Call, Caller},
+        text::to_nfc,
+    },
     http::error::{ApiError, Challenge, DeclaresErrors, ErrorKind},
     service::Refusal,
 };
@@ -85,10 +88,19 @@ impl<C: ClientCall, F: DeserializeOwned + 'static> FromRequest for OauthRequest<
                 client_secret,
                 form,
             }) = Form::<ClientForm<F>>::read(&request, &mut payload).await?;
+            // A parameter without a value counts as absent (RFC 6749, section 3.1).
+            let [client_id, client_secret] =
+                [client_id, client_secret].map(|parameter| parameter.filter(|value| !value.is_empty()));
             let call = match (by_header, client_secret) {
                 (Some(_), Some(_)) => {
                     let message = "client_secret: must be absent, because the headers have credentials; send either";
                     return Err(ApiError::bad_request(message));
+                }
+                (Some(call), None) if client_id.as_deref().is_some_and(|id| !is_client(&call.caller, id)) => {
+                    return Err(unauthorized::<OauthClient>(
+                        Refusal::DifferentClients,
+                        request.headers(),
+                    ));
                 }
                 (None, Some(secret)) => Some(authenticate_by_form(&request, client_id, secret.into()).await?),
                 (by_header, None) => by_header,
@@ -96,6 +108,16 @@ impl<C: ClientCall, F: DeserializeOwned + 'static> FromRequest for OauthRequest<
             let client = C::from_authenticated(call).ok_or_else(missing)?;
             Ok(Self { client, form })
         })
+    }
+}
+
+/// Returns `true` if a client ID is that of the caller: the ID of the token, or the name of the admin.
+fn is_client(caller: &Caller, id: &str) -> bool {
+    match caller {
+        Caller::Token(token, _) => id.parse() == Ok(token.id),
+        Caller::Admin(_) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin => {
+            caller.actor().id == to_nfc(id)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Detects requests from pages of other sites: browsers attach remembered Basic credentials to the requests of any
 //! page.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use actix_web::{
     HttpRequest,
@@ -88,30 +88,33 @@ pub fn own_origin(request: &HttpRequest) -> Result<String, ApiError> {
 
 /// Returns `true` for a host name or an IP address, with an optional port (RFC 3986, section 3.2), and nothing else.
 fn is_host(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    let Ok(authority) = text.parse::<Authority>() else {
-        return false;
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let is_port = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_number);
+        return is_port && address.parse::<Ipv6Addr>().is_ok();
+    }
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (text, None),
     };
-    let rest = text.strip_prefix(authority.host());
-    let has_valid_port = match rest {
-        Some("") => true,
-        Some(_) => authority.port_u16().is_some(),
-        None => false,
-    };
-    text.bytes().all(is_plain) && !authority.host().is_empty() && has_valid_port
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_plain);
+    name.strip_suffix('.').unwrap_or(name).split('.').all(is_label) && port.is_none_or(is_number)
 }
 
 fn scheme(request: &HttpRequest) -> &'static str {
     if is_secure(request) { "https" } else { "http" }
 }
 
-/// Returns the host and port that the browser requested, from a trusted proxy or else from the request.
+/// Returns the host and port that the client requested, from a trusted proxy or else from the request. A request target
+/// with a host takes precedence over the `Host` header (RFC 9112, section 3.2.2).
 fn own_host(request: &HttpRequest) -> Option<String> {
     let headers = request.headers();
     let proxies = &state(request).ok()?.config.proxies;
     let by_proxy = request.peer_addr().and_then(|peer| proxies.host(peer.ip(), headers));
-    let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = by_proxy.or(asked).or(request.uri().authority().map(Authority::as_str));
+    let of_target = request.uri().authority().map(Authority::as_str);
+    let of_header = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = by_proxy.or(of_target).or_else(of_header);
     host.map(ToOwned::to_owned)
 }
 
@@ -140,12 +143,13 @@ mod tests {
             "[2001:db8::7]:443",
             "10.0.0.7",
             "token_bridge",
+            "tokens.example.",
         ] {
             assert!(is_host(host), "{host}");
         }
         for host in [
             "", ":80", "a:", "a:b", "a:99999", "a b", "a/b", "a?b", "a#b", "user@a", "a,b", "a\"b", "a<b>", "a%41",
-            "[::1", "a:1:2",
+            "[::1", "a:1:2", "..", ".", "a..b", ".a", "[]", "[]:80", "[a]", "[::1]x", "[::1]:", "a:+1", " ", "::1",
         ] {
             assert!(!is_host(host), "{host}");
         }
