@@ -19,7 +19,15 @@ fn wrong_types_are_explained(env: &TestEnv) {
     let (one, legacy) = (format!("{TOKENS}/{id}"), format!("{LEGACY}/{id}"));
     let rotate = format!("{one}/rotate");
     let graphql = "/public/graphql";
-    let of_token: &[&str] = &["name", "permissions", "allowedCIDRBlocks", "expiresAt"];
+    let of_token: &[&str] = &[
+        "name",
+        "permissions",
+        "allowedCIDRBlocks",
+        "expiresAt",
+        "description",
+        "owner",
+        "disabled",
+    ];
     let of_legacy: &[&str] = &["name", "read", "change"];
     let calls = [
         ("POST", TOKENS, of_token),
@@ -74,7 +82,7 @@ fn wrong_types_are_explained(env: &TestEnv) {
         }
     }
     // Every field refuses at least three of the six types.
-    assert!(explained >= 3 * 19, "{explained}");
+    assert!(explained >= 3 * 25, "{explained}");
     for body in [
         "{",
         "{\"name\":}",

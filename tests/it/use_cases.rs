@@ -135,15 +135,17 @@ enum CallerKind {
     Admin(Role),
     CommandLine,
     LegacyLogin,
+    Holder,
     Token { read: bool, modify: bool },
 }
 
-const CALLERS: [CallerKind; 9] = [
+const CALLERS: [CallerKind; 10] = [
     CallerKind::Admin(Role::Admin),
     CallerKind::Admin(Role::Operator),
     CallerKind::Admin(Role::Auditor),
     CallerKind::CommandLine,
     CallerKind::LegacyLogin,
+    CallerKind::Holder,
     CallerKind::Token {
         read: false,
         modify: false,
@@ -176,6 +178,7 @@ impl UseCase {
             CallerKind::Admin(role) => (Some(role), false, false, false),
             CallerKind::CommandLine => (None, true, false, false),
             CallerKind::LegacyLogin => return self.manages_admins(),
+            CallerKind::Holder => return matches!(self, Self::Revoke),
             CallerKind::Token { read, modify } => (None, false, read, modify),
         };
         let is_admin = is_command_line || matches!(role, Some(Role::Admin));
@@ -227,7 +230,10 @@ fn every_use_case_authorizes_its_caller(env: &TestEnv) {
                 match done {
                     Ok(()) => assert!(use_case.allows(kind), "{kind:?} must not {use_case:?}"),
                     Err(Error::Forbidden(
-                        Denied::NotAdmin | Denied::MissingRole { .. } | Denied::MissingPermission(_),
+                        Denied::NotAdmin
+                        | Denied::NotAuthenticated
+                        | Denied::MissingRole { .. }
+                        | Denied::MissingPermission(_),
                     )) => {
                         assert!(!use_case.allows(kind), "{kind:?} may {use_case:?}");
                     }
@@ -250,6 +256,11 @@ async fn call(service: &Service, kind: CallerKind) -> Call {
     let caller = match kind {
         CallerKind::CommandLine => Caller::CommandLine,
         CallerKind::LegacyLogin => Caller::LegacyLogin,
+        CallerKind::Holder => {
+            let new = new_token("held", PermissionSet::default());
+            let (token, value) = service.create(command_line(), new, None).await.unwrap();
+            Caller::Holder(token.id, value.hash())
+        }
         CallerKind::Admin(role) => {
             let name = admin_name(role.name());
             if name.as_str() != ADMIN.0 {

@@ -114,7 +114,7 @@ impl<C: ClientCall, F: DeserializeOwned + 'static> FromRequest for OauthRequest<
 /// Returns `true` if a client ID is that of the caller: the ID of the token, or the name of the admin.
 fn is_client(caller: &Caller, id: &str) -> bool {
     match caller {
-        Caller::Token(token, _) => id.parse() == Ok(token.id),
+        Caller::Token(token, _) => id.parse().ok() == Some(token.id),
         Caller::Admin(_) | Caller::Holder(..) | Caller::CommandLine | Caller::LegacyLogin => {
             caller.actor().id == to_nfc(id)
         }

@@ -1,6 +1,9 @@
 //! Legacy servers that respond unexpectedly, are not trusted, or never respond.
 
-use std::{net::TcpListener, time::Instant};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use super::{NEWER, OLDER, OPS, admins, app, assert_outcomes, auth};
 use crate::{
@@ -23,7 +26,7 @@ tests![
     SQLITE_TESTS:
     legacy_login_certificates_are_checked,
     legacy_login_passwords_are_not_logged,
-    a_legacy_server_that_never_responds_takes_five_seconds,
+    a_legacy_server_that_never_responds_is_a_refused_login,
 ];
 
 fn the_list_is_looked_up_at_both_prefixes(env: &TestEnv) {
@@ -144,15 +147,14 @@ fn legacy_login_passwords_are_not_logged(env: &TestEnv) {
     assert!(!log.contains("stranger"));
 }
 
-fn a_legacy_server_that_never_responds_takes_five_seconds(env: &TestEnv) {
-    // Connections wait in the backlog.
+fn a_legacy_server_that_never_responds_is_a_refused_login(env: &TestEnv) {
+    // Connections wait in the backlog, so only the timeout of the attempt ends it.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let app = env.app_with(&["--legacy-login", &url]);
     let began = Instant::now();
     app.get(LEGACY, auth(OPS)).expect(401);
-    let took = began.elapsed();
-    assert!((5..9).contains(&took.as_secs()), "{took:?}");
+    assert!(began.elapsed() >= Duration::from_secs(5), "{:?}", began.elapsed());
     app.get(LEGACY, auth(OPS)).expect(401);
     assert_outcomes(&app, [("accepted", 0), ("refused", 0), ("failed", 1)]);
 }
