@@ -3,7 +3,7 @@
 use actix_web::{
     HttpRequest,
     dev::Payload,
-    http::header::{ETag, EntityTag, Header, IF_MATCH, IfMatch, IfNoneMatch},
+    http::header::{self, Header, HeaderName, IF_MATCH, IfMatch, IfNoneMatch},
 };
 use futures_util::future::LocalBoxFuture;
 use utoipa::IntoParams;
@@ -84,16 +84,20 @@ impl Input for Known {
 impl Known {
     /// Returns `true` if the client has the current state of `token`.
     pub fn includes(&self, token: &Token) -> bool {
-        let ETag(current) = etag(token);
         match &self.0 {
             None => false,
             Some(IfNoneMatch::Any) => true,
-            Some(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&current)),
+            // The comparison is weak (RFC 9110, section 13.1.2).
+            Some(IfNoneMatch::Items(tags)) => {
+                let current = TokenTag::of(token);
+                tags.iter().any(|tag| tag.tag().parse() == Ok(current))
+            }
         }
     }
 }
 
-/// Returns the entity tag of a token. It changes with every change, but not with a use.
-pub fn etag(token: &Token) -> ETag {
-    ETag(EntityTag::new_strong(TokenTag::of(token).to_string()))
+/// Returns the header with the entity tag of a token, which changes with every change, but not with
+/// a use.
+pub fn etag(token: &Token) -> (HeaderName, String) {
+    (header::ETAG, format!("\"{}\"", TokenTag::of(token)))
 }
