@@ -1,6 +1,7 @@
 //! The HTTP layer: translates requests to calls of the service, and results to responses.
 
 pub(crate) mod api_tokens;
+mod asset;
 pub(crate) mod audit_events;
 pub(crate) mod connection;
 mod console;

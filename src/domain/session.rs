@@ -53,11 +53,28 @@ impl SessionKey {
         SessionHash(Sha256::digest(self.expose()).into())
     }
 
-    /// Returns the anti-CSRF token that the console's forms carry. It cannot be computed without
-    /// the key, so another site cannot submit a form on the admin's behalf.
+    /// Returns an anti-CSRF token for the console's forms. It cannot be computed without the key, so
+    /// another site cannot submit a form on the admin's behalf. Each token is masked with fresh
+    /// random bytes, because the size of compressed pages would reveal a constant one (BREACH).
+    ///
+    /// # Errors
+    /// Returns [`RandomError`] if the random source fails.
+    pub fn csrf_token(&self, random: &dyn Random) -> Result<String, RandomError> {
+        let mut mask = [0; 32];
+        random.fill(&mut mask)?;
+        let masked = xor(self.derive("form", ""), mask);
+        Ok(BASE64_URL_SAFE_NO_PAD.encode([mask, masked].as_flattened()))
+    }
+
+    /// Returns `true` if `token` is an anti-CSRF token of this key.
     #[must_use]
-    pub fn csrf_token(&self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(self.derive("form", ""))
+    pub fn accepts_csrf_token(&self, token: &str) -> bool {
+        let mut bytes = [[0; 32]; 2];
+        let length = BASE64_URL_SAFE_NO_PAD.decode_slice(token, bytes.as_flattened_mut());
+        let [mask, masked] = bytes;
+        // The result of a digest does not reveal by its timing where the compared values differ.
+        let digest = |token: [u8; 32]| Sha256::digest(token);
+        length == Ok(64) && digest(xor(masked, mask)) == digest(self.derive("form", ""))
     }
 
     /// Returns the ID of the token that a form creates. Submitting the same form again yields the
@@ -96,6 +113,11 @@ impl FromStr for SessionKey {
             Ok(_) | Err(_) => Err(Malformed("32 bytes in base64url")),
         }
     }
+}
+
+fn xor(mut bytes: [u8; 32], mask: [u8; 32]) -> [u8; 32] {
+    bytes.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+    bytes
 }
 
 /// The SHA-256 of a session key. A key has 256 random bits, so it needs neither salt nor
@@ -257,8 +279,20 @@ mod tests {
             SessionKey::generate(&OsRandom).unwrap(),
             SessionKey::generate(&OsRandom).unwrap(),
         );
-        assert_eq!(one.csrf_token(), one.csrf_token());
-        assert_ne!(one.csrf_token(), other.csrf_token());
+        let token = one.csrf_token(&OsRandom).unwrap();
+        assert_ne!(token, one.csrf_token(&OsRandom).unwrap());
+        assert!(one.accepts_csrf_token(&token));
+        assert!(!other.accepts_csrf_token(&token));
+        let unmasked = BASE64_URL_SAFE_NO_PAD.encode(one.derive("form", ""));
+        for wrong in [
+            "",
+            &token[1..],
+            &format!("{token}AAAA"),
+            &unmasked,
+            &"A".repeat(token.len()),
+        ] {
+            assert!(!one.accepts_csrf_token(wrong), "{wrong:?}");
+        }
         assert_eq!(one.token_id("a"), one.token_id("a"));
         assert_ne!(one.token_id("a"), one.token_id("b"));
         assert_ne!(one.token_id("a"), other.token_id("a"));

@@ -24,6 +24,8 @@ mod theme;
 mod token_label;
 mod tokens;
 
+use std::sync::LazyLock;
+
 use actix_web::{
     Error, HttpRequest, HttpResponse, Scope,
     body::{BoxBody, MessageBody},
@@ -32,15 +34,16 @@ use actix_web::{
         StatusCode,
         header::{self, HeaderValue},
     },
-    middleware::{Next, from_fn},
+    middleware::{Compress, Next, from_fn},
     web,
 };
 use askama::Template;
 
 use super::{
+    asset::{Asset, Assets},
     error::ApiError,
     extract::state,
-    page::{Asset, html},
+    page::html,
     request_id,
     routing::{get, not_found, post, resource},
 };
@@ -49,10 +52,13 @@ use layout::Layout;
 use text::fill;
 use texts::overview::{self as overview_texts, OverviewTexts};
 
-const FILES: [Asset; 2] = [
-    Asset::new("console.css", include_bytes!("console/console.css")),
-    Asset::new("console.js", include_bytes!("console/console.js")),
-];
+/// The files of the pages.
+static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
+    Assets::new(vec![
+        Asset::new("console.css", include_bytes!("console/console.css")),
+        Asset::new("console.js", include_bytes!("console/console.js")),
+    ])
+});
 
 /// The content security policy of the pages (CSP 3): scripts, styles, images and form targets only
 /// from this server.
@@ -64,6 +70,7 @@ pub fn routes() -> impl HttpServiceFactory {
     web::scope("/console")
         .app_data(Channel::Console)
         .wrap(from_fn(render_errors))
+        .wrap(Compress::default())
         .service(resource("", [get(overview::page)]))
         .service(resource("/sign-in", [get(sign_in::show_form), post(sign_in::sign_in)]))
         .service(resource("/sign-out", [post(sign_in::sign_out)]))
@@ -122,7 +129,7 @@ pub async fn redirect_to_console(request: HttpRequest) -> Result<HttpResponse, A
 
 /// `GET /console/assets/{file}`: returns a style sheet, script or image.
 async fn asset(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    Asset::find(&FILES, &request)
+    ASSETS.find(&request)
 }
 
 /// Redirects to another page with 303, which the browser requests with GET.

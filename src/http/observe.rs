@@ -78,7 +78,9 @@ async fn complete_response<B: MessageBody + 'static>(
     let headers = response.headers_mut();
     headers.insert(request_id::HEADER, id.header());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     let took = began.elapsed();
     if let Some(state) = response.request().app_data::<Data<State>>() {
         state.http_metrics.record(&response, took);

@@ -96,6 +96,14 @@ impl Service {
         Ok(SessionKey::generate(self.random.as_ref())?)
     }
 
+    /// Returns an anti-CSRF token for the forms of the browser with `key`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the random source fails.
+    pub fn csrf_token(&self, key: &SessionKey) -> Result<String, Error> {
+        Ok(key.csrf_token(self.random.as_ref())?)
+    }
+
     /// Starts a session for an admin who has just signed in with a password. The session gets a new
     /// key, which prevents session fixation; the session with the key `before`, if any, ends. `user_agent` is the program
     /// of the admin.

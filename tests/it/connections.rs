@@ -201,8 +201,9 @@ fn an_unread_body_closes_the_connection(env: &TestEnv) {
 }
 
 fn a_client_that_stops_reading_is_disconnected(env: &TestEnv) {
+    let bundle = env.app().asset("/docs", "swagger-ui-bundle.js");
     over_http_and_https(env, |app, connect| {
-        let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+        let request = format!("GET {bundle} HTTP/1.1\r\nHost: x\r\n\r\n");
         let mut greedy = connect();
         greedy.write_all(request.repeat(16).as_bytes()).unwrap();
         wait_until("the server disconnects the client", || {
@@ -216,10 +217,11 @@ fn a_client_that_stops_reading_is_disconnected(env: &TestEnv) {
 fn clients_that_stop_reading_use_little_memory(env: &TestEnv) {
     const CLIENTS: usize = 300;
     let server = Program::new(&env.store.url()).serve(&[]);
-    let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+    let bundle = server.client.asset("/docs", "swagger-ui-bundle.js");
+    let request = format!("GET {bundle} HTTP/1.1\r\nHost: x\r\n\r\n");
     let bundle = server
         .client
-        .send("HEAD", "/docs/swagger-ui-bundle.js", Auth::Anonymous, &[], "")
+        .send("HEAD", &bundle, Auth::Anonymous, &[], "")
         .expect(200);
     let length: usize = bundle.header("content-length").unwrap().parse().unwrap();
     let before = server.resident_bytes();

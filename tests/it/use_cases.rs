@@ -100,6 +100,7 @@ const AUTHENTICATION: &[&str] = &[
     "authenticate_and_list",
     "authenticate_client",
     "authenticate_value",
+    "csrf_token",
     "end_session",
     "new_session_key",
     "refuse_unreadable",

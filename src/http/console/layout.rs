@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::Method};
 
 use super::{
-    cookies,
+    ASSETS, cookies,
     display_time::DisplayTime,
     language::Language,
     paths::build_query,
@@ -89,7 +89,7 @@ impl Layout {
         Ok(Self {
             admin: identity.and_then(|identity| identity.admin().map(ToOwned::to_owned)),
             rights: caller.map(Rights::of).unwrap_or_default(),
-            form_key: key.csrf_token(),
+            form_key: state(request)?.service.csrf_token(key)?,
             ..Self::anonymous(request)?
         })
     }
@@ -125,6 +125,11 @@ impl Layout {
     /// Returns `true` if the page is in this section of the console.
     pub fn is_section(&self, part: &str) -> bool {
         self.path.starts_with(part)
+    }
+
+    /// Returns the path of a file of the pages.
+    pub fn asset(&self, name: &str) -> String {
+        format!("{}/assets/{}", self.base, ASSETS.hashed_name(name))
     }
 
     /// Fills the placeholder of a text.

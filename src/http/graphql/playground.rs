@@ -1,18 +1,23 @@
 //! The playground: a page to try out the API. It loads nothing from other servers.
 
+use std::sync::LazyLock;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use crate::http::{
     State,
+    asset::{Asset, Assets},
     error::ApiError,
-    page::{Asset, OWN_SCRIPTS_POLICY, static_html},
+    page::{OWN_SCRIPTS_POLICY, static_html},
 };
 
 const PAGE: &str = include_str!("playground.html");
-const FILES: [Asset; 2] = [
-    Asset::new("playground.css", include_bytes!("playground.css")),
-    Asset::new("playground.js", include_bytes!("playground.js")),
-];
+static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
+    Assets::new(vec![
+        Asset::new("playground.css", include_bytes!("playground.css")),
+        Asset::new("playground.js", include_bytes!("playground.js")),
+    ])
+});
 
 /// `GET /public/graphql`: the page.
 #[utoipa::path(
@@ -23,10 +28,10 @@ const FILES: [Asset; 2] = [
     security(()),
 )]
 pub async fn page(state: Data<State>) -> HttpResponse {
-    static_html(PAGE, &state.config.base_path, OWN_SCRIPTS_POLICY)
+    static_html(PAGE, &state.config.base_path, &ASSETS, OWN_SCRIPTS_POLICY)
 }
 
 /// `GET /public/graphql/{file}`: the page's style sheet and script.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    Asset::find(&FILES, &request)
+    ASSETS.find(&request)
 }

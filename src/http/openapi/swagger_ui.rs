@@ -8,23 +8,22 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header,
     web::{Bytes, Data},
 };
 use utoipa_swagger_ui::Config;
 
 use crate::http::{
     State,
+    asset::{Asset, Assets},
     error::ApiError,
-    page::{Asset, static_html},
+    page::static_html,
 };
 
 const PAGE: &str = include_str!("swagger_ui.html");
-const START: [Asset; 1] = [Asset::new("swagger_ui.js", include_bytes!("swagger_ui.js"))];
-/// The library files for the page, shared by all responses.
-static LIBRARY: LazyLock<Vec<LibraryFile>> = LazyLock::new(|| {
-    let names = ["swagger-ui.css", "swagger-ui-bundle.js"];
-    names.into_iter().filter_map(LibraryFile::open).collect()
+static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
+    let library = ["swagger-ui.css", "swagger-ui-bundle.js"].into_iter();
+    let start = Asset::new("swagger_ui.js", include_bytes!("swagger_ui.js"));
+    Assets::new(library.filter_map(open).chain([start]).collect())
 });
 /// The content security policy. Swagger UI needs inline styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -32,45 +31,20 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 /// `GET /docs`: the page.
 pub async fn page(state: Data<State>) -> HttpResponse {
-    static_html(PAGE, &state.config.base_path, POLICY)
+    static_html(PAGE, &state.config.base_path, &ASSETS, POLICY)
 }
 
 /// `GET /docs/{file}`: a file of the page.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let wanted = request.match_info().get("file");
-    match LIBRARY.iter().find(|file| wanted == Some(file.name)) {
-        Some(file) => {
-            let mut response = HttpResponse::Ok();
-            if file.is_compressed {
-                response.insert_header((header::CONTENT_ENCODING, "gzip"));
-            }
-            Ok(response
-                .content_type(file.content_type.as_str())
-                .body(file.content.clone()))
-        }
-        None => Asset::find(&START, &request),
-    }
+    ASSETS.find(&request)
 }
 
-/// A file of the Swagger UI library.
-struct LibraryFile {
-    name: &'static str,
-    content_type: String,
-    is_compressed: bool,
-    content: Bytes,
-}
-
-impl LibraryFile {
-    fn open(name: &'static str) -> Option<Self> {
-        let file = utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok()??;
-        Some(Self {
-            name,
-            content_type: file.content_type,
-            is_compressed: file.gzpipped,
-            content: match file.bytes {
-                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-                Cow::Owned(bytes) => bytes.into(),
-            },
-        })
-    }
+/// Opens a file of the Swagger UI library, which is embedded in compressed form.
+fn open(name: &'static str) -> Option<Asset> {
+    let file = utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok()??;
+    let compressed = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    Asset::decompress(name, compressed).ok()
 }

@@ -224,8 +224,16 @@ fn pages_have_a_strict_content_security_policy(env: &TestEnv) {
         }
     }
     for file in ["console.css", "console.js"] {
-        app.get(&format!("/console/assets/{file}"), Auth::Anonymous).expect(200);
+        let response = app.get(&app.asset("/console/sign-in", file), Auth::Anonymous);
+        assert_eq!(
+            response.expect(200).header("cache-control"),
+            Some("public, max-age=31536000, immutable")
+        );
     }
+    let compressed =
+        app.raw(b"GET /console/sign-in HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n");
+    assert!(compressed.contains("content-encoding: gzip"), "{compressed}");
+    app.get("/console/assets/console.css", Auth::Anonymous).expect(404);
     app.get("/console/assets/base.html", Auth::Anonymous).expect(404);
 }
 

@@ -185,6 +185,25 @@ impl Client {
         })
     }
 
+    /// Returns the path of a file that the page at `page` loads, whose name contains a hash.
+    #[track_caller]
+    pub fn asset(&self, page: &str, name: &str) -> String {
+        let (stem, extension) = name.rsplit_once('.').unwrap();
+        let is_asset = |link: &&str| {
+            let hash = link
+                .rsplit_once('/')
+                .and_then(|(_, file)| file.strip_prefix(stem)?.strip_suffix(extension));
+            hash.is_some_and(|hash| hash.starts_with('.') && hash.ends_with('.'))
+        };
+        let page = self.get(page, Auth::Anonymous).expect(200);
+        let link = page
+            .text
+            .split('"')
+            .find(is_asset)
+            .unwrap_or_else(|| panic!("no {name}: {page:?}"));
+        link.strip_prefix(&self.base_path).unwrap().to_owned()
+    }
+
     /// Creates a token, and returns its ID and its value.
     #[track_caller]
     pub fn new_token(&self, body: &Value) -> (String, String) {
