@@ -2,7 +2,7 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { admin, api, newToken, screenshot, sites, test } = require("./harness.js");
+const { admin, api, assertAppearance, newToken, screenshot, sites, test } = require("./harness.js");
 
 const LEGACY = "/rest/agent-config/1.0/tokens";
 
@@ -95,6 +95,16 @@ for (const site of sites) {
 }
 
 const [root] = sites;
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1280, 375]) {
+    test(`/docs, ${colorScheme}, ${width} px: it fits, and axe finds nothing`, async (newPage) => {
+      const page = await newPage({ colorScheme, viewport: { width, height: 800 } });
+      await docs(page, root);
+      await assertAppearance(page, `docs-${colorScheme}-${width}`, colorScheme);
+    });
+  }
+}
 
 test("/docs: calls by ApiKeyAuth, and a refusal without it", async (newPage) => {
   const { value } = await newToken(root, "by key in /docs");

@@ -30,6 +30,9 @@ texts! { Texts:
     audit: "Audit log", "감사 로그";
     legacy: "Legacy API", "레거시 API";
     language: "Language", "언어";
+    api: "API", "API";
+    api_documentation: "API documentation", "API 문서";
+    playground: "Playground", "플레이그라운드";
     sign_out: "Sign out", "로그아웃";
     sign_in: "Sign in", "로그인";
     sign_in_lead: "Sign in with the name and the password of an admin.", "관리자 이름과 비밀번호로 로그인하세요.";

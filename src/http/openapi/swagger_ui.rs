@@ -22,8 +22,11 @@ use crate::http::{
 const PAGE: &str = include_str!("swagger_ui.html");
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
     let library = ["swagger-ui.css", "swagger-ui-bundle.js"].into_iter();
-    let start = Asset::new("swagger_ui.js", include_bytes!("swagger_ui.js"));
-    Assets::new(library.filter_map(open).chain([start]).collect())
+    let own = [
+        Asset::new("swagger_ui.css", include_bytes!("swagger_ui.css")),
+        Asset::new("swagger_ui.js", include_bytes!("swagger_ui.js")),
+    ];
+    Assets::new(library.filter_map(open).chain(own).collect())
 });
 /// The content security policy. Swagger UI needs inline styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
