@@ -27,7 +27,7 @@ macro_rules! permissions {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
-            /// Returns the display name, or the API's name if no display name is known.
+            /// Returns the display name: that of Panther's console where it is published.
             #[must_use]
             pub const fn display_name(self) -> &'static str {
                 match self { $(Self::$name => $shown,)* }
@@ -46,27 +46,27 @@ permissions! {
     CloudsecSourceRead "View Cloud Security Sources",
     DataAnalyticsModify "Manage Saved Searches",
     DataAnalyticsRead "Query Data Lake",
-    DestinationModify "DestinationModify",
-    DestinationRead "DestinationRead",
+    DestinationModify "Manage Destinations",
+    DestinationRead "View Destinations",
     GeneralSettingsModify "Edit Settings & SAML Preferences",
     GeneralSettingsRead "Read Panther Settings Info",
     LogSourceModify "Manage Log Sources",
-    LogSourceRawDataRead "LogSourceRawDataRead",
+    LogSourceRawDataRead "View Raw Log Data",
     LogSourceRead "View Log Sources",
-    LookupModify "LookupModify",
-    LookupRead "LookupRead",
+    LookupModify "Manage Lookups",
+    LookupRead "View Lookups",
     ManageAIResponses "Manage AI Responses",
-    ManageAISkills "ManageAISkills",
-    ManageScheduledPrompts "ManageScheduledPrompts",
+    ManageAISkills "Manage AI Skills",
+    ManageScheduledPrompts "Manage Scheduled Prompts",
     McpServerModify "Manage MCP Servers",
     McpServerRead "View & Connect to MCP Servers",
-    NotificationsSend "NotificationsSend",
+    NotificationsSend "Send Notifications",
     OrganizationAPITokenModify "Manage API Tokens",
     OrganizationAPITokenRead "Read API Token Info",
     PolicyModify "Manage Policies",
     PolicyRead "View Policies",
-    ResourceModify "ResourceModify",
-    ResourceRead "ResourceRead",
+    ResourceModify "Manage Resources",
+    ResourceRead "View Resources",
     RuleModify "Manage Rules",
     RuleRead "View Rules",
     RunPantherAI "Run Panther AI",
@@ -74,8 +74,8 @@ permissions! {
     UserModify "Manage Users",
     UserRead "Read User Info",
     ViewAIPrivateResponses "View AI Private Responses",
-    ViewAISkills "ViewAISkills",
-    ViewScheduledPrompts "ViewScheduledPrompts",
+    ViewAISkills "View AI Skills",
+    ViewScheduledPrompts "View Scheduled Prompts",
 }
 
 impl Permission {
