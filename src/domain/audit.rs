@@ -76,7 +76,7 @@ actions! {
     TokenReissued "token.reissued", invalidates;
     /// A token was deleted.
     TokenDeleted "token.deleted", invalidates;
-    /// A value was revoked by a client that presented it: the token was deleted, or a grace period ended.
+    /// A value was revoked, by a client that presented it or by an admin: the token was deleted, or a grace period ended.
     TokenRevoked "token.revoked", invalidates;
     /// A token was created or overwritten by an import.
     TokenImported "token.imported", invalidates;

@@ -19,7 +19,7 @@ pub enum Operation<'a> {
     Create(Grant<'a>),
     /// Update a token, which includes this grant.
     Update(Grant<'a>),
-    /// Rotate a token, and optionally change its expiry.
+    /// Rotate a token, and optionally change its expiry; or end the grace period of one of its previous values.
     Rotate {
         /// The new expiry, if it changes.
         expires_at: Option<Expiry>,

@@ -242,6 +242,13 @@ impl SessionAge {
         self.elapsed >= MAX_LIFETIME || self.idle >= MAX_IDLE_TIME
     }
 
+    /// Returns the time until the session ends unless it is used.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        let lifetime = MAX_LIFETIME.saturating_sub(self.elapsed);
+        lifetime.min(MAX_IDLE_TIME.saturating_sub(self.idle))
+    }
+
     /// Returns the age after a use, with the last use that is stored from now on.
     #[must_use]
     pub fn after_use(self, seen_at: Timestamp) -> Self {
@@ -332,6 +339,9 @@ mod tests {
             let used = age.at(at(0), at(wall), later(1799)).after_use(at(wall));
             assert!(!used.at(at(wall), at(wall + 1700), later(3500)).is_expired());
             assert!(used.at(at(wall), at(wall), later(43_200)).is_expired());
+            assert_eq!(used.remaining(), MAX_IDLE_TIME);
+            let near_the_end = used.at(at(wall), at(wall), later(43_190)).after_use(at(wall));
+            assert_eq!(near_the_end.remaining(), Duration::from_secs(10));
             // Another server has recorded a use meanwhile.
             assert!(!age.at(at(wall + 1), at(wall + 2), later(5000)).is_expired());
         }

@@ -89,6 +89,15 @@ impl ValueHash {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Returns the first 16 hexadecimal digits of the hash. They identify a value among those of a token, also for
+    /// its holder (`sha256sum`), and reveal nothing of its 256 random bits.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        const SHOWN: usize = 8;
+        let digits = self.0.iter().take(SHOWN).map(|byte| format!("{byte:02x}"));
+        digits.collect()
+    }
 }
 
 impl std::fmt::Debug for ValueHash {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Error, Service};
@@ -194,6 +194,15 @@ impl Service {
             Ok(sessions::delete_others(tx.conn, &admin.name, &current)?)
         })
         .await
+    }
+
+    /// Returns the time until the session with this key ends unless it is used. Returns `None` if this server has
+    /// not resumed it.
+    #[must_use]
+    pub fn remaining_session_time(&self, key: &SessionKey) -> Option<Duration> {
+        let known = self.session_ages.known();
+        let age = known.get(key.hash().as_bytes())?;
+        Some(age.aged_to(self.clock.monotonic()).remaining())
     }
 
     /// Ends the session with this key, if there is one.

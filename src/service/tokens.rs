@@ -2,6 +2,7 @@
 
 mod changes;
 mod details;
+mod grace;
 mod list;
 mod lookup;
 mod names;
@@ -34,6 +35,7 @@ use crate::{
 
 pub use changes::{PermissionChange, TokenChanges};
 pub(super) use details::{describe, diff};
+pub use grace::GraceValue;
 pub use requests::{NewToken, Rotation};
 
 /// Maximum number of previous values of a token in their grace period.

@@ -1,6 +1,7 @@
 //! Queries on tokens and their values.
 
 mod claim;
+mod grace;
 mod list;
 mod many;
 mod name_search;
@@ -27,6 +28,7 @@ use crate::domain::{
     value::ValueHash,
 };
 pub use claim::{claim_value, reissue_value, set_unclaimed};
+pub use grace::{GraceValue, find_grace_values};
 pub use list::{count, ids, page, summaries};
 pub use many::{delete_all, find_all, find_names, lock_all, record_use};
 pub use sorted::sorted_page;

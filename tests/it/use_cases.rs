@@ -65,6 +65,8 @@ use_cases! {
     Create create;
     CreateWithoutValue create_without_value;
     Delete delete;
+    EndGraceValue end_grace_value;
+    GraceValues grace_values;
     DeleteMatching delete_matching;
     EndOtherSessions end_other_sessions;
     Export export;
@@ -104,6 +106,7 @@ const AUTHENTICATION: &[&str] = &[
     "end_session",
     "new_session_key",
     "refuse_unreadable",
+    "remaining_session_time",
     "resume_session",
     "verify",
 ];
@@ -187,6 +190,7 @@ impl UseCase {
         let is_auditor = is_admin || matches!(role, Some(Role::Auditor));
         match self {
             Self::Get
+            | Self::GraceValues
             | Self::List
             | Self::ListSorted
             | Self::ListSummaries
@@ -194,9 +198,12 @@ impl UseCase {
             | Self::TokenCounts
             | Self::Usage => is_operator || is_auditor || read,
             Self::Introspect => is_operator || read,
-            Self::Create | Self::CreateWithoutValue | Self::Delete | Self::Rotate | Self::Update => {
-                is_operator || modify
-            }
+            Self::Create
+            | Self::CreateWithoutValue
+            | Self::Delete
+            | Self::EndGraceValue
+            | Self::Rotate
+            | Self::Update => is_operator || modify,
             Self::DeleteMatching => is_operator || (read && modify),
             Self::Export
             | Self::FindTailCursor
@@ -348,6 +355,8 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             let key = service.new_session_key()?;
             service.end_other_sessions(call, &key).await
         }
+        UseCase::EndGraceValue => service.end_grace_value(call, which, unique).await.map(drop),
+        UseCase::GraceValues => service.grace_values(&call, which).await.map(drop),
         UseCase::Export => export(service, &call, false).await,
         UseCase::ExportWithAdmins => export(service, &call, true).await,
         UseCase::FindAdminFootprint => {
