@@ -27,7 +27,7 @@ mod tokens;
 use std::sync::LazyLock;
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse, Scope,
+    Error, HttpMessage, HttpRequest, HttpResponse, Scope,
     body::{BoxBody, MessageBody},
     dev::{HttpServiceFactory, ServiceRequest, ServiceResponse},
     http::{
@@ -49,6 +49,7 @@ use super::{
 };
 use crate::{domain::actor::Channel, service};
 use layout::Layout;
+use session::HeldForm;
 use text::fill;
 use texts::overview::{self as overview_texts, OverviewTexts};
 
@@ -60,10 +61,10 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
     ])
 });
 
-/// The content security policy of the pages (CSP 3): scripts, styles, images and form targets only
-/// from this server.
+/// The content security policy of the pages (CSP 3): scripts, styles, images, and targets of forms and of scripts' requests
+/// only from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-    base-uri 'none'; frame-ancestors 'none'";
+    connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Returns the routes of the console.
 pub fn routes() -> impl HttpServiceFactory {
@@ -74,6 +75,7 @@ pub fn routes() -> impl HttpServiceFactory {
         .service(resource("", [get(overview::page)]))
         .service(resource("/sign-in", [get(sign_in::show_form), post(sign_in::sign_in)]))
         .service(resource("/sign-out", [post(sign_in::sign_out)]))
+        .service(resource("/session", [get(session::show_remaining_time)]))
         .service(token_routes())
         .service(resource("/admins", [get(admins::list), post(admins::add)]))
         .service(resource(
@@ -106,9 +108,17 @@ fn account_routes() -> Scope {
 
 fn token_routes() -> Scope {
     web::scope("/tokens")
-        .service(resource("", [get(tokens::list::list), post(tokens::form::create)]))
-        .service(resource("/new", [get(tokens::form::new)]))
-        .service(resource("/{id}", [get(tokens::form::edit), post(tokens::form::update)]))
+        .service(resource("", [get(tokens::list::list)]))
+        .service(resource(
+            "/new",
+            [get(tokens::create::show_form), post(tokens::create::create)],
+        ))
+        .service(resource("/{id}", [get(tokens::show::show)]))
+        .service(resource(
+            "/{id}/edit",
+            [get(tokens::edit::show_form), post(tokens::edit::update)],
+        ))
+        .service(resource("/{id}/end-grace", [post(tokens::grace::end)]))
         .service(resource(
             "/{id}/rotate",
             [get(tokens::rotate::show_form), post(tokens::rotate::rotate)],
@@ -184,7 +194,12 @@ async fn render_errors(
         return Ok(response);
     };
     match response.status() {
-        StatusCode::SEE_OTHER => return Ok(response),
+        StatusCode::SEE_OTHER => {
+            let held = response.request().extensions_mut().remove::<HeldForm>();
+            let Some(held) = held else { return Ok(response) };
+            let page = sign_in::show_form_with(response.request(), held)?;
+            return Ok(response.into_response(page));
+        }
         StatusCode::UNAUTHORIZED => {
             let location = session::sign_in_path(response.request())?;
             *response.response_mut().status_mut() = StatusCode::SEE_OTHER;

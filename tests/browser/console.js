@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const { admin, api, newToken, sites, test } = require("./harness.js");
 const {
-  button, choice, choose, create, field, link, findByName, open, assertRefused, rotate, self, readShownValue, openSignedIn, status, title, waitForText,
+  button, choice, choose, create, field, link, findByName, open, assertRefused, rotate, self, readShownValue, pick, openSignedIn, status, title, waitForText,
 } = require("./support/console.js");
 
 const [root] = sites;
@@ -28,13 +28,15 @@ for (const site of sites) {
     await link(page, "Create an API token").click();
     await title(page, "New API token");
     await field(page, "Name").fill(name);
+    await pick(page, "Choose from all 39");
     await field(page, "Find a permission").fill("read a");
     assert.equal(await page.getByRole("checkbox").count(), 2);
     await permission(page, "Read Alerts").check();
     await field(page, "Find a permission").fill("");
     await permission(page, "Manage Users").check();
-    await field(page, "Allowed CIDR blocks").fill("127.0.0.1/8\n10.0.0.0/8");
-    await field(page, "Expires at (UTC)").fill(expires);
+    await field(page, "Allowed networks (CIDR)").fill("127.0.0.1/8\n10.0.0.0/8");
+    await pick(page, "On a date");
+    await field(page, "Date and time (UTC)").fill(expires);
     await button(page, "Create").click();
     const first = await readShownValue(page, "Token created");
     const made = await self(site, first);
@@ -63,35 +65,35 @@ for (const site of sites) {
     const renamed = `${name} 2`;
     await field(page, "Name").fill(renamed);
     await permission(page, "Manage Users").uncheck();
-    await field(page, "Expires at (UTC)").fill("");
+    await pick(page, "Never");
     await button(page, "Save").click();
-    await waitForText(page, "The token has been saved.");
+    await waitForText(page, "Changes saved.");
     const edited = await self(site, first);
     assert.deepEqual([edited.name, edited.permissions, edited.expiresAt], [renamed, ["AlertRead"], null]);
     assert.deepEqual(edited.allowedCIDRBlocks, made.allowedCIDRBlocks);
 
     await choose(page, renamed, "Rotate");
-    await title(page, `Rotate ${renamed}?`);
+    await title(page, `Rotate '${renamed}'?`);
     await link(page, "Cancel").click();
-    const second = await rotate(page, renamed, "an hour");
+    const second = await rotate(page, renamed, "1 hour");
     await waitForText(page, /^The old value works until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.$/);
     assert.notEqual(second, first);
     for (const value of [first, second]) assert.equal((await self(site, value)).id, made.id);
     await link(page, "Done").click();
     const third = await rotate(page, renamed);
-    await waitForText(page, "The old value is refused from now on.");
+    await waitForText(page, "The old value no longer works.");
     for (const value of [first, second]) await assertRefused(site, value);
     assert.equal((await self(site, third)).id, made.id);
     await link(page, "Done").click();
 
     await choose(page, renamed, "Delete");
-    await title(page, `Delete ${renamed}?`);
-    await field(page, "Type the name of the token to confirm").fill(name);
-    await button(page, "Delete").click();
+    await title(page, `Delete '${renamed}'?`);
+    await field(page, "Type the name of the token to delete it").fill(name);
+    await button(page, "Delete token").click();
     await waitForText(page, "That is not the name of this token.");
     assert.equal((await self(site, third)).id, made.id);
-    await field(page, "Type the name of the token to confirm").fill(renamed);
-    await button(page, "Delete").click();
+    await field(page, "Type the name of the token to delete it").fill(renamed);
+    await button(page, "Delete token").click();
     await waitForText(page, "The token has been deleted.");
     await assertRefused(site, third);
     assert.equal(await row(page, renamed).count(), 0);
@@ -110,18 +112,18 @@ for (const script of [true, false]) {
     // Without JavaScript, reloading the response to a form submits the form again.
     const isShownOnce = async (value, again) => {
       await page.reload();
-      await isGone(value, `Edit ${name}`);
+      await isGone(value, name);
       assert.equal(await page.getByText(again).count(), script ? 0 : 1);
       await link(page, "API tokens").click();
       await isGone(value, "API tokens");
       await page.goBack();
-      await isGone(value, `Edit ${name}`);
+      await isGone(value, name);
       await page.goForward();
       await isGone(value, "API tokens");
     };
     const made = await create(page, name);
-    await isShownOnce(made, "This token has been made already.");
-    const rotated = "This token has changed since you opened the page, so it was not rotated.";
+    await isShownOnce(made, /^This token already exists\./);
+    const rotated = /^This token has changed since you opened the page, so it was not rotated\./;
     await isShownOnce(await rotate(page, name), rotated);
     await assertRefused(root, made);
 
@@ -137,9 +139,9 @@ for (const script of [true, false]) {
       await page.reload();
       await waitForText(page, rotated);
     }
-    await isGone(last, `Edit ${name}`);
+    await isGone(last, name);
     await page.goBack();
-    await isGone(last, `Rotate ${name}?`);
+    await isGone(last, `Rotate '${name}'?`);
     assert.equal((await findByName(root, name)).length, 1);
   });
 }
@@ -172,15 +174,15 @@ test("/console says of each block what the server makes of it, as it is typed", 
   const page = await openSignedIn(newPage, root);
   await link(page, "Create an API token").click();
   await title(page, "New API token");
-  const blocks = field(page, "Allowed CIDR blocks"), live = page.getByRole("status");
+  const blocks = field(page, "Allowed networks (CIDR)"), live = page.locator("#blocks-live");
   await blocks.pressSequentially("10.1.2.3");
-  assert.equal(await live.innerText(), "10.1.2.3 is not a CIDR block; write 10.1.2.3/32");
+  assert.equal(await live.innerText(), "10.1.2.3 is not a CIDR block; use 10.1.2.3/32");
   assert.equal(await blocks.getAttribute("aria-invalid"), "true");
   await blocks.pressSequentially("/24");
   assert.equal(await live.innerText(), "10.1.2.3/24 will be saved as 10.1.2.0/24");
   assert.equal(await blocks.getAttribute("aria-invalid"), null);
   await blocks.pressSequentially("\n2001:db8::");
-  assert.match(await live.innerText(), /^10.1.2.3\/24 will be .*\n2001:db8:: is not a CIDR block; write 2001:db8::\/128$/);
+  assert.match(await live.innerText(), /^10.1.2.3\/24 will be .*\n2001:db8:: is not a CIDR block; use 2001:db8::\/128$/);
 
   const hints = [];
   for (const typed of [...GOOD.map(([typed]) => typed), ...BAD]) {
@@ -188,7 +190,7 @@ test("/console says of each block what the server makes of it, as it is typed", 
     hints.push(await live.innerText());
   }
   assert.deepEqual(hints, [
-    ...GOOD.map(([typed, saved]) => (saved ? `${typed} will be saved as ${saved}` : "Blocks: 1")),
+    ...GOOD.map(([typed, saved]) => (saved ? `${typed} will be saved as ${saved}` : "1 valid network")),
     ...BAD.map((typed) => `${typed} is not a CIDR block`),
   ]);
   for (const typed of BAD) {
@@ -250,7 +252,7 @@ test("/console by the keyboard alone", async (newPage) => {
 
   await menu.focus();
   for (const key of ["Enter", "Tab", "Tab", "Enter"]) await page.keyboard.press(key);
-  await title(page, "Rotate by keys?");
+  await title(page, "Rotate 'by keys'?");
 });
 
 test("/console: the list is searched, filtered, and sorted", async (newPage) => {

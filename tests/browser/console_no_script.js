@@ -5,7 +5,7 @@ const assert = require("node:assert/strict");
 const { readFileSync } = require("node:fs");
 const { newToken, screenshot, sites, test } = require("./harness.js");
 const {
-  button, choice, choose, create, field, link, fillNewPassword, assertRefused, rotate, self, readShownValue, openSignedIn, status, title, waitForText,
+  button, choice, choose, create, field, link, fillNewPassword, assertRefused, rotate, self, readShownValue, pick, openSignedIn, status, title, waitForText,
 } = require("./support/console.js");
 
 const options = { javaScriptEnabled: false };
@@ -14,18 +14,20 @@ for (const site of sites) {
   test(`${site.base}/console without script: a token from its making to its end`, async (newPage) => {
     const page = await openSignedIn(newPage, site, { ...options, expected: [status(400)] });
     await link(page, "Create an API token").click();
+    await pick(page, "Choose from all 39");
     assert.equal(await field(page, "Find a permission").isVisible(), false);
     await field(page, "Name").fill("without script");
     await page.getByRole("checkbox", { name: /^Read Alerts/ }).check();
-    await field(page, "Allowed CIDR blocks").fill("127.0.0.1/8 10.0.0.1");
-    await field(page, "Expires at (UTC)").fill("2020-01-01T00:00");
+    await field(page, "Allowed networks (CIDR)").fill("127.0.0.1/8 10.0.0.1");
+    await pick(page, "On a date");
+    await field(page, "Date and time (UTC)").fill("2020-01-01T00:00");
     await button(page, "Create").click();
-    await waitForText(page, "Nothing has been saved. Please correct this:");
+    await waitForText(page, "Not saved yet. Correct the following:");
     await waitForText(page, "One of these is not a CIDR block.");
-    await waitForText(page, "Give a time in the future, or leave this empty.");
+    await waitForText(page, "Enter a time in the future.");
     if (!site.base) await screenshot(page, "console-no-script");
-    await field(page, "Allowed CIDR blocks").fill("127.0.0.1/8 10.0.0.1/32");
-    await field(page, "Expires at (UTC)").fill("");
+    await field(page, "Allowed networks (CIDR)").fill("127.0.0.1/8 10.0.0.1/32");
+    await pick(page, "Never");
     await button(page, "Create").click();
     const value = await readShownValue(page, "Token created");
     assert.equal(await button(page, "Copy").count(), 0);
@@ -36,14 +38,14 @@ for (const site of sites) {
     await choose(page, "without script", "Edit");
     await field(page, "Name").fill("no script");
     await button(page, "Save").click();
-    await waitForText(page, "The token has been saved.");
+    await waitForText(page, "Changes saved.");
     const second = await rotate(page, "no script");
     await assertRefused(site, value);
     assert.equal((await self(site, second)).name, "no script");
     await link(page, "Done").click();
     await choose(page, "no script", "Delete");
-    await field(page, "Type the name of the token to confirm").fill("no script");
-    await button(page, "Delete").click();
+    await field(page, "Type the name of the token to delete it").fill("no script");
+    await button(page, "Delete token").click();
     await waitForText(page, "The token has been deleted.");
     await assertRefused(site, second);
     await button(page, "Sign out").click();

@@ -4,7 +4,7 @@
 const assert = require("node:assert/strict");
 const { createHash, randomUUID } = require("node:crypto");
 const { admin, api, importTokens, assertAppearance, newSite, sites, test } = require("./harness.js");
-const { button, choose, create, field, link, fillNewPassword, open, signIn, openSignedIn, status, title, waitForText } = require("./support/console.js");
+const { button, choose, create, field, link, fillNewPassword, open, pick, signIn, openSignedIn, status, title, waitForText } = require("./support/console.js");
 
 const [site] = sites;
 const DAY = 24 * 60 * 60 * 1000;
@@ -96,32 +96,36 @@ for (const colorScheme of ["light", "dark"]) {
       await looks("no-match");
 
       await open(page, site, "/tokens/new");
-      await field(page, "Allowed CIDR blocks").fill("10.1.2.3/8\n10.1.2.3\n2001:db8:1234:5678:9abc:def0:1234:5678/64");
+      await field(page, "Allowed networks (CIDR)").fill("10.1.2.3/8\n10.1.2.3\n2001:db8:1234:5678:9abc:def0:1234:5678/64");
       await looks("new");
       await field(page, "Name").fill(" ");
-      await field(page, "Expires at (UTC)").fill("2020-01-01T00:00");
+      await pick(page, "On a date");
+      await field(page, "Date and time (UTC)").fill("2020-01-01T00:00");
       await button(page, "Create").click();
-      await waitForText(page, "Nothing has been saved.");
+      await waitForText(page, "Not saved yet.");
       await looks("new-wrong");
       await open(page, site);
       await create(page, `${LONG}2`);
       await looks("value");
       await link(page, "Done").click();
       await choose(page, `${LONG}2`, "Delete");
-      const confirm = field(page, "Type the name of the token to confirm");
+      const confirm = field(page, "Type the name of the token to delete it");
       await confirm.fill("something else");
-      await button(page, "Delete").click();
+      await button(page, "Delete token").click();
       await waitForText(page, "That is not the name of this token.");
       await looks("delete");
       await confirm.fill(`${LONG}2`);
-      await button(page, "Delete").click();
+      await button(page, "Delete token").click();
       await waitForText(page, "The token has been deleted.");
 
       await open(page, site, `/tokens/${id}`);
+      await looks("token");
+      await link(page, "Edit").click();
+      await title(page, "Edit everything at once");
       await looks("edit");
       await open(page, site, `/tokens/${long}`);
       await link(page, "Rotate").click();
-      await title(page, `Rotate ${LONG}?`);
+      await title(page, `Rotate '${LONG}'?`);
       await looks("rotate");
 
       await addAdmin(page);
@@ -165,7 +169,7 @@ test("/console in Korean, until English is chosen", async (newPage) => {
   await button(page, "로그인").click();
   await title(page, "API 토큰");
   for (const [name, path] of [
-    ["tokens", "/tokens"], ["new", "/tokens/new"], ["edit", `/tokens/${id}`], ["rotate", `/tokens/${id}/rotate`], ["delete", `/tokens/${id}/delete`],
+    ["tokens", "/tokens"], ["new", "/tokens/new"], ["token", `/tokens/${id}`], ["edit", `/tokens/${id}/edit`], ["rotate", `/tokens/${id}/rotate`], ["delete", `/tokens/${id}/delete`],
     ["admins", "/admins"], ["account", "/account"], ["audit", "/audit"], ["legacy", "/legacy"], ["overview", ""],
   ]) {
     await open(page, site, path);

@@ -3,10 +3,12 @@
 pub mod account;
 pub mod admins;
 pub mod evidence;
+pub mod held_forms;
 pub mod pages;
 pub mod sessions;
 pub mod token_forms;
 pub mod token_list;
+pub mod token_page;
 
 use serde_json::Value;
 

@@ -297,14 +297,17 @@ fn the_console_shows_what_the_role_includes(env: &TestEnv) {
         assert_eq!(list.contains("/delete\""), changes_tokens, "{role}");
         assert_eq!(list.contains("href=\"/console/admins\""), reads_admins, "{role}");
         let token = browser.get(&format!("/tokens/{id}")).expect(200).text;
-        assert_eq!(token.contains("<button class=\"primary\">"), changes_tokens, "{role}");
-        assert_eq!(token.contains("<fieldset class=\"bare\" disabled>"), !changes_tokens);
-        assert!(token.contains("value=\"agent\""));
+        for action in ["edit", "rotate", "disable", "delete"] {
+            let is_offered = token.contains(&format!("/console/tokens/{id}/{action}"));
+            assert_eq!(is_offered, changes_tokens, "{role} {action}");
+        }
+        assert!(token.contains("<h1>agent</h1>"));
         for (path, allowed) in [
             ("/audit", true),
             ("/audit/events.csv", true),
             ("/legacy", true),
             ("/tokens/new", changes_tokens),
+            (&format!("/tokens/{id}/edit"), changes_tokens),
             (&format!("/tokens/{id}/rotate"), changes_tokens),
             (&format!("/tokens/{id}/delete"), changes_tokens),
             ("/admins", reads_admins),
@@ -334,7 +337,7 @@ fn the_console_shows_what_the_role_includes(env: &TestEnv) {
         submit_unshown(&browser, &page, "/admins", &fields).expect(403);
         if !changes_tokens {
             let fields = [("name", "agent"), ("version", "1"), ("confirm", "agent")];
-            for path in ["", "/rotate", "/disable", "/delete"] {
+            for path in ["/edit", "/rotate", "/disable", "/end-grace", "/delete"] {
                 submit_unshown(&browser, &page, &format!("/tokens/{id}{path}"), &fields).expect(403);
             }
         }

@@ -242,7 +242,7 @@ impl Fixture<'_> {
             legacy: representation(&legacy),
             form: form(
                 &Browser::signed_in(&self.app)
-                    .get(&format!("/tokens/{id}"))
+                    .get(&format!("/tokens/{id}/edit"))
                     .expect(200)
                     .text,
             ),
@@ -265,7 +265,7 @@ fn representation(object: &Value) -> Representation {
 
 /// Returns the fields of the form that edits a token: every input, regardless of its name.
 fn form(page: &str) -> Representation {
-    let form = between(page, "<form class=\"card\"", "</form>");
+    let form = between(page, "<form id=\"token\"", "</form>");
     let mut fields = Representation::new();
     for input in form.split("<input ").skip(1) {
         let input = input.split_once('>').unwrap().0;
@@ -276,7 +276,7 @@ fn form(page: &str) -> Representation {
             if input.ends_with(" checked") {
                 checked.as_array_mut().unwrap().push(value);
             }
-        } else {
+        } else if attribute(input, "type") != Some("radio") || input.ends_with(" checked") {
             fields.insert(name.to_owned(), value);
         }
     }

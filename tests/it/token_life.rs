@@ -161,7 +161,7 @@ fn a_write_that_changes_nothing_is_not_a_write(env: &TestEnv) {
         "expiresAt": env.clock.seconds_from_now(3600), "description": "a\nb", "owner": "team",
     });
     let (id, _) = app.new_token(&body);
-    let form = format!("/tokens/{id}");
+    let page = format!("/tokens/{id}");
     let expires = env.clock.seconds_from_now(3600);
     for disabled in [false, true] {
         set_disabled(&app, &id, disabled);
@@ -192,11 +192,11 @@ fn a_write_that_changes_nothing_is_not_a_write(env: &TestEnv) {
             ("description", "a\r\nb"),
             ("owner", "team"),
         ];
-        browser.fill(&form, &fields).expect(303);
+        browser.fill(&format!("{page}/edit"), &fields).expect(303);
         assert_unchanged("the form");
         let action = if disabled { "disable" } else { "enable" };
-        let page = browser.get(&form).expect(200);
-        browser.submit(&page, &format!("{form}/{action}"), &[]).expect(303);
+        let shown = browser.get(&page).expect(200);
+        browser.submit(&shown, &format!("{page}/{action}"), &[]).expect(303);
         assert_unchanged("the button");
         for arguments in [
             &["token", action, &id][..],
@@ -259,7 +259,7 @@ fn texts_follow_the_rules_for_names_everywhere(env: &TestEnv) {
                 );
             }
             let fields = [("name", "n"), (field, text)];
-            let page = browser.fill(&format!("/tokens/{id}"), &fields).expect(400);
+            let page = browser.fill(&format!("/tokens/{id}/edit"), &fields).expect(400);
             assert!(page.text.contains(reason), "{}", page.text);
             let flag = format!("--{field}");
             for arguments in [

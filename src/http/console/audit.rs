@@ -1,7 +1,7 @@
 //! The page of audit events, and their download.
 
-mod labels;
-mod row;
+pub mod labels;
+pub mod row;
 
 use std::time::Duration;
 

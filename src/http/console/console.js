@@ -5,28 +5,39 @@ for (const element of document.querySelectorAll(".only-with-script")) element.hi
 
 const fill = (text, ...values) => values.reduce((filled, value) => filled.replace("{}", () => value), text);
 
-// A value was shown by the answer to a form: loading the page again must not send that form again.
-const shownOnce = document.querySelector("[data-shown-once]");
-if (shownOnce) history.replaceState(null, "", shownOnce.dataset.shownOnce);
+/** Fills a text with a number, in the singular form (before `|`) for 1. */
+function count(text, counted) {
+  const [singular, plural = singular] = text.split("|");
+  return fill(counted === 1 ? singular : plural, counted);
+}
+
+// A page that answers a form has the address of a page of its own: loading it again must not send that form again.
+const answer = document.querySelector("[data-address]");
+if (answer) history.replaceState(null, "", answer.dataset.address);
+
+const pad = (number) => String(number).padStart(2, "0");
+/** A time in the zone of the browser, as a field for a date and a time has it. */
+const localText = (time) =>
+  `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}T${[time.getHours(), time.getMinutes(), time.getSeconds()].map(pad).join(":")}`;
 
 // Times in evidence are exact: in the time zone of the browser, with UTC as the tooltip.
-const pad = (number) => String(number).padStart(2, "0");
 for (const time of document.querySelectorAll("time[data-local]")) {
   const at = new Date(time.dateTime);
-  time.textContent = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+  time.textContent = localText(at).replace("T", " ");
 }
 const zone = new Intl.DateTimeFormat(document.documentElement.lang, { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName");
 for (const element of document.querySelectorAll(".zone")) element.textContent = zone.value;
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   const field = document.getElementById(button.dataset.copy);
-  field.addEventListener("focus", () => field.select());
+  const select = () => (field.select ? field.select() : getSelection().selectAllChildren(field));
+  field.addEventListener("focus", select);
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(field.value);
+      await navigator.clipboard.writeText(field.value ?? field.textContent);
     } catch {
       // Without HTTPS there is no clipboard but this one.
-      field.select();
+      select();
       document.execCommand("copy");
     }
     button.textContent = button.dataset.copied;
@@ -132,10 +143,114 @@ for (const area of document.querySelectorAll("[data-blocks]")) {
       if (one.saved) return ["", fill(savedAs, one.text, one.saved)];
       return ["bad", fill(bad, one.text) + (one.write ? `; ${fill(write, one.write)}` : "")];
     });
-    if (!lines.length && blocks.length) lines.push(["good", fill(area.dataset.good, blocks.length)]);
+    if (!lines.length && blocks.length) lines.push(["good", count(area.dataset.good, blocks.length)]);
     live.replaceChildren(...lines.map(([name, text]) => Object.assign(document.createElement("li"), { className: name, textContent: text })));
     if (checked.some((one) => one.bad)) area.setAttribute("aria-invalid", "true");
     else area.removeAttribute("aria-invalid");
   };
   area.addEventListener("input", say);
+}
+
+// The presets of permissions check their boxes, and a box that is checked chooses them one by one.
+const selected = document.querySelector("[data-selected]");
+if (selected) {
+  const boxes = [...document.querySelectorAll("[name=permission]")], presets = [...document.querySelectorAll("[name=preset]")];
+  const tell = () => {
+    const labels = boxes.filter((box) => box.checked).map((box) => box.nextElementSibling.firstChild.textContent.trim());
+    selected.textContent = labels.length ? fill(selected.dataset.selected, labels.length, labels.join(", ")) : selected.dataset.none;
+    for (const button of document.querySelectorAll("[data-select]")) {
+      const all = [...button.parentElement.querySelectorAll("[name=permission]")].every((box) => box.checked);
+      button.textContent = all ? button.dataset.clear : button.dataset.select;
+    }
+  };
+  for (const preset of presets) {
+    preset.addEventListener("change", () => {
+      const names = preset.dataset.permissions?.split(" ");
+      if (names) for (const box of boxes) box.checked = names.includes(box.value);
+      tell();
+    });
+  }
+  for (const box of boxes) box.addEventListener("change", tell);
+  for (const button of document.querySelectorAll("[data-select]")) {
+    button.addEventListener("click", () => {
+      const group = [...button.parentElement.querySelectorAll("[data-permission]:not([hidden]) [name=permission]")];
+      const check = !group.every((box) => box.checked);
+      for (const box of group) box.checked = check;
+      group[0]?.dispatchEvent(new Event("input", { bubbles: true }));
+      tell();
+    });
+  }
+  tell();
+}
+
+const utcText = (time) => time.toISOString().slice(0, 19);
+const offset = (time) => new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts(time).find((part) => part.type === "timeZoneName").value;
+
+// Times are shown in the zone of the browser, with UTC beneath.
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.dateTime), exact = time.nextElementSibling;
+  if (!at.getTimezoneOffset()) continue;
+  const local = `${localText(at).replace("T", " ")} ${offset(at)}`;
+  if (time.title) time.title = `${local}\n${time.title}`;
+  else if (exact) exact.before(Object.assign(document.createElement("small"), { textContent: local }));
+}
+
+// The server takes and shows times in UTC; with script, the field has them in the zone of the browser.
+for (const input of document.querySelectorAll("[data-utc]")) {
+  const label = input.labels[0], hint = document.querySelector("[data-utc-hint]");
+  const time = (text, zone = "") => new Date(text + zone);
+  const isValid = (date) => !Number.isNaN(date.getTime());
+  const ofServer = time(input.defaultValue, "Z");
+  // After the page was loaded again, the browser may have restored what was typed.
+  if (isValid(ofServer) && time(input.value, "Z").getTime() === ofServer.getTime()) input.value = localText(ofServer);
+  label.textContent = fill(label.dataset.local, Intl.DateTimeFormat().resolvedOptions().timeZone);
+  const tell = () => {
+    const typed = time(input.value);
+    hint.textContent = isValid(typed) && typed.getTimezoneOffset() ? fill(hint.dataset.utcHint, utcText(typed).replace("T", " ")) : "";
+  };
+  input.addEventListener("input", tell);
+  input.form.addEventListener("formdata", ({ formData }) => {
+    const typed = time(input.value);
+    if (isValid(typed)) formData.set(input.name, utcText(typed));
+  });
+  tell();
+}
+
+// Leaving a form that was edited asks first.
+for (const form of document.querySelectorAll("[data-keep]")) {
+  let edited = "edited" in form.dataset;
+  form.addEventListener("input", (event) => { edited ||= Boolean(event.target.name); });
+  form.addEventListener("submit", () => { edited = false; });
+  for (const link of document.querySelectorAll("[data-discard]")) link.addEventListener("click", () => { edited = false; });
+  addEventListener("beforeunload", (event) => edited && event.preventDefault());
+}
+
+// Before the session ends, a notice offers to prolong it.
+const sessionEnd = document.querySelector("[data-session-end]");
+if (sessionEnd) {
+  const NOTICE = 5 * 60 * 1000;
+  const text = sessionEnd.querySelector("p"), stay = sessionEnd.querySelector("button");
+  let timer, end;
+  const check = () => {
+    clearTimeout(timer);
+    const left = end - Date.now();
+    sessionEnd.hidden = left > NOTICE;
+    if (left <= 0) {
+      text.textContent = sessionEnd.dataset.over;
+      stay.hidden = true;
+    } else {
+      timer = setTimeout(check, left > NOTICE ? left - NOTICE : left);
+    }
+  };
+  const endIn = (seconds) => {
+    end = Date.now() + seconds * 1000;
+    check();
+  };
+  stay.addEventListener("click", async () => {
+    const response = await fetch(sessionEnd.dataset.path).catch(() => null);
+    if (response?.ok) endIn(response.redirected ? 0 : Number(await response.text()));
+  });
+  // A timer does not run while the computer sleeps.
+  document.addEventListener("visibilitychange", check);
+  endIn(Number(sessionEnd.dataset.sessionEnd));
 }

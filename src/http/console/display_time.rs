@@ -33,6 +33,11 @@ impl DisplayTime {
             rfc3339,
         }
     }
+
+    /// Returns the date in UTC: `2030-01-31`.
+    pub fn date(&self) -> &str {
+        self.exact.split(' ').next().unwrap_or_default()
+    }
 }
 
 /// Formats a time in UTC, to the second: `2030-01-31 12:00:00 UTC`.

@@ -3,11 +3,12 @@
 use actix_web::{HttpRequest, dev::Payload};
 use futures_util::future::LocalBoxFuture;
 
+use super::paths::encode_pairs;
 use crate::{
     domain::session::SessionKey,
     http::{
         error::ApiError,
-        extract::{Input, form::Form},
+        extract::{Input, form::Form, query},
     },
 };
 
@@ -24,6 +25,17 @@ impl Input for FormFields {
 }
 
 impl FormFields {
+    /// Parses the output of [`FormFields::encode`]. Anything else has no fields.
+    pub fn parse(text: &str) -> Self {
+        Self(query::parse(text).unwrap_or_default())
+    }
+
+    /// Returns the fields in one text, without the anti-CSRF token.
+    pub fn encode(&self) -> String {
+        let kept = self.0.iter().filter(|(name, _)| name != FORM_KEY);
+        encode_pairs(kept.map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
     /// Returns the value of the first field with this name, or an empty text.
     pub fn text(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);

@@ -9,7 +9,10 @@ use super::{
     paths::build_query,
     see_other,
     text::{self, fill},
-    texts::Texts,
+    texts::{
+        Texts,
+        token::{self, TokenTexts},
+    },
     theme::Theme,
 };
 use crate::{
@@ -76,6 +79,8 @@ pub struct Layout {
     pub path: String,
     /// The time of the request.
     pub now: Timestamp,
+    /// The seconds until the session ends unless it is used; `None` without a session.
+    pub session_seconds: Option<u64>,
 }
 
 impl Layout {
@@ -86,10 +91,13 @@ impl Layout {
     /// 500 if the route lacks the application state.
     pub fn new(request: &HttpRequest, key: &SessionKey, caller: Option<&Caller>) -> Result<Self, ApiError> {
         let identity = caller.map(CallerIdentity::of);
+        let service = &state(request)?.service;
+        let remaining = caller.and_then(|_| service.remaining_session_time(key));
         Ok(Self {
+            session_seconds: remaining.map(|time| time.as_secs()),
             admin: identity.and_then(|identity| identity.admin().map(ToOwned::to_owned)),
             rights: caller.map(Rights::of).unwrap_or_default(),
-            form_key: state(request)?.service.csrf_token(key)?,
+            form_key: service.csrf_token(key)?,
             ..Self::anonymous(request)?
         })
     }
@@ -117,9 +125,15 @@ impl Layout {
             languages: languages.filter(|_| is_get).collect(),
             path: path.strip_prefix(&base).unwrap_or(path).to_owned(),
             now: state.service.now(),
+            session_seconds: None,
             root,
             base,
         })
+    }
+
+    /// Returns the texts of the pages on a token.
+    pub const fn token_texts(&self) -> &'static TokenTexts {
+        self.language.choose(&token::ENGLISH, &token::KOREAN)
     }
 
     /// Returns `true` if the page is in this section of the console.
@@ -142,6 +156,12 @@ impl Layout {
     #[expect(clippy::unused_self, reason = "templates call this as a method of their layout")]
     pub fn count(&self, text: &str, counted: u64) -> String {
         text::count(text, counted)
+    }
+
+    /// Fills the two placeholders of a text.
+    #[expect(clippy::unused_self, reason = "templates call this as a method of their layout")]
+    pub fn fill_two(&self, text: &str, first: impl std::fmt::Display, second: impl std::fmt::Display) -> String {
+        fill(text, [&first, &second])
     }
 
     /// Formats a time relative to the time of the request.

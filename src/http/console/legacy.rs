@@ -12,7 +12,7 @@ use actix_web::{
 use askama::Template;
 
 use super::{
-    chart::Chart,
+    chart::{Chart, ChartTexts},
     layout::Layout,
     render_page,
     session::ConsoleSession,
@@ -78,6 +78,11 @@ pub async fn page(
         .find_token_names(&call, callers::tokens(&report.callers))
         .await?;
     let (rows, left_out) = callers::rows(&report.callers, &names, &layout);
+    let chart_texts = ChartTexts {
+        unit: layout.texts.chart_calls,
+        summary: layout.texts.chart_summary,
+        none: layout.texts.chart_none,
+    };
     render_page(&LegacyPage {
         texts,
         is_good: report.is_safe_to_switch_off(),
@@ -94,7 +99,7 @@ pub async fn page(
             .collect(),
         timeline: Timeline::new(phase, now, &layout, texts),
         has_sunset: phase.sunset.is_some(),
-        chart: Chart::new(&report.calls, layout.now.day(), days.get(), layout.texts),
+        chart: Chart::new(&report.calls, layout.now.day(), days.get(), chart_texts),
         rows,
         more_callers: (left_out + report.more_callers) as u64,
         without_value: report.without_value.unsigned_abs(),

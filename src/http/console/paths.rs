@@ -9,16 +9,23 @@ use crate::http::extract::query;
 pub const SIGN_IN: &str = "/sign-in";
 /// The path of the overview, the default page, below the console.
 pub const FIRST_PAGE: &str = "";
+/// The path of the list of tokens below the console.
+pub const TOKENS: &str = "/tokens";
 
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Builds a query string with a leading question mark. Leaves out empty parameters; returns an
 /// empty text if none is left.
 pub fn build_query(parameters: &[(&str, &str)]) -> String {
-    let pairs = parameters.iter().filter(|(_, value)| !value.is_empty());
-    let pairs = pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, QUERY)));
-    let query = pairs.collect::<Vec<_>>().join("&");
+    let query = encode_pairs(parameters.iter().copied().filter(|(_, value)| !value.is_empty()));
     if query.is_empty() { query } else { format!("?{query}") }
+}
+
+/// URL-encodes names and values.
+pub fn encode_pairs<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> String {
+    let encode = |text| utf8_percent_encode(text, QUERY);
+    let pairs = pairs.map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Returns the path of the target after the sign-in, or of the default page if `next` is not a
@@ -55,7 +62,7 @@ impl Back {
         let text = text.split('#').next().unwrap_or_default();
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         if !is_console_path(path) {
-            return Self(FIRST_PAGE.to_owned());
+            return Self(TOKENS.to_owned());
         }
         // A notice is shown once, and nests no further list.
         let is_kept = |pair: &&str| {
@@ -95,7 +102,7 @@ impl Back {
 
     /// Returns the link to another page that comes back to the list.
     pub fn link_from(&self, path: &str) -> String {
-        let back = if self.0 == FIRST_PAGE { "" } else { &self.0 };
+        let back = if self.0 == TOKENS { "" } else { &self.0 };
         format!("{path}{}", build_query(&[(Self::PARAMETER, back)]))
     }
 

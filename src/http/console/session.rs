@@ -1,7 +1,7 @@
 //! Extractors for console sessions and submitted forms.
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
     dev::Payload,
     http::{
         Method,
@@ -14,7 +14,7 @@ use super::{
     cookies,
     fields::FormFields,
     layout::Layout,
-    paths::{FIRST_PAGE, SIGN_IN, build_query},
+    paths::{FIRST_PAGE, SIGN_IN, TOKENS, build_query},
 };
 use crate::{
     domain::{
@@ -25,7 +25,7 @@ use crate::{
     },
     http::{
         error::ApiError,
-        extract::{Input, origin, state},
+        extract::{Input, origin, site::is_same_origin, state},
         request::CallerIdentity,
     },
     service::Error,
@@ -102,27 +102,109 @@ pub async fn error_layout(request: &HttpRequest, may_ask: bool) -> Result<Layout
     }
 }
 
+/// A form whose contents outlive its session: they are shown again after the next sign-in.
+pub struct ResumableForm {
+    /// The session.
+    pub session: ConsoleSession,
+    /// The fields.
+    pub fields: FormFields,
+    /// `false` if the form was rendered in an earlier session of this browser. It must be shown again, not executed.
+    pub is_current: bool,
+}
+
+/// The contents of a form that was submitted after its session had ended, for the page of the sign-in.
+pub struct HeldForm {
+    /// The path of the form's page below the console.
+    pub page: String,
+    /// The encoded fields.
+    pub fields: String,
+}
+
+impl FromRequest for ResumableForm {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let Some(session) = find_session(&request).await? else {
+                hold_form(&request, &mut payload).await?;
+                return Err(ApiError::see_other(sign_in_path(&request)?));
+            };
+            let fields = FormFields::read(&request, &mut payload).await?;
+            let is_current = fields.check(&session.key).is_ok();
+            // A page of another origin must not fill in a form, either.
+            if !is_current && !is_same_origin(&request) {
+                return Err(FormFields::refusal());
+            }
+            Ok(Self {
+                session,
+                fields,
+                is_current,
+            })
+        })
+    }
+}
+
+/// Keeps the contents of a form if it was rendered for the session whose key the browser still has. Contents from
+/// elsewhere are dropped: an admin who signs in would find a form that another site has filled in.
+async fn hold_form(request: &HttpRequest, payload: &mut Payload) -> Result<(), ApiError> {
+    let Some(ended) = cookies::read_key(request, cookies::SESSION) else {
+        return Ok(());
+    };
+    let fields = FormFields::read(request, payload).await?;
+    if fields.check(&ended).is_ok() {
+        let held = HeldForm {
+            page: Layout::anonymous(request)?.path,
+            fields: fields.encode(),
+        };
+        request.extensions_mut().insert(held);
+    }
+    Ok(())
+}
+
 async fn authenticate_session(request: &HttpRequest) -> Result<ConsoleSession, ApiError> {
-    let origin = origin(request)?;
-    let caller = match cookies::read_key(request, cookies::SESSION) {
-        Some(key) => state(request)?
-            .service
-            .resume_session(&key)
-            .await?
-            .map(|caller| (caller, key)),
-        None => None,
+    match find_session(request).await? {
+        Some(session) => Ok(session),
+        None => Err(ApiError::see_other(sign_in_path(request)?)),
+    }
+}
+
+async fn find_session(request: &HttpRequest) -> Result<Option<ConsoleSession>, ApiError> {
+    let Some(key) = cookies::read_key(request, cookies::SESSION) else {
+        return Ok(None);
     };
-    let Some((caller, key)) = caller else {
-        return Err(ApiError::see_other(sign_in_path(request)?));
+    let Some(caller) = state(request)?.service.resume_session(&key).await? else {
+        return Ok(None);
     };
-    let layout = Layout::new(request, &key, Some(&caller))?;
-    request.extensions_mut().insert(CallerIdentity::of(&caller));
-    request.extensions_mut().insert(SignedIn {
-        key: key.clone(),
-        caller: caller.clone(),
-    });
-    let call = Call { caller, origin };
-    Ok(ConsoleSession { call, key, layout })
+    ConsoleSession::new(request, key, caller).map(Some)
+}
+
+impl ConsoleSession {
+    /// Creates the session of an authenticated admin.
+    ///
+    /// # Errors
+    /// 500 if the route lacks the application state.
+    pub fn new(request: &HttpRequest, key: SessionKey, caller: Caller) -> Result<Self, ApiError> {
+        let layout = Layout::new(request, &key, Some(&caller))?;
+        request.extensions_mut().insert(CallerIdentity::of(&caller));
+        request.extensions_mut().insert(SignedIn {
+            key: key.clone(),
+            caller: caller.clone(),
+        });
+        let origin = origin(request)?;
+        let call = Call { caller, origin };
+        Ok(Self { call, key, layout })
+    }
+}
+
+/// `GET /console/session`: returns the number of seconds until the session ends, which this request prolongs.
+pub async fn show_remaining_time(ConsoleSession { layout, .. }: ConsoleSession) -> HttpResponse {
+    let seconds = layout.session_seconds.unwrap_or_default();
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type("text/plain; charset=utf-8")
+        .body(seconds.to_string())
 }
 
 /// Returns the program of a visitor: the user agent, or an empty text.
@@ -148,8 +230,10 @@ pub fn require(call: &Call, operation: Operation<'_>) -> Result<(), ApiError> {
 pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, ApiError> {
     let Layout { base, path, .. } = Layout::anonymous(request)?;
     let query = request.query_string();
+    let token = request.match_info().get("id");
     let asked_for = match (*request.method() == Method::GET, query) {
-        (false, _) => FIRST_PAGE.to_owned(),
+        // Not every form has a page at its own path.
+        (false, _) => token.map_or_else(|| FIRST_PAGE.to_owned(), |id| format!("{TOKENS}/{id}")),
         (true, "") => path,
         (true, query) => format!("{path}?{query}"),
     };

@@ -1,7 +1,7 @@
 //! Sign-in and sign-out.
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     http::{
         StatusCode,
@@ -18,16 +18,16 @@ use super::{
     layout::Layout,
     paths::{SIGN_IN, resolve_next},
     render_page, render_page_with_status, see_other,
-    session::{SubmittedForm, program},
+    session::{ConsoleSession, HeldForm, SubmittedForm, program},
     text::fill,
+    tokens,
 };
 use crate::{
-    domain::caller::Call,
+    domain::{caller::Call, session::SessionKey},
     http::{
         error::ApiError,
         extract::{Input, origin, query::read_query, state},
         page::html,
-        request::CallerIdentity,
     },
     service::Error,
 };
@@ -41,6 +41,8 @@ struct SignInPage {
     layout: Layout,
     /// The target after the sign-in, below the console.
     next: String,
+    /// The encoded fields of a form at that target, which is shown again after the sign-in.
+    held: String,
     name: String,
     notice: Option<&'static str>,
     refusal: Option<String>,
@@ -73,11 +75,7 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
             query.next.as_deref().unwrap_or_default(),
         )));
     }
-    let key = match cookies::read_key(&request, cookies::SIGN_IN_FORM) {
-        Some(key) => key,
-        None => service.new_session_key()?,
-    };
-    let layout = Layout::new(&request, &key, None)?;
+    let (layout, key) = form_layout(&request)?;
     let texts = layout.texts;
     let notice = match (query.done.as_deref(), query.over) {
         (Some("signed-out"), _) => Some(texts.done_signed_out),
@@ -85,16 +83,47 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         (_, Some(_)) => Some(texts.session_over),
         _ => None,
     };
-    let path = format!("{}{SIGN_IN}", layout.base);
+    let path = layout.base.clone();
     let template = SignInPage {
         layout,
         next: query.next.unwrap_or_default(),
+        held: String::new(),
         name: String::new(),
         notice,
         refusal: None,
     };
     let mut response = render_page(&template)?;
     cookies::add_key(&mut response, &request, cookies::SIGN_IN_FORM, &path, &key);
+    Ok(response)
+}
+
+/// Returns the frame of the page with the form, and the key of the form. All pages of a browser share it.
+fn form_layout(request: &HttpRequest) -> Result<(Layout, SessionKey), ApiError> {
+    let key = match cookies::read_key(request, cookies::SIGN_IN_FORM) {
+        Some(key) => key,
+        None => state(request)?.service.new_session_key()?,
+    };
+    Ok((Layout::new(request, &key, None)?, key))
+}
+
+/// Shows the form in response to another form that was submitted after its session had ended. The page carries the
+/// contents of that form in a hidden field.
+///
+/// # Errors
+/// 500 if the template fails.
+pub fn show_form_with(request: &HttpRequest, held: HeldForm) -> Result<HttpResponse, ApiError> {
+    let (layout, key) = form_layout(request)?;
+    let path = layout.base.clone();
+    let template = SignInPage {
+        notice: Some(layout.texts.session_over),
+        layout,
+        next: held.page,
+        held: held.fields,
+        name: String::new(),
+        refusal: None,
+    };
+    let mut response = render_page_with_status(StatusCode::FORBIDDEN, &template)?;
+    cookies::add_key(&mut response, request, cookies::SIGN_IN_FORM, &path, &key);
     Ok(response)
 }
 
@@ -127,19 +156,25 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
     let of_form = cookies::read_key(&request, cookies::SIGN_IN_FORM).ok_or_else(FormFields::refusal)?;
     let layout = Layout::new(&request, &of_form, None)?;
     fields.check(&of_form)?;
-    let (name, next) = (fields.take("name"), fields.take("next"));
+    let (name, next, held) = (fields.take("name"), fields.take("next"), fields.take("held"));
     let origin = origin(&request)?;
     let service = &state(&request)?.service;
     let password = fields.take("password").into();
     let refused = match service.authenticate_admin(&name, password, origin).await {
         Ok(caller) => {
-            let identity = CallerIdentity::of(&caller);
             let before = cookies::read_key(&request, cookies::SESSION);
-            let key = service
-                .begin_session(Call { caller, origin }, program(&request), before)
-                .await?;
-            request.extensions_mut().insert(identity);
-            let mut response = see_other(&resolve_next(&layout.base, &next));
+            let call = Call {
+                caller: caller.clone(),
+                origin,
+            };
+            let key = service.begin_session(call, program(&request), before).await?;
+            let session = ConsoleSession::new(&request, key.clone(), caller)?;
+            let resumed = if held.is_empty() {
+                None
+            } else {
+                tokens::resume(&request, session, &next, &FormFields::parse(&held)).await
+            };
+            let mut response = resumed.unwrap_or_else(|| see_other(&resolve_next(&layout.base, &next)));
             cookies::add_key(&mut response, &request, cookies::SESSION, &layout.base, &key);
             return Ok(response);
         }
@@ -158,6 +193,7 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
     let template = SignInPage {
         layout,
         next,
+        held,
         name,
         notice: None,
         refusal: Some(refusal),

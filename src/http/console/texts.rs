@@ -19,6 +19,7 @@ pub mod account;
 pub mod audit;
 pub mod legacy;
 pub mod overview;
+pub mod token;
 
 texts! { Texts:
     skip: "Skip to the content", "본문으로 건너뛰기";
@@ -40,9 +41,12 @@ texts! { Texts:
     password: "Password", "비밀번호";
     sign_in_wrong: "The user name or the password is wrong.", "사용자 이름 또는 비밀번호가 올바르지 않습니다.";
     sign_in_throttled: "Too many failed attempts. Seconds to wait until the next: {}.", "로그인에 너무 많이 실패했습니다. {}초 후에 다시 시도하세요.";
-    session_over: "Your session has ended. Sign in to go on.", "세션이 종료되었습니다. 계속하려면 다시 로그인하세요.";
+    session_over: "Your session has ended. Sign in to continue.", "세션이 종료되었습니다. 계속하려면 다시 로그인하세요.";
+    session_ends: "Your session ends in less than 5 minutes.", "5분 이내에 세션이 종료됩니다.";
+    session_ended: "Your session has ended.", "세션이 종료되었습니다.";
+    stay_signed_in: "Stay signed in", "로그인 유지";
 
-    done_changed: "The token has been saved.", "토큰을 저장했습니다.";
+    done_changed: "Changes saved.", "변경 사항을 저장했습니다.";
     done_disabled: "The token has been disabled. Every use is refused until you enable it.", "토큰을 비활성화했습니다. 다시 활성화할 때까지 사용할 수 없습니다.";
     done_enabled: "The token has been enabled.", "토큰을 활성화했습니다.";
     done_deleted: "The token has been deleted. It is refused from now on.", "토큰을 삭제했습니다. 이 토큰은 이제 사용할 수 없습니다.";
@@ -125,66 +129,60 @@ texts! { Texts:
     description_hint: "Optional. The purpose of the token, up to 1,000 characters.", "선택 사항입니다. 토큰의 용도를 적으세요. 최대 1,000자.";
     owner: "Owner", "담당자";
     owner_hint: "Optional. The person or team to ask about the token.", "선택 사항입니다. 이 토큰에 대해 문의할 사람이나 팀을 적으세요.";
-    permissions_hint: "As few as will do. Without any, a token can only look at and rotate itself.", "꼭 필요한 권한만 선택하세요. 권한이 없는 토큰은 자신을 조회하고 교체할 수만 있습니다.";
+    permissions_hint: "Grant only what is needed. Without permissions a token can only read and rotate itself.", "꼭 필요한 권한만 선택하세요. 권한을 선택하지 않으면 자기 자신만 조회하고 교체할 수 있습니다.";
     find_permission: "Find a permission", "권한 찾기";
     group_tokens: "API tokens and users", "API 토큰 및 사용자";
     group_alerts: "Alerts and detections", "알림 및 탐지";
     group_data: "Data and sources", "데이터 및 소스";
     group_ai: "AI and MCP", "AI 및 MCP";
     group_settings: "Settings and delivery", "설정 및 전달";
-    blocks: "Allowed CIDR blocks", "허용할 CIDR 블록";
-    blocks_hint: "One on each line, such as 10.0.0.0/8 or 2001:db8::/32. Left empty, the token may be used from any address.", "한 줄에 하나씩 입력하세요. 예: 10.0.0.0/8 또는 2001:db8::/32. 비워 두면 모든 주소에서 사용할 수 있습니다.";
-    blocks_good: "Blocks: {}", "블록 {}개";
-    blocks_saved_as: "{} will be saved as {}", "{} → {}(으)로 저장됩니다";
-    blocks_bad: "{} is not a CIDR block", "{}은(는) CIDR 블록이 아닙니다";
-    blocks_write: "write {}", "{}(으)로 입력하세요";
-    expires_at: "Expires at (UTC)", "만료 시각 (UTC)";
-    expires_hint: "Left empty, the token never expires.", "비워 두면 만료되지 않습니다.";
-    bad_name: "This is not a name that a token can have.", "토큰에 사용할 수 없는 이름입니다.";
+    blocks: "Allowed networks (CIDR)", "허용할 네트워크 (CIDR)";
+    blocks_hint: "One per line, such as 10.0.0.0/8 or 2001:db8::/32. Left empty, the token can be used from any address.", "한 줄에 하나씩 입력하세요. 예: 10.0.0.0/8 또는 2001:db8::/32. 비워 두면 모든 주소에서 사용할 수 있습니다.";
+    blocks_good: "{} valid network|{} valid networks", "유효한 네트워크 {}개";
+    blocks_saved_as: "{} will be saved as {}", "저장되는 값: {} → {}";
+    blocks_bad: "{} is not a CIDR block", "CIDR 블록이 아닙니다: {}";
+    blocks_write: "use {}", "{} 형식으로 입력하세요";
+    expires_at: "Expiry", "만료";
+    bad_name: "A token cannot have this name.", "토큰에 사용할 수 없는 이름입니다.";
     bad_description: "The description cannot be saved.", "저장할 수 없는 설명입니다.";
     bad_owner: "The owner cannot be saved.", "저장할 수 없는 담당자입니다.";
     bad_blocks: "One of these is not a CIDR block.", "CIDR 블록이 아닌 항목이 있습니다.";
-    bad_expiry: "Give a time in the future, or leave this empty.", "미래의 시각을 입력하거나 비워 두세요.";
+    bad_expiry: "Enter a time in the future.", "미래의 시각을 입력하세요.";
     bad_permissions: "One of these is not a permission.", "알 수 없는 권한이 있습니다.";
-    please_correct: "Nothing has been saved. Please correct this:", "저장하지 않았습니다. 다음을 수정하세요:";
+    please_correct: "Not saved yet. Correct the following:", "아직 저장하지 않았습니다. 다음을 수정하세요:";
     create: "Create", "생성";
     save: "Save", "저장";
     cancel: "Cancel", "취소";
     details: "Details", "세부 정보";
-    identifier: "ID (uuid)", "ID (uuid)";
     updated: "Changed", "변경일";
-    refused_uses: "View refused uses", "거부된 사용 보기";
-    history: "What has happened to it", "변경 이력 보기";
 
     created_title: "Token created", "토큰이 생성되었습니다";
     rotated_title: "Token rotated", "토큰이 교체되었습니다";
     value: "Token value", "토큰 값";
-    value_once: "Store it now: it will not be shown again.", "지금 저장하세요. 다시 표시되지 않습니다.";
+    value_once: "Copy it now. You won't see it again.", "지금 복사하세요. 다시 표시되지 않습니다.";
     copy: "Copy", "복사";
     copied: "Copied", "복사됨";
     try_it: "Try it in the playground", "플레이그라운드에서 사용해 보기";
     done: "Done", "완료";
-    old_value_ended: "The old value is refused from now on.", "이전 값은 이제 사용할 수 없습니다.";
+    old_value_ended: "The old value no longer works.", "이전 값은 더 이상 사용할 수 없습니다.";
     old_value_works: "The old value works until {}.", "이전 값은 {}까지 사용할 수 있습니다.";
     first_value: "This is its first value. The legacy API goes on as before.", "이 토큰의 첫 번째 값입니다. 레거시 API는 그대로 동작합니다.";
     use_it: "Use it in the header X-API-Key:", "X-API-Key 헤더에 넣어 사용하세요:";
-    already_created: "This token has been made already. Its value was shown once, and cannot be shown again; rotate it if you did not store it.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 교체하세요.";
-    already_rotated: "This token has changed since you opened the page, so it was not rotated. If it was rotated here, its value was shown once; rotate it again if nobody stored the value.", "이 페이지를 연 뒤에 토큰이 변경되어 교체하지 않았습니다. 이미 교체했다면 새 값은 한 번만 표시되며 다시 볼 수 없습니다. 저장하지 못했다면 다시 교체하세요.";
-    edit_conflict: "Somebody has changed this token since you opened it. Nothing has been saved; look at it again.", "이 페이지를 연 뒤에 다른 사람이 토큰을 변경했습니다. 저장하지 않았으니 내용을 다시 확인하세요.";
+    already_created: "This token already exists. Its value was shown once and cannot be shown again. If you did not copy it, rotate the token.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 복사하지 못했다면 토큰을 교체하세요.";
+    already_rotated: "This token has changed since you opened the page, so it was not rotated. If you already rotated it here, its value was shown once. If you did not copy it, rotate the token again.", "이 페이지를 연 뒤에 토큰이 변경되어 교체하지 않았습니다. 이미 교체했다면 새 값은 한 번만 표시되며 다시 볼 수 없습니다. 복사하지 못했다면 다시 교체하세요.";
 
-    rotate_token: "Rotate {}?", "{}을(를) 교체할까요?";
-    rotate_lead: "The token gets a new value, which is shown once. Whatever uses the old value has to get the new one.", "새 값이 발급되어 한 번만 표시됩니다. 이전 값을 사용하는 곳은 모두 새 값으로 바꿔야 합니다.";
-    rotate_legacy: "The token has no value yet. It gets its first, which is shown once, and can then be used with X-API-Key. Its uuid stays the same.", "아직 값이 없는 토큰입니다. 첫 번째 값이 발급되어 한 번만 표시되며, 이후 X-API-Key로 사용할 수 있습니다. uuid는 그대로 유지됩니다.";
-    grace: "The old value works on for", "이전 값을 계속 사용할 수 있는 기간";
-    grace_none: "no time: it ends at once", "없음 (즉시 종료)";
-    grace_hour: "an hour", "1시간";
-    grace_day: "a day", "1일";
-    grace_week: "a week", "7일";
-    go_on: "Continue", "계속";
+    rotate_token: "Rotate '{}'?", "'{}' 토큰을 교체할까요?";
+    rotate_lead: "The token gets a new value, which is shown once. Anything using the old value must switch to the new one.", "교체(회전)하면 새 값이 발급되어 한 번만 표시됩니다. 이전 값을 사용하는 곳은 모두 새 값으로 바꿔야 합니다.";
+    rotate_legacy: "The token has no value yet. It gets its first one, which is shown once and works in the header X-API-Key. Its ID stays the same.", "아직 값이 없는 토큰입니다. 교체(회전)하면 첫 번째 값이 발급되어 한 번만 표시되며, X-API-Key 헤더에 사용할 수 있습니다. ID는 그대로 유지됩니다.";
+    grace: "Keep the old value working for", "이전 값 유예 기간";
+    grace_none: "None – revoke now", "없음 – 즉시 폐기";
+    grace_hour: "1 hour", "1시간";
+    grace_day: "1 day", "1일";
+    grace_week: "7 days", "7일";
 
-    delete_token: "Delete {}?", "{}을(를) 삭제할까요?";
-    delete_lead: "Whatever uses this token is refused at once, on the old paths too. This cannot be undone.", "이 토큰을 사용하는 요청은 레거시 경로에서도 즉시 거부됩니다. 되돌릴 수 없습니다.";
-    delete_confirm: "Type the name of the token to confirm", "확인을 위해 토큰 이름을 입력하세요";
+    delete_token: "Delete '{}'?", "'{}' 토큰을 삭제할까요?";
+    delete_lead: "Anything using this token stops working immediately, including through the legacy API. This cannot be undone.", "이 토큰을 사용하는 모든 요청이 레거시 API를 포함해 즉시 거부됩니다. 되돌릴 수 없습니다.";
+    delete_confirm: "Type the name of the token to delete it", "삭제하려면 토큰 이름을 입력하세요";
     delete_wrong: "That is not the name of this token.", "이 토큰의 이름이 아닙니다.";
 
     admins_lead: "Admins sign in here, and with HTTP Basic on both APIs. Their role says what they may do.", "관리자는 여기에서 로그인하고 두 API에서는 HTTP Basic으로 인증합니다. 할 수 있는 작업은 역할에 따라 다릅니다.";
@@ -243,8 +241,11 @@ texts! { Texts:
     verdict_talk: "{} calls in the last 30 days, the last one {}. Contact these callers first:", "최근 30일간 {}회 호출되었고 마지막 호출은 {}입니다. 먼저 다음 호출자에게 확인하세요:";
     contact: "{} from {}: {} calls, the last one {}", "{} ({}): {}회 호출, 마지막 {}";
     chart: "Legacy API calls per day, last 30 days", "최근 30일간 레거시 API의 일별 호출 수";
-    chart_day: "{}, calls: {}", "{}: {}회";
-    chart_peak: "Peak: {} calls a day", "하루 최대 {}회";
+    chart_calls: "{} call|{} calls", "{}회";
+    chart_summary: "{} in {} days. Busiest day: {}, {}.", "{} (최근 {}일). 가장 많은 날: {}, {}.";
+    chart_none: "No calls in {} days.", "최근 {}일간 호출이 없습니다.";
+    chart_numbers: "Show the numbers", "수치 보기";
+    chart_day: "Day", "날짜";
     callers: "Callers", "호출자";
     program: "Program", "프로그램";
     last_seen: "Last seen", "마지막 호출";
@@ -289,7 +290,16 @@ mod tests {
             forms.dedup();
             forms
         };
-        for (name, english, korean) in [PAIRS, account::PAIRS, audit::PAIRS, legacy::PAIRS, overview::PAIRS].concat() {
+        for (name, english, korean) in [
+            PAIRS,
+            account::PAIRS,
+            audit::PAIRS,
+            legacy::PAIRS,
+            overview::PAIRS,
+            token::PAIRS,
+        ]
+        .concat()
+        {
             assert_eq!(placeholders(english), placeholders(korean), "{name}");
             assert!(!english.is_empty() && !korean.is_empty(), "{name}");
         }

@@ -1,18 +1,28 @@
 //! The pages on tokens.
 
+pub mod create;
 pub mod delete;
 pub mod disable;
-pub mod form;
+pub mod edit;
+mod facts;
+mod form;
+mod gone;
+pub mod grace;
+mod history;
 pub mod list;
 pub mod rotate;
+pub mod show;
 
 use actix_web::{
-    HttpRequest,
+    HttpRequest, HttpResponse,
     http::{header, uri::Authority},
 };
 use askama::Template;
 
-use super::{layout::Layout, text::fill, texts::Texts};
+use super::{
+    fields::FormFields, layout::Layout, paths::Back, session::ConsoleSession, text::fill, texts::Texts,
+    token_label::TokenLabel,
+};
 use crate::{
     domain::{
         actor::{Actor, ActorKind},
@@ -66,6 +76,29 @@ fn token_id(request: &HttpRequest) -> Result<TokenId, ApiError> {
     id.ok_or_else(|| Error::NotFound("token").into())
 }
 
+/// Shows the form at `page`, a path below the console, with contents that were submitted after their session had ended.
+/// Returns `None` if the form cannot be shown to this admin, or no longer exists.
+pub async fn resume(
+    request: &HttpRequest,
+    mut session: ConsoleSession,
+    page: &str,
+    fields: &FormFields,
+) -> Option<HttpResponse> {
+    page.clone_into(&mut session.layout.path);
+    let of_token = page.strip_prefix("/tokens/")?;
+    let shown = match of_token.strip_suffix("/edit") {
+        None if of_token == "new" => create::resume(session, fields),
+        None => return None,
+        Some(id) => edit::resume(request, session, fields, id.parse().ok()?).await,
+    };
+    shown.ok()
+}
+
+/// Returns the beginning of a token's ID, which usually suffices to recognize it.
+fn short_id(id: TokenId) -> String {
+    TokenLabel::new(id, None).short
+}
+
 /// The page that shows a new value, once.
 #[derive(Template)]
 #[template(path = "value.html")]
@@ -77,12 +110,21 @@ struct ValuePage {
     value: String,
     /// A sentence about the previous value after a rotation; `None` for a new token.
     before: Option<String>,
+    /// The link to the page to return to.
+    done: String,
     /// An example call with the new value.
     example: String,
 }
 
 impl ValuePage {
-    fn new(layout: Layout, request: &HttpRequest, title: &'static str, token: &Token, value: &TokenValue) -> Self {
+    fn new(
+        layout: Layout,
+        request: &HttpRequest,
+        title: &'static str,
+        token: &Token,
+        value: &TokenValue,
+        back: &Back,
+    ) -> Self {
         let scheme = if is_secure(request) { "https" } else { "http" };
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host
@@ -94,6 +136,7 @@ impl ValuePage {
             name: token.name.as_str().to_owned(),
             value: value.expose().to_owned(),
             before: None,
+            done: back.link(&layout.base),
             example: format!(
                 "curl -H \"X-API-Key: …\" {scheme}://{host}{}/api-tokens/self",
                 layout.root

@@ -48,6 +48,14 @@ pub fn refuse_cross_site(request: &HttpRequest) -> Result<(), ApiError> {
     }
 }
 
+/// Returns `true` if a page of this server sent the request, as the browser says.
+pub fn is_same_origin(request: &HttpRequest) -> bool {
+    request
+        .headers()
+        .get(FETCH_SITE)
+        .is_some_and(|site| site == "same-origin")
+}
+
 /// Returns `true` if a browser sent the request.
 pub fn is_from_browser(headers: &HeaderMap) -> bool {
     [FETCH_SITE, FETCH_MODE, header::ORIGIN]

@@ -49,6 +49,9 @@ async function choose(page, name, item) {
   await link(page, item).click();
 }
 
+/** Chooses a radio button by the beginning of its label. */
+const pick = (page, label) => page.getByRole("radio", { name: new RegExp(`^${label}`) }).check();
+
 /** Creates a token from the list, and returns the displayed value. */
 async function create(page, name) {
   await link(page, "Create an API token").click();
@@ -58,11 +61,11 @@ async function create(page, name) {
 }
 
 /** Rotates a token from the list, and returns the displayed value. `grace` is the grace period to select. */
-async function rotate(page, name, grace = "no time: it ends at once") {
+async function rotate(page, name, grace = "None – revoke now") {
   await choose(page, name, "Rotate");
-  await title(page, `Rotate ${name}?`);
-  await choice(page, "The old value works on for").selectOption(grace);
-  await button(page, "Continue").click();
+  await title(page, `Rotate '${name}'?`);
+  await choice(page, "Keep the old value working for").selectOption(grace);
+  await button(page, "Rotate").click();
   return readShownValue(page, "Token rotated");
 }
 
@@ -93,5 +96,5 @@ async function findByName(site, name) {
 }
 
 module.exports = {
-  button, choice, choose, create, field, link, findByName, fillNewPassword, open, assertRefused, rotate, self, readShownValue, signIn, openSignedIn, status, title, waitForText,
+  button, choice, choose, create, field, link, findByName, fillNewPassword, open, assertRefused, rotate, self, readShownValue, pick, signIn, openSignedIn, status, title, waitForText,
 };

@@ -31,7 +31,7 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
     let (id, _) = browser.create(&[("name", "first")]);
     env.clock.advance(Duration::from_mins(5));
     browser
-        .fill(&format!("/tokens/{id}"), &[("name", "second")])
+        .fill(&format!("/tokens/{id}/edit"), &[("name", "second")])
         .expect(303);
     app.new_token(&json!({ "name": "other, \"quoted\"" }));
     let rows = |query: &str| {
@@ -133,8 +133,8 @@ fn the_legacy_page_gives_a_verdict(env: &TestEnv) {
         "<li>admin from 127.0.0.1: 3 calls, the last one just now</li>",
         "GET /rest/agent-config/1.0",
         "Chef/18",
-        "<title>2030-01-01, calls: 3</title>",
-        "<title>2029-12-03, calls: 0</title>",
+        "<title>2030-01-01: 3 calls</title>",
+        "<title>2029-12-03: 0 calls</title>",
         "1 token has no value yet. Rotate it before",
         "href=\"/console/audit?actor=admin\"",
         "agent-1",
@@ -281,7 +281,7 @@ fn a_locked_store_is_reported(env: &TestEnv) {
             StoreKind::Postgres => "BEGIN; LOCK TABLE tokens",
         };
         other.batch_execute(lock).unwrap();
-        browser.submit(&page, "/tokens", &[("name", "n")])
+        browser.submit(&page, "/tokens/new", &[("name", "n")])
     };
     assert_eq!(response.status, 503, "{response:?}");
     assert!(response.header("retry-after").is_some());
@@ -291,6 +291,6 @@ fn a_locked_store_is_reported(env: &TestEnv) {
             .contains("Your change may have been saved all the same. Check before you try again."),
         "{response:?}"
     );
-    browser.submit(&page, "/tokens", &[("name", "n")]).expect(200);
+    browser.submit(&page, "/tokens/new", &[("name", "n")]).expect(200);
     assert_eq!(tokens(&app).len(), 1);
 }

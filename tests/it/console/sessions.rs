@@ -60,11 +60,12 @@ fn every_page_requires_a_session(env: &TestEnv) {
     assert_redirects_to(&app.get("/console", Auth::Key(&value)), "/console/sign-in");
 }
 
-const FORMS: [(&str, &str); 9] = [
-    ("POST", "/tokens"),
-    ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0"),
+const FORMS: [(&str, &str); 10] = [
+    ("POST", "/tokens/new"),
+    ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/edit"),
     ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/rotate"),
     ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/delete"),
+    ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/end-grace"),
     ("POST", "/admins"),
     ("POST", "/admins/password?name=admin"),
     ("POST", "/account/password"),
@@ -80,7 +81,7 @@ fn signing_in_starts_a_new_session(env: &TestEnv) {
         let cookie = response.header("set-cookie").unwrap();
         assert!(cookie.ends_with(end), "{cookie}");
     };
-    cookie_ends(&form, "; HttpOnly; SameSite=Strict; Path=/console/sign-in");
+    cookie_ends(&form, "; HttpOnly; SameSite=Strict; Path=/console");
     let of_form = || browser.cookies.borrow()["tokenbridge_sign_in"].clone();
     let before = of_form();
     let wrong = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", "wrong")]);
@@ -317,7 +318,7 @@ fn forms_from_elsewhere_are_rejected(env: &TestEnv) {
     let mut forged = fields(Some(&own));
     forged.retain(|(name, _)| name != "mark");
     forged.push(("mark".to_owned(), "1".to_owned()));
-    browser.post("/tokens", &forged).expect(403);
+    browser.post("/tokens/new", &forged).expect(403);
     assert_eq!(tokens(&app).len(), 1);
 }
 

@@ -80,7 +80,10 @@ fn a_token_can_be_created_edited_rotated_and_deleted(env: &TestEnv) {
         assert!(!page.contains(&value));
     }
 
-    let edited = browser.fill(&path, &[("name", "deployer 2"), ("blocks", ""), ("expires", "")]);
+    let edited = browser.fill(
+        &format!("{path}/edit"),
+        &[("name", "deployer 2"), ("blocks", ""), ("expires", "")],
+    );
     assert_redirects_to(&edited, "/console/tokens?done=changed");
     let shown = app.get(&format!("{TOKENS}/{id}"), Auth::Admin).expect(200).json();
     assert_eq!(
@@ -120,8 +123,8 @@ fn a_token_can_be_created_edited_rotated_and_deleted(env: &TestEnv) {
     let gone = browser.fill(&format!("{path}/delete"), &[("confirm", " deployer 2 ")]);
     assert_redirects_to(&gone, "/console/tokens?done=deleted");
     app.get(&format!("{TOKENS}/self"), Auth::Key(&third)).expect(401);
-    let missing = browser.get(&path).expect(404);
-    assert!(missing.text.contains("Page not found"));
+    let gone = browser.get(&path).expect(410);
+    assert!(gone.text.contains("This token was deleted just now by admin."));
 
     let channels = "SELECT action || ' ' || channel || ' ' || client AS found FROM audit_events WHERE token_id IS NOT NULL ORDER BY seq";
     let actions = ["created", "updated", "rotated", "rotated", "deleted"];
@@ -135,7 +138,7 @@ fn resubmitting_a_form_has_no_further_effect(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
     let page = browser.get("/tokens/new").expect(200);
-    let send = || browser.submit(&page, "/tokens", &[("name", "once")]);
+    let send = || browser.submit(&page, "/tokens/new", &[("name", "once")]);
     let first = send().expect(200);
     let again = send();
     let [token] = &tokens(&app)[..] else {
@@ -144,7 +147,7 @@ fn resubmitting_a_form_has_no_further_effect(env: &TestEnv) {
     let path = format!("/tokens/{}", string(&token["id"]));
     assert_redirects_to(&again, &format!("/console{path}?seen=made"));
     let response = browser.get(&format!("{path}?seen=made")).expect(200);
-    assert!(response.text.contains("This token has been made already.") && !response.text.contains(&value(&first)));
+    assert!(response.text.contains("This token already exists.") && !response.text.contains(&value(&first)));
     app.get(&format!("{TOKENS}/self"), Auth::Key(&value(&first)))
         .expect(200);
     // A form that is loaded again creates another token.
@@ -175,31 +178,38 @@ fn resubmitting_a_form_has_no_further_effect(env: &TestEnv) {
 fn concurrent_edits_conflict(env: &TestEnv) {
     let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "shared" }));
-    let path = format!("/tokens/{id}");
+    let path = format!("/tokens/{id}/edit");
     let (one, other) = (Browser::signed_in(&app), Browser::signed_in(&app));
     let pages = [one.get(&path).expect(200), other.get(&path).expect(200)];
     one.submit(&pages[0], &path, &[("name", "of the first")]).expect(303);
     let response = other.submit(&pages[1], &path, &[("name", "of the second")]).expect(409);
-    assert!(
-        response
-            .text
-            .contains("Somebody has changed this token since you opened it.")
-    );
-    assert!(response.text.contains("value=\"of the first\""));
+    for part in [
+        "This token changed while you were editing it.",
+        "Changed just now by admin",
+        "<td class=\"lines-kept\">of the first</td><td class=\"lines-kept\">of the second</td>",
+        // The form keeps what was typed, and saves it over the new version.
+        "value=\"of the second\"",
+    ] {
+        assert!(response.text.contains(part), "{part} in {}", response.text);
+    }
     assert_eq!(tokens(&app)[0]["name"], "of the first");
     other.submit(&response, &path, &[("name", "of the second")]).expect(303);
     assert_eq!(tokens(&app)[0]["name"], "of the second");
+    // The same changes do not conflict.
+    let again = one.submit(&pages[0], &path, &[("name", "of the second")]);
+    assert_redirects_to(&again, "/console/tokens?done=changed");
     // A page that was loaded before a change cannot rotate the token either.
-    let page = one.get(&format!("{path}/rotate")).expect(200);
+    let rotation = format!("/tokens/{id}/rotate");
+    let page = one.get(&rotation).expect(200);
     other.fill(&path, &[("name", "of the second again")]).expect(303);
-    let refused = one.submit(&page, &format!("{path}/rotate"), &[("grace", "0")]);
-    assert_redirects_to(&refused, &format!("/console{path}?seen=rotated"));
+    let refused = one.submit(&page, &rotation, &[("grace", "0")]);
+    assert_redirects_to(&refused, &format!("/console/tokens/{id}?seen=rotated"));
 }
 
 fn a_corrected_form_still_conflicts(env: &TestEnv) {
     let app = env.app();
     let (id, _) = app.new_token(&json!({ "name": "shared" }));
-    let path = format!("/tokens/{id}");
+    let path = format!("/tokens/{id}/edit");
     let browser = Browser::signed_in(&app);
     let page = browser.get(&path).expect(200);
     app.post(
@@ -221,14 +231,10 @@ fn an_edit_preserves_fields_that_it_does_not_show(env: &TestEnv) {
     let body = json!({ "name": " spaced ", "permissions": ["UserRead"], "allowedCIDRBlocks": ["10.0.0.0/8"], "expiresAt": expires });
     let (id, value) = app.new_token(&body);
     let browser = Browser::signed_in(&app);
-    let path = format!("/tokens/{id}");
+    let path = format!("/tokens/{id}/edit");
     let same = |name: &'static str| {
         let page = browser.get(&path).expect(200);
-        let written = between(
-            &page.text,
-            "name=\"expires\" type=\"datetime-local\" step=\"1\" value=\"",
-            "\"",
-        );
+        let written = between(&page.text, "type=\"datetime-local\" step=\"1\" value=\"", "\"");
         assert_eq!(written, &expires[..19]);
         let fields = [
             ("name", name),
@@ -261,13 +267,13 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
         ("expires", "2029-12-31T23:59"),
     ];
     let page = browser.get("/tokens/new").expect(200);
-    let response = browser.submit(&page, "/tokens", &fields).expect(400);
+    let response = browser.submit(&page, "/tokens/new", &fields).expect(400);
     for part in [
-        "Nothing has been saved. Please correct this:",
-        "This is not a name that a token can have.",
+        "Not saved yet. Correct the following:",
+        "A token cannot have this name.",
         "One of these is not a CIDR block.",
         "8.8.8.8&#34; is missing a prefix length; use &#34;8.8.8.8/32&#34;",
-        "Give a time in the future, or leave this empty.",
+        "Enter a time in the future.",
         "value=\"  \"",
         "10.0.0.0/8 8.8.8.8</textarea>",
         "value=\"2029-12-31T23:59\"",
@@ -285,13 +291,13 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
         if field == "name" {
             fields.remove(0);
         }
-        browser.submit(&page, "/tokens", &fields).expect(400);
+        browser.submit(&page, "/tokens/new", &fields).expect(400);
     }
     assert!(tokens(&app).is_empty());
     // The corrected form is accepted.
-    let right = browser.submit(&response, "/tokens", &[("name", "n")]);
+    let right = browser.submit(&response, "/tokens/new", &[("name", "n")]);
     right.expect(200);
-    let large = browser.submit(&page, "/tokens", &[("name", &"x".repeat(70_000))]);
+    let large = browser.submit(&page, "/tokens/new", &[("name", &"x".repeat(70_000))]);
     assert!(
         large
             .expect(413)
@@ -299,8 +305,13 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
             .contains("<h1>This request cannot be handled</h1>")
     );
     let json = [("content-type", "application/json")];
-    browser.send("POST", "/tokens", &json, "{}").expect(415);
+    browser.send("POST", "/tokens/new", &json, "{}").expect(415);
     browser.send("PUT", "/tokens", &[], "").expect(405);
+    for (field, wrong) in [("preset", "all"), ("expiry", "31")] {
+        browser
+            .submit(&page, "/tokens/new", &[("name", "n"), (field, wrong)])
+            .expect(403);
+    }
     browser.get("/tokens/self").expect(404);
     browser.get("/nothing").expect(404);
     browser.get("/audit/events.xml").expect(404);

@@ -194,6 +194,6 @@ fn names_are_displayed_unchanged(env: &TestEnv) {
     let name = "of {{base_path}} and {}";
     let (id, _) = browser.create(&[("name", name)]);
     assert_eq!(names(&browser.get("/tokens").expect(200)), [name]);
-    let form = browser.get(&format!("/tokens/{id}")).expect(200).text;
+    let form = browser.get(&format!("/tokens/{id}/edit")).expect(200).text;
     assert!(form.contains(&format!("name=\"name\" value=\"{name}\"")), "{form}");
 }

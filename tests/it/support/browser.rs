@@ -91,9 +91,9 @@ impl<'a> Browser<'a> {
     /// Creates a token, and returns its ID and its value.
     pub fn create(&self, fields: &[(&str, &str)]) -> (String, String) {
         let page = self.get("/tokens/new").expect(200);
-        let created = self.submit(&page, "/tokens", fields).expect(200);
+        let created = self.submit(&page, "/tokens/new", fields).expect(200);
         (
-            between(&created.text, "data-shown-once=\"", "\"")
+            between(&created.text, "data-address=\"", "\"")
                 .rsplit('/')
                 .next()
                 .unwrap()
@@ -138,7 +138,7 @@ pub fn hidden_fields(page: &str) -> Vec<(String, String)> {
     fields
         .map(|field| {
             let (name, rest) = field.split_once("\" value=\"").unwrap();
-            (name.to_owned(), rest.split_once('"').unwrap().0.to_owned())
+            (name.to_owned(), rest.split_once('"').unwrap().0.replace("&#38;", "&"))
         })
         .collect()
 }

@@ -65,7 +65,7 @@ pub fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)>
     };
     let permission_keys = Keys {
         legacy: &["read", "change"],
-        form: &["permission"],
+        form: &["permission", "preset"],
         audit: &["permissions"],
         ..Keys::of(&["permissions"])
     };
@@ -79,7 +79,7 @@ pub fn compare(before: &Token, after: &Token) -> Vec<(&'static str, bool, Keys)>
         ..Keys::NONE
     };
     let expiry_keys = Keys {
-        form: &["expires"],
+        form: &["expires", "expiry"],
         audit: &["expiresAt"],
         ..Keys::of(&["expiresAt"])
     };

@@ -153,7 +153,7 @@ impl Writers {
         let id = match id {
             None => browser.create(&fields).0,
             Some(id) => {
-                browser.fill(&format!("/tokens/{id}"), &fields).expect(303);
+                browser.fill(&format!("/tokens/{id}/edit"), &fields).expect(303);
                 id.to_owned()
             }
         };

@@ -3,12 +3,13 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;
 
-use super::token_id;
+use super::{facts::TokenFacts, token_id};
 use crate::{
     domain::{authorization::Operation, precondition::Precondition},
     http::{
         console::{
             layout::Layout,
+            paths::Back,
             render_page, render_page_with_status, see_other,
             session::{ConsoleSession, SubmittedForm, require},
         },
@@ -22,8 +23,11 @@ use crate::{
 #[template(path = "delete.html")]
 struct DeletePage {
     layout: Layout,
-    id: String,
-    name: String,
+    facts: TokenFacts,
+    /// The list to return to.
+    back: Back,
+    /// The link to it.
+    cancel: String,
     refusal: Option<&'static str>,
 }
 
@@ -33,12 +37,15 @@ pub async fn show_form(
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     require(&call, Operation::Delete)?;
-    let id = token_id(&request)?;
-    let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
+    let (service, which) = (&state(&request)?.service, TokenRef::Id(token_id(&request)?));
+    let token = service.get(&call, which).await?;
+    let usage = service.usage(&call, which).await?;
+    let back = Back::of(&request);
     render_page(&DeletePage {
+        facts: TokenFacts::new(&token, &usage, &layout),
+        cancel: back.link(&layout.base),
+        back,
         layout,
-        id: id.to_string(),
-        name: token.name.as_str().to_owned(),
         refusal: None,
     })
 }
@@ -50,20 +57,22 @@ pub async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
     require(&call, Operation::Delete)?;
-    let (service, id) = (&state(&request)?.service, token_id(&request)?);
-    let token = service.get(&call, TokenRef::Id(id)).await?;
+    let (service, which) = (&state(&request)?.service, TokenRef::Id(token_id(&request)?));
+    let back = Back::parse(fields.text(Back::PARAMETER));
+    let token = service.get(&call, which).await?;
     // Browsers display consecutive spaces as one.
     let (typed, name) = (fields.text("confirm"), token.name.as_str());
     if !typed.split_whitespace().eq(name.split_whitespace()) {
-        let refusal = Some(layout.texts.delete_wrong);
+        let usage = service.usage(&call, which).await?;
         let template = DeletePage {
+            facts: TokenFacts::new(&token, &usage, &layout),
+            cancel: back.link(&layout.base),
+            back,
+            refusal: Some(layout.texts.delete_wrong),
             layout,
-            id: id.to_string(),
-            name: token.name.as_str().to_owned(),
-            refusal,
         };
         return render_page_with_status(StatusCode::BAD_REQUEST, &template);
     }
-    service.delete(call, TokenRef::Id(id), Precondition::None).await?;
-    Ok(see_other(&format!("{}/tokens?done=deleted", layout.base)))
+    service.delete(call, which, Precondition::None).await?;
+    Ok(see_other(&back.with_notice(&layout.base, "deleted")))
 }

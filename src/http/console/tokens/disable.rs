@@ -6,6 +6,7 @@ use super::token_id;
 use crate::{
     http::{
         console::{
+            paths::Back,
             see_other,
             session::{ConsoleSession, SubmittedForm},
         },
@@ -27,7 +28,7 @@ pub async fn enable(request: HttpRequest, form: SubmittedForm) -> Result<HttpRes
 
 async fn set_disabled(
     request: &HttpRequest,
-    SubmittedForm { session, .. }: SubmittedForm,
+    SubmittedForm { session, fields }: SubmittedForm,
     disabled: bool,
 ) -> Result<HttpResponse, ApiError> {
     let ConsoleSession { call, layout, .. } = session;
@@ -38,5 +39,6 @@ async fn set_disabled(
     let id = token_id(request)?;
     state(request)?.service.update(call, TokenRef::Id(id), changes).await?;
     let done = if disabled { "disabled" } else { "enabled" };
-    Ok(see_other(&format!("{}/tokens?done={done}", layout.base)))
+    let back = Back::parse(fields.text(Back::PARAMETER));
+    Ok(see_other(&back.with_notice(&layout.base, done)))
 }

@@ -5,18 +5,20 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use askama::Template;
 
-use super::{ValuePage, form::parse_version, token_id};
+use super::{ValuePage, facts::TokenFacts, form::parse_version, token_id};
 use crate::{
     domain::{
         authorization::Operation,
         precondition::{Precondition, TokenTag},
         token::{Token, TokenVersion},
+        usage::TokenUsage,
     },
     http::{
         console::{
             display_time::exact,
             fields::FormFields,
             layout::Layout,
+            paths::Back,
             render_page, render_page_with_status, see_other,
             session::{ConsoleSession, SubmittedForm, require},
             text::fill,
@@ -31,12 +33,14 @@ use crate::{
     },
 };
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// Returns the grace periods with their labels.
 fn grace_periods(texts: &Texts) -> [(Duration, &'static str); 4] {
     [
         (Duration::ZERO, texts.grace_none),
         (Duration::from_hours(1), texts.grace_hour),
-        (Duration::from_hours(24), texts.grace_day),
+        (DAY, texts.grace_day),
         (Duration::from_hours(7 * 24), texts.grace_week),
     ]
 }
@@ -45,26 +49,44 @@ fn grace_periods(texts: &Texts) -> [(Duration, &'static str); 4] {
 #[template(path = "rotate.html")]
 struct RotatePage {
     layout: Layout,
-    id: String,
-    name: String,
+    facts: TokenFacts,
     has_value: bool,
     /// The version of the token on this page.
     version: TokenVersion,
-    /// The grace periods in seconds, with their labels.
-    grace_periods: Vec<(u64, &'static str)>,
+    grace_periods: Vec<GracePeriod>,
+    /// The page to return to.
+    back: Back,
+    /// The link to it.
+    cancel: String,
     /// The reason why the rotation was refused, in English.
     refusal: Option<String>,
 }
 
+/// A grace period to choose.
+struct GracePeriod {
+    seconds: u64,
+    title: &'static str,
+    is_suggested: bool,
+}
+
 impl RotatePage {
-    fn new(layout: Layout, token: &Token, refusal: Option<String>) -> Self {
+    fn new(layout: Layout, token: &Token, usage: &TokenUsage, back: Back, refusal: Option<String>) -> Self {
         let periods = grace_periods(layout.texts);
+        let facts = TokenFacts::new(token, usage, &layout);
+        // The users of a token need time to change over.
+        let suggested = if facts.is_in_use { DAY } else { Duration::ZERO };
+        let period = |(period, title): (Duration, _)| GracePeriod {
+            seconds: period.as_secs(),
+            title,
+            is_suggested: period == suggested,
+        };
         Self {
-            id: token.id.to_string(),
-            name: token.name.as_str().to_owned(),
+            facts,
             has_value: token.has_value,
             version: token.version,
-            grace_periods: periods.map(|(period, title)| (period.as_secs(), title)).into(),
+            grace_periods: periods.map(period).into(),
+            cancel: back.link(&layout.base),
+            back,
             refusal,
             layout,
         }
@@ -77,9 +99,10 @@ pub async fn show_form(
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
     require(&call, Operation::Rotate { expires_at: None })?;
-    let id = token_id(&request)?;
-    let token = state(&request)?.service.get(&call, TokenRef::Id(id)).await?;
-    render_page(&RotatePage::new(layout, &token, None))
+    let (service, which) = (&state(&request)?.service, TokenRef::Id(token_id(&request)?));
+    let token = service.get(&call, which).await?;
+    let usage = service.usage(&call, which).await?;
+    render_page(&RotatePage::new(layout, &token, &usage, Back::of(&request), None))
 }
 
 /// `POST /console/tokens/{id}/rotate`: rotates a token and shows the new value. Submitting the form
@@ -91,6 +114,7 @@ pub async fn rotate(
     let ConsoleSession { call, layout, .. } = session;
     let (service, id) = (&state(&request)?.service, token_id(&request)?);
     let texts = layout.texts;
+    let back = Back::parse(fields.text(Back::PARAMETER));
     let seconds = fields.text("grace");
     let offered = grace_periods(texts).into_iter().map(|(period, _)| period);
     let mut chosen = offered.filter(|period| seconds.is_empty() || period.as_secs().to_string() == seconds);
@@ -104,7 +128,7 @@ pub async fn rotate(
         }]),
     };
     let token_before = service.get(&call, TokenRef::Id(id)).await?;
-    match service.rotate(call, TokenRef::Id(id), rotation, None).await {
+    match service.rotate(call.clone(), TokenRef::Id(id), rotation, None).await {
         Ok((token, value)) => {
             let works_until = token.rotated_at.unwrap_or(layout.now).saturating_add(grace_period);
             let before = if !token_before.has_value {
@@ -116,14 +140,15 @@ pub async fn rotate(
             };
             render_page(&ValuePage {
                 before: Some(before),
-                ..ValuePage::new(layout, &request, texts.rotated_title, &token, &value)
+                ..ValuePage::new(layout, &request, texts.rotated_title, &token, &value, &back)
             })
         }
         Err(Error::PreconditionFailed) => Ok(see_other(&format!("{}/tokens/{id}?seen=rotated", layout.base))),
-        Err(Error::Conflict(refusal)) => render_page_with_status(
-            StatusCode::CONFLICT,
-            &RotatePage::new(layout, &token_before, Some(refusal)),
-        ),
+        Err(Error::Conflict(refusal)) => {
+            let usage = service.usage(&call, TokenRef::Id(id)).await?;
+            let page = RotatePage::new(layout, &token_before, &usage, back, Some(refusal));
+            render_page_with_status(StatusCode::CONFLICT, &page)
+        }
         Err(other) => Err(other.into()),
     }
 }
