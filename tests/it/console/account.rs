@@ -103,7 +103,7 @@ fn the_theme_is_rendered_by_the_server(env: &TestEnv) {
     let both = browser.get("/audit?channel=cli&theme=light&lang=ko");
     assert_redirects_to(&both, "/console/audit?channel=cli");
     browser.get("/account?theme=plaid").expect(303);
-    assert_eq!(theme("/tokens"), "dark", "an unknown theme changes nothing");
+    assert_eq!(theme("/tokens"), "light", "an unknown theme changes nothing");
     browser.get("/account?theme=system").expect(303);
     assert_eq!(theme("/tokens"), "system");
 }

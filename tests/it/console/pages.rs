@@ -47,7 +47,8 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
         ("?token=second", 1),
         ("?token=unknown", 0),
         ("?token=abcdef12", 0),
-        ("?days=7", all),
+        // The first admin was added before.
+        ("?days=7", all - 1),
         ("?days=7&since=2030-01-01T00:05", 2),
         ("?actor=admin", 3),
         ("?actor=unknown", 0),
@@ -166,12 +167,12 @@ fn the_console_is_translated_into_korean(env: &TestEnv) {
     let browser = Browser::signed_in(&app);
     let korean = [("accept-language", "ko-KR,ko;q=0.9,en;q=0.5")];
     let page = browser.send("GET", "/tokens", &korean, "").expect(200).text;
-    assert!(page.contains("<html lang=\"ko\">") && page.contains("아직 생성한 토큰이 없습니다"));
+    assert!(page.contains("<html lang=\"ko\"") && page.contains("아직 생성한 토큰이 없습니다"));
     assert!(page.contains("href=\"/console/tokens?lang=en\" lang=\"en\""));
     let chosen = browser.send("GET", "/audit?channel=cli&lang=en", &korean, "");
     assert_redirects_to(&chosen, "/console/audit?channel=cli");
     let page = browser.send("GET", "/tokens", &korean, "").expect(200).text;
-    assert!(page.contains("<html lang=\"en\">"));
+    assert!(page.contains("<html lang=\"en\""));
     assert_redirects_to(&browser.get("/tokens?lang=ko"), "/console/tokens");
     for path in [
         "",
@@ -183,10 +184,10 @@ fn the_console_is_translated_into_korean(env: &TestEnv) {
         "/nothing",
     ] {
         let page = browser.get(path).text;
-        assert!(page.contains("<html lang=\"ko\">"), "{path}");
+        assert!(page.contains("<html lang=\"ko\""), "{path}");
     }
     assert_redirects_to(&browser.get("/tokens?lang=xx"), "/console/tokens");
-    assert!(browser.get("/tokens").expect(200).text.contains("<html lang=\"ko\">"));
+    assert!(browser.get("/tokens").expect(200).text.contains("<html lang=\"ko\""));
 }
 
 fn pages_have_a_strict_content_security_policy(env: &TestEnv) {

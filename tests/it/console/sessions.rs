@@ -123,7 +123,7 @@ fn cross_site_links_keep_the_session(env: &TestEnv) {
     let browser = Browser::signed_in(&app);
     // The browser sends no cookies there (SameSite=Strict), but stores those that it receives.
     let shown = browser.cookies.take();
-    assert_redirects_to(&browser.get("/tokens"), "/console/sign-in");
+    assert_redirects_to(&browser.get(""), "/console/sign-in");
     let page = browser.get("/sign-in").expect(200);
     assert!(!page.text.contains("Your session has ended."));
     let cross_site = [("sec-fetch-site", "cross-site")];
@@ -137,7 +137,7 @@ fn cross_site_links_keep_the_session(env: &TestEnv) {
     // Opening the form does not create a session that could end.
     let stranger = Browser::new(&app);
     stranger.get("/sign-in").expect(200);
-    assert_redirects_to(&stranger.get("/tokens"), "/console/sign-in");
+    assert_redirects_to(&stranger.get(""), "/console/sign-in");
 }
 
 fn foreign_cookies_are_ignored(env: &TestEnv) {
@@ -157,7 +157,7 @@ fn foreign_cookies_are_ignored(env: &TestEnv) {
             assert_eq!(page.status, 200, "{cookies}");
         }
     }
-    let page = app.send("GET", "/console/tokens", Auth::Anonymous, &[("cookie", "nameless")], "");
+    let page = app.send("GET", "/console", Auth::Anonymous, &[("cookie", "nameless")], "");
     assert_redirects_to(&page, "/console/sign-in");
 }
 
@@ -300,7 +300,7 @@ fn forms_from_elsewhere_are_rejected(env: &TestEnv) {
         for form_key in [None, Some(&of_stranger), Some(&("formKey".to_owned(), String::new()))] {
             let response = browser.post(&path, &fields(form_key));
             assert_eq!(response.status, 403, "{path}: {response:?}");
-            assert!(response.text.contains("This form is out of date"), "{path}");
+            assert!(response.text.contains("The page has expired, or the form came from another site."), "{path}");
         }
     }
     // The sign-in form has the same protection: a link cannot sign an admin in under another name.
