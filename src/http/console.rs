@@ -15,6 +15,7 @@ mod overview;
 mod own_password;
 mod paths;
 mod permissions;
+mod program;
 mod roles;
 mod session;
 mod sign_in;

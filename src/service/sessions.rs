@@ -105,8 +105,8 @@ impl Service {
     }
 
     /// Starts a session for an admin who has just signed in with a password. The session gets a new
-    /// key, which prevents session fixation; the session with the key `before`, if any, ends. `user_agent` is the program
-    /// of the admin.
+    /// key, which prevents session fixation; the session with the key `before`, if any, ends.
+    /// `user_agent` is the program of the admin.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with [`Denied::NotAdmin`] if the caller is not an admin;

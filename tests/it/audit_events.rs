@@ -78,21 +78,22 @@ fn each_pair_of_filters_has_an_index(env: &TestEnv) {
     let path = env.store.directory.path().join("tokenbridge.db");
     let mut conn = sqlite(path.to_str().unwrap());
     let filters = ["actor_id", "action", "channel", "token_id"];
-    for (number, one) in filters.iter().enumerate() {
-        for other in &filters[number + 1..] {
-            for order in ["ASC", "DESC"] {
-                let query = format!(
-                    "EXPLAIN QUERY PLAN SELECT * FROM audit_events WHERE {one} = 'x' AND {other} = 'y' AND at <= 5 AND (at < 5 OR seq < 7)
-                     ORDER BY at {order}, seq {order} LIMIT 101"
-                );
-                let plan: Vec<Step> = sql_query(&query).load(&mut conn).unwrap();
-                let [Step { detail }] = &plan[..] else {
-                    let steps: Vec<_> = plan.iter().map(|step| &step.detail).collect();
-                    panic!("{query}: {steps:?}");
-                };
-                let by_both = [(one, other), (other, one)].map(|(a, b)| format!("({a}=? AND {b}=? AND at<?)"));
-                assert!(by_both.iter().any(|by| detail.contains(by)), "{query}: {detail}");
-            }
+    let of_filters = filters.iter().enumerate();
+    let of_filters = of_filters.flat_map(|(number, one)| filters[number + 1..].iter().map(move |other| (*one, *other)));
+    // The events of a name are few enough for the filters by actor and channel.
+    for (one, other) in of_filters.chain([("token_name", "action")]) {
+        for order in ["ASC", "DESC"] {
+            let query = format!(
+                "EXPLAIN QUERY PLAN SELECT * FROM audit_events WHERE {one} = 'x' AND {other} = 'y' AND at <= 5 AND (at < 5 OR seq < 7)
+                 ORDER BY at {order}, seq {order} LIMIT 101"
+            );
+            let plan: Vec<Step> = sql_query(&query).load(&mut conn).unwrap();
+            let [Step { detail }] = &plan[..] else {
+                let steps: Vec<_> = plan.iter().map(|step| &step.detail).collect();
+                panic!("{query}: {steps:?}");
+            };
+            let by_both = [(one, other), (other, one)].map(|(a, b)| format!("({a}=? AND {b}=? AND at<?)"));
+            assert!(by_both.iter().any(|by| detail.contains(by)), "{query}: {detail}");
         }
     }
 }

@@ -2,8 +2,12 @@
 -- or deleted.
 ALTER TABLE audit_events ADD COLUMN token_name TEXT;
 
--- Earlier events: the name in their details, else that of the preceding event, else the current one.
-UPDATE audit_events SET token_name = CASE json_type(details, '$.name') WHEN 'text' THEN json_extract(details, '$.name') WHEN 'object' THEN json_extract(details, '$.name.to') END
+-- Earlier events: the name in their details, else that of the preceding event, else the current
+-- one.
+UPDATE audit_events SET token_name = CASE json_type(details, '$.name')
+    WHEN 'text' THEN json_extract(details, '$.name')
+    WHEN 'object' THEN json_extract(details, '$.name.to')
+END
 WHERE token_id IS NOT NULL AND details LIKE '%"name":%';
 UPDATE audit_events SET token_name = COALESCE(
     (
@@ -16,9 +20,12 @@ UPDATE audit_events SET token_name = COALESCE(
 )
 WHERE token_id IS NOT NULL AND token_name IS NULL;
 
--- The events of a name, and those with an action. Other filters look through the events of the name.
-CREATE INDEX audit_events_by_token_name ON audit_events (token_name, at) WHERE token_name IS NOT NULL;
-CREATE INDEX audit_events_by_token_name_and_action ON audit_events (token_name, action, at) WHERE token_name IS NOT NULL;
+-- The events of a name, and those with an action. Other filters look through the events of the
+-- name.
+CREATE INDEX audit_events_by_token_name ON audit_events (token_name, at)
+    WHERE token_name IS NOT NULL;
+CREATE INDEX audit_events_by_token_name_and_action
+    ON audit_events (token_name, action, at) WHERE token_name IS NOT NULL;
 
 -- Where a session was started, and by which program, so that its admin recognizes it.
 ALTER TABLE sessions ADD COLUMN client TEXT;

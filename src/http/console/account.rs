@@ -11,6 +11,7 @@ use super::{
     layout::{Layout, language_links, theme_links},
     own_password::{new_password, verify},
     paths::SIGN_IN,
+    program::describe_program,
     render_page_with_status,
     roles::describe_role,
     see_other,
@@ -48,6 +49,7 @@ struct AccountPage {
 
 struct SessionRow {
     program: String,
+    user_agent: String,
     client: String,
     began: DisplayTime,
     seen: DisplayTime,
@@ -64,9 +66,10 @@ impl SessionRow {
             is_current,
         } = session;
         Self {
-            program: Some(user_agent)
+            program: Some(describe_program(&user_agent, texts.program_on))
                 .filter(|program| !program.is_empty())
                 .unwrap_or_else(|| texts.unknown_program.to_owned()),
+            user_agent,
             client: client.map_or_else(|| texts.unknown_address.to_owned(), |address| address.to_string()),
             began: layout.display_time(begun_at),
             seen: layout.display_time(if is_current { layout.now } else { seen_at }),

@@ -31,6 +31,8 @@ use crate::{
     service::TokenCounts,
 };
 
+/// The age from which a count is shown with its time.
+const RECENT: Duration = Duration::from_mins(1);
 /// The period of the refused sign-ins.
 const REFUSALS_WITHIN: Duration = Duration::from_hours(7 * 24);
 
@@ -42,6 +44,7 @@ struct OverviewPage {
     /// The groups of tokens; empty until they have been counted.
     states: Vec<GroupCount>,
     attention: Vec<GroupCount>,
+    /// The time of the count, unless the tokens were counted just now.
     counted: Option<DisplayTime>,
     is_empty: bool,
     legacy: LegacyProgress,
@@ -113,7 +116,10 @@ pub async fn page(
         texts,
         states,
         attention,
-        counted: counts.as_ref().map(|counts| layout.display_time(counts.at)),
+        counted: counts
+            .as_ref()
+            .filter(|counts| layout.now.since(counts.at) >= RECENT)
+            .map(|counts| layout.display_time(counts.at)),
         is_empty: tokens == Some(0),
         legacy: LegacyProgress {
             heading: heading(&usage.report, phase, layout.texts),

@@ -81,8 +81,9 @@ struct SignedIn {
     caller: Caller,
 }
 
-/// Returns the frame of an error page, with the navigation if the visitor is signed in. `may_ask` is `true` if the store
-/// may be asked for the session of a request that was refused before it was authenticated.
+/// Returns the frame of an error page, with the navigation if the visitor is signed in. `may_ask` is
+/// `true` if the store may be asked for the session of a request that was refused before it was
+/// authenticated.
 ///
 /// # Errors
 /// 500 if the route lacks the application state.

@@ -61,8 +61,8 @@ impl Service {
         metrics.registry.gather()
     }
 
-    /// Returns the number of tokens in each group. In a large store, it can be old. Returns `None` until the first count
-    /// has ended.
+    /// Returns the number of tokens in each group. In a large store, it can be old. Returns `None` until
+    /// the first count has ended.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not read tokens.

@@ -33,7 +33,10 @@ fn a_deleted_token_is_found_by_its_name(env: &TestEnv) {
     app.post(&format!("{TOKENS}/{id}"), Auth::Admin, &json!({ "name": "deployer 2" }))
         .expect(200);
     let browser = Browser::signed_in(&app);
-    let page = browser.get("/audit?token=other&days=7&action=token.deleted").expect(200).text;
+    let page = browser
+        .get("/audit?token=other&days=7&action=token.deleted")
+        .expect(200)
+        .text;
     assert_eq!(page.matches("scope=\"row\"").count(), 1, "{page}");
     // The actor is a token: it has its current name, and its short ID.
     let actor = format!(

@@ -83,7 +83,7 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
     env.store.execute(
         "INSERT INTO audit_events (at, channel, action, details)
          WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
-         SELECT 1000 * n, 'verify', 'login.refused', '{}' FROM n",
+         SELECT 1893455000000000 + 1000 * n, 'verify', 'login.refused', '{}' FROM n",
     );
     let many = browser.get("/audit/events.json").expect(200).json();
     assert_eq!(many.as_array().unwrap().len(), all + 2500);

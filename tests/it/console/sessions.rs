@@ -300,7 +300,12 @@ fn forms_from_elsewhere_are_rejected(env: &TestEnv) {
         for form_key in [None, Some(&of_stranger), Some(&("formKey".to_owned(), String::new()))] {
             let response = browser.post(&path, &fields(form_key));
             assert_eq!(response.status, 403, "{path}: {response:?}");
-            assert!(response.text.contains("The page has expired, or the form came from another site."), "{path}");
+            assert!(
+                response
+                    .text
+                    .contains("The page has expired, or the form came from another site."),
+                "{path}"
+            );
         }
     }
     // The sign-in form has the same protection: a link cannot sign an admin in under another name.

@@ -14,6 +14,7 @@ texts! { AccountTexts:
     session_began: "Signed in", "로그인";
     session_seen: "Last request", "마지막 요청";
     this_session: "This session", "현재 세션";
+    program_on: "{} on {}", "{} ({})";
     unknown_program: "Unknown program", "알 수 없는 프로그램";
     unknown_address: "Unknown address", "알 수 없는 주소";
     end_others: "Sign out everywhere else", "다른 곳에서 모두 로그아웃";
