@@ -27,6 +27,7 @@ pub mod precondition;
 pub mod printable;
 pub mod random;
 pub mod record;
+pub mod selection;
 pub mod session;
 pub mod sort;
 pub mod text;

@@ -4,7 +4,7 @@ pub mod admins;
 pub mod archive;
 pub mod audit;
 pub mod authentication;
-mod bulk;
+pub mod bulk;
 pub mod error;
 pub mod export;
 mod idempotency;

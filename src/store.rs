@@ -10,6 +10,7 @@ mod connection;
 pub mod error;
 pub mod feed;
 mod files;
+mod functions;
 mod health;
 pub mod idempotency_keys;
 pub mod legacy_usage;

@@ -164,11 +164,13 @@ impl Filters {
             expires_before,
         } = self;
         TokenFilter {
+            search: None,
             name: name.filter(|name| !name.is_empty()),
             name_equals,
             owner,
             created_by,
             permission,
+            network: None,
             state,
             unused_since,
             expires_before,

@@ -26,8 +26,9 @@ pub enum Operation<'a> {
     },
     /// Delete a token.
     Delete,
-    /// Delete all tokens that match a filter. Each of them needs [`Operation::Delete`] as well.
-    DeleteMatching,
+    /// Delete or update all tokens of a selection, such as those that match a filter. Each of them needs
+    /// [`Operation::Delete`] or [`Operation::Update`] as well.
+    ChangeMatching,
     /// Introspect a presented value (RFC 7662).
     Introspect,
     /// Revoke a presented value (RFC 7009).
@@ -143,7 +144,7 @@ fn authorize_role(role: Role, operation: Operation<'_>) -> Result<(), Denied> {
         | Operation::Update(_)
         | Operation::Rotate { .. }
         | Operation::Delete
-        | Operation::DeleteMatching
+        | Operation::ChangeMatching
         | Operation::Introspect => &[Role::Admin, Role::Operator],
         Operation::ReadAdmins => &[Role::Admin, Role::Auditor],
         Operation::ManageAdmins | Operation::Import | Operation::Export { with_admins: true } => &[Role::Admin],
@@ -163,7 +164,7 @@ const fn authorize_command_line(operation: Operation<'_>) -> Result<(), Denied> 
         | Operation::Update(_)
         | Operation::Rotate { .. }
         | Operation::Delete
-        | Operation::DeleteMatching
+        | Operation::ChangeMatching
         | Operation::Introspect
         | Operation::Revoke
         | Operation::ReadAudit
@@ -185,7 +186,7 @@ const fn authorize_legacy_login(operation: Operation<'_>) -> Result<(), Denied> 
         | Operation::Update(_)
         | Operation::Rotate { .. }
         | Operation::Delete
-        | Operation::DeleteMatching
+        | Operation::ChangeMatching
         | Operation::Introspect
         | Operation::Revoke
         | Operation::ReadAudit
@@ -208,7 +209,7 @@ const fn authorize_holder(operation: Operation<'_>) -> Result<(), Denied> {
         | Operation::Update(_)
         | Operation::Rotate { .. }
         | Operation::Delete
-        | Operation::DeleteMatching
+        | Operation::ChangeMatching
         | Operation::Introspect
         | Operation::ReadAudit
         | Operation::ReadLegacyUsage
@@ -248,7 +249,7 @@ fn authorize_token(caller: &Token, operation: Operation<'_>, target: Option<&Tok
             require_permission(caller, Permission::OrganizationAPITokenModify)?;
             check_target(caller, target)
         }
-        Operation::DeleteMatching => {
+        Operation::ChangeMatching => {
             // The number of tokens that match a filter reveals their names, so counting them is
             // reading.
             require_permission(caller, Permission::OrganizationAPITokenRead)?;

@@ -54,6 +54,13 @@ impl CidrBlocks {
         self.0.iter().any(|block| block.contains(&address))
     }
 
+    /// Returns `true` if a client at some address of `network` may use the token.
+    #[must_use]
+    pub fn allow_part_of(&self, network: &IpNet) -> bool {
+        let overlaps = |block: &IpNet| block.contains(network) || network.contains(block);
+        self.0.is_empty() || self.0.iter().any(overlaps)
+    }
+
     /// Returns `true` if `outer` allows every address that these blocks allow.
     #[must_use]
     pub fn is_subset_of(&self, outer: &Self) -> bool {
@@ -121,6 +128,15 @@ fn parse_block(text: &str) -> Result<IpNet, Invalid> {
     Ok(canonical(block))
 }
 
+/// Parses an address or a block, in the form of stored blocks.
+///
+/// # Errors
+/// Returns [`Invalid`] if `text` is neither.
+pub fn parse_network(text: &str) -> Result<IpNet, Invalid> {
+    text.parse::<IpAddr>()
+        .map_or_else(|_| parse_block(text), |address| Ok(canonical(address.into())))
+}
+
 /// Returns a block with its host bits cleared, and an IPv4-mapped IPv6 block as the IPv4 block.
 #[must_use]
 pub fn canonical(block: IpNet) -> IpNet {
@@ -186,6 +202,30 @@ mod tests {
         assert!(!v4.allows("11.0.0.1".parse().unwrap()));
         assert!(!blocks(&["::/0"]).allows("::ffff:10.9.9.9".parse().unwrap()));
         assert!(CidrBlocks::default().allows("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn blocks_overlap_the_networks_that_they_share_an_address_with() {
+        let limited = blocks(&["10.0.0.0/8", "2001:db8::/32"]);
+        for (text, expected) in [
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("10.1.0.0/16", true),
+            ("0.0.0.0/0", true),
+            ("8.0.0.0/6", true),
+            ("11.0.0.0/8", false),
+            ("2001:db8:1::/48", true),
+            ("2001:db9::/32", false),
+            ("::/0", true),
+        ] {
+            let network = parse_network(text).unwrap();
+            assert_eq!(limited.allow_part_of(&network), expected, "{text}");
+            assert!(CidrBlocks::default().allow_part_of(&network));
+        }
+        assert_eq!(parse_network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
+        for wrong in ["", "10.0.0", "10.0.0.0/33", "host"] {
+            assert!(parse_network(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
+use ipnet::IpNet;
+
 use super::{
     Invalid,
     clock::Timestamp,
@@ -68,6 +70,10 @@ impl PageSize {
 
     /// The size of a list on the console's overview.
     pub const OF_OVERVIEW: Self = Self(5);
+    /// The size of a page of the console.
+    pub const OF_CONSOLE: Self = Self(50);
+    /// The number of tokens that a preview of a bulk change shows.
+    pub const OF_PREVIEW: Self = Self(10);
 
     /// Returns the number of tokens.
     #[must_use]
@@ -107,6 +113,9 @@ impl Default for PageSize {
 /// A filter on a token list. Fields that are `None` exclude nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenFilter {
+    /// Tokens whose name or owner contains this text, ignoring case, or whose ID begins with it. A complete ID finds
+    /// only its token.
+    pub search: Option<String>,
     /// Tokens whose name contains this text, ignoring case.
     pub name: Option<String>,
     /// Tokens with exactly this name.
@@ -117,6 +126,8 @@ pub struct TokenFilter {
     pub created_by: Option<String>,
     /// Tokens with this permission.
     pub permission: Option<Permission>,
+    /// Tokens that may be used from an address of this network.
+    pub network: Option<IpNet>,
     /// Tokens in this state.
     pub state: Option<TokenState>,
     /// Tokens last used before this time, or never used and created before it.
@@ -141,17 +152,40 @@ impl TokenFilter {
         *self == nothing
     }
 
+    /// Returns `true` if an index yields the matching tokens. Otherwise a query reads all tokens until it has found
+    /// enough.
+    #[must_use]
+    pub const fn is_indexed(&self) -> bool {
+        let Self {
+            search,
+            name,
+            permission,
+            network,
+            name_equals: _,
+            owner: _,
+            created_by: _,
+            state: _,
+            unused_since: _,
+            expires_before: _,
+            value_older_than: _,
+            legacy_uuid_auth: _,
+        } = self;
+        search.is_none() && name.is_none() && permission.is_none() && network.is_none()
+    }
+
     /// Returns `true` if the filter depends on the last use of a token.
     #[must_use]
     pub fn depends_on_use(&self) -> bool {
         let Self {
             unused_since,
             state,
+            search: _,
             name: _,
             name_equals: _,
             owner: _,
             created_by: _,
             permission: _,
+            network: _,
             expires_before: _,
             value_older_than: _,
             legacy_uuid_auth: _,
@@ -187,11 +221,47 @@ named_enum! {
 
 /// A page of tokens.
 #[derive(Clone, Debug)]
-pub struct Page<C = Cursor> {
+pub struct Page {
     /// The tokens.
     pub tokens: Vec<Token>,
     /// The cursor to the next page; `None` on the last page.
-    pub next: Option<C>,
+    pub next: Option<Cursor>,
+}
+
+impl AsMut<Vec<Token>> for Page {
+    fn as_mut(&mut self) -> &mut Vec<Token> {
+        &mut self.tokens
+    }
+}
+
+/// A number of tokens, which is only counted up to a maximum, so that counting a large store takes a bounded time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BoundedCount(u64);
+
+impl BoundedCount {
+    /// The largest exact number.
+    pub const MAX: u64 = 10_000;
+
+    /// Creates the count of a query that stops after one more than [`BoundedCount::MAX`].
+    #[must_use]
+    pub const fn new(counted: u64) -> Self {
+        Self(counted)
+    }
+
+    /// Returns the number; `None` if it is more than [`BoundedCount::MAX`].
+    #[must_use]
+    pub fn exact(self) -> Option<u64> {
+        Some(self.0).filter(|number| *number <= Self::MAX)
+    }
+}
+
+/// The numbers of tokens that match a filter, and of those that match narrower ones.
+#[derive(Clone, Debug)]
+pub struct ListCounts {
+    /// The number of tokens that match the filter.
+    pub all: BoundedCount,
+    /// The number for each narrower filter; `None` if counting would read too many tokens.
+    pub narrower: Vec<Option<BoundedCount>>,
 }
 
 /// A page of token summaries for the legacy API. The last page can be empty.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::{Invalid, named::named_enum};
+use super::{Invalid, named::named_enum, page::BoundedCount, token::Token};
 
 named_enum! {
     /// The key of a sorted token list. Tokens with equal keys are in order of creation.
@@ -28,6 +28,17 @@ pub struct TokenOrder {
     pub by: SortKey,
     /// `true` to sort from last to first.
     pub descending: bool,
+}
+
+impl TokenOrder {
+    /// Returns the opposite order.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self {
+            by: self.by,
+            descending: !self.descending,
+        }
+    }
 }
 
 impl Default for TokenOrder {
@@ -70,6 +81,37 @@ pub struct SortedCursor {
     pub row: i64,
     /// The sort key of that row.
     pub key: SortValue,
+}
+
+/// The place of a page in a sorted token list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PagePosition {
+    /// At the start of the list.
+    #[default]
+    Start,
+    /// Just after this position.
+    After(SortedCursor),
+    /// Just before the token of this position. If fewer tokens than a page holds come before it, at the start.
+    Before(SortedCursor),
+}
+
+/// A page of a sorted token list.
+#[derive(Clone, Debug)]
+pub struct SortedPage {
+    /// The tokens.
+    pub tokens: Vec<Token>,
+    /// The number of tokens before this page.
+    pub preceding: BoundedCount,
+    /// The position of the first token; `None` on the first page.
+    pub previous: Option<SortedCursor>,
+    /// The position of the last token; `None` on the last page.
+    pub next: Option<SortedCursor>,
+}
+
+impl AsMut<Vec<Token>> for SortedPage {
+    fn as_mut(&mut self) -> &mut Vec<Token> {
+        &mut self.tokens
+    }
 }
 
 /// The sort key of one token.

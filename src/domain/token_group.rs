@@ -9,9 +9,10 @@ use super::{
 
 named_enum! {
     /// A group of tokens. A token can be in more than one.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub enum TokenGroup {
         /// All tokens.
+        #[default]
         All = "",
         /// Those in the state [`TokenState::Active`].
         Active = "active",

@@ -50,6 +50,16 @@ impl TokenValue {
     }
 }
 
+/// Finds a text that begins like a value, such as the value itself, a part of it, or a header that contains it. Returns
+/// it without what surrounds it. Such a text is a secret: it must not get into a URL.
+#[must_use]
+pub fn find_value(text: &str) -> Option<&str> {
+    let start = text.to_ascii_lowercase().find(PREFIX)?;
+    let found = text.get(start..)?;
+    let end = found.find(|letter: char| !letter.is_ascii_alphanumeric() && !"-_".contains(letter));
+    found.get(..end.unwrap_or(found.len()))
+}
+
 /// The SHA-256 of a token value. A value has 256 random bits, so it needs neither salt nor stretching.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ValueHash([u8; 32]);
@@ -129,6 +139,21 @@ mod tests {
         let value = TokenValue::generate(&Fixed([0; RANDOM_BYTES])).unwrap();
         assert_eq!(value.expose(), "tbk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADCtZhg");
         assert_eq!(value.expose().len(), 53);
+    }
+
+    #[test]
+    fn values_are_found_in_what_surrounds_them() {
+        for (text, found) in [
+            ("tbk_AbC-_9", Some("tbk_AbC-_9")),
+            ("X-API-Key: tbk_AbC", Some("tbk_AbC")),
+            ("\u{201c}tbk_AbC\u{201d}, please", Some("tbk_AbC")),
+            ("TBK_AbC", Some("TBK_AbC")),
+            ("tbk_", Some("tbk_")),
+            ("tbk AbC", None),
+            ("\u{130}", None),
+        ] {
+            assert_eq!(find_value(text), found, "{text}");
+        }
     }
 
     #[test]

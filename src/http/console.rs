@@ -110,6 +110,9 @@ fn account_routes() -> Scope {
 fn token_routes() -> Scope {
     web::scope("/tokens")
         .service(resource("", [get(tokens::list::list)]))
+        .service(resource("/search", [post(tokens::search::search)]))
+        .service(resource("/selection", [post(tokens::selection::confirm)]))
+        .service(resource("/selection/change", [post(tokens::selection::change)]))
         .service(resource(
             "/new",
             [get(tokens::create::show_form), post(tokens::create::create)],

@@ -1,4 +1,6 @@
-//! Deletes all tokens that match a filter.
+//! Changes of many tokens in one transaction.
+
+mod selection;
 
 use std::{
     sync::Arc,
@@ -9,6 +11,7 @@ use super::{
     Error, Service,
     tokens::describe,
     transaction::{AuditEntry, Transaction},
+    write_behind::WriteBehind,
 };
 use crate::{
     domain::{
@@ -18,10 +21,12 @@ use crate::{
         caller::{Call, Caller},
         clock::Timestamp,
         page::TokenFilter,
+        selection::Selection,
         token::TokenId,
     },
     store::{AnyConnection, StoreError, tokens},
 };
+pub use selection::BulkChange;
 
 /// Number of tokens that one statement reads, deletes or records.
 const BATCH_SIZE: usize = 1000;
@@ -43,55 +48,93 @@ impl Service {
             let message = "set at least one, so that a mistake does not delete every token";
             return Err(Invalid::new("filters", message).into());
         }
-        // A request without `expected`, or with a wrong number, fails before the wait.
-        let (store_filter, write_behind) = (filter.clone(), Arc::clone(&self.write_behind));
-        let check_caller = self.caller_check(&call, Operation::DeleteMatching);
-        let mut candidates = self
+        let check = move |ids: &[TokenId]| check_count(ids.len(), expected);
+        self.change_all(call, Selection::Matching(filter), check, delete_batch)
+            .await
+    }
+
+    /// Changes the selected tokens by `change_batch`, which returns the number of changed ones, or none of them.
+    /// `check` has to accept their IDs, which are sorted.
+    async fn change_all(
+        &self,
+        call: Call,
+        selection: Selection,
+        check: impl Fn(&[TokenId]) -> Result<(), Error> + Clone + Send + 'static,
+        change_batch: impl Fn(&mut Transaction<'_>, &[TokenId]) -> Result<u64, Error> + Clone + Send + 'static,
+    ) -> Result<u64, Error> {
+        // A request that is refused fails before the wait.
+        let write_behind = Arc::clone(&self.write_behind);
+        let check_caller = self.caller_check(&call, Operation::ChangeMatching);
+        let (store_selection, pending) = (selection.clone(), Arc::clone(&write_behind));
+        let candidates = self
             .store
             .read(move |conn| {
                 let now = check_caller(conn)?;
-                Ok::<_, Error>(tokens::ids(conn, &store_filter, now)?)
+                Ok::<_, Error>(resolve(conn, &store_selection, &pending, now)?)
             })
             .await?;
-        write_behind.retain_matching(&mut candidates, &filter);
-        check_count(candidates.len(), expected)?;
-        if filter.depends_on_use() {
-            tokio::time::sleep(FLUSH_WAIT).await;
+        check(&candidates)?;
+        match &selection {
+            Selection::Matching(filter) if filter.depends_on_use() => tokio::time::sleep(FLUSH_WAIT).await,
+            Selection::Matching(_) | Selection::Tokens(_) => {}
         }
         let clock = Arc::clone(&self.clock);
-        let store_filter = filter.clone();
-        let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &store_filter, clock.now());
+        let store_selection = selection.clone();
+        let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &store_selection, clock.now());
         let ends_at = Instant::now() + MAX_DURATION;
         self.transactor
             .run(MAX_DURATION, call, lock, move |tx, locked| {
-                authorize(&tx.caller, Operation::DeleteMatching, None)?;
-                let mut matching = tokens::ids(tx.conn, &filter, tx.now)?;
-                write_behind.retain_matching(&mut matching, &filter);
-                let number = check_count(matching.len(), expected)?;
-                if !matching.iter().all(|id| locked.binary_search(id).is_ok()) {
-                    let message = "the matching tokens changed during the request, and nothing was deleted; try again";
+                authorize(&tx.caller, Operation::ChangeMatching, None)?;
+                let ids = resolve(tx.conn, &selection, &write_behind, tx.now)?;
+                check(&ids)?;
+                if !ids.iter().all(|id| locked.binary_search(id).is_ok()) {
+                    let message = "the matching tokens changed during the request, and nothing was changed; try again";
                     return Err(Error::Conflict(message.to_owned()));
                 }
-                for ids in matching.chunks(BATCH_SIZE) {
+                let mut changed = 0;
+                for ids in ids.chunks(BATCH_SIZE) {
                     if Instant::now() > ends_at {
                         return Err(StoreError::Timeout.into());
                     }
-                    delete_batch(tx, ids)?;
+                    changed += change_batch(tx, ids)?;
                 }
-                Ok(number)
+                Ok(changed)
             })
             .await
     }
 }
 
-fn check_count(found: usize, expected: Option<u64>) -> Result<u64, Error> {
+/// Returns the sorted IDs of the selected tokens.
+fn resolve(
+    conn: &mut AnyConnection,
+    selection: &Selection,
+    write_behind: &WriteBehind,
+    now: Timestamp,
+) -> Result<Vec<TokenId>, StoreError> {
+    let mut ids = find_ids(conn, selection, now)?;
+    match selection {
+        Selection::Matching(filter) => write_behind.retain_matching(&mut ids, filter),
+        Selection::Tokens(_) => {}
+    }
+    Ok(ids)
+}
+
+/// Returns the sorted IDs of the selected tokens, regardless of pending uses.
+fn find_ids(conn: &mut AnyConnection, selection: &Selection, now: Timestamp) -> Result<Vec<TokenId>, StoreError> {
+    match selection {
+        Selection::Matching(filter) => tokens::ids(conn, filter, now),
+        Selection::Tokens(ids) => Ok(tokens::find_all(conn, ids)?.iter().map(|token| token.id).collect()),
+    }
+}
+
+fn check_count(found: usize, expected: Option<u64>) -> Result<(), Error> {
     let found = found as u64;
     let matching = match found {
         1 => "1 token matches".to_owned(),
         found => format!("{found} tokens match"),
     };
     match expected {
-        Some(expected) if expected == found => Ok(found),
+        Some(expected) if expected == found => Ok(()),
         Some(expected) => Err(Error::Conflict(format!(
             "{matching}, and not {expected}; nothing was deleted"
         ))),
@@ -102,18 +145,18 @@ fn check_count(found: usize, expected: Option<u64>) -> Result<u64, Error> {
     }
 }
 
-/// Locks the caller, if it is a token, and all tokens that match `filter`, in the order of their
-/// IDs. Returns the IDs.
+/// Locks the caller, if it is a token, and all selected tokens, in the order of their IDs. Returns
+/// the IDs.
 ///
 /// Other changes use the same order, so that transactions cannot deadlock, except for imports. A
 /// transaction that PostgreSQL aborts because of a deadlock with an import is retried.
 fn lock(
     conn: &mut AnyConnection,
     caller: &Caller,
-    filter: &TokenFilter,
+    selection: &Selection,
     now: Timestamp,
 ) -> Result<Vec<TokenId>, Error> {
-    let mut ids = tokens::ids(conn, filter, now)?;
+    let mut ids = find_ids(conn, selection, now)?;
     match caller {
         Caller::CommandLine | Caller::Admin(_) | Caller::Holder(..) | Caller::LegacyLogin => {}
         Caller::Token(token, _) => {
@@ -126,7 +169,7 @@ fn lock(
     Ok(ids)
 }
 
-fn delete_batch(tx: &mut Transaction<'_>, ids: &[TokenId]) -> Result<(), Error> {
+fn delete_batch(tx: &mut Transaction<'_>, ids: &[TokenId]) -> Result<u64, Error> {
     let found = tokens::find_all(tx.conn, ids)?;
     let entry = |token| {
         authorize(&tx.caller, Operation::Delete, Some(token))?;
@@ -137,5 +180,6 @@ fn delete_batch(tx: &mut Transaction<'_>, ids: &[TokenId]) -> Result<(), Error> 
     if entries.len() != ids.len() || tokens::delete_all(tx.conn, ids)? != ids.len() {
         return Err(Error::NotFound("token"));
     }
-    tx.audit(entries)
+    tx.audit(entries)?;
+    Ok(ids.len() as u64)
 }

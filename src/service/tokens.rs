@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     Error, Service,
     idempotency::{KeyedRequest, Repetition},
-    transaction::{Transaction, revalidate_caller},
+    transaction::{AuditEntry, Transaction, revalidate_caller},
 };
 use crate::{
     domain::{
@@ -138,32 +138,10 @@ impl Service {
     pub async fn update(&self, call: Call, which: TokenRef, changes: TokenChanges) -> Result<Token, Error> {
         let id = resolve_id(&call.caller, which)?;
         let update = move |tx: &mut Transaction<'_>, found: Option<Token>| {
-            let current = found.as_ref().map(|token| token.permissions).unwrap_or_default();
-            let permissions = changes.permissions.map(|wanted| wanted.apply(current));
-            let grant = Grant {
-                permissions,
-                allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
-                expires_at: changes.expires_at,
-            };
-            authorize(&tx.caller, Operation::Update(grant), found.as_ref())?;
-            let before = found.ok_or(Error::NotFound("token"))?;
-            check_precondition(&changes.precondition, &before)?;
-            let mut after = changes.apply(&before, tx.now)?;
-            if after == before {
-                return Ok(before);
-            }
-            after.version = before.version.next();
-            after.updated = Some(Attribution {
-                at: tx.now,
-                by: tx.caller.actor(),
-            });
+            let (before, after) = plan_update(tx, found, changes)?;
+            let Some(after) = after else { return Ok(before) };
             require_found(tokens::update(tx.conn, &after, before.version)?)?;
-            let action = match (before.disabled_at, after.disabled_at) {
-                (None, Some(_)) => Action::TokenDisabled,
-                (Some(_), None) => Action::TokenEnabled,
-                (None, None) | (Some(_), Some(_)) => Action::TokenUpdated,
-            };
-            tx.record_token(&after, action, diff(&before, &after))?;
+            tx.audit(vec![update_entry(&before, &after)])?;
             Ok(after)
         };
         let token = self.transact(call, Some(id), update).await?;
@@ -274,6 +252,45 @@ impl Service {
         self.write_behind.apply_last_use(&mut token, self.clock.now());
         token
     }
+}
+
+/// Decides on an update of a token that `tx` has locked. Returns it before and after the update, or `None` for the
+/// latter if it already matches `changes`; then nothing is written.
+pub(super) fn plan_update(
+    tx: &Transaction<'_>,
+    found: Option<Token>,
+    changes: TokenChanges,
+) -> Result<(Token, Option<Token>), Error> {
+    let current = found.as_ref().map(|token| token.permissions).unwrap_or_default();
+    let permissions = changes.permissions.map(|wanted| wanted.apply(current));
+    let grant = Grant {
+        permissions,
+        allowed_cidr_blocks: changes.allowed_cidr_blocks.as_ref(),
+        expires_at: changes.expires_at,
+    };
+    authorize(&tx.caller, Operation::Update(grant), found.as_ref())?;
+    let before = found.ok_or(Error::NotFound("token"))?;
+    check_precondition(&changes.precondition, &before)?;
+    let mut after = changes.apply(&before, tx.now)?;
+    if after == before {
+        return Ok((before, None));
+    }
+    after.version = before.version.next();
+    after.updated = Some(Attribution {
+        at: tx.now,
+        by: tx.caller.actor(),
+    });
+    Ok((before, Some(after)))
+}
+
+/// Describes an update for the audit log.
+pub(super) fn update_entry(before: &Token, after: &Token) -> AuditEntry {
+    let action = match (before.disabled_at, after.disabled_at) {
+        (None, Some(_)) => Action::TokenDisabled,
+        (Some(_), None) => Action::TokenEnabled,
+        (None, None) | (Some(_), Some(_)) => Action::TokenUpdated,
+    };
+    AuditEntry::about(after, action, diff(before, after))
 }
 
 fn resolve_id(caller: &Caller, which: TokenRef) -> Result<TokenId, Error> {

@@ -1,11 +1,12 @@
 //! Queries on tokens and their values.
 
 mod claim;
+mod counts;
 mod grace;
 mod list;
 mod many;
-mod name_search;
 mod sorted;
+mod text_search;
 mod values;
 
 use diesel::{
@@ -28,9 +29,10 @@ use crate::domain::{
     value::ValueHash,
 };
 pub use claim::{claim_value, reissue_value, set_unclaimed};
+pub use counts::counts;
 pub use grace::{GraceValue, find_grace_values};
 pub use list::{count, ids, page, summaries};
-pub use many::{delete_all, find_all, find_names, lock_all, record_use};
+pub use many::{FieldChange, delete_all, find_all, find_names, lock_all, record_use, update_all};
 pub use sorted::sorted_page;
 pub(super) use values::find_by_values;
 pub use values::{

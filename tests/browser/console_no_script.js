@@ -5,7 +5,7 @@ const assert = require("node:assert/strict");
 const { readFileSync } = require("node:fs");
 const { newToken, screenshot, sites, test } = require("./harness.js");
 const {
-  button, choice, choose, create, field, link, fillNewPassword, assertRefused, rotate, self, readShownValue, pick, openSignedIn, status, title, waitForText,
+  SEARCH, button, choice, choose, create, field, link, fillNewPassword, assertRefused, rotate, self, readShownValue, pick, openSignedIn, status, title, waitForText,
 } = require("./support/console.js");
 
 const options = { javaScriptEnabled: false };
@@ -58,17 +58,44 @@ const [root] = sites;
 test("/console without script: the list is searched, filtered and sorted", async (newPage) => {
   for (const name of ["zeta plain", "Alpha plain"]) await newToken(root, name);
   const page = await openSignedIn(newPage, root, options);
-  const names = async () => (await page.getByRole("rowheader").allInnerTexts()).map((text) => text.split("\n")[0]);
-  await field(page, "Search by name").fill("PLAIN");
+  const names = async () => (await page.getByRole("rowheader").getByRole("link").allInnerTexts());
+  await field(page, SEARCH).fill("PLAIN");
+  await page.getByText("More filters").click();
   await choice(page, "Sort by").selectOption("Name, Z to A");
   await button(page, "Apply").click();
   await page.waitForURL(/sort=-name/);
   assert.deepEqual(await names(), ["zeta plain", "Alpha plain"]);
-  await choice(page, "Show").selectOption("Expired");
-  await button(page, "Apply").click();
+  await page.getByRole("navigation", { name: "Status" }).getByRole("link", { name: /^Expired/ }).click();
   await waitForText(page, "No token matches");
-  await link(page, "Show all tokens").click();
+  await link(page, "Show all tokens").first().click();
   await link(page, "zeta plain").waitFor();
+});
+
+test("/console without script: a value opens its token, and the tokens that match are deleted together", async (newPage) => {
+  const page = await openSignedIn(newPage, root, { ...options, expected: [status(400), status(400)] });
+  for (const name of ["batch one", "batch two"]) await newToken(root, name);
+  const { value } = await newToken(root, "batch three");
+  await field(page, SEARCH).fill(value.slice(0, 30));
+  await button(page, "Search").click();
+  await waitForText(page, "This is not a complete token value.");
+  await field(page, SEARCH).fill(value);
+  await button(page, "Search").click();
+  await waitForText(page, "batch three");
+  assert.match(page.url(), /\/console\/tokens\/[0-9a-f-]{36}$/);
+  await link(page, "API tokens").click();
+  await field(page, SEARCH).fill("batch");
+  await button(page, "Search").click();
+  await page.getByLabel("Select all 3 tokens that match").check();
+  await button(page, "Delete").click();
+  await title(page, "Delete 3 tokens?");
+  await field(page, "Type 3 to confirm").fill("2");
+  await button(page, "Delete").click();
+  await waitForText(page, "That is not the number of selected tokens.");
+  await field(page, "Type 3 to confirm").fill("3");
+  await button(page, "Delete").click();
+  await waitForText(page, "3 tokens have been deleted.");
+  await assertRefused(root, value);
+  for (const url of page.requests) assert.ok(!url.includes("tbk_"), url);
 });
 
 test("/console without script: an admin is added and removed", async (newPage) => {

@@ -91,7 +91,7 @@ for (const colorScheme of ["light", "dark"]) {
       const looks = (name) => assertAppearance(page, `console-${name}-${variant}`, colorScheme);
       await field(page, "Actions for everything at once").click();
       await looks("tokens");
-      await open(page, site, "/tokens?name=nothing+such");
+      await open(page, site, "/tokens?search=nothing+such");
       await waitForText(page, "No token matches");
       await looks("no-match");
 

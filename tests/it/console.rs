@@ -9,6 +9,8 @@ pub mod sessions;
 pub mod token_forms;
 pub mod token_list;
 pub mod token_page;
+pub mod token_search;
+pub mod token_selection;
 
 use serde_json::Value;
 

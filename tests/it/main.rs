@@ -57,6 +57,7 @@ mod readme;
 mod replicas;
 mod roles;
 mod runbook;
+mod selections;
 mod sites;
 mod snapshots;
 mod support;
@@ -115,6 +116,8 @@ const ON_BOTH: &[&[Test]] = &[
     console::token_forms::TESTS,
     console::token_list::TESTS,
     console::token_page::TESTS,
+    console::token_search::TESTS,
+    console::token_selection::TESTS,
     credentials::TESTS,
     durability::TESTS,
     encodings::TESTS,
@@ -147,6 +150,7 @@ const ON_BOTH: &[&[Test]] = &[
     replicas::TESTS,
     roles::TESTS,
     runbook::TESTS,
+    selections::TESTS,
     snapshots::TESTS,
     token_csv::TESTS,
     token_fields::TESTS,

@@ -274,7 +274,12 @@ fn swagger_ui_loads_nothing_from_other_hosts(env: &TestEnv) {
             .contains("connect-src 'self'")
     );
     assert!(page.text.contains("data-document=\"/bamboo/openapi.json\""));
-    let files = ["swagger-ui.css", "swagger-ui-bundle.js", "swagger_ui.css", "swagger_ui.js"];
+    let files = [
+        "swagger-ui.css",
+        "swagger-ui-bundle.js",
+        "swagger_ui.css",
+        "swagger_ui.js",
+    ];
     for file in files {
         let head = app
             .send("HEAD", &app.asset("/docs", file), Auth::Anonymous, &[], "")

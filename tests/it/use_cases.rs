@@ -15,12 +15,14 @@ use tokenbridge::{
         page::{Cursor, PageSize, TokenFilter},
         permission::PermissionSet,
         precondition::Precondition,
-        sort::TokenOrder,
+        selection::{Selection, SelectionDigest},
+        sort::{PagePosition, TokenOrder},
         token::TokenId,
     },
     service::{
         Error, Service,
         audit::EventTail,
+        bulk::BulkChange,
         export::ExportError,
         import::{
             ImportOptions,
@@ -62,6 +64,8 @@ use_cases! {
     BeginSession begin_session;
     ChangePassword change_password;
     ChangeRole change_role;
+    ChangeSelected change_selected;
+    Count count;
     Create create;
     CreateWithoutValue create_without_value;
     Delete delete;
@@ -87,6 +91,7 @@ use_cases! {
     ListSummaries list_summaries;
     Lookup lookup;
     PollTail poll_tail;
+    Preview preview;
     RemoveAdmin remove_admin;
     Revoke revoke;
     Rotate rotate;
@@ -189,13 +194,15 @@ impl UseCase {
         let is_operator = is_admin || matches!(role, Some(Role::Operator));
         let is_auditor = is_admin || matches!(role, Some(Role::Auditor));
         match self {
-            Self::Get
+            Self::Count
+            | Self::Get
             | Self::GraceValues
             | Self::List
             | Self::ListSorted
             | Self::ListSummaries
             | Self::Lookup
             | Self::TokenCounts
+            | Self::Preview
             | Self::Usage => is_operator || is_auditor || read,
             Self::Introspect => is_operator || read,
             Self::Create
@@ -204,7 +211,7 @@ impl UseCase {
             | Self::EndGraceValue
             | Self::Rotate
             | Self::Update => is_operator || modify,
-            Self::DeleteMatching => is_operator || (read && modify),
+            Self::ChangeSelected | Self::DeleteMatching => is_operator || (read && modify),
             Self::Export
             | Self::FindTailCursor
             | Self::FindTokenNames
@@ -341,6 +348,15 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             let name = other_admin(service, &unique).await;
             service.change_role(call, name, Role::Operator).await
         }
+        UseCase::ChangeSelected => {
+            let selection = Selection::Matching(filter);
+            let digest = SelectionDigest::of(&[target.id]);
+            service
+                .change_selected(call, selection, BulkChange::Delete, digest)
+                .await
+                .map(drop)
+        }
+        UseCase::Count => service.count(&call, filter, Vec::new()).await.map(drop),
         UseCase::Create => {
             let new = new_token("made", PermissionSet::default());
             service.create(call, new, None).await.map(drop)
@@ -390,14 +406,18 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             service.list_sessions(&call, &key).await.map(drop)
         }
         UseCase::ListSorted => {
-            let order = TokenOrder::default();
-            service.list_sorted(&call, filter, order, None, size).await.map(drop)
+            let (order, start) = (TokenOrder::default(), PagePosition::Start);
+            service.list_sorted(&call, filter, order, start, size).await.map(drop)
         }
         UseCase::ListSummaries => service.list_summaries(&call, Cursor::default(), size).await.map(drop),
         UseCase::Lookup => service.lookup(&call, value.expose()).await.map(drop),
         UseCase::PollTail => {
             let mut tail = EventTail::default();
             service.poll_tail(&call, events, &mut tail).await.map(drop)
+        }
+        UseCase::Preview => {
+            let selection = Selection::Matching(filter);
+            service.preview(&call, selection, TokenOrder::default()).await.map(drop)
         }
         UseCase::RemoveAdmin => {
             let name = other_admin(service, &unique).await;

@@ -74,6 +74,46 @@ for (const select of document.querySelectorAll(".filters select")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
+// A complete token value or ID opens its token as soon as it is pasted.
+const COMPLETE = /tbk_[\w-]{49}(?![\w-])|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+for (const field of document.querySelectorAll("[data-value]")) {
+  field.addEventListener("paste", (event) => {
+    const pasted = event.clipboardData.getData("text").trim().match(COMPLETE);
+    if (!pasted) return;
+    event.preventDefault();
+    field.value = pasted[0];
+    field.form.requestSubmit();
+  });
+}
+
+// The number of selected tokens, and all of a page at once.
+for (const form of document.querySelectorAll("[data-selection]")) {
+  const boxes = [...form.querySelectorAll("[name=id]")];
+  const page = form.querySelector("[data-select-page]"), all = form.querySelector("[data-select-all]");
+  const status = form.querySelector("[data-selected]");
+  if (!status) continue;
+  const show = () => {
+    const checked = boxes.filter((box) => box.checked).length;
+    page.checked = checked === boxes.length;
+    page.indeterminate = checked > 0 && !page.checked;
+    status.textContent = all?.checked || !checked ? "" : fill(status.dataset.selected, checked);
+  };
+  page.addEventListener("change", () => boxes.forEach((box) => { box.checked = page.checked; }));
+  form.addEventListener("change", show);
+  show();
+}
+
+// After an action, the list is where it was. Loading it again does not repeat the notice.
+const list = document.querySelector("[data-selection]");
+const listURL = new URL(location.href);
+for (const name of ["done", "count"]) listURL.searchParams.delete(name);
+if (list) {
+  addEventListener("pagehide", () => sessionStorage.setItem("list", JSON.stringify([listURL.search, scrollY])));
+  const [search, top] = JSON.parse(sessionStorage.getItem("list") ?? "[]");
+  if (document.querySelector("[data-done]") && search === listURL.search) scrollTo(0, top);
+}
+if (document.querySelector("[data-done]")) history.replaceState(null, "", listURL);
+
 /** The 16-bit words of an IPv6 address, or nothing. */
 function words(text) {
   const halves = text.split("::");

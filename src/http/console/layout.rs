@@ -21,6 +21,7 @@ use crate::{
         caller::Caller,
         clock::Timestamp,
         session::SessionKey,
+        value::find_value,
     },
     http::{
         error::ApiError,
@@ -181,7 +182,10 @@ pub fn theme_links(path: &str) -> [(Theme, String); 3] {
 }
 
 fn pairs(request: &HttpRequest) -> Vec<(String, String)> {
-    query::parse(request.query_string()).unwrap_or_default()
+    let mut pairs: Vec<(String, String)> = query::parse(request.query_string()).unwrap_or_default();
+    // A value in a hand-written link is not copied into others.
+    pairs.retain(|(_, text)| find_value(text).is_none());
+    pairs
 }
 
 fn with_language(request: &HttpRequest, language: Language) -> String {

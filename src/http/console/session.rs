@@ -22,6 +22,7 @@ use crate::{
         caller::{Call, Caller},
         legacy_usage::normalize_user_agent,
         session::SessionKey,
+        value::find_value,
     },
     http::{
         error::ApiError,
@@ -236,6 +237,8 @@ pub fn sign_in_path(request: &HttpRequest) -> Result<HeaderValue, ApiError> {
         // Not every form has a page at its own path.
         (false, _) => token.map_or_else(|| FIRST_PAGE.to_owned(), |id| format!("{TOKENS}/{id}")),
         (true, "") => path,
+        // A value in a hand-written link is not copied into others.
+        (true, query) if find_value(query).is_some() => FIRST_PAGE.to_owned(),
         (true, query) => format!("{path}?{query}"),
     };
     let next = if asked_for == FIRST_PAGE { "" } else { &asked_for };

@@ -5,12 +5,15 @@ pub mod delete;
 pub mod disable;
 pub mod edit;
 mod facts;
+pub mod filters;
 mod form;
 mod gone;
 pub mod grace;
 mod history;
 pub mod list;
 pub mod rotate;
+pub mod search;
+pub mod selection;
 pub mod show;
 
 use actix_web::{

@@ -5,8 +5,9 @@ use crate::{
         authorization::Operation,
         caller::Call,
         clock::Timestamp,
-        page::{Cursor, Page, PageSize, SummaryPage, TokenFilter},
-        sort::{SortedCursor, TokenOrder},
+        page::{Cursor, ListCounts, Page, PageSize, SummaryPage, TokenFilter},
+        sort::{PagePosition, SortedPage, TokenOrder},
+        token::Token,
     },
     service::{Error, Service},
     store::{AnyConnection, StoreError, tokens},
@@ -24,7 +25,7 @@ impl Service {
         .await
     }
 
-    /// Returns a page of the tokens that match `filter`, in this order, starting after `after`.
+    /// Returns a page of the tokens that match `filter`, in this order.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not read tokens.
@@ -33,21 +34,40 @@ impl Service {
         call: &Call,
         filter: TokenFilter,
         order: TokenOrder,
-        after: Option<SortedCursor>,
+        position: PagePosition,
         size: PageSize,
-    ) -> Result<Page<SortedCursor>, Error> {
+    ) -> Result<SortedPage, Error> {
         self.list_by(call, filter, move |conn, filter, now| {
-            tokens::sorted_page(conn, filter, order, after, size, now)
+            tokens::sorted_page(conn, filter, order, position, size, now)
         })
         .await
     }
 
-    async fn list_by<C: Send + 'static>(
+    /// Returns the number of tokens that match `filter`, and of those that match each of the `narrower` filters.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the caller may not read tokens.
+    pub async fn count(
         &self,
         call: &Call,
         filter: TokenFilter,
-        page: impl FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<Page<C>, StoreError> + Send + 'static,
-    ) -> Result<Page<C>, Error> {
+        narrower: Vec<TokenFilter>,
+    ) -> Result<ListCounts, Error> {
+        let check_caller = self.caller_check(call, Operation::Read);
+        self.store
+            .read(move |conn| {
+                let now = check_caller(conn)?;
+                Ok(tokens::counts(conn, &filter, &narrower, now)?)
+            })
+            .await
+    }
+
+    async fn list_by<P: AsMut<Vec<Token>> + Send + 'static>(
+        &self,
+        call: &Call,
+        filter: TokenFilter,
+        page: impl FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<P, StoreError> + Send + 'static,
+    ) -> Result<P, Error> {
         let store_filter = filter.clone();
         let check_caller = self.caller_check(call, Operation::Read);
         let mut page = self
@@ -58,10 +78,11 @@ impl Service {
             })
             .await?;
         let now = self.clock.now();
-        page.tokens
+        let tokens = page.as_mut();
+        tokens
             .iter_mut()
             .for_each(|token| self.write_behind.apply_last_use(token, now));
-        page.tokens.retain(|token| filter.allows_last_use(token.last_used_at));
+        tokens.retain(|token| filter.allows_last_use(token.last_used_at));
         Ok(page)
     }
 

@@ -1,20 +1,26 @@
 //! Queries on tokens by filter.
 
 use diesel::{
-    BoolExpressionMethods, Connection, ExpressionMethods, IntoSql, QueryDsl, RunQueryDsl, TextExpressionMethods,
-    define_sql_function, dsl::count_star, sql_types::Text,
+    BoolExpressionMethods, BoxableExpression, Connection, ExpressionMethods, IntoSql, QueryDsl, RunQueryDsl,
+    TextExpressionMethods, define_sql_function,
+    dsl::count_star,
+    sql_types::{BigInt, Bool, Nullable, Text},
 };
 
-use super::{TokenRow, name_search::NameContains, token_from_row};
+use super::{
+    TokenRow,
+    text_search::{SearchedColumn, TextContains},
+    token_from_row,
+};
 use crate::{
     domain::{
         clock::Timestamp,
         name::TokenName,
         page::{Cursor, Page, PageSize, SummaryPage, TokenFilter, TokenState},
         text::{fold_case, to_nfc, to_nfd},
-        token::{TokenId, TokenSummary},
+        token::{TokenId, TokenIdPrefix, TokenSummary},
     },
-    store::{columns::decode, connection::AnyConnection, error::StoreError, schema::tokens},
+    store::{columns::decode, connection::AnyConnection, error::StoreError, functions::blocks_overlap, schema::tokens},
 };
 
 define_sql_function! {
@@ -27,6 +33,11 @@ define_sql_function! {
     /// Converts a text to lower case: only ASCII letters in SQLite, all letters of the locale in
     /// PostgreSQL.
     fn lower(text: Text) -> Text;
+}
+
+define_sql_function! {
+    /// Returns the first argument that is not null.
+    fn coalesce(first: Nullable<BigInt>, second: BigInt) -> BigInt;
 }
 
 /// Returns a page of the tokens that match `filter`, oldest first, starting after `after`.
@@ -113,7 +124,9 @@ pub fn ids(conn: &mut AnyConnection, filter: &TokenFilter, now: Timestamp) -> Re
     }
 }
 
-pub(super) type Filtered<'f> = tokens::BoxedQuery<'f, <AnyConnection as Connection>::Backend>;
+type Backend = <AnyConnection as Connection>::Backend;
+pub(super) type Filtered<'f> = tokens::BoxedQuery<'f, Backend>;
+type Condition = Box<dyn BoxableExpression<tokens::table, Backend, SqlType = Bool>>;
 
 /// Returns a text in the normal form of names and in the one that earlier versions may have stored.
 fn forms(part: &str) -> [String; 2] {
@@ -131,15 +144,42 @@ macro_rules! equals {
     };
 }
 
+/// Builds the condition that a column contains a text in any case, in either normal form.
+fn contains(column: SearchedColumn, part: &str) -> Condition {
+    match forms(part).map(|form| fold_case(&form)) {
+        [composed, decomposed] if composed == decomposed => Box::new(TextContains::new(column, composed)),
+        [composed, decomposed] => {
+            Box::new(TextContains::new(column, composed).or(TextContains::new(column, decomposed)))
+        }
+    }
+}
+
+/// Builds the condition that a token is found by a text.
+fn is_found_by(text: &str) -> Condition {
+    if let Ok(id) = text.parse::<TokenId>() {
+        return Box::new(tokens::id.eq(id.to_string()));
+    }
+    let in_name = contains(SearchedColumn::Name, text);
+    let found = in_name.or(contains(SearchedColumn::Owner, text));
+    match text.parse::<TokenIdPrefix>() {
+        Ok(TokenIdPrefix { first, last }) => {
+            Box::new(found.or(tokens::id.between(first.to_string(), last.to_string())))
+        }
+        Err(_) => Box::new(found),
+    }
+}
+
 /// Selects the tokens that match `filter`, without an order.
 pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     // Exhaustive: a filter that is ignored would make a bulk deletion delete too much.
     let TokenFilter {
+        search,
         name,
         name_equals,
         owner,
         created_by,
         permission,
+        network,
         state,
         unused_since,
         expires_before,
@@ -147,11 +187,11 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
         legacy_uuid_auth,
     } = filter;
     let mut query = tokens::table.into_boxed();
-    if let Some(part) = name.as_deref() {
-        query = match forms(part).map(|form| fold_case(&form)) {
-            [composed, decomposed] if composed == decomposed => query.filter(NameContains::new(composed)),
-            [composed, decomposed] => query.filter(NameContains::new(composed).or(NameContains::new(decomposed))),
-        };
+    if let Some(text) = search {
+        query = query.filter(is_found_by(text));
+    }
+    if let Some(part) = name {
+        query = query.filter(contains(SearchedColumn::Name, part));
     }
     if let Some(name) = name_equals {
         query = equals!(query, tokens::name, name);
@@ -165,6 +205,9 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
     if let Some(permission) = permission {
         let names = || " ".into_sql::<Text>().concat(tokens::permissions).concat(" ");
         query = query.filter(replace(names(), format!(" {} ", permission.name()), "").ne(names()));
+    }
+    if let Some(network) = network {
+        query = query.filter(blocks_overlap(tokens::allowed_cidr_blocks, network.to_string()));
     }
     let not_expired = tokens::expires_at.is_null().or(tokens::expires_at.gt(now.micros()));
     query = match *state {
@@ -195,9 +238,8 @@ pub(super) fn filtered(filter: &TokenFilter, now: Timestamp) -> Filtered<'_> {
         query = query.filter(tokens::expires_at.lt(before.micros()));
     }
     if let Some(before) = value_older_than.map(Timestamp::micros) {
-        let never_rotated = tokens::rotated_at.is_null().and(tokens::created_at.lt(before));
-        let rotated = tokens::rotated_at.lt(before);
-        query = query.filter(tokens::value_hash.is_not_null().and(rotated.or(never_rotated)));
+        let value_created_at = coalesce(tokens::rotated_at, tokens::created_at);
+        query = query.filter(tokens::value_hash.is_not_null().and(value_created_at.lt(before)));
     }
     query
 }

@@ -11,8 +11,9 @@ use super::{TokenRow, token_from_row};
 use crate::{
     domain::{
         clock::{MAX_CLOCK_SKEW, Timestamp},
+        expiry::Expiry,
         name::TokenName,
-        token::{Token, TokenId},
+        token::{Attribution, Token, TokenId},
     },
     store::{
         columns::decode,
@@ -62,6 +63,44 @@ pub fn lock_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<(), StoreEr
         }
     }
     Ok(())
+}
+
+/// A change of one field, to the same value for many tokens.
+#[derive(Clone, Copy, Debug)]
+pub enum FieldChange {
+    /// Sets the time since when every use is refused.
+    DisabledAt(Option<Timestamp>),
+    /// Sets the expiry.
+    ExpiresAt(Expiry),
+}
+
+/// Changes a field of tokens, which must be locked, and writes this update and their versions. Returns the number of
+/// changed tokens.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn update_all(
+    conn: &mut AnyConnection,
+    ids: &[TokenId],
+    change: FieldChange,
+    update: &Attribution,
+) -> Result<usize, StoreError> {
+    let updating = diesel::update(tokens::table.filter(tokens::id.eq_any(to_strings(ids))));
+    let updated = (
+        tokens::version.eq(tokens::version + 1),
+        tokens::updated_at.eq(update.at.micros()),
+        tokens::updated_by_type.eq(update.by.kind.name()),
+        tokens::updated_by_id.eq(&update.by.id),
+    );
+    let changed = match change {
+        FieldChange::DisabledAt(at) => updating
+            .set((updated, tokens::disabled_at.eq(at.map(Timestamp::micros))))
+            .execute(conn)?,
+        FieldChange::ExpiresAt(expiry) => updating
+            .set((updated, tokens::expires_at.eq(expiry.time().map(Timestamp::micros))))
+            .execute(conn)?,
+    };
+    Ok(changed)
 }
 
 /// Removes tokens and their values. Returns the number of removed tokens.

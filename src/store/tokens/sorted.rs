@@ -4,14 +4,15 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods
 
 use super::{
     TokenRow,
+    counts::count_bounded,
     list::{Filtered, filtered, lower},
     token_from_row,
 };
 use crate::{
     domain::{
         clock::Timestamp,
-        page::{Page, PageSize, TokenFilter, TokenState},
-        sort::{SortKey, SortValue, SortedCursor, TokenOrder},
+        page::{BoundedCount, PageSize, TokenFilter, TokenState},
+        sort::{PagePosition, SortKey, SortValue, SortedCursor, SortedPage, TokenOrder},
     },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
@@ -37,7 +38,63 @@ macro_rules! sorted {
     }};
 }
 
-/// Returns a page of the tokens that match `filter`, in this order, starting after `after`.
+/// A filtered and sorted list of tokens.
+struct SortedList<'f> {
+    filter: &'f TokenFilter,
+    order: TokenOrder,
+    now: Timestamp,
+}
+
+impl<'f> SortedList<'f> {
+    /// Returns the queries that together yield the list, from a position on.
+    fn parts(&self, after: Option<SortedCursor>) -> Vec<Filtered<'f>> {
+        parts(self.filter, self.order, after, self.now)
+    }
+
+    /// Returns the list in the opposite order.
+    const fn reversed(&self) -> Self {
+        Self {
+            order: self.order.reversed(),
+            ..*self
+        }
+    }
+
+    /// Reads up to `limit` rows from a position on.
+    fn rows(
+        &self,
+        conn: &mut AnyConnection,
+        after: Option<SortedCursor>,
+        limit: usize,
+    ) -> Result<Vec<TokenRow>, StoreError> {
+        let mut rows: Vec<TokenRow> = Vec::new();
+        for part in self.parts(after) {
+            let missing = i64::try_from(limit - rows.len()).unwrap_or(i64::MAX);
+            rows.extend(part.limit(missing).load::<TokenRow>(conn)?);
+            if rows.len() == limit {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn cursor(&self, row: &TokenRow) -> SortedCursor {
+        cursor_after(row, self.order.by)
+    }
+
+    /// Returns the position of the page that ends before `end`, or with the list; `None` for the first page.
+    fn page_before(
+        &self,
+        conn: &mut AnyConnection,
+        end: Option<SortedCursor>,
+        size: PageSize,
+    ) -> Result<Option<SortedCursor>, StoreError> {
+        let backward = self.reversed().rows(conn, end, size.get() + 1)?;
+        Ok(backward.get(size.get()).map(|row| self.cursor(row)))
+    }
+}
+
+/// Returns a page of the tokens that match `filter`, in this order. A position behind the last token stands for the
+/// last page.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
@@ -45,24 +102,39 @@ pub fn sorted_page(
     conn: &mut AnyConnection,
     filter: &TokenFilter,
     order: TokenOrder,
-    after: Option<SortedCursor>,
+    position: PagePosition,
     size: PageSize,
     now: Timestamp,
-) -> Result<Page<SortedCursor>, StoreError> {
+) -> Result<SortedPage, StoreError> {
+    let list = SortedList { filter, order, now };
     let page_limit = size.get() + 1;
-    let mut rows: Vec<TokenRow> = Vec::new();
-    for part in parts(filter, order, after, now) {
-        let missing = i64::try_from(page_limit - rows.len()).unwrap_or(i64::MAX);
-        rows.extend(part.limit(missing).load::<TokenRow>(conn)?);
-        if rows.len() == page_limit {
-            break;
-        }
+    let after = match position {
+        PagePosition::Start => None,
+        PagePosition::After(cursor) => Some(cursor),
+        PagePosition::Before(cursor) => list.page_before(conn, Some(cursor), size)?,
+    };
+    let mut is_first = after.is_none();
+    let mut rows = list.rows(conn, after, page_limit)?;
+    if rows.is_empty() && !is_first {
+        let after = list.page_before(conn, None, size)?;
+        is_first = after.is_none();
+        rows = list.rows(conn, after, page_limit)?;
     }
     let more = rows.len() > size.get();
     rows.truncate(size.get());
-    let next = rows.last().filter(|_| more).map(|row| cursor_after(row, order.by));
+    let next = rows.last().filter(|_| more).map(|row| list.cursor(row));
+    let first = rows.first().filter(|_| !is_first).map(|row| list.cursor(row));
+    let preceding = match &first {
+        Some(first) => count_bounded(conn, list.reversed().parts(Some(first.clone())))?,
+        None => BoundedCount::default(),
+    };
     let tokens = rows.into_iter().map(token_from_row).collect::<Result<_, _>>()?;
-    Ok(Page { tokens, next })
+    Ok(SortedPage {
+        tokens,
+        preceding,
+        previous: first.filter(|_| preceding != BoundedCount::default()),
+        next,
+    })
 }
 
 /// Returns one or two queries that together yield the list from a position on. The databases sort

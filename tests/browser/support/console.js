@@ -7,6 +7,9 @@ const { admin, api } = require("../harness.js");
 /** The console message of the browser for a page with that status. */
 const status = (number) => new RegExp(`status of ${number}`);
 
+/** The label of the search box of the token list. */
+const SEARCH = "Find a token by name, owner, ID, or value";
+
 const button = (page, name) => page.getByRole("button", { name, exact: true });
 const link = (page, name) => page.getByRole("link", { name, exact: true });
 const choice = (page, name) => page.getByRole("combobox", { name, exact: true });
@@ -96,5 +99,5 @@ async function findByName(site, name) {
 }
 
 module.exports = {
-  button, choice, choose, create, field, link, findByName, fillNewPassword, open, assertRefused, rotate, self, readShownValue, pick, signIn, openSignedIn, status, title, waitForText,
+  SEARCH, button, choice, choose, create, field, link, findByName, fillNewPassword, open, assertRefused, rotate, self, readShownValue, pick, signIn, openSignedIn, status, title, waitForText,
 };

@@ -60,7 +60,10 @@ fn every_page_requires_a_session(env: &TestEnv) {
     assert_redirects_to(&app.get("/console", Auth::Key(&value)), "/console/sign-in");
 }
 
-const FORMS: [(&str, &str); 10] = [
+const FORMS: [(&str, &str); 13] = [
+    ("POST", "/tokens/search"),
+    ("POST", "/tokens/selection"),
+    ("POST", "/tokens/selection/change"),
     ("POST", "/tokens/new"),
     ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/edit"),
     ("POST", "/tokens/7d0f44d5-4c3c-4c60-a3ce-1b84a41dd0a0/rotate"),
@@ -369,7 +372,7 @@ fn console_log_lines_contain_no_secrets(env: &TestEnv) {
     Browser::new(&server.client)
         .sign_in("secret-name", "secret-password")
         .expect(403);
-    browser.get("/tokens?name=secret-query").expect(200);
+    browser.get("/tokens?search=secret-query").expect(200);
     let (id, value) = browser.create(&[("name", "secret-token")]);
     browser.get(&format!("/tokens/{id}")).expect(200);
     browser.fill(

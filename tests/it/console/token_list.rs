@@ -50,7 +50,7 @@ fn every_sort_order_lists_every_token_once(env: &TestEnv) {
                 None => break,
             }
         }
-        assert_eq!(pages, found.len().div_ceil(100));
+        assert_eq!(pages, found.len().div_ceil(50));
         found
     };
     let order = |key: &str| {
@@ -72,7 +72,7 @@ fn every_sort_order_lists_every_token_once(env: &TestEnv) {
     assert_eq!(all(""), all("?sort=-created"));
     assert_eq!(all("?sort=nonsense&after=nonsense"), all(""));
     assert_eq!(all("?sort=last-used&show=never-used").len(), 83);
-    assert_eq!(all("?sort=-expires&name=a-").len(), 84);
+    assert_eq!(all("?sort=-expires&search=a-").len(), 84);
     let head = browser.get("/tokens?sort=name").expect(200).text;
     assert!(
         head.contains("aria-sort=\"ascending\"><a href=\"/console/tokens?sort=-name\">Name"),
@@ -112,16 +112,16 @@ fn filters_and_search_select_tokens(env: &TestEnv) {
         ),
         ("show=rotation-due", &["Old Value", "100% used", "ends soon", "is over"]),
         ("show=legacy", &["legacy_one"]),
-        ("name=OLD", &["Old Value"]),
-        ("name=%25", &["100% used"]),
-        ("name=_", &["legacy_one"]),
-        ("name=e&show=legacy", &["legacy_one"]),
+        ("search=OLD", &["Old Value"]),
+        ("search=%25", &["100% used"]),
+        ("search=_", &["legacy_one"]),
+        ("search=e&show=legacy", &["legacy_one"]),
     ] {
         assert_eq!(shown(query), expected, "{query}");
     }
-    let none = browser.get("/tokens?name=nothing%00such").expect(200).text;
+    let none = browser.get("/tokens?search=nothing%00such").expect(200).text;
     assert!(none.contains("No token matches") && !none.contains("haven&#39;t"));
-    browser.get("/tokens?shwo=legacy").expect(400);
+    assert_eq!(names(&browser.get("/tokens?shwo=legacy").expect(200)).len(), 6);
     let list = browser.get("/tokens").expect(200).text;
     let badges = |name: &str| {
         let row = between(&list, &format!("\">{name}</a>"), "</th>");
@@ -149,7 +149,7 @@ fn the_search_ignores_the_case_of_all_letters(env: &TestEnv) {
         ("국어 토", &["한국어 토큰"]),
         ("\u{f6}", &[]),
     ] {
-        let page = browser.get(&format!("/tokens?sort=created&name={}", percent_encoded(searched)));
+        let page = browser.get(&format!("/tokens?sort=created&search={}", percent_encoded(searched)));
         assert_eq!(names(&page), found, "{searched}");
     }
 }
@@ -164,7 +164,7 @@ fn names_are_escaped(env: &TestEnv) {
     app.post(LEGACY, Auth::Admin, &json!({ "name": name })).expect(200);
     for path in [
         "/tokens".to_owned(),
-        format!("/tokens?name={}", percent_encoded(name)),
+        format!("/tokens?search={}", percent_encoded(name)),
         format!("/tokens/{id}"),
         format!("/tokens/{id}/rotate"),
         format!("/tokens/{id}/delete"),

@@ -154,7 +154,8 @@ pub fn names(page: &Response) -> Vec<String> {
         .text
         .split("<th role=\"rowheader\" scope=\"row\" class=\"name\"><a href=\"")
         .skip(1);
-    rows.map(|row| between(row, "\">", "</a>")).collect()
+    rows.map(|row| between(row, "\">", "</a>").replace("<mark>", "").replace("</mark>", ""))
+        .collect()
 }
 
 pub fn next_page(page: &Response) -> Option<String> {

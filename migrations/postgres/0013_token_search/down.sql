@@ -1,0 +1,3 @@
+DROP FUNCTION blocks_overlap(TEXT, TEXT);
+DROP INDEX tokens_never_used;
+DROP INDEX tokens_by_value_age;
