@@ -383,13 +383,7 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
         UseCase::FindTailCursor => service.find_tail_cursor(&call, events, 1).await.map(drop),
         UseCase::FindTokenNames => service.find_token_names(&call, vec![target.id]).await.map(drop),
         UseCase::Get => service.get(&call, which).await.map(drop),
-        UseCase::Import => {
-            let rows = json!([{ "uuid": TokenId::generate(&TestRandom).unwrap(), "name": unique }]).to_string();
-            let rows = rows::parse(rows.as_bytes(), SourceTrust::Operator).unwrap();
-            let report = service.import(call, rows, ImportOptions::default(), |_| ()).await?;
-            assert!(report.written, "{report:?}");
-            Ok(())
-        }
+        UseCase::Import => import(service, call, &unique).await,
         UseCase::Introspect => service.introspect(&call, value.expose(), None).await.map(drop),
         UseCase::LegacyUsage => {
             let usage = service.legacy_usage(&call, ReportDays::default(), 1, None).await;
@@ -446,6 +440,14 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
 
 fn admin_name(name: &str) -> AdminName {
     name.parse().unwrap()
+}
+
+async fn import(service: &Service, call: Call, name: &str) -> Result<(), Error> {
+    let rows = json!([{ "uuid": TokenId::generate(&TestRandom).unwrap(), "name": name }]).to_string();
+    let rows = rows::parse(rows.as_bytes(), SourceTrust::Operator).unwrap();
+    let report = service.import(call, rows, ImportOptions::default(), |_| ()).await?;
+    assert!(report.written, "{report:?}");
+    Ok(())
 }
 
 const PASSWORD: &str = "battery staple";

@@ -276,7 +276,7 @@ fn actions_return_to_where_they_started(env: &TestEnv) {
     assert_shows(
         &page.text,
         &[
-            "<a href=\"/console/tokens?show=active\">API tokens</a>",
+            "<a href=\"/console/tokens?show=active\">Back to the list</a>",
             &format!("/console/tokens/{id}/delete?{list}"),
             &format!("/console/tokens/{id}/edit?back=%2Ftokens%2F{id}"),
         ],

@@ -1,6 +1,7 @@
 //! The texts of the pages on a token.
 
 texts! { TokenTexts:
+    back_to_list: "Back to the list", "목록으로";
     token_id: "ID", "ID";
     copy_id: "Copy ID", "ID 복사";
     expires_never: "Never", "만료 없음";
