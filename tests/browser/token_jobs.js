@@ -79,7 +79,7 @@ test("/console on a phone: a leaked value is revoked with a paste and two taps",
   await paste(page, value);
   await page.waitForURL(/\/tokens\/[0-9a-f-]{36}/);
   await taps.on(button(page, "Disable"), "tap");
-  await page.waitForLoadState();
+  await waitForText(page, /has been disabled/);
   await assertRefused(site, value);
   assert.ok(taps.count <= 2, `${taps.count} taps`);
 });
