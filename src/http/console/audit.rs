@@ -201,7 +201,7 @@ pub async fn page(
         texts,
         is_unfiltered: query.is_empty(),
         is_unknown_name: found.events.is_empty() && refusal.is_none() && !query.token.is_empty(),
-        token_search: build_query(&[("name", query.token.trim())]),
+        token_search: build_query(&[("search", query.token.trim())]),
         actors: actors(service, &call, &layout).await?,
         channels: channel_choices(&query.channel, texts),
         actions: action_choices(&query.action, texts),
