@@ -177,7 +177,12 @@ impl UseCase {
     const fn manages_admins(self) -> bool {
         matches!(
             self,
-            Self::AddAdmin | Self::ChangePassword | Self::ChangeRole | Self::FindRole | Self::RemoveAdmin
+            Self::AddAdmin
+                | Self::ChangePassword
+                | Self::ChangeRole
+                | Self::FindAdminFootprint
+                | Self::FindRole
+                | Self::RemoveAdmin
         )
     }
 
