@@ -329,6 +329,7 @@ fn new_token(name: &str, permissions: PermissionSet) -> NewToken {
 }
 
 /// Calls the method on a target of its own, with arguments that succeed for a caller who may.
+#[expect(clippy::too_many_lines, reason = "one arm for each use case")]
 async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(), Error> {
     let unique = TokenId::generate(&TestRandom).unwrap().to_string();
     let new = new_token(&unique, PermissionSet::default());

@@ -121,13 +121,11 @@ impl Service {
 
 /// Checks the number of selected tokens; `None` stands for more than can be counted.
 fn check_size(count: Option<u64>) -> Result<(), Error> {
-    match count {
-        Some(0..=BoundedCount::MAX) => Ok(()),
-        Some(_) | None => {
-            let message = "more than 10,000 tokens are selected; narrow the filter to change fewer at once";
-            Err(Invalid::new("selection", message).into())
-        }
+    if count.is_some_and(|count| count <= BoundedCount::MAX) {
+        return Ok(());
     }
+    let message = "more than 10,000 tokens are selected; narrow the filter to change fewer at once";
+    Err(Invalid::new("selection", message).into())
 }
 
 fn first_tokens(
@@ -157,11 +155,11 @@ fn update_batch(
     changes: &TokenChanges,
     field: FieldChange,
 ) -> Result<u64, Error> {
-    let (mut changed, mut entries) = (Vec::new(), Vec::new());
+    let (mut updated, mut entries) = (Vec::new(), Vec::new());
     for token in tokens::find_all(tx.conn, ids)? {
         let (before, after) = plan_update(tx, Some(token), changes.clone())?;
         if let Some(after) = after {
-            changed.push(after.id);
+            updated.push(after.id);
             entries.push(update_entry(&before, &after));
         }
     }
@@ -169,7 +167,7 @@ fn update_batch(
         at: tx.now,
         by: tx.caller.actor(),
     };
-    require_found(tokens::update_all(tx.conn, &changed, field, &update)? == changed.len())?;
+    require_found(tokens::update_all(tx.conn, &updated, field, &update)? == updated.len())?;
     tx.audit(entries)?;
-    Ok(changed.len() as u64)
+    Ok(updated.len() as u64)
 }

@@ -79,9 +79,9 @@ impl Service {
             .await?;
         let now = self.clock.now();
         let tokens = page.as_mut();
-        tokens
-            .iter_mut()
-            .for_each(|token| self.write_behind.apply_last_use(token, now));
+        for token in tokens.iter_mut() {
+            self.write_behind.apply_last_use(token, now);
+        }
         tokens.retain(|token| filter.allows_last_use(token.last_used_at));
         Ok(page)
     }

@@ -257,9 +257,8 @@ pub async fn change(
     if form.action == BulkAction::Delete && typed != fields.text("count") {
         return ask(&request, session, &fields, Some(texts.bulk_wrong_number)).await;
     }
-    let bulk = match bulk_change(form.action, &fields, layout.now) {
-        Ok(bulk) => bulk,
-        Err(_) => return ask(&request, session, &fields, Some(texts.bad_expiry)).await,
+    let Ok(bulk) = bulk_change(form.action, &fields, layout.now) else {
+        return ask(&request, session, &fields, Some(texts.bad_expiry)).await;
     };
     let state = state(&request)?;
     let selection = form.selection(layout.now, state.config.legacy_uuid_auth)?;

@@ -15,6 +15,9 @@ use crate::{
     },
 };
 
+/// A field of the query, for a link that changes it.
+type QueryField = fn(&mut ListQuery) -> &mut String;
+
 /// An option of a `<select>`.
 pub struct SelectOption {
     pub value: String,
@@ -138,7 +141,7 @@ impl ListView<'_> {
         let (list, texts) = (self.list, self.texts);
         let permission = list.permission.parse::<Permission>();
         let permission = permission.map_or(list.permission.as_str(), |known| known.display_name());
-        let filters: [(&str, &str, fn(&mut ListQuery) -> &mut String); 5] = [
+        let filters: [(&str, &str, QueryField); 5] = [
             (texts.searched, &list.search, |list| &mut list.search),
             (texts.owner, &list.owner, |list| &mut list.owner),
             (texts.creator, &list.creator, |list| &mut list.creator),
@@ -146,7 +149,7 @@ impl ListView<'_> {
             (texts.network, &list.network, |list| &mut list.network),
         ];
         let given = filters.into_iter().filter(|(_, value, _)| !value.is_empty());
-        let filter = |(name, value, field): (&str, &str, fn(&mut ListQuery) -> &mut String)| ActiveFilter {
+        let filter = |(name, value, field): (&str, &str, QueryField)| ActiveFilter {
             text: format!("{name}: {value}"),
             remove: fill(texts.remove_filter, [&name]),
             remove_link: self.link(|list| field(list).clear()),
