@@ -163,8 +163,8 @@ test("/console takes no form whose key is wrong", async (newPage) => {
 for (const [origin, has, outcome] of [
   // A page on another port is same-site: its forms send the cookie, but not the key.
   ["http://127.0.0.1:9999", "a cookie", (page) => waitForText(page, FORGED)],
-  // A page of another site sends no cookie: the form is rejected, and the browser is redirected to the first page.
-  ["http://elsewhere.test", "no cookie", (page) => title(page, "Overview")],
+  // A page of another site sends no cookie: the form is rejected, and the browser is redirected to the page of the token.
+  ["http://elsewhere.test", "no cookie", (page) => title(page, "wanted elsewhere")],
 ]) {
   test(`/console takes no form from ${origin}, which sends ${has}`, async (newPage) => {
     const { id, value } = await newToken(root, "wanted elsewhere");

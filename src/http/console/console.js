@@ -227,7 +227,7 @@ const utcText = (time) => time.toISOString().slice(0, 19);
 const offset = (time) => new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts(time).find((part) => part.type === "timeZoneName").value;
 
 // Times are shown in the zone of the browser, with UTC beneath.
-for (const time of document.querySelectorAll("time[datetime]")) {
+for (const time of document.querySelectorAll("time[datetime]:not([data-local])")) {
   const at = new Date(time.dateTime), exact = time.nextElementSibling;
   if (!at.getTimezoneOffset()) continue;
   const local = `${localText(at).replace("T", " ")} ${offset(at)}`;

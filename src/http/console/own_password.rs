@@ -36,7 +36,9 @@ pub async fn verify(
     match verified {
         Ok(_) => Ok(Ok(())),
         Err(Error::Unauthenticated(_)) => Ok(Err(texts.wrong_password.to_owned())),
-        Err(Error::Throttled { retry_after }) => Ok(Err(count(texts.throttled, retry_after.as_secs() + 1))),
+        Err(Error::Throttled { retry_after }) => {
+            Ok(Err(count(layout.texts.sign_in_throttled, retry_after.as_secs() + 1)))
+        }
         Err(other) => Err(other.into()),
     }
 }

@@ -19,7 +19,7 @@ use super::{
     paths::{SIGN_IN, resolve_next},
     render_page, render_page_with_status, see_other,
     session::{ConsoleSession, HeldForm, SubmittedForm, program},
-    text::fill,
+    text::count,
     tokens,
 };
 use crate::{
@@ -185,7 +185,7 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
         Error::Unauthenticated(_) => (StatusCode::FORBIDDEN, texts.sign_in_wrong.to_owned(), None),
         Error::Throttled { retry_after } => {
             let seconds = retry_after.as_secs() + 1;
-            let refusal = fill(texts.sign_in_throttled, [&seconds]);
+            let refusal = count(texts.sign_in_throttled, seconds);
             (StatusCode::TOO_MANY_REQUESTS, refusal, Some(seconds))
         }
         other => return Err(other.into()),

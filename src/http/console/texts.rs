@@ -40,7 +40,7 @@ texts! { Texts:
     user_name: "User name", "사용자 이름";
     password: "Password", "비밀번호";
     sign_in_wrong: "The user name or the password is wrong.", "사용자 이름 또는 비밀번호가 올바르지 않습니다.";
-    sign_in_throttled: "Too many failed attempts. Seconds to wait until the next: {}.", "로그인에 너무 많이 실패했습니다. {}초 후에 다시 시도하세요.";
+    sign_in_throttled: "Too many failed attempts. Try again in {} second.|Too many failed attempts. Try again in {} seconds.", "로그인에 너무 많이 실패했습니다. {}초 후에 다시 시도하세요.";
     session_over: "Your session has ended. Sign in to continue.", "세션이 종료되었습니다. 계속하려면 다시 로그인하세요.";
     session_ends: "Your session ends in less than 5 minutes.", "5분 이내에 세션이 종료됩니다.";
     session_ended: "Your session has ended.", "세션이 종료되었습니다.";
@@ -49,7 +49,7 @@ texts! { Texts:
     done_changed: "Changes saved.", "변경 사항을 저장했습니다.";
     done_disabled: "The token has been disabled. Every use is refused until you enable it.", "토큰을 비활성화했습니다. 다시 활성화할 때까지 사용할 수 없습니다.";
     done_enabled: "The token has been enabled.", "토큰을 활성화했습니다.";
-    done_deleted: "The token has been deleted. It is refused from now on.", "토큰을 삭제했습니다. 이 토큰은 이제 사용할 수 없습니다.";
+    done_deleted: "The token has been deleted and no longer works.", "토큰을 삭제했습니다. 이 토큰은 이제 사용할 수 없습니다.";
     done_admin_added: "The admin has been added.", "관리자를 추가했습니다.";
     done_password_changed: "The password has been changed, and all sessions of that admin have ended.", "비밀번호를 변경했습니다. 해당 관리자의 모든 세션이 종료되었습니다.";
     done_role_changed: "The role has been changed.", "역할을 변경했습니다.";
@@ -112,7 +112,7 @@ texts! { Texts:
     never: "Never", "없음";
     by: "by {}", "· {}";
     by_token: "by a token", "· 토큰";
-    by_command_line: "at the command line", "· 명령줄";
+    by_command_line: "via CLI", "· CLI";
     edit: "Edit", "편집";
     rotate: "Rotate", "교체";
     delete: "Delete", "삭제";
@@ -162,18 +162,18 @@ texts! { Texts:
     badge_unused: "Unused for 90 days", "90일간 미사용";
     badge_rotation_due: "Rotation due", "교체 필요";
     hint_disabled: "Every use is refused. Enable it again, or delete it.", "모든 사용이 거부됩니다. 다시 활성화하거나 삭제하세요.";
-    hint_expired: "It is refused. Give it another expiry, or delete it.", "만료되어 사용할 수 없습니다. 만료 시각을 변경하거나 삭제하세요.";
+    hint_expired: "It no longer works. Set a new expiry, or delete it.", "만료되어 사용할 수 없습니다. 만료 시각을 변경하거나 삭제하세요.";
     hint_expiring: "It stops working within 30 days.", "30일 이내에 만료됩니다.";
-    hint_legacy: "It has no value yet, and is known to the legacy API alone. Rotate it to give it one.", "아직 값이 없어 레거시 API에서만 쓰입니다. 교체하면 값이 발급됩니다.";
-    hint_never_used: "Nobody has used it yet.", "아직 한 번도 사용되지 않았습니다.";
-    hint_unused: "Nobody has used it for 90 days. Perhaps it can go.", "90일 동안 사용되지 않았습니다. 아직 필요한지 확인하세요.";
-    hint_rotation_due: "Its value is more than 90 days old. CIS and NIST advise to replace it.", "값이 발급된 지 90일이 지났습니다. CIS와 NIST는 교체를 권고합니다.";
+    hint_legacy: "It has no value yet, so only the legacy API can use it. Rotate it to issue one.", "아직 값이 없어 레거시 API에서만 쓰입니다. 교체하면 값이 발급됩니다.";
+    hint_never_used: "It has not been used yet.", "아직 한 번도 사용되지 않았습니다.";
+    hint_unused: "It has not been used for 90 days. Check whether it is still needed.", "90일 동안 사용되지 않았습니다. 아직 필요한지 확인하세요.";
+    hint_rotation_due: "Its value is more than 90 days old. CIS and NIST recommend rotating it.", "값이 발급된 지 90일이 지났습니다. CIS와 NIST는 교체를 권고합니다.";
 
     new_token: "New API token", "새 API 토큰";
     edit_token: "Edit {}", "{} 편집";
     name_hint: "What will use it, and where: 1 to 255 characters.", "어디에서 무엇이 사용하는 토큰인지 적으세요. 1~255자.";
     description: "Description", "설명";
-    description_hint: "Optional. The purpose of the token, up to 1,000 characters.", "선택 사항입니다. 토큰의 용도를 적으세요. 최대 1,000자.";
+    description_hint: "Optional. What the token is for, up to 1,000 characters.", "선택 사항입니다. 토큰의 용도를 적으세요. 최대 1,000자.";
     owner: "Owner", "담당자";
     owner_hint: "Optional. The person or team to ask about the token.", "선택 사항입니다. 이 토큰에 대해 문의할 사람이나 팀을 적으세요.";
     permissions_hint: "Grant only what is needed. Without permissions a token can only read and rotate itself.", "꼭 필요한 권한만 선택하세요. 권한을 선택하지 않으면 자기 자신만 조회하고 교체할 수 있습니다.";
@@ -213,7 +213,7 @@ texts! { Texts:
     done: "Done", "완료";
     old_value_ended: "The old value no longer works.", "이전 값은 더 이상 사용할 수 없습니다.";
     old_value_works: "The old value works until {}.", "이전 값은 {}까지 사용할 수 있습니다.";
-    first_value: "This is its first value. The legacy API goes on as before.", "이 토큰의 첫 번째 값입니다. 레거시 API는 그대로 동작합니다.";
+    first_value: "This is its first value. The legacy API keeps working as before.", "이 토큰의 첫 번째 값입니다. 레거시 API는 그대로 동작합니다.";
     use_it: "Use it in the header X-API-Key:", "X-API-Key 헤더에 넣어 사용하세요:";
     already_created: "This token already exists. Its value was shown once and cannot be shown again. If you did not copy it, rotate the token.", "이미 생성된 토큰입니다. 값은 한 번만 표시되며 다시 볼 수 없습니다. 복사하지 못했다면 토큰을 교체하세요.";
     already_rotated: "This token has changed since you opened the page, so it was not rotated. If you already rotated it here, its value was shown once. If you did not copy it, rotate the token again.", "이 페이지를 연 뒤에 토큰이 변경되어 교체하지 않았습니다. 이미 교체했다면 새 값은 한 번만 표시되며 다시 볼 수 없습니다. 복사하지 못했다면 다시 교체하세요.";
@@ -232,7 +232,7 @@ texts! { Texts:
     delete_confirm: "Type the name of the token to delete it", "삭제하려면 토큰 이름을 입력하세요";
     delete_wrong: "That is not the name of this token.", "이 토큰의 이름이 아닙니다.";
 
-    admins_lead: "Admins sign in here, and with HTTP Basic on both APIs. Their role says what they may do.", "관리자는 여기에서 로그인하고 두 API에서는 HTTP Basic으로 인증합니다. 할 수 있는 작업은 역할에 따라 다릅니다.";
+    admins_lead: "Admins sign in here, and with HTTP Basic on both APIs. What they can do depends on their role.", "관리자는 여기에서 로그인하고 두 API에서는 HTTP Basic으로 인증합니다. 할 수 있는 작업은 역할에 따라 다릅니다.";
     role: "Role", "역할";
     role_admin: "Admin", "관리자";
     role_admin_hint: "may do everything", "모든 작업";
@@ -259,8 +259,8 @@ texts! { Texts:
     you: "you", "나";
     new_password: "New password", "새 비밀번호";
     password_again: "Confirm password", "비밀번호 확인";
-    password_hint: "At least 8 characters. Use a phrase that nobody else knows.", "8자 이상. 다른 사람이 모르는 문구를 사용하세요.";
-    bad_password: "A password has 8 to 1024 bytes and no control characters.", "비밀번호는 8~1024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
+    password_hint: "At least 8 characters. Use a phrase that is hard to guess.", "8자 이상. 다른 사람이 모르는 문구를 사용하세요.";
+    bad_password: "A password must have 8 to 1,024 bytes and no control characters.", "비밀번호는 8~1,024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
     password_mismatch: "The two passwords differ.", "두 비밀번호가 일치하지 않습니다.";
     bad_admin_name: "An admin cannot have this name.", "관리자에게 사용할 수 없는 이름입니다.";
     admin_exists: "An admin with this name already exists.", "이미 같은 이름의 관리자가 있습니다.";
@@ -308,7 +308,7 @@ texts! { Texts:
     problem_form: "The page has expired, or the form came from another site. Go back, reload the page, and try again. Cookies must be allowed.", "페이지가 만료되었습니다. 새로 고친 뒤 다시 시도하세요. 브라우저에서 쿠키를 허용해야 합니다.";
     problem_role: "Your role does not include this. Ask an admin for another role.", "현재 역할로는 이 작업을 할 수 없습니다. 관리자에게 역할 변경을 요청하세요.";
     problem_unavailable: "Try again in a moment.", "잠시 후 다시 시도하세요.";
-    problem_unanswered: "Your change may have been saved all the same. Check before you try again.", "변경 사항이 이미 저장되었을 수 있습니다. 확인한 뒤 다시 시도하세요.";
+    problem_unanswered: "Your change may have been saved anyway. Check before you try again.", "변경 사항이 이미 저장되었을 수 있습니다. 확인한 뒤 다시 시도하세요.";
     problem_internal: "See the server log for request {}.", "요청 {}에 대한 자세한 내용은 서버 로그에서 확인하세요.";
     problem_other: "The server says:", "서버 메시지:";
 

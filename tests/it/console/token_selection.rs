@@ -170,7 +170,7 @@ fn the_expiry_of_selected_tokens_is_set(env: &TestEnv) {
     let page = || select(&browser, "/tokens", &chosen).expect(200);
     for (expiry, expires) in [("", ""), ("at", ""), ("at", "2020-01-01T00:00"), ("8", "")] {
         let refused = confirm(&browser, &page(), &[("expiry", expiry), ("expires", expires)]).expect(400);
-        assert!(refused.text.contains("Give a time in the future"), "{expiry}");
+        assert!(refused.text.contains("Enter a time in the future"), "{expiry}");
     }
     for (expiry, expires, expected) in [
         ("30", "", json!(env.clock.seconds_from_now(30 * 86_400))),

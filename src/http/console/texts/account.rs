@@ -6,7 +6,6 @@ texts! { AccountTexts:
     own_password_hint: "Confirms that it is you.", "본인인지 확인합니다.";
     current_password: "Current password", "현재 비밀번호";
     wrong_password: "Your own password is wrong. Nothing has changed.", "내 비밀번호가 올바르지 않아 변경하지 않았습니다.";
-    throttled: "Too many failed attempts. Try again in {} second.|Too many failed attempts. Try again in {} seconds.", "실패한 시도가 너무 많습니다. {}초 후에 다시 시도하세요.";
     change_own_lead: "You stay signed in here. Your other sessions end.", "이 브라우저의 로그인은 유지되고 다른 세션은 종료됩니다.";
     done_own_password: "Your password has been changed. Your other sessions have ended.", "비밀번호를 변경했습니다. 다른 세션은 종료되었습니다.";
     sessions: "Sessions", "세션";
@@ -22,7 +21,7 @@ texts! { AccountTexts:
     done_others_ended: "You are signed out everywhere else.", "다른 곳에서 모두 로그아웃했습니다.";
     display: "Display", "표시";
     theme: "Theme", "테마";
-    theme_system: "As the system", "시스템 설정";
+    theme_system: "Use the system setting", "시스템 설정";
     theme_light: "Light", "밝게";
     theme_dark: "Dark", "어둡게";
 

@@ -17,7 +17,7 @@ texts! { OverviewTexts:
     get_started: "Create the first token, or import those of the legacy server with tokenbridge import.", "첫 토큰을 만들거나 tokenbridge import로 레거시 서버의 토큰을 가져오세요.";
 
     not_found: "Page not found", "페이지를 찾을 수 없습니다";
-    not_found_lead: "The address is wrong, or what it led to was deleted. The audit log says by whom.", "주소가 잘못되었거나 삭제된 항목입니다. 누가 삭제했는지는 감사 로그에서 확인하세요.";
+    not_found_lead: "The address is wrong, or the item was deleted. The audit log shows who deleted it.", "주소가 잘못되었거나 삭제된 항목입니다. 누가 삭제했는지는 감사 로그에서 확인하세요.";
     not_allowed: "Your role does not include this page", "현재 역할로는 볼 수 없는 페이지입니다";
     expired_form: "The page has expired", "페이지가 만료되었습니다";
     unavailable: "The database does not respond", "데이터베이스가 응답하지 않습니다";
