@@ -95,7 +95,7 @@ for (const site of sites) {
     assert.equal((await self(site, third)).id, made.id);
     await field(page, "Type the name of the token to delete it").fill(renamed);
     await button(page, "Delete token").click();
-    await waitForText(page, "The token has been deleted.");
+    await waitForText(page, "The token has been deleted and no longer works.");
     await assertRefused(site, third);
     assert.equal(await row(page, renamed).count(), 0);
   });

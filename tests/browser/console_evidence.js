@@ -89,7 +89,7 @@ test("/console ends the other sessions, and keeps a theme", async (newPage) => {
   await open(page, root, "/tokens");
   assert.equal(await dark(), "dark");
   await open(page, root, "/account");
-  await link(page, "As the system").click();
+  await link(page, "Use the system setting").click();
   await title(page, "Your account");
   assert.equal(await dark(), "light dark");
   // A wrong password changes nothing.

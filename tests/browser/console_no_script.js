@@ -46,7 +46,7 @@ for (const site of sites) {
     await choose(page, "no script", "Delete");
     await field(page, "Type the name of the token to delete it").fill("no script");
     await button(page, "Delete token").click();
-    await waitForText(page, "The token has been deleted.");
+    await waitForText(page, "The token has been deleted and no longer works.");
     await assertRefused(site, second);
     await button(page, "Sign out").click();
     await waitForText(page, "You have signed out.");

@@ -81,7 +81,7 @@ for (const colorScheme of ["light", "dark"]) {
       await waitForText(page, "The last admin cannot be removed.");
       await looks("last-admin");
       await open(page, newSite, "/nothing");
-      await waitForText(page, "The address is wrong, or what it led to was deleted.");
+      await waitForText(page, "The address is wrong, or the item was deleted.");
       await looks("missing");
     });
 
@@ -116,7 +116,7 @@ for (const colorScheme of ["light", "dark"]) {
       await looks("delete");
       await confirm.fill(`${LONG}2`);
       await button(page, "Delete token").click();
-      await waitForText(page, "The token has been deleted.");
+      await waitForText(page, "The token has been deleted and no longer works.");
 
       await open(page, site, `/tokens/${id}`);
       await looks("token");

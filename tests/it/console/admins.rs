@@ -30,7 +30,7 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
     };
     for (name, password, again, status, message) in [
         ("ops", "long enough", "another one", 400, "The two passwords differ."),
-        ("ops", "short", "short", 400, "A password has 8 to 1024 bytes"),
+        ("ops", "short", "short", 400, "A password must have 8 to 1,024 bytes"),
         (
             "a:b",
             "long enough",

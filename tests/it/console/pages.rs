@@ -289,7 +289,7 @@ fn a_locked_store_is_reported(env: &TestEnv) {
     assert!(
         response
             .text
-            .contains("Your change may have been saved all the same. Check before you try again."),
+            .contains("Your change may have been saved anyway. Check before you try again."),
         "{response:?}"
     );
     browser.submit(&page, "/tokens/new", &[("name", "n")]).expect(200);
