@@ -31,7 +31,7 @@ pub struct TokenByValue {
     /// The end of the grace period if it is a previous value. It may be over.
     pub valid_until: Option<Timestamp>,
     /// `true` for a current value that was issued under an idempotency key and has never been presented. It has to be
-    /// claimed with [`claim_value`] before it authenticates a request.
+    /// claimed with [`claim_value`](super::claim::claim_value) before it authenticates a request.
     pub is_unclaimed: bool,
 }
 
