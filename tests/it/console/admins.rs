@@ -69,7 +69,7 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
         let fields = [("own", own), ("password", "even longer"), ("again", "even longer")];
         browser.fill(&path, &fields)
     };
-    // A session that somebody else uses does not suffice.
+    // A session that was left open does not suffice.
     let refused = change("not the admin's").expect(403);
     assert!(
         refused

@@ -124,7 +124,7 @@ fn what_looks_like_a_value_gets_into_no_url(env: &TestEnv) {
             );
         }
     }
-    // A link that somebody wrote.
+    // A link that was written by hand.
     for query in ["search", "owner", "network"].map(|name| format!("{name}={truncated}")) {
         let refused = browser.get(&format!("/tokens?show=legacy&{query}")).expect(400);
         assert!(refused.text.contains("This link contained a token value."));
