@@ -14,11 +14,9 @@ use super::{
     render_page,
     session::ConsoleSession,
     text::{count, fill, number},
-    texts::{
-        Texts,
-        overview::{self, OverviewTexts},
-    },
+    texts::overview::{self, OverviewTexts},
     token_label::TokenLabel,
+    tokens::filters,
 };
 use crate::{
     domain::{
@@ -138,25 +136,11 @@ impl GroupCount {
     fn new(group: TokenGroup, counts: Option<&TokenCounts>, layout: &Layout) -> Self {
         let counted = counts.map(|counts| counts.of(group)).unwrap_or_default();
         Self {
-            title: group_title(group, layout.texts),
+            title: filters::title(group, layout.texts),
             number: number(counted),
             link: format!("{}/tokens{}", layout.base, build_query(&[("show", group.name())])),
             is_some: counted > 0,
         }
-    }
-}
-
-const fn group_title(group: TokenGroup, texts: &Texts) -> &'static str {
-    match group {
-        TokenGroup::All => texts.show_every,
-        TokenGroup::Active => texts.show_active,
-        TokenGroup::Disabled => texts.show_disabled,
-        TokenGroup::Expired => texts.show_expired,
-        TokenGroup::Expiring => texts.show_expiring,
-        TokenGroup::NeverUsed => texts.show_never_used,
-        TokenGroup::Unused => texts.show_unused,
-        TokenGroup::RotationDue => texts.show_rotation_due,
-        TokenGroup::Legacy => texts.show_legacy,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Returns the label of a group in the list.
+/// Returns the label of a group.
 pub const fn title(group: TokenGroup, texts: &Texts) -> &'static str {
     match group {
         TokenGroup::All => texts.show_every,
