@@ -2,6 +2,7 @@
 
 mod files;
 pub mod logging;
+mod maintenance;
 mod server;
 pub mod signals;
 mod stream;
@@ -20,13 +21,11 @@ use actix_web::{
     dev::{Server, ServerHandle},
     web::{self, Data},
 };
-use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::sync::Notify;
 
 use crate::{
     domain::{
         Invalid,
-        audit::Action,
         clock::{Clock, SystemClock},
         random::{OsRandom, Random},
     },
@@ -39,29 +38,8 @@ use crate::{
 };
 pub use server::AppService;
 use server::ListenerConfig;
-use tasks::{BackgroundTasks, OnShutdown};
 use tls::Tls;
 
-/// Interval between write-behind flushes.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
-/// Interval between retention sweeps.
-const RETENTION_INTERVAL: Duration = Duration::from_secs(5);
-/// A background task that removes records past their retention.
-type RetentionSweep = for<'s> fn(&'s Service) -> LocalBoxFuture<'s, Result<(), service::Error>>;
-/// The sweeps of records with a fixed retention, with the names that failures are logged under.
-const RETENTION_SWEEPS: [(&str, RetentionSweep); 3] = [
-    ("the retention of legacy calls", |service| {
-        service.delete_old_calls().boxed_local()
-    }),
-    ("the retention of token uses", |service| {
-        service.delete_old_uses().boxed_local()
-    }),
-    ("the retention of idempotency keys", |service| {
-        service.delete_old_keys().boxed_local()
-    }),
-];
-/// Interval between checks for idle password-hashing memory.
-const MEMORY_INTERVAL: Duration = Duration::from_secs(2);
 /// Time in seconds for requests in flight to finish after shutdown begins.
 const SHUTDOWN_SECONDS: u64 = 30;
 /// Maximum number of connections to the separate metrics listener.
@@ -277,55 +255,4 @@ impl RunningServer {
         flushed?;
         Ok(stopped?)
     }
-
-    fn spawn_tasks(&self) -> BackgroundTasks {
-        let mut tasks = BackgroundTasks::new();
-        let service = Arc::clone(&self.service);
-        // An aborted flush would lose the records that it took.
-        tasks.spawn(
-            "the write-behind flush",
-            FLUSH_INTERVAL,
-            OnShutdown::Finish,
-            async move || service.flush_due().await,
-        );
-        for (name, sweep) in RETENTION_SWEEPS {
-            let service = Arc::clone(&self.service);
-            tasks.spawn(name, RETENTION_INTERVAL, OnShutdown::Abort, async move || {
-                sweep(&service).await
-            });
-        }
-        let service = Arc::clone(&self.service);
-        let refused_logins = (Some(Action::LoginRefused), self.refused_login_retention);
-        let retentions: Vec<_> = std::iter::once(refused_logins)
-            .chain(self.audit_retention.map(|retention| (None, retention)))
-            .collect();
-        tasks.spawn(
-            "the retention of audit events",
-            RETENTION_INTERVAL,
-            OnShutdown::Abort,
-            async move || delete_old_events(&service, &retentions).await,
-        );
-        let service = Arc::clone(&self.service);
-        tasks.spawn(
-            "freeing idle memory",
-            MEMORY_INTERVAL,
-            OnShutdown::Abort,
-            async move || {
-                service.free_idle_memory();
-                Ok(())
-            },
-        );
-        tasks
-    }
-}
-
-/// Removes the audit events that are past their retention: those with an action, or all.
-async fn delete_old_events(service: &Service, retentions: &[(Option<Action>, Duration)]) -> Result<(), service::Error> {
-    for &(action, retention) in retentions {
-        let removed = service.delete_events_older_than(retention, action).await?;
-        if removed > 0 {
-            log::info!("removed {removed} audit events that were past their retention");
-        }
-    }
-    Ok(())
 }
