@@ -92,7 +92,8 @@ pub struct ServeSettings {
     #[arg(long, value_name = "HEADER", default_value = "x-forwarded-for")]
     pub trusted_proxy_header: ProxyHeader,
 
-    /// PEM file with the certificate chain for HTTPS, starting with the server's own certificate
+    /// PEM file with the certificate chain for HTTPS, starting with the server's own certificate;
+    /// loaded again when it changes, and on SIGHUP
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 

@@ -31,14 +31,14 @@ use crate::{
     },
     http::{self, Config, HttpMetrics, Limits, State, observe},
     legacy_server::LegacyServer,
-    service::{self, LEGACY_LOGIN_TIMEOUT, Service},
+    service::{LEGACY_LOGIN_TIMEOUT, Service},
     settings::{ServeSettings, StoreSettings},
     store::{OpenError, Store, find_exposed_files},
     view::errors::error_chain,
 };
 pub use server::AppService;
 use server::ListenerConfig;
-use tls::Tls;
+use tls::{PairError, Tls};
 
 /// Time in seconds for requests in flight to finish after shutdown begins.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -62,7 +62,10 @@ pub enum StartError {
     Bind(SocketAddr, #[source] std::io::Error),
     /// The certificate or its key is unusable.
     #[error("cannot serve HTTPS: {0}")]
-    Tls(String),
+    Tls(PairError),
+    /// A metric could not be created.
+    #[error("cannot create the metrics")]
+    Metrics(#[from] prometheus::Error),
     /// A thread or a task of the server failed.
     #[error("the server failed")]
     Run(#[from] std::io::Error),
@@ -128,16 +131,20 @@ pub async fn build(
     )?;
     accept_legacy_logins(settings, &service)?;
     let (limits, legacy_phase) = (config.limits, config.legacy_phase());
+    let tls = Tls::open(settings)?;
+    let http_metrics = HttpMetrics::new(&config.legacy)?;
+    for metric in tls.iter().flat_map(|tls| tls.metrics()) {
+        http_metrics.register(metric)?;
+    }
     let state = Data::new(State {
         service: Arc::clone(&service),
-        http_metrics: HttpMetrics::new(&config.legacy).map_err(|error| service::Error::Internal(error.into()))?,
+        http_metrics,
         config,
         legacy_deprecation_headers: OnceLock::new(),
         openapi: OnceLock::new(),
     });
     let with_metrics = settings.metrics_listen.is_none();
     let app_state = state.clone();
-    let tls = Tls::open(settings)?;
     let open_files = files::raise_limit();
     let max_connections = files::max_connections(open_files);
     log::info!("open files: at most {open_files}; connections: at most {max_connections}");

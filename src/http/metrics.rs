@@ -11,7 +11,7 @@ use actix_web::{
 };
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    TextEncoder, core::Collector,
 };
 
 use super::{
@@ -111,6 +111,14 @@ impl HttpMetrics {
             }
         }
         Ok(http_metrics)
+    }
+
+    /// Adds a metric of another part of the server.
+    ///
+    /// # Errors
+    /// [`prometheus::Error`] if there is a metric of the same name.
+    pub fn register(&self, metric: Box<dyn Collector>) -> Result<(), prometheus::Error> {
+        self.registry.register(metric)
     }
 
     /// Counts a response and its duration.

@@ -15,6 +15,9 @@ use crate::{
 
 /// Interval between write-behind flushes.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
+/// Interval between checks for a renewed certificate. inotify would not see changes on network file
+/// systems, and would have to follow every link on the path.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval between retention sweeps.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(5);
 /// A background task that removes records past their retention.
@@ -38,6 +41,7 @@ impl RunningServer {
     /// Starts the background tasks.
     pub fn spawn_tasks(&self) -> BackgroundTasks {
         let mut tasks = BackgroundTasks::new();
+        self.spawn_watches(&mut tasks);
         let service = Arc::clone(&self.service);
         // An aborted flush would lose the records that it took.
         tasks.spawn(
@@ -74,6 +78,17 @@ impl RunningServer {
             },
         );
         tasks
+    }
+
+    /// Starts the check for a renewed certificate.
+    fn spawn_watches(&self, tasks: &mut BackgroundTasks) {
+        if let Some(tls) = self.tls.clone() {
+            let name = "the check for a renewed certificate";
+            tasks.spawn(name, CERTIFICATE_INTERVAL, OnShutdown::Abort, async move || {
+                tls.reload_if_changed().await;
+                Ok(())
+            });
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl RunningServer {
         actix_web::rt::spawn(async move {
             while hangups.recv().await.is_some() {
                 if let Some(tls) = &tls {
-                    tls.reload();
+                    tls.reload().await;
                 }
                 match service.flush().await {
                     Ok(()) => log::info!("flushed on SIGHUP"),

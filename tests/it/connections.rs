@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode};
+use openssl::ssl::SslStream;
 
 use crate::{
     support::{
         ADMIN, TestApp, TestEnv,
-        certificate::Certificate,
+        certificate::{Certificate, handshake},
         client::{Auth, Client, basic},
         program::Program,
         wait_until,
@@ -31,7 +31,6 @@ tests![
     silent_connections_do_not_delay_handshakes,
     http_2_is_not_offered,
     silent_connections_do_not_delay_shutdown,
-    sighup_reloads_the_certificate_and_flushes,
 ];
 
 trait Stream: Read + Write {
@@ -50,30 +49,16 @@ impl Stream for SslStream<TcpStream> {
     }
 }
 
-/// Returns the HTTPS flags and their certificate.
-fn tls_flags(env: &TestEnv) -> ([String; 4], Certificate) {
-    let certificate = Certificate::write(env.store.directory.path());
-    let flags = [
-        "--tls-cert".to_owned(),
-        certificate.chain.display().to_string(),
-        "--tls-key".to_owned(),
-        certificate.key.display().to_string(),
-    ];
-    (flags, certificate)
-}
-
-fn tls_handshake(tcp: TcpStream, protocols: &[u8]) -> Option<SslStream<TcpStream>> {
-    let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
-    connector.set_verify(SslVerifyMode::NONE);
-    connector.set_alpn_protos(protocols).unwrap();
-    connector.build().connect("localhost", tcp).ok()
+/// Returns the flags of a server with a certificate.
+fn tls_flags(env: &TestEnv) -> [String; 4] {
+    Certificate::write(env.store.directory.path()).flags()
 }
 
 fn connect(client: &Client, is_secure: bool) -> Box<dyn Stream> {
     let tcp = client.connect();
     tcp.set_write_timeout(Some(Duration::from_mins(1))).unwrap();
     if is_secure {
-        Box::new(tls_handshake(tcp, b"\x08http/1.1").unwrap())
+        Box::new(handshake(tcp, b"\x08http/1.1").unwrap())
     } else {
         Box::new(tcp)
     }
@@ -81,7 +66,7 @@ fn connect(client: &Client, is_secure: bool) -> Box<dyn Stream> {
 
 /// Runs a test over HTTP and over HTTPS with a short request timeout.
 fn over_http_and_https(env: &TestEnv, test: impl Fn(&TestApp, &dyn Fn() -> Box<dyn Stream>)) {
-    let (tls, _) = tls_flags(env);
+    let tls = tls_flags(env);
     for is_secure in [false, true] {
         let mut flags = vec!["--request-timeout-seconds", "5"];
         if is_secure {
@@ -242,7 +227,7 @@ fn clients_that_stop_reading_use_little_memory(env: &TestEnv) {
 }
 
 fn silent_connections_do_not_delay_handshakes(env: &TestEnv) {
-    let (tls, _) = tls_flags(env);
+    let tls = tls_flags(env);
     let app = env.app_with(&tls.each_ref().map(String::as_str));
     let silent: Vec<TcpStream> = (0..600).map(|_| app.client.connect()).collect();
     let mut other = connect(&app.client, true);
@@ -259,15 +244,15 @@ fn silent_connections_do_not_delay_handshakes(env: &TestEnv) {
 }
 
 fn http_2_is_not_offered(env: &TestEnv) {
-    let (tls, _) = tls_flags(env);
+    let tls = tls_flags(env);
     let app = env.app_with(&tls.each_ref().map(String::as_str));
-    let chosen = tls_handshake(app.client.connect(), b"\x02h2\x08http/1.1").unwrap();
+    let chosen = handshake(app.client.connect(), b"\x02h2\x08http/1.1").unwrap();
     assert_eq!(chosen.ssl().selected_alpn_protocol(), Some(&b"http/1.1"[..]));
-    assert!(tls_handshake(app.client.connect(), b"\x02h2").is_none());
+    assert!(handshake(app.client.connect(), b"\x02h2").is_none());
 }
 
 fn silent_connections_do_not_delay_shutdown(env: &TestEnv) {
-    let (tls, _) = tls_flags(env);
+    let tls = tls_flags(env);
     for flags in [&[][..], &tls] {
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let app = env.app_with(&flags);
@@ -292,38 +277,4 @@ fn silent_connections_do_not_delay_shutdown(env: &TestEnv) {
             assert!(is_closed, "{end:?}");
         }
     }
-}
-
-fn sighup_reloads_the_certificate_and_flushes(env: &TestEnv) {
-    let (tls, certificate) = tls_flags(env);
-    let server = Program::new(&env.store.url()).serve(&tls.each_ref().map(String::as_str));
-    let shown = || {
-        let stream = tls_handshake(server.client.connect(), b"\x08http/1.1").unwrap();
-        stream.ssl().peer_certificate().unwrap().to_pem().unwrap()
-    };
-    let logs = |line: &str| {
-        wait_until(line, || server.log().contains(line).then_some(()));
-    };
-    let first = shown();
-    Certificate::write(env.store.directory.path());
-    let second = std::fs::read(&certificate.chain).unwrap();
-    assert_eq!(shown(), first);
-    server.signal("HUP");
-    logs("reloaded the certificate");
-    logs("flushed on SIGHUP");
-    assert!(shown() != first && shown() == second);
-    std::fs::write(&certificate.chain, "no certificate").unwrap();
-    server.signal("HUP");
-    logs("cannot reload the certificate");
-    let log = server.log();
-    let error = log.lines().find(|line| line.contains("cannot reload")).unwrap();
-    for file in [&certificate.chain, &certificate.key] {
-        assert!(error.contains(&file.display().to_string()), "{error}");
-    }
-    assert_eq!(shown(), second);
-    server.signal("TERM");
-    let (code, log) = server.wait();
-    assert_eq!(code, Some(0), "{log}");
-    let began = log.lines().find(|line| line.contains("open files: at most ")).unwrap();
-    assert!(began.contains("; connections: at most "), "{began}");
 }

@@ -19,6 +19,7 @@ mod authorization;
 mod backup;
 mod bridge;
 mod bulk;
+mod certificates;
 mod cli;
 mod clock;
 mod conditions;
@@ -164,6 +165,7 @@ const ON_BOTH: &[&[Test]] = &[
 const ON_SQLITE: &[&[Test]] = &[
     architecture::TESTS,
     backup::SQLITE_TESTS,
+    certificates::TESTS,
     connections::TESTS,
     audit_events::SQLITE_TESTS,
     console::sessions::SQLITE_TESTS,

@@ -1,14 +1,18 @@
 //! A key and a self-signed certificate for `localhost`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::TcpStream,
+    path::{Path, PathBuf},
+};
 
 use openssl::{
     asn1::Asn1Time,
+    bn::{BigNum, MsbOption},
     ec::{EcGroup, EcKey},
     hash::MessageDigest,
     nid::Nid,
     pkey::PKey,
-    ssl::{SslAcceptor, SslFiletype, SslMethod},
+    ssl::{SslAcceptor, SslConnector, SslFiletype, SslMethod, SslStream, SslVerifyMode},
     x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
 };
 
@@ -28,6 +32,11 @@ impl Certificate {
         let name = name.build();
         let mut certificate = X509::builder().unwrap();
         certificate.set_version(2).unwrap();
+        let mut serial = BigNum::new().unwrap();
+        serial.rand(64, MsbOption::MAYBE_ZERO, false).unwrap();
+        certificate
+            .set_serial_number(&serial.to_asn1_integer().unwrap())
+            .unwrap();
         certificate.set_subject_name(&name).unwrap();
         certificate.set_issuer_name(&name).unwrap();
         certificate.set_pubkey(&key).unwrap();
@@ -51,6 +60,12 @@ impl Certificate {
         files
     }
 
+    /// Returns the flags of a server with this certificate.
+    pub fn flags(&self) -> [String; 4] {
+        let (chain, key) = (self.chain.display().to_string(), self.key.display().to_string());
+        ["--tls-cert".to_owned(), chain, "--tls-key".to_owned(), key]
+    }
+
     /// Returns an acceptor of TLS connections with this certificate.
     pub fn acceptor(&self) -> SslAcceptor {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
@@ -58,4 +73,12 @@ impl Certificate {
         acceptor.set_private_key_file(&self.key, SslFiletype::PEM).unwrap();
         acceptor.build()
     }
+}
+
+/// Completes a handshake with any certificate; `None` if it fails.
+pub fn handshake(tcp: TcpStream, protocols: &[u8]) -> Option<SslStream<TcpStream>> {
+    let mut connector = SslConnector::builder(SslMethod::tls()).unwrap();
+    connector.set_verify(SslVerifyMode::NONE);
+    connector.set_alpn_protos(protocols).unwrap();
+    connector.build().connect("localhost", tcp).ok()
 }
