@@ -23,7 +23,7 @@ use tokenbridge::{
         token::TokenId,
         value::{TokenValue, ValueHash},
     },
-    http::Proxies,
+    http::{Peer, Proxies},
     service::{Service, authentication::PresentedCredential, tokens::NewToken},
     store::{ConnectionOptions, Store},
 };
@@ -50,7 +50,7 @@ fn bench_addresses(criterion: &mut Criterion) {
     }
     let (proxies, headers) = (Proxies::default(), actix_web::http::header::HeaderMap::new());
     criterion.bench_function("the client's address, without a proxy", |bench| {
-        bench.iter(|| proxies.client_address(black_box(client), &headers));
+        bench.iter(|| proxies.client_address(black_box(Peer::Address(client)), &headers));
     });
 }
 

@@ -291,7 +291,11 @@ mod tests {
     use clap::ArgMatches;
 
     use super::*;
-    use crate::domain::{brownout::Brownout, token::TokenId};
+    use crate::{
+        domain::{brownout::Brownout, token::TokenId},
+        http::TrustedProxy,
+        settings::ListenAddress,
+    };
 
     /// Calls `check` for each flag of each command, with the command's words and the flag.
     fn for_each_flag(check: &mut dyn FnMut(&[String], &clap::Arg)) {
@@ -357,7 +361,8 @@ mod tests {
             }
             let long = arg.get_long().expect("a list is a flag");
             let (item, read): (&str, fn(&ArgMatches, &str) -> String) = match long {
-                "trusted-proxy" => ("10.0.0.0/8", items::<ipnet::IpNet>),
+                "listen" => ("127.0.0.1:8086", items::<ListenAddress>),
+                "trusted-proxy" => ("10.0.0.0/8", items::<TrustedProxy>),
                 "legacy-brownout" => ("2030-01-01T09:00Z/PT15M", items::<Brownout>),
                 "permission" => ("AlertRead", items::<String>),
                 "cidr" => ("10.0.0.0/8", items::<String>),
@@ -381,8 +386,8 @@ mod tests {
             assert_eq!(parse(format!(" {item} ,\t{item}\n")), parse(format!("{item},{item}")));
             lists += 1;
         });
-        // Two flags of `serve`, which also exist without a command and in `healthcheck`, and five
+        // Three flags of `serve`, which also exist without a command and in `healthcheck`, and five
         // other flags.
-        assert_eq!(lists, 2 * 3 + 5);
+        assert_eq!(lists, 3 * 3 + 5);
     }
 }

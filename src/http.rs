@@ -44,8 +44,9 @@ use crate::{
     domain::{actor::Channel, legacy_phase::LegacyPhase},
     service::Service,
 };
+pub use connection::Peer;
 use endpoints::{ApiOperation, ENDPOINTS, EndpointGroup, ErrorFormat, METRICS};
-pub use extract::client_address::{Proxies, ProxyHeader};
+pub use extract::client_address::{Proxies, ProxyHeader, TrustedProxy};
 pub use metrics::HttpMetrics;
 use pages::PAGES;
 use request::{LegacyPrefix, RoutePattern};

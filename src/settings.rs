@@ -1,29 +1,26 @@
 //! Flags, parsed and validated once. `cli` adds a `TOKENBRIDGE_*` variable of the same name to
 //! each.
 
-use std::{
-    net::{IpAddr, SocketAddr, ToSocketAddrs},
-    num::NonZeroUsize,
-    path::PathBuf,
-    time::Duration,
-};
+mod addresses;
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use ipnet::IpNet;
 
 use crate::{
     domain::{
         Invalid,
         admin::Role,
         brownout::Brownout,
-        cidr::canonical,
         clock::Timestamp,
         legacy_phase::{LegacyMode, LegacyPhase},
     },
-    http::{Config, Limits, Proxies, ProxyHeader},
+    http::{Config, Limits, Proxies, ProxyHeader, TrustedProxy},
     legacy_server::{LegacyUrl, TlsTrust},
     store::{ConnectionOptions, url::DatabaseUrl},
 };
+pub use addresses::ListenAddress;
+use addresses::{parse_socket_address, parse_trusted_proxy};
 
 /// The day of the first release, which deprecated the legacy API.
 const FIRST_RELEASE: &str = "2026-11-21";
@@ -71,9 +68,16 @@ pub struct ServeSettings {
     #[command(flatten)]
     pub store: StoreSettings,
 
-    /// Address and port to listen on
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8086", value_parser = parse_socket_address)]
-    pub listen: SocketAddr,
+    /// Address and port to listen on, or unix: and the absolute path of a unix socket; repeat the
+    /// flag or separate items by commas. Sockets from systemd (socket activation) replace it
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT|unix:PATH",
+        default_value = "127.0.0.1:8086",
+        value_delimiter = ',',
+        value_parser = list_item(str::parse::<ListenAddress>)
+    )]
+    pub listen: Vec<ListenAddress>,
 
     /// Context path of all routes, such as /bamboo
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = parse_base_path)]
@@ -83,10 +87,10 @@ pub struct ServeSettings {
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
 
-    /// Addresses or CIDR blocks of proxies whose header names the client's address; repeat the flag
-    /// or separate items by commas
-    #[arg(long, value_name = "BLOCK", value_delimiter = ',', value_parser = list_item(parse_block))]
-    pub trusted_proxy: Vec<IpNet>,
+    /// Addresses or CIDR blocks of proxies whose header names the client's address, or unix for
+    /// those that connect to a unix socket; repeat the flag or separate items by commas
+    #[arg(long, value_name = "BLOCK|unix", value_delimiter = ',', value_parser = list_item(parse_trusted_proxy))]
+    pub trusted_proxy: Vec<TrustedProxy>,
 
     /// Header in which the trusted proxies name the client's address
     #[arg(long, value_name = "HEADER", default_value = "x-forwarded-for")]
@@ -274,13 +278,6 @@ fn days(days: u32) -> Duration {
     Duration::from_hours(24 * u64::from(days))
 }
 
-fn parse_socket_address(text: &str) -> Result<SocketAddr, String> {
-    text.to_socket_addrs()
-        .ok()
-        .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| "must be an address and a port, such as 127.0.0.1:8086 or [::]:8086".to_owned())
-}
-
 fn parse_base_path(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
     let is_plain = |segment: &str| {
@@ -293,13 +290,6 @@ fn parse_base_path(text: &str) -> Result<String, String> {
     is_valid
         .then(|| path.to_owned())
         .ok_or_else(|| "must be a path of letters, digits, and \"-._~\", such as /bamboo".to_owned())
-}
-
-fn parse_block(text: &str) -> Result<IpNet, String> {
-    text.parse()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map(canonical)
-        .map_err(|_| "must be an address or a CIDR block, such as 10.0.0.1 or 10.0.0.0/8".to_owned())
 }
 
 fn parse_date(text: &str) -> Result<Timestamp, String> {

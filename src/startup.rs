@@ -1,18 +1,24 @@
 //! Builds a server, binds it, and runs it until it is stopped.
 
 mod files;
+pub mod listeners;
 pub mod logging;
 mod maintenance;
 mod server;
 pub mod signals;
 mod stream;
+mod systemd;
 mod tasks;
 mod tls;
+mod workers;
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     num::NonZeroUsize,
+    pin::Pin,
     sync::{Arc, OnceLock},
+    task::Poll,
     time::Duration,
 };
 
@@ -32,13 +38,15 @@ use crate::{
     http::{self, Config, HttpMetrics, Limits, State, observe},
     legacy_server::LegacyServer,
     service::{LEGACY_LOGIN_TIMEOUT, Service},
-    settings::{ServeSettings, StoreSettings},
+    settings::{ListenAddress, ServeSettings, StoreSettings},
     store::{OpenError, Store, find_exposed_files},
     view::errors::error_chain,
 };
+use listeners::{Listeners, ListeningSocket, SocketFile};
 pub use server::AppService;
-use server::ListenerConfig;
+use server::ServerConfig;
 use tls::{PairError, Tls};
+use workers::Workers;
 
 /// Time in seconds for requests in flight to finish after shutdown begins.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -59,7 +67,13 @@ pub enum StartError {
     Service(#[from] crate::service::Error),
     /// The address cannot be bound.
     #[error("cannot listen on {0}")]
-    Bind(SocketAddr, #[source] std::io::Error),
+    Bind(ListenAddress, #[source] std::io::Error),
+    /// A file descriptor that the service manager has passed is unusable.
+    #[error(
+        "LISTEN_FDS: file descriptor {0} must be a listening TCP or unix stream socket; \
+         use ListenStream= and Accept=no in the socket unit"
+    )]
+    Inherited(usize, #[source] std::io::Error),
     /// The certificate or its key is unusable.
     #[error("cannot serve HTTPS: {0}")]
     Tls(PairError),
@@ -71,17 +85,20 @@ pub enum StartError {
     Run(#[from] std::io::Error),
 }
 
-/// A server that is bound to its address and is ready to run.
+/// A server that is bound to its addresses and is ready to run.
 pub struct RunningServer {
     server: Server,
+    workers: Workers,
+    /// Removed at the end.
+    socket_files: Vec<SocketFile>,
     metrics_server: Option<Server>,
     service: Arc<Service>,
     tls: Option<Arc<Tls>>,
     force_stop: Arc<Notify>,
     audit_retention: Option<Duration>,
     refused_login_retention: Duration,
-    /// The address that the server listens on, with the actual port if port 0 was requested.
-    pub address: SocketAddr,
+    /// The addresses that the server listens on, with the actual port if port 0 was requested.
+    pub addresses: Vec<ListenAddress>,
     /// The address of the separate metrics listener, if there is one.
     pub metrics_address: Option<SocketAddr>,
 }
@@ -116,14 +133,16 @@ pub fn open_service_with(
     Ok(Service::new(store, clock, random)?)
 }
 
-/// Binds a server over `service`, and records the phase of the legacy API.
+/// Binds a server over `service`, and records the phase of the legacy API. Listens on the inherited
+/// sockets, or if there are none, on the addresses of the settings.
 ///
 /// # Errors
-/// If the address is in use, the certificate is unusable, or the store fails.
+/// If an address is in use, the certificate is unusable, or the store fails.
 pub async fn build(
     settings: &ServeSettings,
     config: Config,
     service: Arc<Service>,
+    inherited: Listeners,
 ) -> Result<RunningServer, StartError> {
     service.subscribe(
         &settings.store.database_url,
@@ -148,15 +167,22 @@ pub async fn build(
     let open_files = files::raise_limit();
     let max_connections = files::max_connections(open_files);
     log::info!("open files: at most {open_files}; connections: at most {max_connections}");
-    let listener_config = ListenerConfig {
-        address: settings.listen,
-        workers: settings.workers,
+    service.begin_retention().await?;
+    let listeners = if inherited.sockets.is_empty() {
+        Listeners::bind(&settings.listen)?
+    } else {
+        inherited
+    };
+    let workers = Workers::default();
+    let server_config = ServerConfig {
+        sockets: listeners.sockets,
+        worker_count: settings.workers,
         max_connections,
         limits,
         tls: tls.clone(),
+        workers: workers.clone(),
     };
-    service.begin_retention().await?;
-    let (server, address) = server::start(listener_config, move || create_app(app_state.clone(), with_metrics))?;
+    let server = server::start(server_config, move || create_app(app_state.clone(), with_metrics))?;
     service.record_legacy_phase(legacy_phase).await?;
     let metrics = settings
         .metrics_listen
@@ -165,6 +191,9 @@ pub async fn build(
     let (metrics_server, metrics_address) = metrics.unzip();
     Ok(RunningServer {
         server,
+        workers,
+        addresses: listeners.addresses,
+        socket_files: listeners.files,
         metrics_server,
         metrics_address,
         service,
@@ -172,7 +201,6 @@ pub async fn build(
         force_stop: Arc::default(),
         audit_retention: settings.audit_retention(),
         refused_login_retention: settings.refused_login_retention(),
-        address,
     })
 }
 
@@ -204,20 +232,24 @@ fn accept_legacy_logins(settings: &ServeSettings, service: &Service) -> Result<(
 
 /// Starts a server for the metrics only. Returns it with its address.
 fn serve_metrics(address: SocketAddr, state: Data<State>, limits: Limits) -> Result<(Server, SocketAddr), StartError> {
-    let listener_config = ListenerConfig {
-        address,
-        workers: Some(NonZeroUsize::MIN),
+    let socket = listeners::bind_tcp(address).map_err(|error| StartError::Bind(ListenAddress::Tcp(address), error))?;
+    let address = socket.local_addr()?;
+    let server_config = ServerConfig {
+        sockets: vec![ListeningSocket::Tcp(socket)],
+        worker_count: Some(NonZeroUsize::MIN),
         max_connections: MAX_METRICS_CONNECTIONS,
         limits,
         tls: None,
+        workers: Workers::default(),
     };
-    server::start(listener_config, move || {
+    let server = server::start(server_config, move || {
         App::new()
             .app_data(state.clone())
             .service(http::metrics_resource())
             .default_service(web::to(http::not_found))
             .wrap_fn(observe::observe)
-    })
+    })?;
+    Ok((server, address))
 }
 
 /// Creates the application, for servers and tests alike. It serves the metrics only if they have no
@@ -242,8 +274,14 @@ impl RunningServer {
     ///
     /// # Errors
     /// If a thread of the server or the last flush fails.
-    pub async fn run_until_stopped(self) -> Result<(), StartError> {
+    pub async fn run_until_stopped(mut self) -> Result<(), StartError> {
+        // The first poll starts the workers.
+        let started = poll_fn(|context| Poll::Ready(Pin::new(&mut self.server).poll(context))).await;
+        if let Poll::Ready(ended) = started {
+            return Ok(ended?);
+        }
         let tasks = self.spawn_tasks();
+        systemd::notify_ready(&self.status());
         let metrics = self.metrics_server.map(|server| {
             let handle = server.handle();
             actix_web::rt::spawn(server);
@@ -256,10 +294,17 @@ impl RunningServer {
         if let Some(metrics) = metrics {
             metrics.stop(false).await;
         }
+        drop(self.socket_files);
         tasks.stop().await;
         let flushed = self.service.flush().await;
         self.service.unsubscribe();
         flushed?;
         Ok(stopped?)
+    }
+
+    /// Returns the status line for the service manager.
+    fn status(&self) -> String {
+        let addresses: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
+        format!("listening on {}", addresses.join(", "))
     }
 }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use tokenbridge::http::{Proxies, ProxyHeader, fuzz};
+use tokenbridge::http::{Proxies, ProxyHeader, TrustedProxy, fuzz};
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, text)) = data.split_first() else {
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let trusted = ["10.0.0.0/8", "::1/128"]
         .into_iter()
-        .filter_map(|block| block.parse().ok());
+        .filter_map(|block| block.parse().ok().map(TrustedProxy::Block));
     let proxies = Proxies {
         trusted: trusted.collect(),
         header,

@@ -2,28 +2,30 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::CliError;
-use crate::settings::ServeSettings;
+use crate::settings::{ListenAddress, ServeSettings};
 
 /// Timeout of the connection, and of each read and write.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Succeeds if the server responds to `GET /readyz` with 200.
+/// Succeeds if the server responds to `GET /readyz` with 200 on all addresses of the settings.
 pub fn run(settings: &ServeSettings) -> Result<(), CliError> {
-    let address = connect_address(settings.listen);
+    settings.listen.iter().try_for_each(|address| check(address, settings))
+}
+
+fn check(address: &ListenAddress, settings: &ServeSettings) -> Result<(), CliError> {
+    let address = connect_address(address);
     let unhealthy = |what: &str| CliError::Unhealthy(format!("the server at {address} {what}"));
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|_| unhealthy("does not accept connections"))?;
-    stream
-        .set_read_timeout(Some(TIMEOUT))
-        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
-        .map_err(|error| CliError::Io("cannot set a timeout".to_owned(), error))?;
-    let status_line = if settings.tls_cert.is_some() {
+    let stream = connect(&address).map_err(|_| unhealthy("does not accept connections"))?;
+    let uses_tls = settings.tls_cert.is_some() && matches!(address, ListenAddress::Tcp(_));
+    let status_line = if uses_tls {
         let tls = || {
             let mut connector = SslConnector::builder(SslMethod::tls()).ok()?;
             // The certificate need not name this address, and the request contains no secret.
@@ -55,12 +57,28 @@ fn request_readiness(mut stream: impl Read + Write, base_path: &str) -> std::io:
     Ok(line)
 }
 
+/// Connects, with timeouts.
+fn connect(address: &ListenAddress) -> std::io::Result<Socket> {
+    let (domain, address) = match address {
+        ListenAddress::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+        ListenAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+    };
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    socket.connect_timeout(&address, TIMEOUT)?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.set_write_timeout(Some(TIMEOUT))?;
+    Ok(socket)
+}
+
 /// Returns the address to connect to: the loopback address if the server listens on all addresses.
-fn connect_address(listen: SocketAddr) -> SocketAddr {
+fn connect_address(listen: &ListenAddress) -> ListenAddress {
+    let ListenAddress::Tcp(listen) = listen else {
+        return listen.clone();
+    };
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, listen.port())
+    ListenAddress::Tcp(SocketAddr::new(ip, listen.port()))
 }

@@ -6,9 +6,10 @@ use secrecy::SecretString;
 
 use crate::{
     domain::{Invalid, admin::Password, name::AdminName},
+    http::TrustedProxy,
     service::Service,
-    settings::{ServeSettings, env_variable},
-    startup::{StartError, build, logging, open_service, signals},
+    settings::{ListenAddress, ServeSettings, env_variable},
+    startup::{StartError, build, listeners::Listeners, logging, open_service, signals},
 };
 
 const USERNAME: &str = "TOKENBRIDGE_ADMIN_USERNAME";
@@ -22,8 +23,9 @@ once to standard error.";
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
-    let _logging = logging::init(settings.log_format)?;
     let hangups = signals::hangups()?;
+    let inherited = Listeners::inherit()?;
+    let _logging = logging::init(settings.log_format)?;
     let config = settings.http_config()?;
     let service = Arc::new(open_service(&settings.store, true)?);
     if service.has_admins().await? {
@@ -31,23 +33,47 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     } else {
         create_first_admin(&service).await?;
     }
-    let running = build(settings, config, service).await?;
-    let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
-    log::info!("listening on {scheme}://{}{}", running.address, settings.base_path);
+    let running = build(settings, config, service, inherited).await?;
+    report_addresses(settings, &running.addresses);
     if let Some(metrics) = running.metrics_address {
         log::info!("serving metrics on http://{metrics}/metrics");
-    }
-    if scheme == "http" && !running.address.ip().is_loopback() {
-        log::warn!(
-            "--listen (TOKENBRIDGE_LISTEN) accepts plain HTTP from other machines: passwords and tokens can be read on \
-             the network; set --tls-cert (TOKENBRIDGE_TLS_CERT) and --tls-key (TOKENBRIDGE_TLS_KEY), or use a TLS \
-             proxy"
-        );
     }
     running.handle_signals(hangups)?;
     running.run_until_stopped().await?;
     log::info!("stopped");
     Ok(())
+}
+
+/// Logs the addresses, and warns of what clients lose on them.
+fn report_addresses(settings: &ServeSettings, addresses: &[ListenAddress]) {
+    let serves_https = settings.tls_cert.is_some();
+    let scheme = if serves_https { "https" } else { "http" };
+    for address in addresses {
+        match address {
+            ListenAddress::Tcp(address) => log::info!("listening on {scheme}://{address}{}", settings.base_path),
+            ListenAddress::Unix(_) => log::info!("listening on {address}"),
+        }
+    }
+    let is_foreign = |address: &&ListenAddress| match address {
+        ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        ListenAddress::Unix(_) => false,
+    };
+    if let Some(address) = addresses.iter().find(is_foreign).filter(|_| !serves_https) {
+        log::warn!(
+            "{address} (--listen, TOKENBRIDGE_LISTEN) accepts plain HTTP from other machines: passwords and tokens can \
+             be read on the network; set --tls-cert (TOKENBRIDGE_TLS_CERT) and --tls-key (TOKENBRIDGE_TLS_KEY), or use \
+             a TLS proxy"
+        );
+    }
+    let is_unix = |address: &&ListenAddress| matches!(address, ListenAddress::Unix(_));
+    let trusts_unix = settings.trusted_proxy.contains(&TrustedProxy::UnixSocket);
+    if let Some(address) = addresses.iter().find(is_unix).filter(|_| !trusts_unix) {
+        log::warn!(
+            "the clients of {address} have no address: tokens with allowed CIDR blocks are refused there, and all \
+             clients share the limit of failed logins; if only a proxy connects to it, set --trusted-proxy unix \
+             (TOKENBRIDGE_TRUSTED_PROXY)"
+        );
+    }
 }
 
 async fn create_first_admin(service: &Service) -> Result<(), StartError> {

@@ -5,6 +5,7 @@
 
 use std::{
     cell::Cell,
+    net::IpAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -43,9 +44,33 @@ pub enum ConnectionPhase {
     Closing { until: Instant },
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address, over TCP.
+    Address(IpAddr),
+    /// A process on this machine, over a unix socket. It has no address.
+    UnixSocket,
+}
+
+/// The shutdown of a worker, shared by its connections. Once it has begun, each response closes its
+/// connection, so that clients open their next connection to another server.
+#[derive(Clone, Debug, Default)]
+pub struct Draining(Rc<Cell<bool>>);
+
+impl Draining {
+    /// Begins the shutdown.
+    pub fn begin(&self) {
+        self.0.set(true);
+    }
+}
+
 /// The state of a connection.
 #[derive(Debug)]
 pub struct Connection {
+    /// `None` if a TCP client has disconnected already.
+    peer: Option<Peer>,
+    draining: Draining,
     phase: Cell<ConnectionPhase>,
     has_unread_body: Cell<bool>,
     has_sent: Cell<bool>,
@@ -55,9 +80,11 @@ pub struct Connection {
 
 impl Connection {
     /// Creates the state of a new connection, whose first request must begin within `request_timeout`.
-    pub fn new(request_timeout: Duration) -> Self {
+    pub fn new(peer: Option<Peer>, request_timeout: Duration, draining: Draining) -> Self {
         let until = Instant::now() + request_timeout;
         Self {
+            peer,
+            draining,
             phase: Cell::new(ConnectionPhase::Idle { until }),
             has_unread_body: Cell::new(false),
             has_sent: Cell::new(false),
@@ -170,6 +197,11 @@ fn connection_of(request: &HttpRequest) -> Option<&Connection> {
     request.conn_data::<Rc<Connection>>().map(Rc::as_ref)
 }
 
+/// Returns the other end of the connection of a request; `None` if it has disconnected already.
+pub fn peer(request: &HttpRequest) -> Option<Peer> {
+    connection_of(request)?.peer
+}
+
 /// Allows the connection to read the body of a request.
 pub fn read_body(request: &HttpRequest) {
     if let Some(connection) = connection_of(request) {
@@ -199,11 +231,12 @@ impl Exchange {
         Self(connection)
     }
 
-    /// Returns `true` if the request body was not read. The rest of it cannot be distinguished from the next request.
-    pub fn has_unread_body(&self) -> bool {
+    /// Returns `true` if the response must close the connection: because the request body was not
+    /// read, and its rest cannot be distinguished from the next request, or because of a shutdown.
+    pub fn must_close(&self) -> bool {
         self.0
             .as_ref()
-            .is_some_and(|connection| connection.has_unread_body.get())
+            .is_some_and(|connection| connection.has_unread_body.get() || connection.draining.0.get())
     }
 }
 

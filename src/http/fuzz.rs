@@ -10,7 +10,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::ExposeSecret;
 
 use super::{
-    Proxies, ProxyHeader, api_tokens, audit_events,
+    Peer, Proxies, ProxyHeader, api_tokens, audit_events,
     extract::{
         credentials::{self, Credentials},
         query::{QueryParameters, read_query},
@@ -27,7 +27,7 @@ pub fn client_address(proxies: &Proxies, peer: IpAddr, lines: &[&[u8]]) -> Optio
     };
     let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
     let headers: HeaderMap = values.map(|value| (name.clone(), value)).collect();
-    proxies.client_address(peer, &headers)
+    proxies.client_address(Peer::Address(peer), &headers)
 }
 
 /// Parses the name and password of an `Authorization` header.

@@ -19,7 +19,7 @@ use actix_web::{
 
 use super::{
     State,
-    connection::{Exchange, ResponseBody},
+    connection::{self, Exchange, ResponseBody},
     endpoints::{ENDPOINTS, ErrorFormat},
     error::{ApiError, Challenge},
     extract::client_address::ClientAddress,
@@ -90,7 +90,7 @@ async fn complete_response<B: MessageBody + 'static>(
         record_unreadable(&response, state);
     }
     log_response(&response, took);
-    if exchange.has_unread_body() {
+    if exchange.must_close() {
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
@@ -129,12 +129,9 @@ fn prepare(request: &ServiceRequest) -> Result<(), ApiError> {
         return Ok(());
     };
     check_header_size(request, state.config.limits.header_bytes)?;
-    // A connection that the client has reset has no peer address. No response reaches such a client
-    // anyway.
-    let peer = request
-        .peer_addr()
-        .ok_or_else(|| ApiError::bad_request("the connection was closed"))?;
-    let client = state.config.proxies.client_address(peer.ip(), request.headers());
+    // A connection that the client has reset has no peer. No response reaches such a client anyway.
+    let peer = connection::peer(request).ok_or_else(|| ApiError::bad_request("the connection was closed"))?;
+    let client = state.config.proxies.client_address(peer, request.headers());
     request.extensions_mut().insert(ClientAddress(client));
     Ok(())
 }

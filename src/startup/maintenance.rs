@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::{
-    RunningServer,
+    RunningServer, systemd,
     tasks::{BackgroundTasks, OnShutdown},
 };
 use crate::{
@@ -80,8 +80,18 @@ impl RunningServer {
         tasks
     }
 
-    /// Starts the check for a renewed certificate.
+    /// Starts the reports to the watchdog of the service manager, and the check for a renewed
+    /// certificate.
     fn spawn_watches(&self, tasks: &mut BackgroundTasks) {
+        if let Some(interval) = systemd::watchdog_interval() {
+            let workers = self.workers.clone();
+            tasks.spawn("the watchdog", interval, OnShutdown::Abort, async move || {
+                if workers.ping().await {
+                    systemd::notify_alive();
+                }
+                Ok(())
+            });
+        }
         if let Some(tls) = self.tls.clone() {
             let name = "the check for a renewed certificate";
             tasks.spawn(name, CERTIFICATE_INTERVAL, OnShutdown::Abort, async move || {

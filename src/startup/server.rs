@@ -1,14 +1,6 @@
-//! HTTP servers: sockets, workers, and the path from a connection to the application.
+//! HTTP servers: workers, and the path from a connection to the application.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    num::NonZeroUsize,
-    rc::Rc,
-    sync::Arc,
-    thread::available_parallelism,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, num::NonZeroUsize, rc::Rc, sync::Arc, thread::available_parallelism, time::Duration};
 
 use actix_http::{HttpService, KeepAlive, Protocol, Request, error::DispatchError};
 use actix_server::{GracefulShutdownSignal, Server};
@@ -17,44 +9,46 @@ use actix_web::{
     App, Error,
     dev::{AppConfig, ServiceRequest, ServiceResponse},
 };
-use socket2::{Domain, Protocol as SocketProtocol, Socket, Type};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
+    time::sleep,
 };
 
 use super::{
-    SHUTDOWN_SECONDS, StartError,
+    SHUTDOWN_SECONDS,
+    listeners::{ListeningSocket, SEND_BUFFER},
     stream::{EarlyResponses, TimedStream, Transport},
     tls::Tls,
+    workers::Workers,
 };
 use crate::http::{
-    Limits,
-    connection::{Connection, LINGER, MAX_CHUNK, ResponseBody},
+    Limits, Peer,
+    connection::{Connection, Draining, LINGER, MAX_CHUNK, ResponseBody},
 };
-
-/// Maximum number of connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
-
-/// Size of the kernel's send buffer per connection. Without a limit, the kernel buffers megabytes
-/// for a client that does not read.
-const SEND_BUFFER: usize = 64 * 1024;
 
 /// Maximum number of workers that actix-server supports.
 const MAX_WORKERS: usize = 512;
 
-/// Listener settings of a server.
-pub struct ListenerConfig {
-    /// The address; port 0 lets the system choose one.
-    pub address: SocketAddr,
+/// Time after the beginning of a shutdown in which connections without a request stay open. A client
+/// that is just sending a request gets its response, which closes the connection.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// Settings of a server.
+pub struct ServerConfig {
+    /// The listening sockets.
+    pub sockets: Vec<ListeningSocket>,
     /// The number of worker threads; one per core by default.
-    pub workers: Option<NonZeroUsize>,
+    pub worker_count: Option<NonZeroUsize>,
     /// Maximum number of connections. Further ones wait in the backlog.
     pub max_connections: usize,
     /// Timeouts and size limits.
     pub limits: Limits,
-    /// Serves HTTPS.
+    /// Serves HTTPS on TCP sockets.
     pub tls: Option<Arc<Tls>>,
+    /// The workers, which join it.
+    pub workers: Workers,
 }
 
 /// The service of an [`App`] that a server can run. Implemented for all types that meet the bounds.
@@ -75,91 +69,140 @@ impl<T> AppService for T where
 {
 }
 
-/// Starts a server for an application. Returns it with its local address.
+/// Starts a server for an application.
 ///
 /// # Errors
-/// If the address is already in use.
-pub fn start<A, E>(listener_config: ListenerConfig, app: A) -> Result<(Server, SocketAddr), StartError>
+/// If a socket cannot be used.
+pub fn start<A, E>(config: ServerConfig, app: A) -> io::Result<Server>
 where
     A: Fn() -> App<E> + Clone + Send + 'static,
     E: AppService,
 {
-    let ListenerConfig {
-        address,
-        workers,
+    let ServerConfig {
+        sockets,
+        worker_count,
         max_connections,
         limits,
         tls,
-    } = listener_config;
-    let bind_error = |error| StartError::Bind(address, error);
-    let listener = listen(address).map_err(bind_error)?;
-    let address = listener.local_addr().map_err(bind_error)?;
-    let workers = workers
+        workers,
+    } = config;
+    let worker_count = worker_count
         .or_else(|| available_parallelism().ok())
         .map_or(1, NonZeroUsize::get)
         .min(MAX_WORKERS);
-    let builder = Server::build()
+    let mut builder = Server::build()
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
-        .workers(workers)
-        .max_concurrent_connections((max_connections / workers).max(1));
-    let stopping = builder.graceful_shutdown_signal();
-    let connections = move || {
-        let tls = tls.clone();
-        let (accept_stopping, http_stopping) = (stopping.clone(), stopping.clone());
-        let responses = EarlyResponses::new(limits.header_bytes);
-        let accept = fn_service(move |tcp: TcpStream| {
-            let (tls, stopping, responses) = (tls.clone(), accept_stopping.clone(), responses.clone());
+        .workers(worker_count)
+        .max_concurrent_connections((max_connections / worker_count).max(1));
+    let connections = Connections {
+        app,
+        limits,
+        tls,
+        stopping: builder.graceful_shutdown_signal(),
+        workers,
+    };
+    for socket in sockets {
+        let connections = connections.clone();
+        builder = match socket {
+            ListeningSocket::Tcp(socket) => {
+                builder.listen("http", socket, move || connections.service(peer_address))?
+            }
+            ListeningSocket::Unix(socket) => {
+                let peer_of = |_: &UnixStream| Some(Peer::UnixSocket);
+                builder.listen_uds("http", socket, move || connections.service(peer_of))?
+            }
+        };
+    }
+    Ok(builder.run())
+}
+
+/// Creates the service of each worker that serves the connections of one listening socket.
+#[derive(Clone)]
+struct Connections<A> {
+    app: A,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+    stopping: GracefulShutdownSignal,
+    workers: Workers,
+}
+
+impl<A, E> Connections<A>
+where
+    A: Fn() -> App<E>,
+    E: AppService,
+{
+    fn service<S>(
+        &self,
+        peer_of: fn(&S) -> Option<Peer>,
+    ) -> impl ServiceFactory<S, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<S, A, E>
+    where
+        S: Into<Transport> + 'static,
+    {
+        self.workers.join();
+        let draining = Draining::default();
+        let (stopping, of_worker) = (self.stopping.clone(), draining.clone());
+        actix_web::rt::spawn(async move {
+            stopping.notified().await;
+            of_worker.begin();
+        });
+        let (request_timeout, tls, stopping) = (self.limits.request_timeout, self.tls.clone(), self.stopping.clone());
+        let responses = EarlyResponses::new(self.limits.header_bytes);
+        let accept = fn_service(move |stream: S| {
+            let (tls, stopping, responses) = (tls.clone(), stopping.clone(), responses.clone());
+            let connection = Rc::new(Connection::new(peer_of(&stream), request_timeout, draining.clone()));
             async move {
-                // The peer address is missing if the client has already disconnected; its requests
-                // are refused.
-                let peer = tcp.peer_addr().ok();
-                let connection = Rc::new(Connection::new(limits.request_timeout));
-                let transport = transport(tcp, tls.as_deref(), Rc::clone(&connection), stopping).await?;
+                let transport = handshake(stream.into(), tls.as_deref(), Rc::clone(&connection), stopping).await?;
                 Ok((
                     TimedStream::new(transport, connection, responses),
                     Protocol::Http1,
-                    peer,
+                    None,
                 ))
             }
         });
-        accept.and_then(http_service(&app, address, http_stopping))
-    };
-    let builder = builder.listen("http", listener, connections).map_err(bind_error)?;
-    Ok((builder.run(), address))
+        accept.and_then(http_service(&self.app, self.stopping.clone()))
+    }
 }
 
-/// Binds a listening socket. Accepted connections inherit its options.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(SocketProtocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// Returns the other end of a TCP connection; `None` if it has disconnected already. Its requests are
+/// refused.
+fn peer_address(stream: &TcpStream) -> Option<Peer> {
+    let address = stream.peer_addr().ok()?;
+    Some(Peer::Address(address.ip()))
 }
 
 /// Completes the TLS handshake, if TLS is enabled. A shutdown aborts an incomplete handshake.
-async fn transport(
-    tcp: TcpStream,
+async fn handshake(
+    transport: Transport,
     tls: Option<&Tls>,
     connection: Rc<Connection>,
     stopping: GracefulShutdownSignal,
 ) -> Result<Transport, DispatchError> {
-    let Some(tls) = tls else {
-        return Ok(Transport::Plain(tcp));
-    };
-    tokio::select! {
-        stream = tls.accept(tcp, connection) => Ok(Transport::Tls(stream.map_err(DispatchError::Io)?)),
-        () = stopping.notified() => Err(DispatchError::DisconnectTimeout),
+    match (transport, tls) {
+        (Transport::Tcp(tcp), Some(tls)) => tokio::select! {
+            stream = tls.accept(tcp, connection) => Ok(Transport::Tls(stream.map_err(DispatchError::Io)?)),
+            () = drained(stopping) => Err(DispatchError::DisconnectTimeout),
+        },
+        (Transport::Unix(unix), _) => {
+            // Unlike connections over TCP, it does not inherit the size from the listening socket.
+            SockRef::from(&unix)
+                .set_send_buffer_size(SEND_BUFFER)
+                .map_err(DispatchError::Io)?;
+            Ok(Transport::Unix(unix))
+        }
+        (transport, _) => Ok(transport),
     }
+}
+
+/// Waits until connections without a request may be closed.
+async fn drained(stopping: GracefulShutdownSignal) {
+    stopping.notified().await;
+    sleep(DRAIN_TIME).await;
 }
 
 /// Creates an HTTP/1 service over any kind of stream.
 fn http_service<S, A, E>(
     app: &A,
-    address: SocketAddr,
     stopping: GracefulShutdownSignal,
 ) -> impl ServiceFactory<
     (TimedStream<S>, Protocol, Option<SocketAddr>),
@@ -181,7 +224,6 @@ where
         .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(LINGER)
         .h1_write_buffer_size(MAX_CHUNK)
-        .local_addr(address)
         .expect(fn_service(async |request: Request| {
             // `TimedStream` sends `100 Continue` once a handler reads the body.
             if let Some(connection) = request.conn_data::<Rc<Connection>>() {
@@ -192,10 +234,7 @@ where
         .on_connect_ext(|stream: &TimedStream<S>, data| {
             data.insert(Rc::clone(stream.connection()));
         })
-        .graceful_shutdown_signal(move || {
-            let stopping = stopping.clone();
-            async move { stopping.notified().await }
-        })
+        .graceful_shutdown_signal(move || drained(stopping.clone()))
         .finish(map_config(app, |()| AppConfig::default()))
 }
 

@@ -1,12 +1,20 @@
 //! Signals: SIGTERM and SIGINT stop the server; SIGHUP flushes write-behind records and reloads the
 //! certificate.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use actix_web::dev::ServerHandle;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 
-use super::{RunningServer, SHUTDOWN_SECONDS, StartError};
+use super::{RunningServer, SHUTDOWN_SECONDS, StartError, systemd};
 use crate::view::errors::error_chain;
+
+/// Time for the workers to take over connections that were accepted before a shutdown. Those that
+/// still wait for a worker when it stops would be closed.
+const HANDOVER_TIME: Duration = Duration::from_millis(100);
 
 /// Registers a SIGHUP handler. A signal stays pending until it is handled; without a handler, it
 /// would kill the process during startup.
@@ -37,14 +45,16 @@ impl RunningServer {
             log::info!(
                 "shutting down: refusing new connections; requests in flight have {SHUTDOWN_SECONDS} s to finish"
             );
-            actix_web::rt::spawn(handle.stop(true));
+            systemd::notify_stopping("shutting down: waiting for requests in flight");
+            actix_web::rt::spawn(stop(handle));
             signaled().await;
             log::warn!("shutting down immediately: aborting requests in flight");
             force_stop.notify_one();
         });
-        let (service, tls) = (Arc::clone(&self.service), self.tls.clone());
+        let (service, tls, status) = (Arc::clone(&self.service), self.tls.clone(), self.status());
         actix_web::rt::spawn(async move {
             while hangups.recv().await.is_some() {
+                systemd::notify_reloading();
                 if let Some(tls) = &tls {
                     tls.reload().await;
                 }
@@ -52,8 +62,17 @@ impl RunningServer {
                     Ok(()) => log::info!("flushed on SIGHUP"),
                     Err(error) => log::error!("cannot flush on SIGHUP: {}", error_chain(&error)),
                 }
+                systemd::notify_ready(&status);
             }
         });
         Ok(())
     }
+}
+
+/// Stops a server gracefully. Connections that arrive from now on wait in the backlog of an inherited
+/// socket for the next process.
+async fn stop(handle: ServerHandle) {
+    handle.pause().await;
+    sleep(HANDOVER_TIME).await;
+    handle.stop(true).await;
 }

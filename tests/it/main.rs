@@ -40,6 +40,7 @@ mod legacy;
 mod legacy_logins;
 mod legacy_usage;
 mod limits;
+mod listeners;
 mod logging;
 mod logins;
 mod machine;
@@ -62,6 +63,7 @@ mod selections;
 mod sites;
 mod snapshots;
 mod support;
+mod systemd;
 mod threat_model;
 mod token_csv;
 mod token_fields;
@@ -177,6 +179,7 @@ const ON_SQLITE: &[&[Test]] = &[
     import::sources::SQLITE_TESTS,
     legacy_logins::servers::SQLITE_TESTS,
     limits::TESTS,
+    listeners::TESTS,
     logging::TESTS,
     metrics::SQLITE_TESTS,
     observe::TESTS,
@@ -187,6 +190,7 @@ const ON_SQLITE: &[&[Test]] = &[
     urls::TESTS,
     sites::TESTS,
     snapshots::SQLITE_TESTS,
+    systemd::TESTS,
 ];
 
 /// Tests that need a PostgreSQL server.

@@ -28,8 +28,8 @@ use tokenbridge::{
         random::{Random, RandomError},
     },
     service::Service,
-    settings::ServeSettings,
-    startup,
+    settings::{ListenAddress, ServeSettings},
+    startup::{self, listeners::Listeners},
 };
 
 use client::Client;
@@ -125,10 +125,14 @@ impl TestApp {
             actix_web::rt::System::new().block_on(async move {
                 let random = Arc::new(TestRandom);
                 let service = startup::open_service_with(&of_thread.store, false, clock, random).unwrap();
-                let running = startup::build(&of_thread, of_thread.http_config().unwrap(), Arc::new(service))
+                let config = of_thread.http_config().unwrap();
+                let running = startup::build(&of_thread, config, Arc::new(service), Listeners::default())
                     .await
                     .unwrap();
-                send.send((running.address, running.handle())).unwrap();
+                let ListenAddress::Tcp(address) = running.addresses[0] else {
+                    panic!("the first address is {}", running.addresses[0]);
+                };
+                send.send((address, running.handle())).unwrap();
                 // A test may have removed the store.
                 let _ = running.run_until_stopped().await;
             });

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
 
+use crate::http::connection::Peer;
+
 /// The client's address, if known, as a request extension.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub Option<IpAddr>);
@@ -21,10 +23,19 @@ impl std::fmt::Display for ClientAddress {
 /// The trusted proxies, and the header in which they report the client's address.
 #[derive(Clone, Debug, Default)]
 pub struct Proxies {
-    /// The proxies' own addresses.
-    pub trusted: Vec<IpNet>,
+    /// The proxies.
+    pub trusted: Vec<TrustedProxy>,
     /// The header in which they report the client's address.
     pub header: ProxyHeader,
+}
+
+/// Proxies whose headers are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustedProxy {
+    /// Those at the addresses of a block.
+    Block(IpNet),
+    /// Those that connect to a unix socket.
+    UnixSocket,
 }
 
 /// The header in which proxies report the client's address.
@@ -39,12 +50,13 @@ pub enum ProxyHeader {
 
 impl Proxies {
     /// Returns the address of the client behind `peer`: the first entry from the right that is not
-    /// a trusted proxy. If the search meets a malformed or empty entry, the client is unknown.
+    /// a trusted proxy. The client is unknown if the search meets a malformed or empty entry, or
+    /// ends at a unix socket.
     #[must_use]
-    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-        let mut client = peer.to_canonical();
+    pub fn client_address(&self, peer: Peer, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut client = peer;
         if !self.trusts(client) {
-            return Some(client);
+            return known_address(client);
         }
         let name = match self.header {
             ProxyHeader::XForwardedFor => "x-forwarded-for",
@@ -59,18 +71,18 @@ impl Proxies {
                 ProxyHeader::XForwardedFor => parse_node(entry.trim()),
                 ProxyHeader::Forwarded => forwarded("for", entry).and_then(parse_node),
             };
-            client = address?;
+            client = Peer::Address(address?);
             if !self.trusts(client) {
                 break;
             }
         }
-        Some(client)
+        known_address(client)
     }
 
     /// Returns `true` if `peer` is a trusted proxy and reports that the client uses HTTPS:
     /// `X-Forwarded-Proto: https`, or `Forwarded: proto=https` (RFC 7239).
     #[must_use]
-    pub fn reports_https(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+    pub fn reports_https(&self, peer: Peer, headers: &HeaderMap) -> bool {
         let scheme = self.nearest(peer, headers, "x-forwarded-proto", "proto");
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
@@ -78,28 +90,40 @@ impl Proxies {
     /// Returns the host and port that the client requested, if `peer` is a trusted proxy and
     /// reports them: `X-Forwarded-Host`, or `Forwarded: host=` (RFC 7239).
     #[must_use]
-    pub fn host<'h>(&self, peer: IpAddr, headers: &'h HeaderMap) -> Option<&'h str> {
+    pub fn host<'h>(&self, peer: Peer, headers: &'h HeaderMap) -> Option<&'h str> {
         self.nearest(peer, headers, "x-forwarded-host", "host")
             .filter(|host| !host.is_empty())
     }
 
     /// Returns the value that the nearest proxy wrote, if it is trusted: the last entry of the
     /// header `name`, or this parameter of the last element of `Forwarded`.
-    fn nearest<'h>(&self, peer: IpAddr, headers: &'h HeaderMap, name: &str, parameter: &str) -> Option<&'h str> {
+    fn nearest<'h>(&self, peer: Peer, headers: &'h HeaderMap, name: &str, parameter: &str) -> Option<&'h str> {
         let name = match self.header {
             ProxyHeader::XForwardedFor => name,
             ProxyHeader::Forwarded => "forwarded",
         };
         let last = headers.get_all(name).last()?.to_str().ok()?;
-        let entry = last.rsplit(',').next().filter(|_| self.trusts(peer.to_canonical()))?;
+        let entry = last.rsplit(',').next().filter(|_| self.trusts(peer))?;
         match self.header {
             ProxyHeader::XForwardedFor => Some(entry.trim()),
             ProxyHeader::Forwarded => forwarded(parameter, entry),
         }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|block| block.contains(&address))
+    fn trusts(&self, peer: Peer) -> bool {
+        self.trusted.iter().any(|proxy| match (proxy, peer) {
+            (TrustedProxy::Block(block), Peer::Address(address)) => block.contains(&address.to_canonical()),
+            (TrustedProxy::UnixSocket, Peer::UnixSocket) => true,
+            (TrustedProxy::Block(_), Peer::UnixSocket) | (TrustedProxy::UnixSocket, Peer::Address(_)) => false,
+        })
+    }
+}
+
+/// Returns the address of a peer, if it has one.
+fn known_address(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Address(address) => Some(address.to_canonical()),
+        Peer::UnixSocket => None,
     }
 }
 
@@ -132,9 +156,20 @@ mod tests {
     use actix_web::http::header::HeaderValue;
     use proptest::prelude::*;
 
-    fn client(header: ProxyHeader, peer: &str, lines: &[&str]) -> String {
+    fn block(text: &str) -> TrustedProxy {
+        TrustedProxy::Block(text.parse().unwrap())
+    }
+
+    fn peer(text: &str) -> Peer {
+        match text {
+            "unix" => Peer::UnixSocket,
+            address => Peer::Address(address.parse().unwrap()),
+        }
+    }
+
+    fn client(header: ProxyHeader, from: &str, lines: &[&str]) -> String {
         let proxies = Proxies {
-            trusted: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            trusted: vec![block("10.0.0.0/8"), block("::1/128"), TrustedProxy::UnixSocket],
             header,
         };
         let mut headers = HeaderMap::new();
@@ -143,13 +178,14 @@ mod tests {
                 headers.append(name.parse().unwrap(), HeaderValue::from_str(line).unwrap());
             }
         }
-        ClientAddress(proxies.client_address(peer.parse().unwrap(), &headers)).to_string()
+        ClientAddress(proxies.client_address(peer(from), &headers)).to_string()
     }
 
     #[test]
     fn only_trusted_proxies_set_the_scheme() {
-        for (header, peer, line, https) in [
+        for (header, from, line, https) in [
             (ProxyHeader::XForwardedFor, "10.0.0.1", "https", true),
+            (ProxyHeader::XForwardedFor, "unix", "https", false),
             (ProxyHeader::XForwardedFor, "10.0.0.1", "http, HTTPS", true),
             (ProxyHeader::XForwardedFor, "10.0.0.1", "https, http", false),
             (ProxyHeader::XForwardedFor, "10.0.0.1", "", false),
@@ -159,7 +195,7 @@ mod tests {
             (ProxyHeader::Forwarded, "192.0.2.1", "proto=https", false),
         ] {
             let proxies = Proxies {
-                trusted: vec!["10.0.0.0/8".parse().unwrap()],
+                trusted: vec![block("10.0.0.0/8")],
                 header,
             };
             let mut headers = HeaderMap::new();
@@ -167,9 +203,9 @@ mod tests {
                 headers.append(name.parse().unwrap(), HeaderValue::from_str(line).unwrap());
             }
             assert_eq!(
-                proxies.reports_https(peer.parse().unwrap(), &headers),
+                proxies.reports_https(peer(from), &headers),
                 https,
-                "{header:?} {peer} {line}"
+                "{header:?} {from} {line}"
             );
         }
     }
@@ -203,6 +239,10 @@ mod tests {
             ("192.0.2.1", &["garbage"][..], "192.0.2.1"),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"][..], "10.0.0.3"),
             ("::1", &["2001:db8::7"][..], "2001:db8::7"),
+            ("unix", &["198.51.100.1"][..], "198.51.100.1"),
+            ("unix", &["203.0.113.9, 198.51.100.1, 10.0.0.2"][..], "198.51.100.1"),
+            ("unix", &["unix:"][..], "unknown"),
+            ("unix", &[][..], "unknown"),
             ("10.0.0.1", &["198.51.100.1:4711"][..], "198.51.100.1"),
             ("10.0.0.1", &["[2001:db8::7]:4711"][..], "2001:db8::7"),
         ] {
@@ -227,6 +267,21 @@ mod tests {
         ] {
             assert_eq!(client(ProxyHeader::Forwarded, "10.0.0.1", lines), found, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn clients_of_a_unix_socket_are_unknown_unless_it_is_trusted() {
+        let proxies = Proxies {
+            trusted: vec![block("0.0.0.0/0"), block("::/0")],
+            header: ProxyHeader::XForwardedFor,
+        };
+        let mut headers = HeaderMap::new();
+        for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] {
+            headers.append(name.parse().unwrap(), HeaderValue::from_static("198.51.100.1"));
+        }
+        assert_eq!(proxies.client_address(Peer::UnixSocket, &headers), None);
+        assert_eq!(proxies.host(Peer::UnixSocket, &headers), None);
+        assert_eq!(proxies.host(peer("192.0.2.1"), &headers), Some("198.51.100.1"));
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Detects requests from pages of other sites: browsers attach remembered Basic credentials to the requests of any
 //! page.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 
 use actix_web::{
     HttpRequest,
@@ -12,7 +12,11 @@ use actix_web::{
 };
 
 use super::state;
-use crate::http::{Config, error::ApiError};
+use crate::http::{
+    Config,
+    connection::{self, Peer},
+    error::ApiError,
+};
 
 /// The relation between the site that sends a request and this server's site (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -70,12 +74,17 @@ pub fn is_from_script(headers: &HeaderMap) -> bool {
 
 /// Returns `true` if the browser uses HTTPS to connect to this server or to a trusted proxy.
 pub fn is_secure(request: &HttpRequest) -> bool {
-    let Ok(state) = state(request) else { return false };
+    let (Ok(state), Some(peer)) = (state(request), connection::peer(request)) else {
+        return false;
+    };
     let Config {
         serves_https, proxies, ..
     } = &state.config;
-    let proxy_reports_https = |peer: SocketAddr| proxies.reports_https(peer.ip(), request.headers());
-    *serves_https || request.peer_addr().is_some_and(proxy_reports_https)
+    let uses_tls = match peer {
+        Peer::Address(_) => *serves_https,
+        Peer::UnixSocket => false,
+    };
+    uses_tls || proxies.reports_https(peer, request.headers())
 }
 
 /// Returns the origin that the client sent the request to: its scheme, host, and port (RFC 6454), as the request or a
@@ -119,7 +128,7 @@ fn scheme(request: &HttpRequest) -> &'static str {
 fn own_host(request: &HttpRequest) -> Option<String> {
     let headers = request.headers();
     let proxies = &state(request).ok()?.config.proxies;
-    let by_proxy = request.peer_addr().and_then(|peer| proxies.host(peer.ip(), headers));
+    let by_proxy = connection::peer(request).and_then(|peer| proxies.host(peer, headers));
     let of_target = request.uri().authority().map(Authority::as_str);
     let of_header = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = by_proxy.or(of_target).or_else(of_header);

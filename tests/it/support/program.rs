@@ -61,34 +61,9 @@ impl Program {
     /// Starts a server with variables, and waits until it listens.
     pub fn serve_with(&self, flags: &[&str], variables: &[(&str, &str)]) -> ServerProcess {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        command
-            .args(flags)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let paused = Arc::new(AtomicBool::new(false));
-        let reader = read_lines(child.stderr.take().unwrap(), Arc::clone(&log), Arc::clone(&paused));
-        let address = wait_until("the server listens", || {
-            let log = log.lock().unwrap();
-            let (_, rest) = log.split_once("listening on http")?;
-            let (_, rest) = rest.split_once("://")?;
-            let end = rest.find(|letter: char| !letter.is_ascii_digit() && !".:[]".contains(letter))?;
-            rest[..end].parse::<SocketAddr>().ok()
-        });
-        let base_path = flags
-            .iter()
-            .skip_while(|flag| **flag != "--base-path")
-            .nth(1)
-            .unwrap_or(&"");
-        ServerProcess {
-            client: Client::new(address, base_path),
-            child,
-            log,
-            paused,
-            reader: Some(reader),
-        }
+        command.args(flags).envs(variables.iter().copied()).stdin(Stdio::null());
+        let base_path = flags.iter().skip_while(|flag| **flag != "--base-path").nth(1);
+        ServerProcess::start(command, base_path.unwrap_or(&""))
     }
 }
 
@@ -114,6 +89,35 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
+    /// Starts a server, and waits until it listens. Its client uses the first address, if that is an
+    /// address and a port.
+    pub fn start(mut command: Command, base_path: &str) -> Self {
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let paused = Arc::new(AtomicBool::new(false));
+        let reader = read_lines(child.stderr.take().unwrap(), Arc::clone(&log), Arc::clone(&paused));
+        let address = wait_until("the server listens", || {
+            let log = log.lock().unwrap();
+            let (_, rest) = log.split_once("listening on ")?;
+            let Some((_, rest)) = rest.strip_prefix("http").and_then(|rest| rest.split_once("://")) else {
+                return Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+            };
+            let end = rest.find(|letter: char| !letter.is_ascii_digit() && !".:[]".contains(letter))?;
+            rest[..end].parse::<SocketAddr>().ok()
+        });
+        Self {
+            client: Client::new(address, base_path),
+            child,
+            log,
+            paused,
+            reader: Some(reader),
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
