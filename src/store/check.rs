@@ -113,17 +113,12 @@ fn check_schema(conn: &mut AnyConnection) -> QueryResult<Vec<String>> {
     {
         return Ok(vec!["it is not a tokenbridge database".to_owned()]);
     }
-    let versions = sql_query("SELECT version AS line FROM __diesel_schema_migrations ORDER BY version");
+    let versions = sql_query("SELECT version AS line FROM __diesel_schema_migrations");
     let versions: Vec<TextRow> = with_conn!(conn, conn => versions.load(conn)?, versions.load(conn)?);
-    let known = migrations::known_versions();
-    let newer = versions
-        .into_iter()
-        .filter(|TextRow { line }| !known.contains(line))
-        .map(|TextRow { line }| {
-            format!("it was written by a newer tokenbridge (it has migration {line}); use that version or a later one")
-        });
+    let newer = migrations::find_newer(versions.into_iter().map(|TextRow { line }| line));
+    let newer = newer.map(|schema| format!("it {schema}"));
     let rows = sql_query("SELECT store_id AS line FROM revision");
     let rows: Vec<TextRow> = with_conn!(conn, conn => rows.load(conn)?, rows.load(conn)?);
     let count = (rows.len() != 1).then(|| format!("table revision has {} rows instead of one", rows.len()));
-    Ok(newer.chain(count).collect())
+    Ok(newer.into_iter().chain(count).collect())
 }

@@ -133,10 +133,22 @@ pub enum OpenError {
     #[error("the database at {0} cannot be migrated: {1}")]
     Migration(String, String),
     /// The schema is newer than this program.
-    #[error(
-        "the database at {0} was written by a newer tokenbridge (it has migration {1}); use that version or a later one"
-    )]
-    NewerSchema(String, String),
+    #[error("the database at {0} {1}")]
+    NewerSchema(String, NewerSchema),
+}
+
+/// A schema that is newer than this program.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "was written by a newer tokenbridge: it has schema {found}, and tokenbridge {} supports schemas up to {known}; use \
+     the newer version, or restore the backup from before the upgrade",
+    env!("CARGO_PKG_VERSION")
+)]
+pub struct NewerSchema {
+    /// The version of the schema.
+    pub(super) found: String,
+    /// The newest version that this program knows.
+    pub(super) known: String,
 }
 
 /// Returns a database's message as a single line.

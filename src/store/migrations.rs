@@ -1,11 +1,13 @@
 //! Schema migrations.
 
+use std::collections::BTreeSet;
+
 use diesel::{connection::SimpleConnection, migration::MigrationSource, pg::Pg, sqlite::Sqlite};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
     connection::AnyConnection,
-    error::{OpenError, to_single_line},
+    error::{NewerSchema, OpenError, to_single_line},
     url::DatabaseUrl,
 };
 
@@ -38,35 +40,35 @@ pub fn run(url: &DatabaseUrl, conn: &mut AnyConnection) -> Result<Vec<String>, O
     };
     match outcome.map_err(|MigrationFailure(error)| failed(error))? {
         MigrationOutcome::Applied(names) => Ok(names),
-        MigrationOutcome::Newer(version) => Err(OpenError::NewerSchema(url.to_string(), version)),
+        MigrationOutcome::Newer(schema) => Err(OpenError::NewerSchema(url.to_string(), schema)),
     }
 }
 
-/// Returns the versions of all migrations of this program. They are the same for both databases.
-pub(super) fn known_versions() -> Vec<String> {
-    let known = MigrationSource::<Sqlite>::migrations(&SQLITE).unwrap_or_default();
-    known
+/// Returns the schema with these migrations if this program does not know all of them. Their
+/// versions are the same for both databases.
+pub(super) fn find_newer(applied: impl IntoIterator<Item = String>) -> Option<NewerSchema> {
+    let migrations = MigrationSource::<Sqlite>::migrations(&SQLITE).unwrap_or_default();
+    let known: BTreeSet<_> = migrations
         .iter()
         .map(|migration| migration.name().version().to_string())
-        .collect()
+        .collect();
+    let found = applied.into_iter().filter(|version| !known.contains(version)).max()?;
+    let known = known.last().cloned().unwrap_or_default();
+    Some(NewerSchema { found, known })
 }
 
 enum MigrationOutcome {
     Applied(Vec<String>),
-    Newer(String),
+    Newer(NewerSchema),
 }
 
 fn migrate<DB: diesel::backend::Backend, C: MigrationHarness<DB>>(
     conn: &mut C,
     migrations: EmbeddedMigrations,
 ) -> Result<MigrationOutcome, AnyError> {
-    let known = MigrationSource::<DB>::migrations(&migrations)?;
-    let unknown = conn
-        .applied_migrations()?
-        .into_iter()
-        .find(|applied| known.iter().all(|migration| migration.name().version() != *applied));
-    if let Some(version) = unknown {
-        return Ok(MigrationOutcome::Newer(version.to_string()));
+    let applied = conn.applied_migrations()?;
+    if let Some(schema) = find_newer(applied.iter().map(ToString::to_string)) {
+        return Ok(MigrationOutcome::Newer(schema));
     }
     let applied = conn.run_pending_migrations(migrations)?;
     Ok(MigrationOutcome::Applied(

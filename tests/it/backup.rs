@@ -149,7 +149,7 @@ fn an_unusable_backup_is_rejected(env: &TestEnv) {
     for (file, message) in [
         (&garbage, "file is not a database"),
         (&foreign, "it is not a tokenbridge database"),
-        (&newer, "a newer tokenbridge (it has migration 9999)"),
+        (&newer, "a newer tokenbridge: it has schema 9999"),
         (&place.join("missing.db"), "missing.db"),
         (&database(env), "it is the database itself"),
     ] {
@@ -188,7 +188,7 @@ fn corruption_is_detected(env: &TestEnv) {
     );
     assert!(findings()[0].contains("grace_values refers to a row of tokens that is missing"));
     env.store.execute("DELETE FROM grace_values");
-    assert!(findings()[0].contains("newer tokenbridge (it has migration 9999)"));
+    assert!(findings()[0].contains("newer tokenbridge: it has schema 9999"));
     env.store
         .execute("DELETE FROM __diesel_schema_migrations WHERE version = '9999'");
     damage(env, "tokens");

@@ -366,7 +366,7 @@ fn the_first_start_creates_an_admin(env: &TestEnv) {
     // By then, the secret may have been removed.
     drop(program.serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD_FILE", "/nowhere")]));
 
-    let server = Program::new(&env.store.fresh_url().replace("fresh.db", "fresher.db")).serve(&[]);
+    let server = Program::new(&env.store.fresh_url()).serve(&[]);
     let log = server.log();
     let generated = log
         .lines()

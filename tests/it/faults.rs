@@ -21,7 +21,6 @@ use crate::{
 
 tests![
     concurrent_servers_migrate_one_store,
-    a_newer_schema_is_rejected,
     a_failed_write_is_rolled_back_completely,
 ];
 
@@ -97,23 +96,7 @@ fn concurrent_servers_migrate_one_store(env: &TestEnv) {
             .iter()
             .filter(|output| String::from_utf8_lossy(&output.stderr).contains("applied migration"));
         assert_eq!(applied.count(), 1, "{outputs:?}");
-        if env.kind == StoreKind::Sqlite {
-            for file in ["fresh.db", "fresh.db-wal", "fresh.db-shm"] {
-                let _ = std::fs::remove_file(env.store.directory.path().join(file));
-            }
-        }
     }
-}
-
-fn a_newer_schema_is_rejected(env: &TestEnv) {
-    env.store
-        .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')");
-    let output = Program::new(&env.store.url()).run(&["serve"]);
-    assert_eq!((output.exit_code, output.stderr.lines().count()), (1, 1), "{output:?}");
-    assert!(
-        output.stderr.contains("newer tokenbridge") && output.stderr.contains("9999"),
-        "{output:?}"
-    );
 }
 
 fn the_server_recovers_from_a_store_crash(_: &TestEnv) {

@@ -69,6 +69,7 @@ mod token_csv;
 mod token_fields;
 mod token_life;
 mod transfer;
+mod upgrade;
 mod urls;
 mod usage;
 mod use_cases;
@@ -158,6 +159,7 @@ const ON_BOTH: &[&[Test]] = &[
     token_csv::TESTS,
     token_fields::TESTS,
     token_life::TESTS,
+    upgrade::TESTS,
     usage::TESTS,
     use_cases::TESTS,
     verify::TESTS,

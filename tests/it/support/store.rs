@@ -88,10 +88,10 @@ impl TestStore {
 
     /// Returns the URL of a new store: a file that does not exist, or an empty PostgreSQL database.
     pub fn fresh_url(&self) -> String {
+        let name = format!("fresh_{}", NEXT.fetch_add(1, Ordering::SeqCst));
         match self.kind {
-            StoreKind::Sqlite => format!("sqlite:{}", self.directory.path().join("fresh.db").display()),
+            StoreKind::Sqlite => format!("sqlite:{}", self.directory.path().join(name).display()),
             StoreKind::Postgres => {
-                let name = format!("fresh_{}", NEXT.fetch_add(1, Ordering::SeqCst));
                 postgres("postgres")
                     .batch_execute(&format!("CREATE DATABASE {name}"))
                     .unwrap();

@@ -1,0 +1,1 @@
+UPDATE revision SET value = 23757118;
