@@ -28,7 +28,7 @@ mod routing;
 mod verify;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -65,6 +65,8 @@ pub struct State {
     pub legacy_deprecation_headers: OnceLock<Vec<(HeaderName, HeaderValue)>>,
     /// The OpenAPI document as JSON, cached on first use.
     pub openapi: OnceLock<Bytes>,
+    /// `true` while the server still serves, but asks to be sent no further requests.
+    pub is_draining: AtomicBool,
 }
 
 /// The configuration of the HTTP layer.

@@ -184,6 +184,11 @@ pub struct ServeSettings {
     /// reads nothing of the response
     #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub request_timeout_seconds: u16,
+
+    /// Seconds to keep serving after SIGTERM, while /readyz responds with 503, so that load
+    /// balancers stop sending requests first
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u16).range(..=300))]
+    pub drain_seconds: u16,
 }
 
 /// The format of log lines.

@@ -17,7 +17,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     task::Poll,
     time::Duration,
 };
@@ -93,6 +93,8 @@ pub struct RunningServer {
     socket_files: Vec<SocketFile>,
     metrics_server: Option<Server>,
     service: Arc<Service>,
+    state: Data<State>,
+    drain: Duration,
     tls: Option<Arc<Tls>>,
     force_stop: Arc<Notify>,
     audit_retention: Option<Duration>,
@@ -161,6 +163,7 @@ pub async fn build(
         config,
         legacy_deprecation_headers: OnceLock::new(),
         openapi: OnceLock::new(),
+        is_draining: AtomicBool::new(false),
     });
     let with_metrics = settings.metrics_listen.is_none();
     let app_state = state.clone();
@@ -186,7 +189,7 @@ pub async fn build(
     service.record_legacy_phase(legacy_phase).await?;
     let metrics = settings
         .metrics_listen
-        .map(|listen| serve_metrics(listen, state, limits))
+        .map(|listen| serve_metrics(listen, state.clone(), limits))
         .transpose()?;
     let (metrics_server, metrics_address) = metrics.unzip();
     Ok(RunningServer {
@@ -197,6 +200,8 @@ pub async fn build(
         metrics_server,
         metrics_address,
         service,
+        state,
+        drain: Duration::from_secs(settings.drain_seconds.into()),
         tls,
         force_stop: Arc::default(),
         audit_retention: settings.audit_retention(),

@@ -3,6 +3,7 @@
 
 use std::{
     fmt::Display,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -82,7 +83,10 @@ async fn complete_response<B: MessageBody + 'static>(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let took = began.elapsed();
+    let mut closes = exchange.must_close();
     if let Some(state) = response.request().app_data::<Data<State>>() {
+        // The client's next request opens a connection, to another server if a load balancer has noticed.
+        closes |= state.is_draining.load(Ordering::Relaxed);
         state.http_metrics.record(&response, took);
         if let Some(caller) = legacy_caller(response.request()) {
             state.service.record_legacy_call(caller);
@@ -90,7 +94,7 @@ async fn complete_response<B: MessageBody + 'static>(
         record_unreadable(&response, state);
     }
     log_response(&response, took);
-    if exchange.must_close() {
+    if closes {
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }

@@ -1,5 +1,7 @@
 //! Health checks.
 
+use std::{sync::atomic::Ordering, time::Duration};
+
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,15 +26,21 @@ pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(Health { status: "ok" })
 }
 
-/// `GET /readyz`: also checks the store. Responds with 503 if the database does not respond, or if
-/// writes fail because of a fault in its file.
+/// `GET /readyz`: also checks the store. Responds with 503 if the database does not respond, if
+/// writes fail because of a fault in its file, or while the server drains.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations", operation_id = "readyz", summary = "Check that the server is ready",
-    description = "Also checks the store. Responds with 503 if the database does not respond, or if writes fail \
-        because of its file.",
+    description = "Also checks the store. Responds with 503 if the database does not respond, if writes fail \
+        because of its file, or if the server is about to stop.",
     responses((status = 200, description = "The check passed", body = Health)), security(()),
 )]
 pub async fn readyz(state: Data<State>) -> Result<HttpResponse, ApiError> {
+    if state.is_draining.load(Ordering::Relaxed) {
+        return Err(ApiError::unavailable(
+            "the server is shutting down; use another one",
+            Duration::from_secs(1),
+        ));
+    }
     state.service.ready().await?;
     Ok(healthz().await)
 }

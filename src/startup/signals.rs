@@ -1,7 +1,10 @@
 //! Signals: SIGTERM and SIGINT stop the server; SIGHUP flushes write-behind records and reloads the
 //! certificate.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix_web::dev::ServerHandle;
 use tokio::{
@@ -26,14 +29,16 @@ pub fn hangups() -> Result<Signal, StartError> {
 }
 
 impl RunningServer {
-    /// Shuts down gracefully on SIGTERM or SIGINT, and immediately on the second one. On each of
-    /// `hangups`, flushes write-behind records and reloads the certificate.
+    /// Shuts down gracefully on SIGTERM or SIGINT: drains, stops accepting connections, and finishes
+    /// the requests in flight. A further signal ends the drain, and the one after that aborts the
+    /// requests. On each of `hangups`, flushes write-behind records and reloads the certificate.
     ///
     /// # Errors
     /// If the handlers cannot be registered.
     pub fn handle_signals(&self, mut hangups: Signal) -> Result<(), StartError> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (handle, force_stop) = (self.handle(), Arc::clone(&self.force_stop));
+        let (state, drain) = (self.state.clone(), self.drain);
         actix_web::rt::spawn(async move {
             let mut signaled = async || {
                 tokio::select! {
@@ -42,6 +47,14 @@ impl RunningServer {
                 }
             };
             signaled().await;
+            if !drain.is_zero() {
+                log::info!("draining for {drain:?}: /readyz responds with 503, and other requests are served");
+                state.is_draining.store(true, Ordering::Relaxed);
+                tokio::select! {
+                    () = sleep(drain) => {}
+                    () = signaled() => {}
+                }
+            }
             log::info!(
                 "shutting down: refusing new connections; requests in flight have {SHUTDOWN_SECONDS} s to finish"
             );

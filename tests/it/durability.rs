@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::{
     support::{
         ADMIN, TestEnv,
-        client::{Auth, LEGACY, TOKENS, basic, string},
+        client::{Auth, LEGACY, Response, TOKENS, basic, string},
         program::Program,
         wait_until,
     },
@@ -23,6 +23,7 @@ use crate::{
 
 tests![
     a_killed_server_keeps_acknowledged_writes,
+    a_draining_server_is_not_ready_but_serves,
     a_stopping_server_completes_requests_in_flight,
     a_second_signal_stops_immediately,
 ];
@@ -80,6 +81,29 @@ fn a_killed_server_keeps_acknowledged_writes(env: &TestEnv) {
         .into_iter()
         .collect();
     assert_eq!(events, kept);
+}
+
+fn a_draining_server_is_not_ready_but_serves(env: &TestEnv) {
+    let server = Program::new(&env.store.url()).serve(&["--drain-seconds", "300"]);
+    let client = &server.client;
+    let (_, value) = client.new_token(&json!({ "name": "n" }));
+    let myself = format!("{TOKENS}/self");
+    let closes = |response: &Response| response.header("connection") == Some("close");
+    assert!(!closes(&client.get(&myself, Auth::Key(&value)).expect(200)));
+    server.signal("TERM");
+    let unready = wait_until("the server is not ready", || {
+        let response = client.get("/readyz", Auth::Anonymous);
+        (response.status == 503).then_some(response)
+    });
+    assert_eq!(unready.message(), "the server is shutting down; use another one");
+    assert!(closes(&unready));
+    assert!(closes(&client.get("/healthz", Auth::Anonymous).expect(200)));
+    assert!(closes(&client.get(&myself, Auth::Key(&value)).expect(200)));
+    client.new_token(&json!({ "name": "created by a request during the drain" }));
+    server.signal("TERM");
+    let (code, log) = server.wait();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("draining for 300s") && log.contains("stopped"), "{log}");
 }
 
 fn a_stopping_server_completes_requests_in_flight(env: &TestEnv) {
