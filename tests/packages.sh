@@ -5,10 +5,19 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
+# install_lock COMMAND…: runs the command while no other script installs anything.
+install_lock() {
+    mkdir -p target
+    flock target/install.lock "$@"
+}
+
+# npm_install PACKAGE…: installs npm packages into target/tools.
+npm_install() { install_lock npm install --silent --no-audit --no-fund --prefix target/tools "$@"; }
+
 # need PROGRAM=PACKAGE…: installs the packages of missing programs, or exits with 2 if it cannot. A file may take the
 # place of a program.
 need() {
-    local pair package missing=() policy=/usr/sbin/policy-rc.d
+    local pair missing=()
     PATH=$PATH:/usr/sbin:/sbin
     for pair in "$@"; do
         case ${pair%%=*} in
@@ -25,26 +34,9 @@ need() {
         exit 2
     fi
     echo "== install ${missing[*]}"
-    # The packages must not start services: the tests start their own, on other ports.
-    if [ ! -e "$policy" ]; then
-        # The tests set their own trap later.
-        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
-        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-        as_root chmod 755 "$policy"
-    fi
-    as_root apt-get -qq update >/dev/null 2>&1
-    # sudo would drop a variable before the command.
-    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
+    if ! install_lock tests/install-packages "${missing[@]}"; then
         echo "skipped: apt-get cannot install ${missing[*]}"
         exit 2
-    fi
-    if [ -n "$(trap -p EXIT)" ]; then
-        as_root rm -f "$policy"
-        trap - EXIT
-    fi
-    # Nor may they start at the next boot.
-    if [ -d /run/systemd/system ]; then
-        for package in "${missing[@]}"; do as_root systemctl disable --quiet "${package%-server}" 2>/dev/null || true; done
     fi
 }
 
