@@ -1,6 +1,7 @@
 //! Metrics of the service. No label takes a value that a client chooses, so the number of series is
 //! bounded.
 
+mod authentications;
 mod gathering;
 
 use std::{
@@ -10,8 +11,9 @@ use std::{
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
 
-use super::Refusal;
 use crate::domain::{admin::LegacyLoginOutcome, clock::Timestamp, token_group::TokenGroup};
+use authentications::Authentications;
+pub use authentications::{AuthenticationOutcome, CredentialKind};
 
 /// Minimum interval between counts of the tokens.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
@@ -31,13 +33,6 @@ pub struct ServiceMetrics {
     last_count: Mutex<Option<LastCount>>,
     /// The result of the last count that succeeded.
     counts: Mutex<Option<TokenCounts>>,
-}
-
-/// The counters of authentication attempts, by kind of credential.
-struct Authentications {
-    value: AuthenticationCounters,
-    legacy_uuid: AuthenticationCounters,
-    password: AuthenticationCounters,
 }
 
 /// The metrics of the token cache and its feed.
@@ -113,89 +108,6 @@ struct LastCount {
     began: Instant,
     /// The duration; `None` while the count is running.
     took: Option<Duration>,
-}
-
-/// The counters of authentication attempts with one kind of credential, by outcome.
-struct AuthenticationCounters {
-    accepted: IntCounter,
-    wrong: IntCounter,
-    disabled: IntCounter,
-    expired: IntCounter,
-    address: IntCounter,
-    throttled: IntCounter,
-}
-
-impl AuthenticationCounters {
-    fn new(counters: &IntCounterVec, kind: &str) -> Self {
-        let counter = |outcome| counters.with_label_values(&[kind, outcome]);
-        Self {
-            accepted: counter("accepted"),
-            wrong: counter("wrong"),
-            disabled: counter("disabled"),
-            expired: counter("expired"),
-            address: counter("address"),
-            throttled: counter("throttled"),
-        }
-    }
-
-    const fn of(&self, outcome: AuthenticationOutcome) -> &IntCounter {
-        match outcome {
-            AuthenticationOutcome::Accepted => &self.accepted,
-            AuthenticationOutcome::Refused(
-                Refusal::Missing
-                | Refusal::Malformed
-                | Refusal::DifferentKeys
-                | Refusal::DifferentAuthorizations
-                | Refusal::DifferentClients
-                | Refusal::Password
-                | Refusal::Value,
-            ) => &self.wrong,
-            AuthenticationOutcome::Refused(Refusal::Disabled) => &self.disabled,
-            AuthenticationOutcome::Refused(Refusal::Expired) => &self.expired,
-            AuthenticationOutcome::Refused(Refusal::Address) => &self.address,
-            AuthenticationOutcome::Throttled => &self.throttled,
-        }
-    }
-}
-
-/// The kind of credential in an authentication attempt.
-#[derive(Clone, Copy)]
-pub enum CredentialKind {
-    /// A token's value.
-    Value,
-    /// The UUID of a legacy token, at the gate.
-    LegacyUuid,
-    /// An admin's name and password.
-    Password,
-}
-
-/// The outcome of an authentication attempt.
-#[derive(Clone, Copy)]
-pub enum AuthenticationOutcome {
-    /// The credential was accepted.
-    Accepted,
-    /// The credential was refused.
-    Refused(Refusal),
-    /// The credential was not verified because of too many failures.
-    Throttled,
-}
-
-// The series of counters start at zero, before the first event. Otherwise Prometheus would not see
-// that event as an increase.
-impl Authentications {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counters = counters(
-            registry,
-            "tokenbridge_authentications_total",
-            "Number of authentication attempts, by kind of credential and outcome",
-            &["kind", "outcome"],
-        )?;
-        Ok(Self {
-            value: AuthenticationCounters::new(&counters, "value"),
-            legacy_uuid: AuthenticationCounters::new(&counters, "legacy-uuid"),
-            password: AuthenticationCounters::new(&counters, "password"),
-        })
-    }
 }
 
 impl CacheMetrics {
@@ -329,12 +241,7 @@ impl ServiceMetrics {
 
     /// Counts an authentication attempt.
     pub fn count_authentication(&self, kind: CredentialKind, outcome: AuthenticationOutcome) {
-        let counters = match kind {
-            CredentialKind::Value => &self.authentications.value,
-            CredentialKind::LegacyUuid => &self.authentications.legacy_uuid,
-            CredentialKind::Password => &self.authentications.password,
-        };
-        counters.of(outcome).inc();
+        self.authentications.of(kind).of(outcome).inc();
     }
 
     /// Counts a login that was tried at the legacy server.
