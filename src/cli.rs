@@ -18,6 +18,7 @@ mod restore;
 mod serve;
 mod store_file;
 mod token;
+mod version;
 
 use std::{io, process::ExitCode, sync::mpsc, thread, time::Duration};
 
@@ -50,7 +51,7 @@ const PRINT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Token server with the tokens API of "Agent Apis for Bamboo" and an /api-tokens API over one
 /// store
 #[derive(Parser)]
-#[command(version, after_help = serve::FIRST_ADMIN_HELP)]
+#[command(version, long_version = version::VERSION.as_str(), after_help = serve::FIRST_ADMIN_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

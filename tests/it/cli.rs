@@ -26,6 +26,7 @@ tests![
     help_is_complete,
     https_is_served,
     completions_are_printed,
+    the_version_names_the_commit_and_the_bundled_libraries,
 ];
 
 fn admins_are_added_changed_and_removed(env: &TestEnv) {
@@ -346,6 +347,26 @@ fn completions_are_printed(env: &TestEnv) {
         assert!(
             output.exit_code == 0 && output.stdout.contains("tokenbridge"),
             "{shell}"
+        );
+    }
+}
+
+fn the_version_names_the_commit_and_the_bundled_libraries(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(program.run(&["-V"]).stdout, format!("tokenbridge {version}\n"));
+    let long = program.run(&["--version"]).stdout;
+    let (first, rest) = long.split_once('\n').unwrap();
+    assert_eq!(first, format!("tokenbridge {version}"));
+    let lines: Vec<(&str, &str)> = rest.lines().filter_map(|line| line.split_once(": ")).collect();
+    let names: Vec<&str> = lines.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["commit", "SQLite", "libpq", "OpenSSL"], "{long}");
+    for (name, version) in lines.iter().skip(1) {
+        let numbers = version.split(' ').next().unwrap().split('.');
+        let numbers: Vec<Result<u32, _>> = numbers.map(str::parse).collect();
+        assert!(
+            numbers.len() >= 2 && numbers.iter().all(Result::is_ok),
+            "{name}: {version}"
         );
     }
 }
