@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// Number of characters of a short ID.
-const SHORT_ID_CHARS: usize = 8;
+pub const SHORT_ID_CHARS: usize = 8;
 
 /// A token that a page links to.
 pub struct TokenLabel {
@@ -26,13 +26,12 @@ pub struct TokenLabel {
 impl TokenLabel {
     /// Creates the label of a token, with its name if it is known.
     pub fn new(id: TokenId, name: Option<&TokenName>) -> Self {
-        let id = id.to_string();
-        let short: String = id.chars().take(SHORT_ID_CHARS).collect();
+        let short = short_id(id);
         Self {
             name: name.map_or_else(|| short.clone(), |name| name.as_str().to_owned()),
             is_named: name.is_some(),
             short,
-            id,
+            id: id.to_string(),
         }
     }
 
@@ -41,6 +40,11 @@ impl TokenLabel {
         let id = actor_token(actor)?;
         Some(Self::new(id, names.get(&id)))
     }
+}
+
+/// Returns the beginning of a token's ID, which usually suffices to recognize it.
+pub fn short_id(id: TokenId) -> String {
+    id.to_string().chars().take(SHORT_ID_CHARS).collect()
 }
 
 /// Returns the ID of an actor, if it is a token.

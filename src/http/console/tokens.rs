@@ -22,10 +22,7 @@ use actix_web::{
 };
 use askama::Template;
 
-use super::{
-    fields::FormFields, layout::Layout, paths::Back, session::ConsoleSession, text::fill, texts::Texts,
-    token_label::TokenLabel,
-};
+use super::{fields::FormFields, layout::Layout, paths::Back, session::ConsoleSession, text::fill, texts::Texts};
 use crate::{
     domain::{
         actor::{Actor, ActorKind},
@@ -95,11 +92,6 @@ pub async fn resume(
         Some(id) => edit::resume(request, session, fields, id.parse().ok()?).await,
     };
     shown.ok()
-}
-
-/// Returns the beginning of a token's ID, which usually suffices to recognize it.
-fn short_id(id: TokenId) -> String {
-    TokenLabel::new(id, None).short
 }
 
 /// The page that shows a new value, once.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{describe_actor, short_id};
+use super::describe_actor;
 use crate::{
     domain::{annotation::Owner, token::Token, usage::TokenUsage},
-    http::console::{display_time::DisplayTime, layout::Layout, text::fill},
+    http::console::{display_time::DisplayTime, layout::Layout, text::fill, token_label::short_id},
 };
 
 /// The time within which a token that was used counts as in use.

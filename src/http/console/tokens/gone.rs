@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, http::StatusCode};
 use askama::Template;
 use serde_json::Value;
 
-use super::{describe_actor, short_id};
+use super::describe_actor;
 use crate::{
     domain::{
         audit::{Action, RecordedEvent},
@@ -12,7 +12,10 @@ use crate::{
         token::TokenId,
     },
     http::{
-        console::{audit::row::EventRow, display_time::DisplayTime, layout::Layout, render_page_with_status},
+        console::{
+            audit::row::EventRow, display_time::DisplayTime, layout::Layout, render_page_with_status,
+            token_label::short_id,
+        },
         error::ApiError,
     },
     service::Error,

@@ -23,6 +23,7 @@ use crate::{
             session::{ConsoleSession, SubmittedForm, require},
             text::{count, fill, number},
             texts::Texts,
+            token_label::short_id,
         },
         error::ApiError,
         extract::state,
@@ -225,12 +226,7 @@ impl ConfirmationPage {
             digest: *digest,
             first: first
                 .iter()
-                .map(|token| {
-                    (
-                        token.name.as_str().to_owned(),
-                        token.id.to_string().chars().take(8).collect(),
-                    )
-                })
+                .map(|token| (token.name.as_str().to_owned(), short_id(token.id)))
                 .collect(),
             more: (more > 0).then(|| fill(texts.and_more, [&number(more)])),
             type_number: is_dangerous.then(|| fill(texts.bulk_type_number, [&number(*total)])),

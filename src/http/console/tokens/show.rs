@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use super::{Badge, badges, describe_actor, gone, history, short_id, token_id};
+use super::{Badge, badges, describe_actor, gone, history, token_id};
 use crate::{
     domain::{
         annotation::{Description, Owner},
@@ -23,6 +23,7 @@ use crate::{
             session::ConsoleSession,
             text::{fill, number},
             texts::audit,
+            token_label::short_id,
         },
         error::ApiError,
         extract::{query, state},

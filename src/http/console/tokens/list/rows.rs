@@ -11,12 +11,10 @@ use crate::{
         layout::Layout,
         paths::Back,
         text::{count, fill},
+        token_label::SHORT_ID_CHARS,
         tokens::{Badge, badges, describe_actor},
     },
 };
-
-/// Number of characters of a short ID.
-const SHORT_ID: usize = 8;
 
 /// A row of the list.
 pub struct TokenRow {
@@ -67,7 +65,7 @@ impl TokenRow {
             .parse::<TokenIdPrefix>()
             .map(|_| search.to_owned())
             .unwrap_or_default();
-        let short_id: String = id.to_string().chars().take(prefix.len().max(SHORT_ID)).collect();
+        let short_id: String = id.to_string().chars().take(prefix.len().max(SHORT_ID_CHARS)).collect();
         Self {
             id: id.to_string(),
             name: Highlighted::new(name.as_str(), search),
