@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::{
     support::{
-        ADMIN, TestApp, TestEnv,
+        ADMIN, MAX_REVOCATION_DELAY, TestApp, TestEnv,
         client::{Auth, TOKENS},
         cluster::Cluster,
         program::Program,
-        wait_until,
+        wait_for_refusal, wait_until,
     },
     tests,
 };
@@ -22,13 +22,10 @@ tests![
     a_manual_change_in_the_database_is_noticed,
 ];
 tests![
-    POSTGRES_TESTS: announced_revocations_take_milliseconds,
-    unannounced_revocations_take_one_poll,
+    POSTGRES_TESTS: announced_revocations_take_effect_within_a_second,
+    unannounced_revocations_take_effect_within_a_second,
     announcements_of_another_store_are_ignored
 ];
-
-/// Maximum time for which another server may accept a revoked value.
-const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 
 /// The revocations: name, method, path after the token's, and body.
 fn revocations() -> [(&'static str, &'static str, &'static str, Value); 4] {
@@ -61,21 +58,11 @@ fn measure_delay(one: &TestApp, other: &TestApp, (_, method, behind, body): &(&s
     let answered = Instant::now();
     assert!(response.status < 300, "{response:?}");
     assert!(!is_accepted(one, &value), "the server itself refuses at once");
-    loop {
-        let asked = answered.elapsed();
-        if !is_accepted(other, &value) {
-            return asked;
-        }
-        assert!(
-            asked < MAX_REVOCATION_DELAY,
-            "still accepted {asked:?} after the revocation was answered"
-        );
-    }
+    wait_for_refusal(answered, || is_accepted(other, &value))
 }
 
-/// Returns the median and the maximum delay of this many trials of each revocation.
-fn max_delay(what: &str, one: &TestApp, other: &TestApp, trials: usize) -> Duration {
-    let mut longest = Duration::ZERO;
+/// Prints the median and the maximum delay of this many trials of each revocation.
+fn measure_delays(what: &str, one: &TestApp, other: &TestApp, trials: usize) {
     for revocation in revocations() {
         let mut delays: Vec<Duration> = (0..trials).map(|_| measure_delay(one, other, &revocation)).collect();
         delays.sort_unstable();
@@ -84,27 +71,22 @@ fn max_delay(what: &str, one: &TestApp, other: &TestApp, trials: usize) -> Durat
             "{what}, {}: refused by the other server after {median:?} (median of {trials}), {last:?} (longest)",
             revocation.0
         );
-        longest = longest.max(last);
     }
-    longest
 }
 
 fn a_revocation_reaches_other_replicas_within_a_second(env: &TestEnv) {
-    let longest = max_delay(&format!("two servers on {}", env.kind), &env.app(), &env.app(), 25);
-    assert!(longest < MAX_REVOCATION_DELAY);
+    measure_delays(&format!("two servers on {}", env.kind), &env.app(), &env.app(), 25);
 }
 
-fn announced_revocations_take_milliseconds(env: &TestEnv) {
-    let longest = max_delay("postgres, announced", &env.app(), &env.app(), 200);
-    assert!(longest < MAX_REVOCATION_DELAY);
+fn announced_revocations_take_effect_within_a_second(env: &TestEnv) {
+    measure_delays("postgres, announced", &env.app(), &env.app(), 200);
 }
 
-fn unannounced_revocations_take_one_poll(env: &TestEnv) {
+fn unannounced_revocations_take_effect_within_a_second(env: &TestEnv) {
     // Changes are announced in their own database; a listener in another one receives nothing.
     let elsewhere = Cluster::shared_url("postgres");
     let deaf = env.app_with(&["--notify-database-url", &elsewhere]);
-    let longest = max_delay("postgres, announcements cut", &env.app(), &deaf, 40);
-    assert!(longest < MAX_REVOCATION_DELAY);
+    measure_delays("postgres, announcements cut", &env.app(), &deaf, 40);
 }
 
 /// A server that receives another store's announcements, here because it listens in that database, ignores them.
@@ -130,9 +112,7 @@ fn announcements_of_another_store_are_ignored(env: &TestEnv) {
         std::thread::sleep(Duration::from_millis(40));
         one.delete(&format!("{TOKENS}/{id}"), Auth::Admin).expect(204);
         assert!(!is_accepted(&one, &value));
-        let answered = Instant::now();
-        wait_until("it is refused", || (!is_accepted(&other, &value)).then_some(()));
-        assert!(answered.elapsed() < MAX_REVOCATION_DELAY, "{:?}", answered.elapsed());
+        wait_for_refusal(Instant::now(), || is_accepted(&other, &value));
     }
 }
 
@@ -143,9 +123,7 @@ fn a_revocation_by_the_command_line_takes_effect_within_a_second(env: &TestEnv) 
         let (id, value) = app.new_token(&json!({ "name": "n" }));
         assert!(is_accepted(&app, &value) && is_accepted(&app, &value));
         assert_eq!(program.run(&["token", command, &id]).exit_code, 0);
-        let ended = Instant::now();
-        wait_until("it is refused", || (!is_accepted(&app, &value)).then_some(()));
-        assert!(ended.elapsed() < MAX_REVOCATION_DELAY, "{:?}", ended.elapsed());
+        wait_for_refusal(Instant::now(), || is_accepted(&app, &value));
     }
 }
 
@@ -178,9 +156,7 @@ fn a_manual_change_in_the_database_is_noticed(env: &TestEnv) {
     let (_, value) = app.new_token(&json!({ "name": "n" }));
     assert!(is_accepted(&app, &value) && is_accepted(&app, &value));
     env.store.execute("DELETE FROM tokens");
-    let began = Instant::now();
     wait_until("it is refused", || {
         (app.get(TOKENS, Auth::Key(&value)).status == 401).then_some(())
     });
-    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
 }

@@ -238,6 +238,24 @@ impl Random for TestRandom {
     }
 }
 
+/// The time after which no replica accepts a credential that was revoked.
+pub const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
+
+/// Uses a credential that was revoked until it is refused. Returns the time from `revoked` to the request that was
+/// refused; a use that begins a second after the revocation must be refused, however long its response takes.
+pub fn wait_for_refusal(revoked: Instant, is_accepted: impl Fn() -> bool) -> Duration {
+    loop {
+        let asked = revoked.elapsed();
+        if !is_accepted() {
+            return asked;
+        }
+        assert!(
+            asked < MAX_REVOCATION_DELAY,
+            "still accepted {asked:?} after the revocation was answered"
+        );
+    }
+}
+
 /// Waits until `done` returns a value. Tests wait for a condition, never for a fixed time.
 pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     for _ in 0..3000 {

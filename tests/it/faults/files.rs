@@ -1,7 +1,5 @@
 //! Changes of the SQLite file under a running server.
 
-use std::time::{Duration, Instant};
-
 use diesel::connection::SimpleConnection;
 use serde_json::json;
 
@@ -28,10 +26,8 @@ fn a_locked_file_blocks_only_writes(env: &TestEnv) {
     let path = format!("{TOKENS}/{id}");
     let mut other = store::sqlite(env.store.url().trim_start_matches("sqlite:"));
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
-    let began = Instant::now();
     app.get(&path, Auth::Admin).expect(200);
     app.get(&format!("{TOKENS}?state=never-used"), Auth::Admin).expect(200);
-    assert!(began.elapsed() < Duration::from_secs(1), "reads go on");
     let refused = app.post(&path, Auth::Admin, &json!({ "name": "m" })).expect(503);
     assert_eq!(refused.header("retry-after"), Some("1"));
     other.batch_execute("COMMIT").unwrap();
