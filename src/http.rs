@@ -65,7 +65,7 @@ pub struct State {
     pub legacy_deprecation_headers: OnceLock<Vec<(HeaderName, HeaderValue)>>,
     /// The OpenAPI document as JSON, cached on first use.
     pub openapi: OnceLock<Bytes>,
-    /// `true` while the server still serves, but asks to be sent no further requests.
+    /// `true` once the server shuts down: `/readyz` says so, and each response closes its connection.
     pub is_draining: AtomicBool,
 }
 

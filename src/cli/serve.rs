@@ -27,6 +27,9 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let inherited = Listeners::inherit()?;
     let _logging = logging::init(settings.log_format)?;
     let config = settings.http_config()?;
+    if !inherited.sockets.is_empty() {
+        log::info!("using the sockets of the service manager (LISTEN_FDS) instead of --listen");
+    }
     let service = Arc::new(open_service(&settings.store, true)?);
     if service.has_admins().await? {
         report_ignored_password()?;

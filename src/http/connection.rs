@@ -53,24 +53,11 @@ pub enum Peer {
     UnixSocket,
 }
 
-/// The shutdown of a worker, shared by its connections. Once it has begun, each response closes its
-/// connection, so that clients open their next connection to another server.
-#[derive(Clone, Debug, Default)]
-pub struct Draining(Rc<Cell<bool>>);
-
-impl Draining {
-    /// Begins the shutdown.
-    pub fn begin(&self) {
-        self.0.set(true);
-    }
-}
-
 /// The state of a connection.
 #[derive(Debug)]
 pub struct Connection {
     /// `None` if a TCP client has disconnected already.
     peer: Option<Peer>,
-    draining: Draining,
     phase: Cell<ConnectionPhase>,
     has_unread_body: Cell<bool>,
     has_sent: Cell<bool>,
@@ -80,11 +67,10 @@ pub struct Connection {
 
 impl Connection {
     /// Creates the state of a new connection, whose first request must begin within `request_timeout`.
-    pub fn new(peer: Option<Peer>, request_timeout: Duration, draining: Draining) -> Self {
+    pub fn new(peer: Option<Peer>, request_timeout: Duration) -> Self {
         let until = Instant::now() + request_timeout;
         Self {
             peer,
-            draining,
             phase: Cell::new(ConnectionPhase::Idle { until }),
             has_unread_body: Cell::new(false),
             has_sent: Cell::new(false),
@@ -231,12 +217,11 @@ impl Exchange {
         Self(connection)
     }
 
-    /// Returns `true` if the response must close the connection: because the request body was not
-    /// read, and its rest cannot be distinguished from the next request, or because of a shutdown.
-    pub fn must_close(&self) -> bool {
+    /// Returns `true` if the request body was not read. The rest of it cannot be distinguished from the next request.
+    pub fn has_unread_body(&self) -> bool {
         self.0
             .as_ref()
-            .is_some_and(|connection| connection.has_unread_body.get() || connection.draining.0.get())
+            .is_some_and(|connection| connection.has_unread_body.get())
     }
 }
 

@@ -83,7 +83,7 @@ async fn complete_response<B: MessageBody + 'static>(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let took = began.elapsed();
-    let mut closes = exchange.must_close();
+    let mut closes = exchange.has_unread_body();
     if let Some(state) = response.request().app_data::<Data<State>>() {
         // The client's next request opens a connection, to another server if a load balancer has noticed.
         closes |= state.is_draining.load(Ordering::Relaxed);

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::http::{
     Limits, Peer,
-    connection::{Connection, Draining, LINGER, MAX_CHUNK, ResponseBody},
+    connection::{Connection, LINGER, MAX_CHUNK, ResponseBody},
 };
 
 /// Maximum number of workers that actix-server supports.
@@ -140,17 +140,11 @@ where
         S: Into<Transport> + 'static,
     {
         self.workers.join();
-        let draining = Draining::default();
-        let (stopping, of_worker) = (self.stopping.clone(), draining.clone());
-        actix_web::rt::spawn(async move {
-            stopping.notified().await;
-            of_worker.begin();
-        });
         let (request_timeout, tls, stopping) = (self.limits.request_timeout, self.tls.clone(), self.stopping.clone());
         let responses = EarlyResponses::new(self.limits.header_bytes);
         let accept = fn_service(move |stream: S| {
             let (tls, stopping, responses) = (tls.clone(), stopping.clone(), responses.clone());
-            let connection = Rc::new(Connection::new(peer_of(&stream), request_timeout, draining.clone()));
+            let connection = Rc::new(Connection::new(peer_of(&stream), request_timeout));
             async move {
                 let transport = handshake(stream.into(), tls.as_deref(), Rc::clone(&connection), stopping).await?;
                 Ok((

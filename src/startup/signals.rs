@@ -47,9 +47,10 @@ impl RunningServer {
                 }
             };
             signaled().await;
+            systemd::notify_stopping("shutting down");
+            state.is_draining.store(true, Ordering::Relaxed);
             if !drain.is_zero() {
                 log::info!("draining for {drain:?}: /readyz responds with 503, and other requests are served");
-                state.is_draining.store(true, Ordering::Relaxed);
                 tokio::select! {
                     () = sleep(drain) => {}
                     () = signaled() => {}
@@ -58,7 +59,6 @@ impl RunningServer {
             log::info!(
                 "shutting down: refusing new connections; requests in flight have {SHUTDOWN_SECONDS} s to finish"
             );
-            systemd::notify_stopping("shutting down: waiting for requests in flight");
             actix_web::rt::spawn(stop(handle));
             signaled().await;
             log::warn!("shutting down immediately: aborting requests in flight");

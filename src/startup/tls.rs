@@ -95,7 +95,7 @@ impl Tls {
     }
 
     /// Loads the files if they have changed. A failure is logged once, and only if the files have not
-    /// changed until the next call: whoever writes them writes one after the other.
+    /// changed until the next call: they are written one after the other.
     pub async fn reload_if_changed(self: &Arc<Self>) {
         self.run(|tls, watch| {
             let state = tls.files.state();

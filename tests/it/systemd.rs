@@ -23,7 +23,7 @@ use crate::{
 };
 
 tests![
-    the_service_manager_hears_of_start_reload_and_stop,
+    start_reload_and_stop_are_reported,
     sighup_never_ends_the_server,
     the_watchdog_of_this_process_is_fed,
     inherited_sockets_replace_the_addresses,
@@ -70,7 +70,7 @@ fn monotonic_microseconds() -> u128 {
     seconds.parse::<u128>().unwrap() * 1_000_000
 }
 
-fn the_service_manager_hears_of_start_reload_and_stop(env: &TestEnv) {
+fn start_reload_and_stop_are_reported(env: &TestEnv) {
     let manager = Manager::new(env);
     let server = Program::new(&env.store.url()).serve_with(&[], &[("NOTIFY_SOCKET", &manager.path)]);
     manager.receive_ready(&server);
@@ -204,7 +204,9 @@ fn inherited_sockets_replace_the_addresses(env: &TestEnv) {
     server.signal("TERM");
     let (code, log) = server.wait();
     assert!(
-        code == Some(0) && log.contains(&format!("listening on unix:{}", path.display())),
+        code == Some(0)
+            && log.contains("(LISTEN_FDS) instead of --listen")
+            && log.contains(&format!("listening on unix:{}", path.display())),
         "{log}"
     );
     assert!(path.exists(), "the file belongs to the service manager");

@@ -38,14 +38,14 @@ pub fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?).map_err(explained)?;
     let file = SocketFile::find(path)?;
-    // Nobody can connect before `listen`.
+    // No client can connect before `listen`.
     fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     socket.listen(BACKLOG)?;
     Ok((socket.into(), file))
 }
 
-/// Locks the path until the returned file is dropped. The lock has a file of its own, which stays: a
-/// lock on a file that others remove excludes nobody.
+/// Locks the path until the returned file is dropped. The lock has a file of its own, which stays: once
+/// a file is removed, a lock on it no longer excludes others.
 fn lock(path: &Path) -> io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");

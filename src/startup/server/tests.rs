@@ -76,7 +76,7 @@ fn connect<F: Future<Output = DuplexStream>>(client: impl FnOnce(DuplexStream) -
         let service = http_service(&app, stopping).new_service(()).await;
         let service = service.unwrap();
         let (ours, theirs) = duplex(NETWORK_BUFFER);
-        let connection = Rc::new(Connection::new(Some(Peer::UnixSocket), TIMEOUT, Draining::default()));
+        let connection = Rc::new(Connection::new(Some(Peer::UnixSocket), TIMEOUT));
         let stream = TimedStream::new(theirs, connection, EarlyResponses::new(MAX_HEADER_BYTES));
         let server = actix_service::Service::call(&service, (stream, Protocol::Http1, None));
         let closed = async {
@@ -322,7 +322,7 @@ async fn a_read_returns_one_request_head_at_a_time() {
     let (mut client, server) = duplex(NETWORK_BUFFER);
     let requests = head("GET", "/ignore", "");
     send(&mut client, &requests.repeat(3)).await;
-    let connection = Rc::new(Connection::new(Some(Peer::UnixSocket), TIMEOUT, Draining::default()));
+    let connection = Rc::new(Connection::new(Some(Peer::UnixSocket), TIMEOUT));
     let mut stream = TimedStream::new(server, connection, EarlyResponses::new(MAX_HEADER_BYTES));
     let mut buffer = [0; NETWORK_BUFFER];
     let length = stream.read(&mut buffer).await.unwrap();

@@ -44,7 +44,7 @@ pub struct Pair {
     pub is_expired: bool,
 }
 
-/// A pair that cannot be used. The message says how to mend it.
+/// A pair that cannot be used. The message says how to correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     /// A file cannot be read.

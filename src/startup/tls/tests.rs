@@ -15,20 +15,23 @@ use tempfile::TempDir;
 
 use super::*;
 
+/// The year 2100.
+const FUTURE: i64 = 4_102_444_800;
+
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
     serve: ServeSettings,
 }
 
-/// Writes a pair that is valid for `days`. Returns its key.
-fn write(directory: &Path, days: u32) -> PKey<Private> {
+/// Writes a pair that is valid until so many days after 2100. Returns its key.
+fn write(directory: &Path, days: i64) -> PKey<Private> {
     let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
     let mut certificate = X509::builder().unwrap();
     certificate.set_pubkey(&key).unwrap();
     certificate.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
     certificate
-        .set_not_after(&Asn1Time::days_from_now(days).unwrap())
+        .set_not_after(&Asn1Time::from_unix(FUTURE + days * 86_400).unwrap())
         .unwrap();
     certificate.sign(&key, MessageDigest::sha256()).unwrap();
     fs::write(directory.join("chain"), certificate.build().to_pem().unwrap()).unwrap();
@@ -55,7 +58,7 @@ async fn a_half_written_pair_settles_without_an_error() {
     assert_eq!((tls.expiry.get(), tls.is_reload_successful.get()), (first, 1));
     fs::write(directory.path().join("key"), new_key).unwrap();
     tls.reload_if_changed().await;
-    assert_eq!(tls.expiry.get() - first, 10 * 86_400);
+    assert_eq!((first, tls.expiry.get()), (FUTURE + 10 * 86_400, FUTURE + 20 * 86_400));
     tls.reload_if_changed().await;
     assert_eq!(tls.is_reload_successful.get(), 1);
 }
