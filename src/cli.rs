@@ -5,10 +5,13 @@ mod audit;
 mod backup;
 mod boolean_flags;
 mod check;
+#[cfg(test)]
+mod environment_file;
 mod export;
 mod healthcheck;
 mod import;
 mod legacy_usage;
+mod man;
 mod migrate;
 mod misplaced_flags;
 mod output;
@@ -18,14 +21,12 @@ mod restore;
 mod serve;
 mod store_file;
 mod token;
+mod variables;
 mod version;
 
 use std::{io, process::ExitCode, sync::mpsc, thread, time::Duration};
 
-use clap::{
-    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 use output::ReportFormat;
 
@@ -110,6 +111,8 @@ enum Command {
         /// Shell to print the script for
         shell: Shell,
     },
+    /// Print the man page of tokenbridge, or write one page for each command to a folder
+    Man(man::Man),
 }
 
 /// An error of a command.
@@ -156,8 +159,9 @@ impl From<service::Error> for CliError {
 /// Runs the command. Exit codes: 0 for success, 1 for a failure, 2 for invalid usage.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = build_command()
-        .try_get_matches()
+    let cli = variables::with_values_from_files(build_command())
+        .map_err(|invalid| build_command().error(ErrorKind::ValueValidation, invalid))
+        .and_then(clap::Command::try_get_matches)
         .and_then(|matches| {
             misplaced_flags::refuse(build_command(), &matches)?;
             Cli::from_arg_matches(&matches)
@@ -165,7 +169,7 @@ pub fn run() -> ExitCode {
         .unwrap_or_else(|error| {
             let arguments: Vec<_> = std::env::args_os().collect();
             let error = boolean_flags::explain_separate_value(error, &arguments);
-            redact::redact(add_variable_names(error)).exit()
+            redact::redact(variables::add_variable_names(error)).exit()
         });
     let command = cli.command.unwrap_or(Command::Serve(cli.serve));
     match actix_web::rt::System::new().block_on(execute(command, cli.output)) {
@@ -201,55 +205,7 @@ fn print_error(message: String) {
 
 /// Builds the parser, with a variable `TOKENBRIDGE_NAME_OF_THE_FLAG` for every flag.
 fn build_command() -> clap::Command {
-    with_variables(Cli::command())
-}
-
-fn with_variables(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(boolean_flags::with_optional_value);
-    let command = command.mut_args(|arg| match (arg.get_long(), arg.get_action()) {
-        (None, _) | (_, ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version) => arg,
-        (Some(long), _) => {
-            let variable = variable_name(long);
-            // Compose files and unit files write `NAME=` for an unset setting.
-            if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
-                arg
-            } else {
-                arg.env(variable)
-            }
-        }
-    });
-    command.mut_subcommands(with_variables)
-}
-
-/// Returns the environment variable of the flag `--long`.
-fn variable_name(long: &str) -> String {
-    format!("TOKENBRIDGE_{}", long.to_uppercase().replace('-', "_"))
-}
-
-/// Adds the environment variable of each flag to a usage error, because the value may come from it:
-/// `--workers <N> (TOKENBRIDGE_WORKERS)`.
-fn add_variable_names(mut error: clap::Error) -> clap::Error {
-    if error.kind() == ErrorKind::UnknownArgument {
-        return error;
-    }
-    let named = |flag: String| match flag.strip_prefix("--") {
-        Some(rest) => {
-            let long = rest.split([' ', '=', '[']).next().unwrap_or(rest);
-            let flag = flag.strip_suffix(boolean_flags::OPTIONAL_VALUE).unwrap_or(&flag);
-            format!("{flag} ({})", variable_name(long))
-        }
-        None => flag,
-    };
-    for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
-        let value = match error.remove(kind) {
-            Some(ContextValue::String(flag)) => ContextValue::String(named(flag)),
-            Some(ContextValue::Strings(flags)) => ContextValue::Strings(flags.into_iter().map(named).collect()),
-            Some(other) => other,
-            None => continue,
-        };
-        error.insert(kind, value);
-    }
-    error
+    variables::with_variables(Cli::command())
 }
 
 async fn execute(command: Command, output: ReportFormat) -> Result<(), CliError> {
@@ -272,6 +228,7 @@ async fn execute(command: Command, output: ReportFormat) -> Result<(), CliError>
             clap_complete::generate(shell, &mut build_command(), "tokenbridge", &mut script);
             output::print_bytes(&script)
         }
+        Command::Man(man) => man::run(&man, build_command()),
     }
 }
 
@@ -291,7 +248,10 @@ fn call() -> Call {
 mod tests {
     use clap::ArgMatches;
 
-    use super::*;
+    use super::{
+        variables::{add_variable_names, variable_name},
+        *,
+    };
     use crate::{
         domain::{brownout::Brownout, token::TokenId},
         http::TrustedProxy,

@@ -264,13 +264,13 @@ impl ServeSettings {
 ///
 /// # Errors
 /// If the value is not UTF-8.
-pub fn env_variable(name: &'static str) -> Result<Option<String>, Invalid> {
+pub fn env_variable(name: &str) -> Result<Option<String>, Invalid> {
     match std::env::var_os(name).filter(|value| !value.is_empty()) {
         None => Ok(None),
         Some(value) => value
             .into_string()
             .map(Some)
-            .map_err(|_| Invalid::new(name, "must be UTF-8")),
+            .map_err(|_| Invalid::new(name.to_owned(), "must be UTF-8")),
     }
 }
 

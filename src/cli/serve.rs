@@ -1,6 +1,6 @@
 //! `tokenbridge serve`.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use secrecy::SecretString;
 
@@ -12,9 +12,9 @@ use crate::{
     startup::{StartError, build, listeners::Listeners, logging, open_service, signals},
 };
 
-const USERNAME: &str = "TOKENBRIDGE_ADMIN_USERNAME";
-const PASSWORD: &str = "TOKENBRIDGE_ADMIN_PASSWORD";
-const PASSWORD_FILE: &str = "TOKENBRIDGE_ADMIN_PASSWORD_FILE";
+pub const USERNAME: &str = "TOKENBRIDGE_ADMIN_USERNAME";
+pub const PASSWORD: &str = "TOKENBRIDGE_ADMIN_PASSWORD";
+pub const PASSWORD_FILE: &str = "TOKENBRIDGE_ADMIN_PASSWORD_FILE";
 
 pub const FIRST_ADMIN_HELP: &str = "\
 First start: if there is no admin, the server creates one from TOKENBRIDGE_ADMIN_USERNAME (default: admin) and
@@ -97,8 +97,13 @@ async fn create_first_admin(service: &Service) -> Result<(), StartError> {
 /// Logs that the password for the first admin is ignored. Otherwise an operator who changes the
 /// variable would expect a new password.
 fn report_ignored_password() -> Result<(), Invalid> {
-    for name in [PASSWORD, PASSWORD_FILE] {
-        if env_variable(name)?.is_some() {
+    // A file that cannot be read may hold one.
+    let has_password_file = env_variable(PASSWORD_FILE)?.is_some_and(|path| !matches!(read_password(&path), Ok(None)));
+    for (name, is_set) in [
+        (PASSWORD, env_variable(PASSWORD)?.is_some()),
+        (PASSWORD_FILE, has_password_file),
+    ] {
+        if is_set {
             log::info!(
                 "{name} is ignored because an admin already exists; \
                  change a password with `tokenbridge admin passwd NAME`"
@@ -108,17 +113,22 @@ fn report_ignored_password() -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Reads a password from a file. An empty file counts as unset, as an empty variable does.
+fn read_password(path: &str) -> Result<Option<String>, Invalid> {
+    let text = fs::read_to_string(path).map_err(|error| Invalid::new(PASSWORD_FILE, format!("{path}: {error}")))?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    Ok((!password.is_empty()).then(|| password.to_owned()))
+}
+
 /// Reads the name and password of the first admin from the environment.
 fn read_first_admin() -> Result<(AdminName, Option<Password>), StartError> {
     let name = env_variable(USERNAME)?.as_deref().unwrap_or("admin").parse()?;
-    let from_file = |path: String| {
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| Invalid::new(PASSWORD_FILE, format!("{path}: {error}")))?;
-        Ok::<_, Invalid>(text.trim_end_matches(['\r', '\n']).to_owned())
-    };
     let password = match env_variable(PASSWORD)? {
         Some(password) => Some(password),
-        None => env_variable(PASSWORD_FILE)?.map(from_file).transpose()?,
+        None => env_variable(PASSWORD_FILE)?
+            .map(|path| read_password(&path))
+            .transpose()?
+            .flatten(),
     };
     let password = password
         .map(|text| Password::parse(SecretString::from(text)))

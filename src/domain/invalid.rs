@@ -15,9 +15,9 @@ pub struct Invalid {
 impl Invalid {
     /// Creates an error about `field`. `message` says what is wrong and how to fix it. It may quote
     /// the input: control characters are escaped.
-    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
-            field: Cow::Borrowed(field),
+            field: field.into(),
             message: escape_unprintable(&message.into()).into_owned(),
         }
     }

@@ -69,7 +69,7 @@ impl From<GraphqlRequest> for Request {
     request_body = GraphqlRequest,
     responses((
         status = 200, description = "The data and errors of the operation", body = GraphqlResponse,
-        example = json!({ "data": { "generalSettings": { "pantherVersion": "0.1.0" } } }),
+        example = json!({ "data": { "generalSettings": { "pantherVersion": "0.2.0" } } }),
     )),
     security(("ApiKeyAuth" = [])),
 )]

@@ -27,6 +27,7 @@ tests![
     https_is_served,
     completions_are_printed,
     the_version_names_the_commit_and_the_bundled_libraries,
+    man_pages_are_written,
 ];
 
 fn admins_are_added_changed_and_removed(env: &TestEnv) {
@@ -369,4 +370,25 @@ fn the_version_names_the_commit_and_the_bundled_libraries(env: &TestEnv) {
             "{name}: {version}"
         );
     }
+}
+
+fn man_pages_are_written(env: &TestEnv) {
+    let program = Program::new(&env.store.url());
+    let printed = program.run(&["man"]);
+    assert!(printed.stdout.contains("TOKENBRIDGE_LISTEN"), "{printed:?}");
+    let folder = env.store.directory.path().join("man");
+    std::fs::create_dir(&folder).unwrap();
+    let written = program.run(&["man", folder.to_str().unwrap()]);
+    assert_eq!(written.exit_code, 0, "{written:?}");
+    for command in COMMANDS {
+        let page = std::fs::read_to_string(folder.join(format!("tokenbridge-{}.1", command.join("-")))).unwrap();
+        assert!(page.contains("TOKENBRIDGE_OUTPUT"), "{page}");
+        assert!(!page.contains(&env.store.url()), "the database URL can hold a password");
+    }
+    assert_eq!(
+        std::fs::read_to_string(folder.join("tokenbridge.1")).unwrap(),
+        printed.stdout
+    );
+    let refused = program.run(&["man", "/nowhere"]);
+    assert!(refused.stderr.contains("/nowhere"), "{refused:?}");
 }

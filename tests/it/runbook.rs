@@ -1,6 +1,7 @@
-//! The runbook for leaving the legacy API, executed from the first line to the last.
+//! Pages whose commands are executed from the first line to the last: the runbook for leaving the legacy API, and the
+//! disaster drill.
 
-use std::{net::TcpListener, path::Path, process::Command};
+use std::{fs, net::TcpListener, path::Path, process::Command};
 
 use serde_json::json;
 
@@ -9,19 +10,25 @@ use crate::{
     support::{
         ADMIN, TestEnv,
         bamboo::{Behavior, FakeBamboo},
+        cluster::find_bin_directory,
     },
     tests,
 };
 
-tests![the_runbook_works_from_start_to_end];
+tests![
+    the_runbook_works_from_start_to_end,
+    the_disaster_drill_works_from_start_to_end,
+];
 
 /// An administrator of the legacy server.
 const DEPLOY: (&str, &str) = ("deploy", "of a script");
 
+fn page(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
 fn the_runbook_works_from_start_to_end(env: &TestEnv) {
-    let runbook = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/leaving-the-legacy.md")).unwrap();
-    let examples = examples(&runbook);
-    assert!(examples.len() >= 11, "{}", examples.len());
+    let runbook = page("docs/leaving-the-legacy.md");
     let bamboo = FakeBamboo::start(Behavior {
         context: "/builds",
         lists: &["/rest/agent/1.0/tokens", "/rest/agent/1.0/tokens/"],
@@ -40,8 +47,38 @@ fn the_runbook_works_from_start_to_end(env: &TestEnv) {
         ("tokenbridge.password", ADMIN.1),
         ("deploy.password", DEPLOY.1),
     ] {
-        std::fs::write(place.join(file), password).unwrap();
+        fs::write(place.join(file), password).unwrap();
     }
+    let runbook = runbook.replace("http://bamboo:8085", &format!("http://{}", bamboo.address));
+    let examples = examples(&runbook);
+    assert!(examples.len() >= 11, "{}", examples.len());
+    run_examples(&examples, place, Some(&env.store.fresh_url()));
+}
+
+fn the_disaster_drill_works_from_start_to_end(env: &TestEnv) {
+    let page = page("docs/operations.md");
+    let url = env.store.fresh_url();
+    // On SQLite, the default: a file in the directory of the drill.
+    let (heading, url) = if url.starts_with("postgres") {
+        ("### PostgreSQL\n", Some(url))
+    } else {
+        ("### SQLite\n", None)
+    };
+    let (_, drill) = page.split_once("## Disaster drill").unwrap();
+    let (drill, _) = drill.split_once("\n## ").unwrap();
+    let (_, drill) = drill.split_once(heading).unwrap();
+    let drill = drill.split("\n### ").next().unwrap();
+    let place = env.store.directory.path().join("drill");
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("admin.password"), ADMIN.1).unwrap();
+    let examples = examples(drill);
+    assert_eq!(examples.len(), 3);
+    run_examples(&examples, &place, url.as_deref());
+}
+
+/// Runs all commands in one shell, because later ones use the results of earlier ones, and compares what they print.
+/// Servers listen on a free port instead of 8086.
+fn run_examples(examples: &[(&str, &str)], place: &Path, database_url: Option<&str>) {
     // The port stays free until the server binds it.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -53,19 +90,22 @@ fn the_runbook_works_from_start_to_end(env: &TestEnv) {
         "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{}",
         commands.join("\necho; echo ----\n")
     )
-    .replace("127.0.0.1:8086", &address)
-    .replace("http://bamboo:8085", &format!("http://{}", bamboo.address));
-    let programs = Path::new(env!("CARGO_BIN_EXE_tokenbridge")).parent().unwrap();
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    .replace("127.0.0.1:8086", &address);
+    let tokenbridge = Path::new(env!("CARGO_BIN_EXE_tokenbridge")).parent().unwrap();
+    let folders = [tokenbridge.to_owned()].into_iter().chain(find_bin_directory());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
     // Where a server does not start, the script waits for it.
-    let output = Command::new("timeout")
+    let mut command = Command::new("timeout");
+    command
         .args(["60", "bash", "-c", &script])
         .current_dir(place)
         .env("PATH", path)
-        .env("TOKENBRIDGE_LISTEN", &address)
-        .env("TOKENBRIDGE_DATABASE_URL", env.store.fresh_url())
-        .output()
-        .unwrap();
+        .env("TOKENBRIDGE_LISTEN", &address);
+    if let Some(url) = database_url {
+        command.env("TOKENBRIDGE_DATABASE_URL", url);
+    }
+    let output = command.output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let printed: Vec<&str> = printed.split("----\n").collect();

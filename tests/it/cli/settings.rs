@@ -18,6 +18,8 @@ tests![
     environment_variables_set_flags,
     empty_variables_count_as_unset,
     an_ignored_admin_password_is_logged,
+    database_urls_come_from_files,
+    an_empty_password_file_counts_as_unset,
 ];
 
 fn boolean_flags_take_a_value_after_an_equals_sign(env: &TestEnv) {
@@ -138,4 +140,65 @@ fn an_ignored_admin_password_is_logged(env: &TestEnv) {
     assert_eq!(ignored(&[(password, "secret")]), [password]);
     assert_eq!(ignored(&[(file, "/nowhere/secret")]), [file]);
     assert_eq!(ignored(&[(password, ""), (file, "")]), [""; 0]);
+}
+
+fn database_urls_come_from_files(env: &TestEnv) {
+    const VARIABLE: &str = "TOKENBRIDGE_DATABASE_URL_FILE";
+    let program = Program::new("");
+    let file = env.store.directory.path().join("url");
+    let path = file.to_str().unwrap();
+    let list = |content: &str, arguments: &[&str], variables: &[(&str, &str)]| {
+        std::fs::write(&file, content).unwrap();
+        let mut command = program.command(&[&["admin", "list"], arguments].concat());
+        command
+            .current_dir(env.store.directory.path())
+            .env(VARIABLE, path)
+            .envs(variables.iter().copied());
+        crate::support::program::run_command(command, "")
+    };
+    let (url, other) = (env.store.url(), "sqlite:/nowhere/other.db");
+    let listed = list(&format!("{url}\nsecond line"), &[], &[]);
+    assert!(listed.exit_code == 0 && listed.stdout.contains(ADMIN.0), "{listed:?}");
+    // The flag and the variable take precedence.
+    for refused in [
+        list(&url, &["--database-url", other], &[]),
+        list(&url, &[], &[("TOKENBRIDGE_DATABASE_URL", other)]),
+    ] {
+        assert!(
+            refused.exit_code == 1 && refused.stderr.contains("/nowhere/other.db"),
+            "{refused:?}"
+        );
+    }
+    let unset = list("\n", &["--database-url", &url], &[]);
+    assert_eq!(unset.exit_code, 0, "{unset:?}");
+    let invalid = list("mysql://user:secret@host/database", &[], &[]);
+    assert!(
+        invalid.exit_code == 2 && invalid.stderr.contains(&format!("{VARIABLE}: {path}: ")),
+        "{invalid:?}"
+    );
+    assert!(!invalid.stderr.contains("secret"), "{invalid:?}");
+    std::fs::remove_file(&file).unwrap();
+    let mut command = program.command(&["admin", "list"]);
+    command.env(VARIABLE, path);
+    let missing = crate::support::program::run_command(command, "");
+    assert!(
+        missing.exit_code == 2 && missing.stderr.contains(&format!("{VARIABLE}: {path}: ")),
+        "{missing:?}"
+    );
+    // The URL is not shown as the default.
+    std::fs::write(&file, &url).unwrap();
+    let mut command = program.command(&["--help"]);
+    command.env(VARIABLE, path);
+    let help = crate::support::program::run_command(command, "");
+    assert!(help.exit_code == 0 && !help.stdout.contains(&url), "{help:?}");
+}
+
+fn an_empty_password_file_counts_as_unset(env: &TestEnv) {
+    let file = env.store.directory.path().join("empty");
+    std::fs::write(&file, "\n").unwrap();
+    let server = Program::new(&env.store.fresh_url())
+        .serve_with(&[], &[("TOKENBRIDGE_ADMIN_PASSWORD_FILE", file.to_str().unwrap())]);
+    wait_until("the password is printed", || {
+        server.log().contains("with this password").then_some(())
+    });
 }

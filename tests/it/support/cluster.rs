@@ -138,7 +138,7 @@ fn url(port: u16, database: &str) -> String {
 }
 
 /// Where PostgreSQL's programs are: on the path, or where Debian puts them.
-fn find_bin_directory() -> Option<PathBuf> {
+pub fn find_bin_directory() -> Option<PathBuf> {
     let on_path = std::env::split_paths(&std::env::var_os("PATH")?).collect::<Vec<_>>();
     let debian = std::fs::read_dir("/usr/lib/postgresql").ok().into_iter().flatten();
     let debian = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
