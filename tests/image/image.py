@@ -26,9 +26,7 @@ def build_context(program, directory):
     shutil.copy(program, image / "usr/bin/tokenbridge")
     for name in ("LICENSE", "CHANGELOG.md"):
         shutil.copy(name, documents / name)
-    (documents / "sbom.cdx.json").write_bytes(
-        subprocess.run(["deploy/container/sbom"], check=True, stdout=subprocess.PIPE).stdout
-    )
+    subprocess.run(["deploy/package/inventory", documents], check=True, env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH})
     (directory / "data").mkdir(mode=0o700)
     return directory
 
