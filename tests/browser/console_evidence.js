@@ -72,6 +72,21 @@ test("/console shows times in the zone of the browser, and in UTC without script
   assert.equal(Date.parse(`${local.shown.replace(" ", "T")}+09:00`), Date.parse(`${utc.shown.replace(" ", "T")}Z`));
 });
 
+test("/console prints audit events with their details, and without what one can do there", async (newPage) => {
+  const name = "printed";
+  await newToken(root, name);
+  const page = await openSignedIn(newPage, root);
+  await open(page, root, `/audit?token=${name}`);
+  const row = page.getByRole("row").filter({ hasText: "Token created" });
+  const detail = row.getByText(`name: ${name}`);
+  assert.equal(await detail.isVisible(), false, "the details are closed");
+  const actions = [link(page, "Overview"), button(page, "Sign out"), button(page, "Apply"), link(page, "Download CSV")];
+  for (const action of actions) assert.equal(await action.isVisible(), true);
+  await page.emulateMedia({ media: "print" });
+  assert.equal(await detail.isVisible(), true);
+  for (const action of actions) assert.equal(await action.isVisible(), false);
+});
+
 test("/console ends the other sessions, and keeps a theme", async (newPage) => {
   const there = await openSignedIn(newPage, root);
   const page = await openSignedIn(newPage, root, { colorScheme: "light", expected: [status(403)] });
