@@ -20,7 +20,8 @@ pub fn run(Man { directory }: &Man, command: Command) -> Result<(), CliError> {
             .map_err(|error| CliError::Io(format!("cannot write to {}", directory.display()), error));
     }
     let mut page = Vec::new();
-    clap_mangen::Man::new(command)
+    // As `generate_to` does: there is no page of `help`.
+    clap_mangen::Man::new(command.disable_help_subcommand(true))
         .render(&mut page)
         .map_err(|error| CliError::Io("cannot render the page".to_owned(), error))?;
     output::print_bytes(&page)
