@@ -10,8 +10,8 @@ import tomllib
 
 from support import ADMIN_PASSWORD, as_admin, request, wait_until
 
-# The image must be smaller than 60 MB. The program of profile dist has 30 MB; one that was built with less
-# optimization, to save time, can have twice as much.
+# The image must be smaller than 60 MB. The program of profile dist has 30 MB; that of a debug build, which
+# the tests use, can have twice as much.
 MAX_ADDED_BYTES = 30_000_000
 EPOCH = "1893456000"
 VERSION = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
