@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind},
     os::unix::{
-        fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+        fs::{FileTypeExt, OpenOptionsExt, PermissionsExt},
         net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -18,12 +18,8 @@ use super::BACKLOG;
 /// is that of the directory, if the directory has the set-group-ID bit.
 const SOCKET_MODE: u32 = 0o660;
 
-/// The file of a bound socket. Dropping it removes the file.
-pub struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
+/// The file of a bound socket. Dropping it, after the socket, removes the file.
+pub struct SocketFile(PathBuf);
 
 /// Binds a socket, and replaces the file of one that no server listens on.
 ///
@@ -37,7 +33,7 @@ pub fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_stale(path).map_err(explained)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?).map_err(explained)?;
-    let file = SocketFile::find(path)?;
+    let file = SocketFile(path.to_owned());
     // No client can connect before `listen`.
     fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     socket.listen(BACKLOG)?;
@@ -98,24 +94,14 @@ fn explain(path: &Path, error: io::Error) -> io::Error {
 }
 
 impl SocketFile {
-    /// Finds the file that a socket has just created.
-    fn find(path: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
-
-    /// Removes the file, unless another server has replaced it.
+    /// Removes the file, unless another server listens on it by now. Its inode number does not tell: a
+    /// new file can have that of a removed one.
     fn remove(&self) -> io::Result<()> {
-        let _lock = lock(&self.path)?;
-        let metadata = fs::symlink_metadata(&self.path)?;
-        if (metadata.dev(), metadata.ino()) == (self.device, self.inode) {
-            fs::remove_file(&self.path)?;
+        let _lock = lock(&self.0)?;
+        match remove_stale(&self.0) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(()),
+            removed => removed,
         }
-        Ok(())
     }
 }
 
@@ -125,7 +111,7 @@ impl Drop for SocketFile {
             Ok(()) => {}
             // The file or its directory was removed.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => log::warn!("cannot remove the socket {}: {error}", self.path.display()),
+            Err(error) => log::warn!("cannot remove the socket {}: {error}", self.0.display()),
         }
     }
 }
