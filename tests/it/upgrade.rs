@@ -22,7 +22,7 @@ tests![
     released_migrations_are_unchanged,
 ];
 
-/// The migration that renamed it. The schema is extended only since then.
+/// The last migration that renamed a column. Later ones only add to the schema.
 const EXPANDS_SINCE: &str = "0007";
 
 /// Returns the URL of a new store with the schema and the rows of these steps.
