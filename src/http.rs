@@ -48,6 +48,7 @@ pub use connection::Peer;
 use endpoints::{ApiOperation, ENDPOINTS, EndpointGroup, ErrorFormat, METRICS};
 pub use extract::client_address::{Proxies, ProxyHeader, TrustedProxy};
 pub use metrics::HttpMetrics;
+pub use observe::AccessLog;
 use pages::PAGES;
 use request::{LegacyPrefix, RoutePattern};
 pub(crate) use routing::not_found;
@@ -84,6 +85,8 @@ pub struct Config {
     pub legacy_uuid_auth: bool,
     /// The limits on requests.
     pub limits: Limits,
+    /// The requests that the access log shows.
+    pub access_log: AccessLog,
 }
 
 impl Config {

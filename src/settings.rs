@@ -15,7 +15,7 @@ use crate::{
         clock::Timestamp,
         legacy_phase::{LegacyMode, LegacyPhase},
     },
-    http::{Config, Limits, Proxies, ProxyHeader, TrustedProxy},
+    http::{AccessLog, Config, Limits, Proxies, ProxyHeader, TrustedProxy},
     legacy_server::{LegacyUrl, TlsTrust},
     store::{ConnectionOptions, url::DatabaseUrl},
 };
@@ -108,6 +108,10 @@ pub struct ServeSettings {
     /// Format of log lines
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Requests that the access log shows; errors have a status of 400 or above
+    #[arg(long, value_name = "REQUESTS", default_value = "all")]
+    pub access_log: AccessLog,
 
     /// Mode of the legacy API
     #[arg(long, value_name = "MODE", default_value = "on")]
@@ -250,6 +254,7 @@ impl ServeSettings {
                 brownouts: self.legacy_brownout.clone(),
             },
             legacy_uuid_auth: self.legacy_uuid_auth,
+            access_log: self.access_log,
             limits: Limits {
                 body_bytes: self.max_body_bytes as usize,
                 header_bytes: self.max_header_bytes as usize,

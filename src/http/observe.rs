@@ -12,7 +12,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse},
     http::{
-        ConnectionType,
+        ConnectionType, StatusCode,
         header::{self, HeaderValue},
     },
     web::Data,
@@ -41,6 +41,28 @@ use crate::{
 
 /// The log target of access log lines.
 pub const ACCESS_LOG_TARGET: &str = "tokenbridge::access";
+
+/// The requests that the access log shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccessLog {
+    /// All requests.
+    #[default]
+    All,
+    /// Requests whose response has a status of 400 or above.
+    Errors,
+    /// None.
+    Off,
+}
+
+impl AccessLog {
+    fn shows(self, status: StatusCode) -> bool {
+        match self {
+            Self::All => true,
+            Self::Errors => status.is_client_error() || status.is_server_error(),
+            Self::Off => false,
+        }
+    }
+}
 
 /// Assigns a request its ID and its client's address, logs the request, and adds the common headers
 /// to the response.
@@ -83,6 +105,7 @@ async fn complete_response<B: MessageBody + 'static>(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let took = began.elapsed();
+    log_cause(&response);
     let mut closes = exchange.has_unread_body();
     if let Some(state) = response.request().app_data::<Data<State>>() {
         // The client's next request opens a connection, to another server if a load balancer has noticed.
@@ -92,8 +115,10 @@ async fn complete_response<B: MessageBody + 'static>(
             state.service.record_legacy_call(caller);
         }
         record_unreadable(&response, state);
+        if state.config.access_log.shows(response.status()) {
+            log_access(&response, took);
+        }
     }
-    log_response(&response, took);
     if closes {
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
@@ -189,15 +214,16 @@ fn legacy_caller(request: &HttpRequest) -> Option<LegacyCaller> {
     })
 }
 
-fn log_response<B>(response: &ServiceResponse<B>, took: Duration) {
-    let request = response.request();
-    if let Some(cause) = response
-        .response()
-        .error()
-        .and_then(|error| error.as_error::<ApiError>()?.cause())
-    {
+/// Logs the cause of a failed request, which the response does not contain.
+fn log_cause<B>(response: &ServiceResponse<B>) {
+    let error = response.response().error();
+    if let Some(cause) = error.and_then(|error| error.as_error::<ApiError>()?.cause()) {
         log::error!("{}", error_chain(cause));
     }
+}
+
+fn log_access<B>(response: &ServiceResponse<B>, took: Duration) {
+    let request = response.request();
     let extensions = request.extensions();
     let none: &dyn Display = &"-";
     let client = extensions.get().map_or(none, |client: &ClientAddress| client);

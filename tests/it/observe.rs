@@ -15,6 +15,7 @@ tests![
     every_response_has_a_request_id,
     valid_request_ids_are_adopted,
     each_request_logs_one_line_without_secrets,
+    the_access_log_shows_the_chosen_requests,
     json_lines_are_json,
     health_needs_no_authentication,
 ];
@@ -97,6 +98,24 @@ fn each_request_logs_one_line_without_secrets(env: &TestEnv) {
     assert!(lines[7].contains("[mine]"));
     for secret in [&value[4..], &id, &uuid, ADMIN.1, "secret"] {
         assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
+
+fn the_access_log_shows_the_chosen_requests(env: &TestEnv) {
+    for (choice, expected) in [("all", vec!["200", "401", "404"]), ("errors", vec!["401", "404"]), ("off", vec![])] {
+        let server = serve(env, &["--access-log", choice]);
+        let app = &server.client;
+        app.get("/healthz", Auth::Anonymous).expect(200);
+        app.get(TOKENS, Auth::Anonymous).expect(401);
+        app.get("/nothing", Auth::Anonymous).expect(404);
+        server.signal("TERM");
+        let (_, log) = server.wait();
+        let statuses: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("tokenbridge::access"))
+            .filter_map(|line| line.split_once(" status=")?.1.split(' ').next())
+            .collect();
+        assert_eq!(statuses, expected, "{choice}: {log}");
     }
 }
 
