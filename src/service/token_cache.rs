@@ -254,7 +254,9 @@ impl Tokens {
     fn insert(&mut self, credential: Credential, entry: Entry) {
         let id = entry.verified.token.id;
         if self.by_credential.insert(credential, entry).is_none() {
-            self.credentials_of.entry(id).or_default().push(credential);
+            // Nearly every token has one credential.
+            let credentials = self.credentials_of.entry(id).or_insert_with(|| Vec::with_capacity(1));
+            credentials.push(credential);
         }
     }
 

@@ -6,7 +6,7 @@ mod uses;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -34,7 +34,7 @@ struct State {
     uses: HashMap<TokenId, PendingUses>,
     /// The uses that a flush is writing, or that the last flush wrote. A reader whose read began
     /// before the flush committed finds them here.
-    flushed: HashMap<TokenId, PendingUses>,
+    flushed: FlushedUses,
     refusals: Refusals,
     legacy_calls: LegacyCalls,
 }
@@ -43,17 +43,20 @@ impl Default for State {
     fn default() -> Self {
         Self {
             uses: HashMap::new(),
-            flushed: HashMap::new(),
+            flushed: FlushedUses::default(),
             refusals: Refusals::default(),
             legacy_calls: LegacyCalls::with_limits(CallerLimits::BUFFERED),
         }
     }
 }
 
+/// The uses of a flush, in the order of their IDs. They are many, so all who need them share them.
+type FlushedUses = Arc<Vec<(TokenId, PendingUses)>>;
+
 /// The records that one flush writes.
 #[derive(Clone)]
 pub struct Batch {
-    uses: Vec<(TokenId, PendingUses)>,
+    uses: FlushedUses,
     /// The refused logins.
     pub refusals: Vec<RefusedLogins>,
     /// The calls of the legacy API, by caller.
@@ -77,8 +80,10 @@ impl Batch {
 
 impl State {
     fn last_use(&self, id: TokenId) -> Option<Timestamp> {
-        let last = |uses: &HashMap<TokenId, PendingUses>| uses.get(&id)?.last_used_at();
-        last(&self.uses).max(last(&self.flushed))
+        let pending = self.uses.get(&id).and_then(PendingUses::last_used_at);
+        let index = self.flushed.binary_search_by_key(&id, |(id, _)| *id).ok();
+        let flushed = index.and_then(|index| self.flushed.get(index)?.1.last_used_at());
+        pending.max(flushed)
     }
 }
 
@@ -159,24 +164,24 @@ impl State {
         if self.uses.is_empty() && refusals.is_empty() && self.legacy_calls.is_empty() {
             return None;
         }
-        self.flushed = std::mem::take(&mut self.uses);
         // Every server locks rows in the same order, so that two flushes cannot deadlock.
-        let mut uses: Vec<_> = self.flushed.iter().map(|(id, uses)| (*id, uses.clone())).collect();
+        let mut uses: Vec<_> = std::mem::take(&mut self.uses).into_iter().collect();
         uses.sort_unstable_by_key(|(id, _)| *id);
+        self.flushed = Arc::new(uses);
         let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED));
         Some(Batch {
-            uses,
+            uses: Arc::clone(&self.flushed),
             refusals,
             legacy_calls: legacy_calls.into_sorted(),
         })
     }
 
     fn put_back(&mut self, batch: Batch) {
-        for (id, uses) in batch.uses {
-            match self.uses.entry(id) {
-                Entry::Occupied(mut newer) => newer.get_mut().put_back(&uses),
+        for (id, uses) in batch.uses.iter() {
+            match self.uses.entry(*id) {
+                Entry::Occupied(mut newer) => newer.get_mut().put_back(uses),
                 Entry::Vacant(entry) => {
-                    entry.insert(uses);
+                    entry.insert(uses.clone());
                 }
             }
         }
