@@ -35,8 +35,8 @@ end
 function done(summary, latency)
    local errors = summary.errors
    io.write(string.format(
-      '{"requests": %d, "bytes": %d, "seconds": %.6f, "p50": %d, "p99": %d, "p999": %d, "refused": %d, "broken": %d}\n',
+      '{"requests": %d, "bytes": %d, "seconds": %.6f, "p50": %d, "p99": %d, "p999": %d, "max": %d, "refused": %d, "broken": %d}\n',
       summary.requests, summary.bytes, summary.duration / 1e6,
-      latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+      latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max,
       errors.status, errors.connect + errors.read + errors.write + errors.timeout))
 end
