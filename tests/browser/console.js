@@ -62,7 +62,7 @@ for (const site of sites) {
     }
 
     await choose(page, name, "Edit");
-    await title(page, `Edit ${name}`);
+    await title(page, `Edit '${name}'`);
     const renamed = `${name} 2`;
     await field(page, "Name").fill(renamed);
     await permission(page, "Manage Users").uncheck();
@@ -277,7 +277,7 @@ test("/console: the list is searched, filtered, and sorted", async (newPage) => 
   await page.getByRole("navigation", { name: "Status" }).getByRole("link", { name: /^Legacy/ }).click();
   await page.waitForURL(/search=LIST&show=legacy/);
   await title(page, "API tokens");
-  await waitForText(page, "No token matches");
+  await waitForText(page, "No tokens match");
   await link(page, "Show all tokens").first().click();
   await row(page, "zeta list").waitFor();
 });

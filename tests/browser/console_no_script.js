@@ -66,7 +66,7 @@ test("/console without script: the list is searched, filtered and sorted", async
   await page.waitForURL(/sort=-name/);
   assert.deepEqual(await names(), ["zeta plain", "Alpha plain"]);
   await page.getByRole("navigation", { name: "Status" }).getByRole("link", { name: /^Expired/ }).click();
-  await waitForText(page, "No token matches");
+  await waitForText(page, "No tokens match");
   await link(page, "Show all tokens").first().click();
   await link(page, "zeta plain").waitFor();
 });

@@ -65,7 +65,7 @@ for (const colorScheme of ["light", "dark"]) {
       await open(page, newSite);
       await looks("sign-in");
       await signIn(page, { username: "unknown", password: "wrong" });
-      await waitForText(page, "The user name or the password is wrong.");
+      await waitForText(page, "The user name or password is wrong.");
       await looks("sign-in-refused");
       await signIn(page);
       await waitForText(page, "Create the first token");
@@ -92,7 +92,7 @@ for (const colorScheme of ["light", "dark"]) {
       await field(page, "Actions for everything at once").click();
       await looks("tokens");
       await open(page, site, "/tokens?search=nothing+such");
-      await waitForText(page, "No token matches");
+      await waitForText(page, "No tokens match");
       await looks("no-match");
 
       await open(page, site, "/tokens/new");
@@ -121,7 +121,7 @@ for (const colorScheme of ["light", "dark"]) {
       await open(page, site, `/tokens/${id}`);
       await looks("token");
       await link(page, "Edit").click();
-      await title(page, "Edit everything at once");
+      await title(page, "Edit 'everything at once'");
       await looks("edit");
       await open(page, site, `/tokens/${long}`);
       await link(page, "Rotate").click();

@@ -30,7 +30,7 @@ for (const site of sites) {
     await title(page, "Sign in");
     assert.equal(await sessionOf(page), undefined);
     await signIn(page, { ...admin, password: "wrong" });
-    await waitForText(page, "The user name or the password is wrong.");
+    await waitForText(page, "The user name or password is wrong.");
     assert.equal(await field(page, "User name").inputValue(), admin.username);
     assert.equal(await field(page, "Password").inputValue(), "");
     await signIn(page);
@@ -85,7 +85,7 @@ test("/console: whose password is changed, or who is removed, is out in the othe
   await link(other, "Audit log").click();
   await waitForText(other, OVER);
   await signIn(other, ops);
-  await waitForText(other, "The user name or the password is wrong.");
+  await waitForText(other, "The user name or password is wrong.");
   ops.password = "the second phrase";
   await signIn(other, ops);
   await title(other, "Audit log");
@@ -98,7 +98,7 @@ test("/console: whose password is changed, or who is removed, is out in the othe
   await link(other, "API tokens").click();
   await waitForText(other, OVER);
   await signIn(other, ops);
-  await waitForText(other, "The user name or the password is wrong.");
+  await waitForText(other, "The user name or password is wrong.");
 });
 
 test("/console: who changes their own password stays signed in", async (newPage) => {

@@ -181,7 +181,7 @@ for (const area of document.querySelectorAll("[data-blocks]")) {
     const lines = checked.filter((one) => one.bad || one.saved).slice(0, 5).map((one) => {
       const { bad, savedAs, write } = area.dataset;
       if (one.saved) return ["", fill(savedAs, one.text, one.saved)];
-      return ["bad", fill(bad, one.text) + (one.write ? `; ${fill(write, one.write)}` : "")];
+      return ["bad", fill(bad, one.text) + (one.write ? fill(write, one.write) : "")];
     });
     if (!lines.length && blocks.length) lines.push(["good", count(area.dataset.good, blocks.length)]);
     live.replaceChildren(...lines.map(([name, text]) => Object.assign(document.createElement("li"), { className: name, textContent: text })));

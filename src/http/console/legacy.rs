@@ -16,7 +16,7 @@ use super::{
     layout::Layout,
     render_page,
     session::ConsoleSession,
-    text::{fill, number},
+    text::{fill, number, plural_form},
     texts::{
         Texts,
         legacy::{self, LegacyTexts},
@@ -152,7 +152,10 @@ fn verdict(report: &LegacyReport, layout: &Layout) -> String {
     match report.verdict {
         Verdict::NeverUsed => texts.verdict_never.to_owned(),
         Verdict::Quiet | Verdict::NotObservedYet => fill(texts.verdict_quiet, [&last]),
-        Verdict::InUse => fill(texts.verdict_talk, [&number(report.calls.values().sum()), &last]),
+        Verdict::InUse => {
+            let calls = report.calls.values().sum();
+            fill(plural_form(texts.verdict_talk, calls), [&number(calls), &last])
+        }
     }
 }
 
@@ -161,7 +164,8 @@ fn contact(contact: &Contact, names: &HashMap<TokenId, TokenName>, layout: &Layo
     let last = layout.display_time(contact.last_seen).relative;
     let who = caller_name(contact.actor.as_ref(), names, texts);
     let client = address_text(contact.client, texts);
-    fill(texts.contact, [&who, &client, &number(contact.count), &last])
+    let form = plural_form(texts.contact, contact.count);
+    fill(form, [&who, &client, &number(contact.count), &last])
 }
 
 impl From<&Token> for TokenLink {

@@ -192,7 +192,7 @@ fn removing_an_admin_says_what_breaks(env: &TestEnv) {
     let app = env.app();
     let browser = Browser::signed_in(&app);
     let page = browser.get("/admins/remove?name=ops").expect(200).text;
-    let calls = "3 legacy calls in 30 days by this account, the last one just now. They will be refused.";
+    let calls = "3 legacy calls in 30 days by this account, the last one just now. Its calls will be refused.";
     assert!(page.contains(calls), "{page}");
     assert!(
         page.contains("1 token was created by this account. It stays."),

@@ -92,7 +92,7 @@ fn signing_in_starts_a_new_session(env: &TestEnv) {
         wrong
             .expect(403)
             .text
-            .contains("The user name or the password is wrong.")
+            .contains("The user name or password is wrong.")
     );
     assert_eq!(of_form(), before);
     let right = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);

@@ -5,8 +5,8 @@ texts! { AuditTexts:
     token_hint: "The exact name, or the first 8 characters of the ID", "정확한 이름 또는 ID의 앞 8자";
     actor_hint: "An admin, a token's ID, or cli", "관리자, 토큰 ID 또는 cli";
     channel: "Via", "채널";
-    since: "From (UTC)", "시작 (UTC)";
-    until: "Before (UTC)", "종료 (UTC)";
+    since: "From (UTC)", "시작(UTC)";
+    until: "Before (UTC)", "종료(UTC)";
     period: "Period", "기간";
     all_time: "All time", "전체 기간";
     last_day: "Last 24 hours", "최근 24시간";
@@ -15,12 +15,12 @@ texts! { AuditTexts:
     unauthenticated: "Unauthenticated caller", "인증되지 않은 호출자";
     fields: "{} field|{} fields", "항목 {}개";
     clear: "Clear filters", "필터 초기화";
-    only_these: "Show only events of {}", "{}의 이벤트만 표시";
+    only_these: "Show only events of {}", "{}의 이벤트만 보기";
     none_found_lead: "A name must match exactly. Search the API tokens for a part of it.", "이름은 정확히 일치해야 합니다. 이름의 일부로 찾으려면 API 토큰에서 검색하세요.";
     search_tokens: "Search the API tokens for '{}'", "API 토큰에서 '{}' 검색";
-    previous_page: "Newer events", "이후 이벤트";
-    next_page: "Older events", "이전 이벤트";
-    newest_page: "Newest events", "최신 이벤트";
+    previous_page: "Newer events", "더 최근 이벤트";
+    next_page: "Older events", "더 오래된 이벤트";
+    newest_page: "Newest events", "가장 최근 이벤트";
 
     token_created: "Token created", "토큰 생성";
     token_updated: "Token changed", "토큰 변경";
@@ -39,10 +39,10 @@ texts! { AuditTexts:
     login_refused: "Sign-in refused", "로그인 거부";
 
     via_legacy: "Legacy API", "레거시 API";
-    via_legacy_before: "Legacy API before 1.5", "레거시 API (1.5 이전)";
+    via_legacy_before: "Legacy API before 1.5", "레거시 API(1.5 이전)";
     via_api: "API", "API";
     via_graphql: "GraphQL", "GraphQL";
-    via_verify: "Gate (/verify)", "게이트 (/verify)";
+    via_verify: "Gate (/verify)", "게이트(/verify)";
     via_console: "Console", "콘솔";
     via_cli: "CLI", "CLI";
 }

@@ -62,7 +62,7 @@ impl Conflict {
                 owned(owner.clone().apply(token.owner.clone()).as_ref()),
             ),
             (
-                more.networks,
+                texts.allowed_networks,
                 join_lines(token.allowed_cidr_blocks.iter()),
                 join_lines(blocks.iter()),
             ),

@@ -117,7 +117,7 @@ impl ListView<'_> {
         vec![
             self.sortable_column(texts.name, SortKey::Name, false),
             Column::new(texts.permissions),
-            Column::new(texts.ip_restrictions),
+            Column::new(texts.allowed_networks),
             self.sortable_column(texts.created, SortKey::Created, true),
             self.sortable_column(texts.last_used, SortKey::LastUsed, true),
             self.sortable_column(texts.expires, SortKey::Expires, false),
