@@ -23,7 +23,7 @@ for (const site of sites) {
     await field(page, "Date and time (UTC)").fill("2020-01-01T00:00");
     await button(page, "Create").click();
     await waitForText(page, "Not saved yet. Correct the following:");
-    await waitForText(page, "One of these is not a CIDR block.");
+    await waitForText(page, "10.0.0.1 is not a CIDR block; use 10.0.0.1/32.");
     await waitForText(page, "Enter a time in the future.");
     if (!site.base) await screenshot(page, "console-no-script");
     await field(page, "Allowed networks (CIDR)").fill("127.0.0.1/8 10.0.0.1/32");

@@ -272,9 +272,8 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
     let response = browser.submit(&page, "/tokens/new", &fields).expect(400);
     for part in [
         "Not saved yet. Correct the following:",
-        "A token cannot have this name.",
-        "One of these is not a CIDR block.",
-        "8.8.8.8&#34; is missing a prefix length; use &#34;8.8.8.8/32&#34;",
+        "Enter a name of 1 to 255 visible characters.",
+        "8.8.8.8 is not a CIDR block; use 8.8.8.8/32.",
         "Enter a time in the future.",
         "value=\"  \"",
         "10.0.0.0/8 8.8.8.8</textarea>",

@@ -1,5 +1,7 @@
 //! Validates the contents of the form.
 
+use std::net::IpAddr;
+
 use super::{choices::ExpiryChoice, values::FormValues};
 use crate::{
     domain::{
@@ -15,6 +17,8 @@ use crate::{
     http::console::{
         display_time::{format_datetime_local, parse_datetime_local},
         layout::Layout,
+        text::fill,
+        texts::Texts,
     },
 };
 
@@ -39,9 +43,7 @@ pub struct FieldError {
     /// The ID of the field in the page.
     pub field: &'static str,
     /// The message.
-    pub message: &'static str,
-    /// The details, in English.
-    pub detail: String,
+    pub message: String,
 }
 
 /// The errors that were found so far.
@@ -49,11 +51,11 @@ pub struct FieldError {
 struct Errors(Vec<FieldError>);
 
 impl Errors {
-    fn check<T>(&mut self, field: &'static str, message: &'static str, parsed: Result<T, Invalid>) -> Option<T> {
-        let refuse = |invalid: Invalid| FieldError {
+    /// Records `message` for a field that is invalid. The error itself is in the terms of the API, and in English.
+    fn check<T>(&mut self, field: &'static str, message: &str, parsed: Result<T, Invalid>) -> Option<T> {
+        let refuse = |_: Invalid| FieldError {
             field,
-            message,
-            detail: invalid.to_string(),
+            message: message.to_owned(),
         };
         parsed.map_err(|invalid| self.0.push(refuse(invalid))).ok()
     }
@@ -76,8 +78,8 @@ impl TokenInput {
         let blocks = values
             .blocks
             .split(|letter: char| letter.is_whitespace() || letter == ',');
-        let blocks = CidrBlocks::parse(blocks.filter(|one| !one.is_empty()));
-        let blocks = errors.check("blocks", texts.bad_blocks, blocks);
+        let blocks: Vec<&str> = blocks.filter(|one| !one.is_empty()).collect();
+        let blocks = errors.check("blocks", &explain_blocks(&blocks, texts), CidrBlocks::parse(&blocks));
         let permissions = match values.preset.permissions() {
             Some(permissions) => Ok(permissions),
             None => PermissionSet::parse(&values.permissions),
@@ -99,6 +101,18 @@ impl TokenInput {
             _ => Err(errors.0),
         }
     }
+}
+
+/// Says which of the blocks is wrong, and how to correct it; otherwise they are too many.
+fn explain_blocks(blocks: &[&str], texts: &Texts) -> String {
+    let Some(wrong) = blocks.iter().find(|block| CidrBlocks::parse([**block]).is_err()) else {
+        return texts.too_many_blocks.to_owned();
+    };
+    let correction = wrong.parse::<IpAddr>().map(|address| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        fill(texts.blocks_write, [&format!("{address}/{bits}")])
+    });
+    fill(texts.blocks_bad, [wrong]) + &correction.unwrap_or_default() + "."
 }
 
 fn parse_expiry(values: &FormValues, now: Timestamp, before: Expiry) -> Result<Expiry, Invalid> {
