@@ -77,7 +77,7 @@ test("/console without script: a value opens its token, and the tokens that matc
   const { value } = await newToken(root, "batch three");
   await field(page, SEARCH).fill(value.slice(0, 30));
   await button(page, "Search").click();
-  await waitForText(page, "This is not a complete token value.");
+  await waitForText(page, "This is not a valid token value.");
   await field(page, SEARCH).fill(value);
   await button(page, "Search").click();
   await waitForText(page, "batch three");

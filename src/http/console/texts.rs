@@ -74,7 +74,7 @@ texts! { Texts:
     remove_filter: "Remove the filter {}", "'{}' 필터 해제";
     bad_network_filter: "'{}' is neither an address nor a CIDR block. Enter one such as 10.0.0.7 or 10.0.0.0/8.", "주소나 CIDR 블록이 아닙니다: {}. 10.0.0.7 또는 10.0.0.0/8 형식으로 입력하세요.";
     bad_permission_filter: "There is no permission '{}'. Choose one from the list.", "알 수 없는 권한입니다: {}. 목록에서 선택하세요.";
-    value_incomplete: "This is not a complete token value. Paste all 53 characters, starting with tbk_.", "토큰 값이 완전하지 않습니다. tbk_로 시작하는 53자를 모두 붙여 넣으세요.";
+    value_incomplete: "This is not a valid token value. Paste all 53 characters, starting with tbk_.", "올바른 토큰 값이 아닙니다. tbk_로 시작하는 53자를 모두 붙여 넣으세요.";
     value_unknown: "No token has this value. It may have been rotated or deleted.", "이 값을 가진 토큰이 없습니다. 교체되었거나 삭제되었을 수 있습니다.";
     value_in_link: "This link contained a token value. Rotate that token if others may have seen the link, and paste values only into the search box.", "링크에 토큰 값이 포함되어 있었습니다. 다른 사람이 링크를 보았을 가능성이 있으면 해당 토큰을 교체하세요. 값은 검색창에만 붙여 넣으세요.";
     show: "Status", "상태";

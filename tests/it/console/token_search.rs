@@ -117,7 +117,7 @@ fn what_looks_like_a_value_gets_into_no_url(env: &TestEnv) {
     for pasted in [truncated, &cased, "tbk_", &format!("{value}x")] {
         for field in ["search", "owner", "creator", "permission"] {
             let refused = search(&browser, &[(field, pasted)]).expect(400);
-            assert!(refused.text.contains("This is not a complete token value."));
+            assert!(refused.text.contains("This is not a valid token value."));
             assert!(
                 refused.header("location").is_none() && (pasted == "tbk_" || !refused.text.contains(pasted)),
                 "{pasted}"

@@ -17,6 +17,7 @@ texts! { LegacyTexts:
     callers_lead: "One row per caller, address, and program, the busiest first.", "호출자, 주소, 프로그램별로 집계하며 호출이 많은 순으로 표시합니다.";
     caller: "Caller", "호출자";
     endpoints: "Endpoints", "엔드포인트";
+    calls: "Calls", "호출 수";
     events_of: "Events of {}", "{}의 이벤트";
     more_callers: "{} more caller is in the CSV file.|{} more callers are in the CSV file.", "CSV 파일에 호출자가 {}개 더 있습니다.";
     no_callers: "No caller is known.", "알려진 호출자가 없습니다.";

@@ -38,7 +38,7 @@ texts! { TokenTexts:
 
     deleted: "Deleted", "삭제됨";
     deleted_lead: "This token was deleted {} {}. Its values no longer work.", "{} 삭제된 토큰입니다({}). 값은 더 이상 사용할 수 없습니다.";
-    deleted_keeps: "The audit log keeps what is shown here.", "아래 내용은 감사 로그에 보관된 기록입니다.";
+    deleted_keeps: "The audit log keeps what is shown here.", "이 내용은 감사 로그에 보관된 기록입니다.";
     last_permissions: "Permissions when it was deleted", "삭제 당시 권한";
 
     delete_button: "Delete token", "토큰 삭제";
