@@ -202,7 +202,10 @@ fn a_filter_that_cannot_be_used_lists_nothing(env: &TestEnv) {
     let browser = Browser::signed_in(&app);
     app.new_token(&json!({ "name": "n" }));
     for (query, message) in [
-        ("network=10.0.0", "&#39;10.0.0&#39; is neither an address nor a CIDR block."),
+        (
+            "network=10.0.0",
+            "&#39;10.0.0&#39; is neither an address nor a CIDR block.",
+        ),
         ("permission=Fly", "There is no permission &#39;Fly&#39;."),
     ] {
         let page = browser.get(&format!("/tokens?{query}")).expect(400);

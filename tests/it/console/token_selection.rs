@@ -148,7 +148,11 @@ fn exactly_the_confirmed_tokens_are_changed(env: &TestEnv) {
     let (third, _) = app.new_token(&json!({ "name": "job 3" }));
     // As many as before, but others.
     let changed = confirm(&browser, &by_filter, &[("number", "2")]).expect(400);
-    assert!(changed.text.contains("The matching tokens have changed"), "{}", changed.text);
+    assert!(
+        changed.text.contains("The matching tokens have changed"),
+        "{}",
+        changed.text
+    );
     assert!(changed.text.contains("job 3") && changed.text.contains("<h1>Delete 2 tokens?</h1>"));
     app.delete(&format!("{TOKENS}/{first}"), Auth::Admin).expect(204);
     let gone = confirm(&browser, &by_id, &[("number", "2")]).expect(400);
