@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import time
 import tomllib
@@ -19,14 +18,12 @@ VERSION = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["vers
 
 def build_context(program, directory):
     """Writes what the stage `build` leaves: /image and /data."""
-    image = directory / "image"
-    documents = image / "usr/share/doc/tokenbridge"
-    documents.mkdir(parents=True)
-    (image / "usr/bin").mkdir()
-    shutil.copy(program, image / "usr/bin/tokenbridge")
-    for name in ("LICENSE", "CHANGELOG.md"):
-        shutil.copy(name, documents / name)
-    subprocess.run(["deploy/package/inventory", documents], check=True, env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH})
+    directory.mkdir()
+    subprocess.run(
+        ["deploy/container/root", program, directory / "image"],
+        check=True,
+        env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH},
+    )
     (directory / "data").mkdir(mode=0o700)
     return directory
 
@@ -35,15 +32,14 @@ def build(engine, context, tag, image_format):
     """Builds the image, and returns the digest of its manifest and those of its layers."""
     engine.run(
         "buildah", "bud", "--isolation", "chroot", "--format", image_format, "--timestamp", EPOCH, "--no-cache",
-        "--build-arg", "BASE=localhost/base", "--build-arg", f"VERSION={VERSION}", "--build-context",
-        f"build={context}", "--tag", tag, "--file", "deploy/container/Containerfile", ".",
+        "--build-arg", f"VERSION={VERSION}", "--build-context", f"build={context}", "--tag", tag, "--file",
+        "deploy/container/Containerfile", ".",
     )  # fmt: skip
     return engine.inspect(tag, "{{.Digest}}"), engine.inspect(tag, "{{.RootFS.Layers}}")
 
 
-def check_build(checks, engine, program, base, directory):
+def check_build(checks, engine, program, directory):
     print("== the image", flush=True)
-    engine.podman("import", "--quiet", base, "localhost/base")
     contexts = [build_context(program, directory / f"context{number}") for number in (1, 2)]
     first, second = (build(engine, context, "localhost/tokenbridge:oci", "oci") for context in contexts)
     checks.check("two builds have the same digest", first == second, [first, second])
