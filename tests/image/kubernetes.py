@@ -17,7 +17,7 @@ import time
 
 import yaml
 
-from support import ADMIN_PASSWORD, as_admin, request, wait_until
+from support import ADMIN_PASSWORD, as_admin, find_postgres, request, wait_until
 
 NETWORK = "pods"
 PROXY_PORT, SLOTS = 24820, 4
@@ -283,7 +283,7 @@ class Load:
 @contextlib.contextmanager
 def postgres(directory, address):
     """Runs a private PostgreSQL that pods reach, and yields its URL."""
-    binaries = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    binaries = find_postgres()
     user, data = pwd.getpwnam("postgres"), directory / "postgres"
     data.mkdir()
     os.chown(data, user.pw_uid, user.pw_gid)

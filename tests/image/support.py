@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -55,11 +56,23 @@ class Checks:
         sys.exit(self.failed > 0)
 
 
+# A file for each network, and one with the process ID.
+NAME_SERVER = pathlib.Path("/run/containers/networks/aardvark-dns")
+
+
+def find_name_server():
+    """Returns the process ID of podman's name server; `None` if it does not run."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        process = int((NAME_SERVER / "aardvark.pid").read_text())
+        os.kill(process, 0)
+        return process
+
+
 class Engine:
     """podman and buildah."""
 
     def __init__(self, directory):
-        self.log = (directory / "commands.log").open("w")
+        self.log, self.name_server = (directory / "commands.log").open("w"), find_name_server()
         for name, text in (("storage.conf", STORAGE), ("containers.conf", CONTAINERS)):
             (directory / name).write_text(text.format(directory=directory, open_files=OPEN_FILES))
         self.environment = os.environ | {
@@ -100,10 +113,19 @@ class Engine:
 
     def clean_up(self):
         with contextlib.suppress(RuntimeError):
-            self.podman("rm", "--force", "--all", "--time", "0")
+            self.podman("rm", "--force", "--all", "--depend", "--time", "0")
         with contextlib.suppress(RuntimeError):
             self.podman("network", "prune", "--force")
+        # podman can leave its name server behind. Other networks of this machine may use it.
+        name_server = find_name_server()
+        if name_server != self.name_server and list(NAME_SERVER.iterdir()) == [NAME_SERVER / "aardvark.pid"]:
+            os.kill(name_server, signal.SIGTERM)
         self.log.close()
+
+
+def find_postgres():
+    """Returns the directory of the programs of the newest PostgreSQL."""
+    return max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 
 
 def request(method, url, body=None, headers=(), timeout=10):
