@@ -305,7 +305,7 @@ texts! { Texts:
     unknown_caller: "Unauthenticated caller", "인증되지 않은 호출자";
 
     problem: "This request cannot be handled", "처리할 수 없는 요청입니다";
-    problem_form: "The page has expired, or the form came from another site. Go back, reload the page, and try again. Cookies must be allowed.", "페이지가 만료되었습니다. 새로 고친 뒤 다시 시도하세요. 브라우저에서 쿠키를 허용해야 합니다.";
+    problem_form: "The page has expired, or the form came from another site. Go back, reload the page, and try again. Cookies must be allowed.", "새로 고친 뒤 다시 시도하세요. 브라우저에서 쿠키를 허용해야 합니다.";
     problem_role: "Your role does not include this. Ask an admin for another role.", "현재 역할로는 이 작업을 할 수 없습니다. 관리자에게 역할 변경을 요청하세요.";
     problem_unavailable: "Try again in a moment.", "잠시 후 다시 시도하세요.";
     problem_unanswered: "Your change may have been saved anyway. Check before you try again.", "변경 사항이 이미 저장되었을 수 있습니다. 확인한 뒤 다시 시도하세요.";
