@@ -201,6 +201,7 @@ if (selected) {
     for (const button of document.querySelectorAll("[data-select]")) {
       const all = [...button.parentElement.querySelectorAll("[name=permission]")].every((box) => box.checked);
       button.textContent = all ? button.dataset.clear : button.dataset.select;
+      button.setAttribute("aria-label", `${button.textContent}: ${button.parentElement.querySelector("legend").textContent}`);
     }
   };
   for (const preset of presets) {
