@@ -32,6 +32,9 @@ tests![
     a_restart_behind_an_inherited_socket_fails_no_request,
 ];
 
+/// Clients during a restart.
+const CLIENTS: usize = 32;
+
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// The socket of a service manager.
@@ -245,15 +248,18 @@ fn unusable_inherited_sockets_are_explained(env: &TestEnv) {
     }
 }
 
+#[derive(Default)]
+struct Load {
+    is_over: AtomicBool,
+    /// Clients that have sent a request and wait for the response.
+    waiting: AtomicUsize,
+    answered: AtomicUsize,
+}
+
 /// A client that opens a connection for each request, or keeps it open while the server does.
-fn send_requests(
-    address: SocketAddr,
-    keeps_connection: bool,
-    is_over: &AtomicBool,
-    sent: &AtomicUsize,
-) -> Result<(), String> {
+fn send_requests(address: SocketAddr, keeps_connection: bool, load: &Load) -> Result<(), String> {
     let mut open: Option<BufReader<TcpStream>> = None;
-    while !is_over.load(Ordering::SeqCst) {
+    while !load.is_over.load(Ordering::SeqCst) {
         let fail = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
         let mut connection = match open.take() {
             Some(connection) if !is_closed(connection.get_ref()) => connection,
@@ -267,6 +273,7 @@ fn send_requests(
             .get_mut()
             .write_all(REQUEST)
             .map_err(|error| fail("send", &error))?;
+        load.waiting.fetch_add(1, Ordering::SeqCst);
         let (mut head, mut length) = (String::new(), 0);
         while !head.ends_with("\r\n\r\n") {
             let before = head.len();
@@ -287,7 +294,8 @@ fn send_requests(
         if !head.starts_with("HTTP/1.1 200 ") {
             return Err(head);
         }
-        sent.fetch_add(1, Ordering::SeqCst);
+        load.waiting.fetch_sub(1, Ordering::SeqCst);
+        load.answered.fetch_add(1, Ordering::SeqCst);
         open = (keeps_connection && !head.contains("connection: close")).then_some(connection);
     }
     Ok(())
@@ -308,28 +316,33 @@ fn a_restart_behind_an_inherited_socket_fails_no_request(env: &TestEnv) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let start = || ServerProcess::start(activated(&program, socket.try_clone().unwrap().into(), "$$"), "");
-    let (is_over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let load = &Load::default();
     let mut server = start();
     std::thread::scope(|scope| {
-        let clients: Vec<_> = [false, false, true, true]
-            .map(|keeps_connection| {
-                scope.spawn({
-                    let (is_over, sent) = (&is_over, &sent);
-                    move || send_requests(address, keeps_connection, is_over, sent)
-                })
-            })
-            .into();
-        for _ in 0..3 {
-            let before = sent.load(Ordering::SeqCst);
-            wait_until("requests are served", || {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| scope.spawn(move || send_requests(address, number % 2 == 0, load)))
+            .collect();
+        let wait_for = |what, is_reached: &dyn Fn() -> bool| {
+            wait_until(what, || {
                 let is_failed = clients.iter().any(ScopedJoinHandle::is_finished);
-                (is_failed || sent.load(Ordering::SeqCst) > before + 200).then_some(())
+                (is_failed || is_reached()).then_some(())
             });
+        };
+        for _ in 0..3 {
+            let before = load.answered.load(Ordering::SeqCst);
+            wait_for("requests are served", &|| {
+                load.answered.load(Ordering::SeqCst) > before + 200
+            });
+            // All clients have sent a request when the shutdown begins, half of them on a connection that the server
+            // has not accepted yet.
+            server.signal("STOP");
+            wait_for("all clients wait", &|| load.waiting.load(Ordering::SeqCst) == CLIENTS);
             server.signal("TERM");
+            server.signal("CONT");
             assert_eq!(server.wait().0, Some(0));
             server = start();
         }
-        is_over.store(true, Ordering::SeqCst);
+        load.is_over.store(true, Ordering::SeqCst);
         for client in clients {
             assert_eq!(client.join().unwrap(), Ok(()));
         }
