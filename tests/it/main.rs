@@ -204,6 +204,7 @@ const ON_POSTGRES: &[&[Test]] = &[
     faults::POSTGRES_TESTS,
     postgres::TESTS,
     replicas::POSTGRES_TESTS,
+    runbook::POSTGRES_TESTS,
     transfer::POSTGRES_TESTS,
 ];
 

@@ -137,19 +137,20 @@ fn url(port: u16, database: &str) -> String {
     format!("postgres://tokenbridge@127.0.0.1:{port}/{database}")
 }
 
-/// Where PostgreSQL's programs are: on the path, or where Debian puts them.
+/// Where PostgreSQL's programs are: on the path, or where Debian puts them. A directory on the path may have links to a
+/// few of them.
 pub fn find_bin_directory() -> Option<PathBuf> {
     let on_path = std::env::split_paths(&std::env::var_os("PATH")?).collect::<Vec<_>>();
     let debian = std::fs::read_dir("/usr/lib/postgresql").ok().into_iter().flatten();
     let debian = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
-    on_path
-        .into_iter()
-        .chain(debian)
-        .find(|place| place.join("initdb").exists())
+    on_path.into_iter().chain(debian).find_map(|place| {
+        let initdb = place.join("initdb").canonicalize().ok()?;
+        initdb.parent().map(Path::to_owned)
+    })
 }
 
 /// PostgreSQL refuses to run as root.
-fn as_postgres(program: &Path) -> Command {
+pub fn as_postgres(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -158,7 +159,7 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
-fn chown_to_postgres(place: &Path) {
+pub fn chown_to_postgres(place: &Path) {
     if is_root() {
         let status = Command::new("chown")
             .args(["-R", "postgres:"])
