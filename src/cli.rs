@@ -35,6 +35,7 @@ use crate::{
         Invalid,
         actor::{Channel, Origin},
         caller::{Call, Caller},
+        errors::error_chain,
         printable::escape_unprintable,
     },
     http::openapi,
@@ -43,7 +44,6 @@ use crate::{
     settings::ServeSettings,
     startup::StartError,
     store::{backup::BackupError, transfer::TransferError},
-    view::errors::error_chain,
 };
 
 /// Maximum wait for the reader of standard error when the program fails.

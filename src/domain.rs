@@ -11,6 +11,7 @@ pub mod caller;
 pub mod cidr;
 pub mod clock;
 pub mod encoding;
+pub mod errors;
 pub mod expiry;
 pub mod idempotency;
 pub mod invalid;

@@ -33,6 +33,7 @@ use crate::{
     domain::{
         Invalid,
         clock::{Clock, SystemClock},
+        errors::error_chain,
         random::{OsRandom, Random},
     },
     http::{self, Config, HttpMetrics, Limits, State, observe},
@@ -40,7 +41,6 @@ use crate::{
     service::{LEGACY_LOGIN_TIMEOUT, Service},
     settings::{ListenAddress, ServeSettings, StoreSettings},
     store::{OpenError, Store, find_exposed_files},
-    view::errors::error_chain,
 };
 use listeners::{Listeners, ListeningSocket, SocketFile};
 pub use server::AppService;

@@ -3,7 +3,6 @@
 pub mod api_token;
 pub mod audit_event;
 pub mod csv;
-pub mod errors;
 pub mod legacy_callers;
 pub mod legacy_usage;
 pub mod schemas;

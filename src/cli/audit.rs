@@ -11,6 +11,7 @@ use crate::{
         actor::{Channel, Origin},
         audit::{Action, AuditEvent, EventFilter, EventOrder, RecordedEvent},
         clock::Timestamp,
+        errors::error_chain,
         name::TokenName,
         page::PageSize,
         token::TokenId,
@@ -18,10 +19,7 @@ use crate::{
     service::{Error, Service, audit::EventTail},
     settings::StoreSettings,
     startup::open_service,
-    view::{
-        audit_event::{csv_header, push_csv_row, to_json_line},
-        errors::error_chain,
-    },
+    view::audit_event::{csv_header, push_csv_row, to_json_line},
 };
 
 /// Interval between polls of the store for new events.

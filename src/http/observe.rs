@@ -33,10 +33,10 @@ use super::{
 use crate::{
     domain::{
         actor::{Channel, Origin},
+        errors::error_chain,
         legacy_usage::{LegacyCaller, normalize_user_agent},
     },
     service::CredentialKind,
-    view::errors::error_chain,
 };
 
 /// The log target of access log lines.

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{RunningServer, SHUTDOWN_SECONDS, StartError, systemd};
-use crate::view::errors::error_chain;
+use crate::domain::errors::error_chain;
 
 /// Time for the workers to take over connections that were accepted before a shutdown. Those that
 /// still wait for a worker when it stops would be closed.

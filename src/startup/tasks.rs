@@ -6,7 +6,7 @@ use actix_web::rt::task::JoinHandle;
 use futures_util::FutureExt;
 use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::{service::Error, view::errors::error_chain};
+use crate::{domain::errors::error_chain, service::Error};
 
 /// The running background tasks of a server. Dropping them lets runs in progress finish, and starts
 /// no further ones.

@@ -16,10 +16,11 @@ use tokio::sync::OnceCell;
 
 use super::budget::BudgetExtension;
 use crate::{
-    domain::{caller::Call, clock::Timestamp, permission::Permission, token::Token, value::TokenValue},
+    domain::{
+        caller::Call, clock::Timestamp, errors::error_chain, permission::Permission, token::Token, value::TokenValue,
+    },
     http::{State, error::ApiError},
     service::tokens::{Rotation, TokenRef},
-    view::errors::error_chain,
 };
 
 /// Maximum depth of a query. Common introspection queries need 14.

@@ -1,6 +1,7 @@
-//! Errors in logs and on the command line.
+//! The text of errors, for logs and the command line.
 
 /// Formats an error with its chain of sources on one line.
+#[must_use]
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
