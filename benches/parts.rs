@@ -25,7 +25,7 @@ use tokenbridge::{
     },
     http::{Peer, Proxies},
     service::{Service, authentication::PresentedCredential, tokens::NewToken},
-    store::{ConnectionOptions, Store},
+    store::{ConnectionOptions, Store, feed::FeedUrls},
 };
 
 fn bench_values(criterion: &mut Criterion) {
@@ -90,7 +90,12 @@ fn bench_calls(criterion: &mut Criterion) {
     };
     let (store, _) = Store::open(&url, true, options).unwrap();
     let service = Service::new(store, Arc::new(SystemClock), Arc::new(OsRandom)).unwrap();
-    service.subscribe(&url, None).unwrap();
+    let urls = FeedUrls {
+        database: &url,
+        announcer: &url,
+        replica: None,
+    };
+    service.subscribe(&urls).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -42,9 +42,10 @@ use crate::{
     legacy_server::LegacyServer,
     store::{
         Store, StoreError, audit as event_rows,
-        feed::{self, FeedHandle, Listener},
-        legacy_usage as legacy_rows, legacy_watch, token_uses, tokens as token_rows,
-        url::DatabaseUrl,
+        feed::{self, FeedHandle, FeedUrls},
+        legacy_usage as legacy_rows, legacy_watch,
+        revision::Listener,
+        token_uses, tokens as token_rows,
     },
 };
 use legacy_login::LegacyLogin;
@@ -104,15 +105,14 @@ impl Service {
         })
     }
 
-    /// Subscribes to changes that other processes make at `database`. Verified credentials are
-    /// cached from then on. `announcer` is the address for PostgreSQL announcements, if it differs.
+    /// Subscribes to changes that other processes make. Verified credentials are cached from then on, and lookups and
+    /// lists are read from the replica, if there is one.
     ///
     /// # Errors
     /// [`Error::Internal`] if a thread cannot be started.
-    pub fn subscribe(&self, database: &DatabaseUrl, announcer: Option<&DatabaseUrl>) -> Result<(), Error> {
+    pub fn subscribe(&self, urls: &FeedUrls<'_>) -> Result<(), Error> {
         let listener = Arc::clone(&self.token_cache) as Arc<dyn Listener>;
-        let announcer = announcer.unwrap_or(database);
-        let handle = feed::subscribe(&self.store, database.clone(), announcer.clone(), &listener);
+        let handle = feed::subscribe(&self.store, urls, &self.metrics.replica, &listener);
         self.replace_feed(handle.map_err(|error| Error::Internal(error.into()))?);
         Ok(())
     }

@@ -17,7 +17,10 @@ use crate::{
     },
     http::{AccessLog, Config, Limits, Proxies, ProxyHeader, TrustedProxy},
     legacy_server::{LegacyUrl, TlsTrust},
-    store::{ConnectionOptions, url::DatabaseUrl},
+    store::{
+        ConnectionOptions,
+        url::{DatabaseUrl, STANDBY},
+    },
 };
 pub use addresses::ListenAddress;
 use addresses::{parse_socket_address, parse_trusted_proxy};
@@ -67,6 +70,11 @@ pub struct ServeSettings {
     /// Settings of the store.
     #[command(flatten)]
     pub store: StoreSettings,
+
+    /// URL of a hot standby of PostgreSQL that answers lookups and lists; the primary answers those
+    /// for which it is too far behind
+    #[arg(long, value_name = "URL", hide_env_values = true)]
+    pub read_database_url: Option<DatabaseUrl>,
 
     /// Address and port to listen on, or unix: and the absolute path of a unix socket; repeat the
     /// flag or separate items by commas. Sockets from systemd (socket activation) replace it
@@ -224,6 +232,31 @@ impl ServeSettings {
         TlsTrust {
             ca_file: self.legacy_login_ca_file.clone(),
             insecure: self.legacy_login_insecure,
+        }
+    }
+
+    /// Returns the URL of the read replica. Of several hosts, it leads to a standby.
+    ///
+    /// # Errors
+    /// If the store is not PostgreSQL.
+    pub fn replica_url(&self) -> Result<Option<DatabaseUrl>, Invalid> {
+        let refused = |message| {
+            let field = "--read-database-url (TOKENBRIDGE_READ_DATABASE_URL)";
+            Err(Invalid::new(field, message))
+        };
+        match (&self.store.database_url, &self.read_database_url) {
+            (_, None) => Ok(None),
+            (DatabaseUrl::Postgres(_), Some(DatabaseUrl::Postgres(url))) => {
+                let url = url.clone().with_default(STANDBY);
+                Ok(Some(DatabaseUrl::Postgres(url)))
+            }
+            (DatabaseUrl::Postgres(_), Some(DatabaseUrl::Sqlite(_))) => {
+                refused("must begin with \"postgres://\": only PostgreSQL has read replicas")
+            }
+            (DatabaseUrl::Sqlite(_), Some(_)) => refused(
+                "only PostgreSQL has read replicas; remove this setting, or set --database-url \
+                 (TOKENBRIDGE_DATABASE_URL) to the postgres:// URL of the primary",
+            ),
         }
     }
 

@@ -40,7 +40,7 @@ use crate::{
     legacy_server::LegacyServer,
     service::{LEGACY_LOGIN_TIMEOUT, Service},
     settings::{ListenAddress, ServeSettings, StoreSettings},
-    store::{OpenError, Store, find_exposed_files},
+    store::{OpenError, Store, feed::FeedUrls, find_exposed_files},
 };
 use listeners::{Listeners, ListeningSocket, SocketFile};
 pub use server::AppService;
@@ -146,10 +146,12 @@ pub async fn build(
     service: Arc<Service>,
     inherited: Listeners,
 ) -> Result<RunningServer, StartError> {
-    service.subscribe(
-        &settings.store.database_url,
-        settings.store.notify_database_url.as_ref(),
-    )?;
+    let database = &settings.store.database_url;
+    service.subscribe(&FeedUrls {
+        database,
+        announcer: settings.store.notify_database_url.as_ref().unwrap_or(database),
+        replica: settings.replica_url()?.as_ref(),
+    })?;
     accept_legacy_logins(settings, &service)?;
     let (limits, legacy_phase) = (config.limits, config.legacy_phase());
     let tls = Tls::open(settings)?;

@@ -18,7 +18,9 @@ pub mod legacy_watch;
 mod migrations;
 mod pool;
 mod reader;
+mod reads;
 pub mod records;
+pub mod replica;
 pub mod revision;
 mod schema;
 pub mod sessions;
@@ -33,7 +35,7 @@ mod writer;
 use std::{
     num::NonZeroUsize,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -41,18 +43,21 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::domain::value::ValueHash;
 pub use connection::{AnyConnection, ConnectionOptions};
 pub use error::{Fault, OpenError, StoreError};
 use error::{is_contended, to_single_line};
 pub use files::find_exposed_files;
 use pool::Pool;
 use reader::Reader;
+use replica::Replica;
 use url::DatabaseUrl;
 use values::ValueBatcher;
+use worker::WaitingGuard;
 use writer::{WriteOptions, Writer};
 
 const MAX_CONNECTIONS: u32 = 8;
+/// Time after which a pooled connection is replaced.
+const MAX_CONNECTION_AGE: Duration = Duration::from_mins(30);
 /// Maximum number of connections for short reads from SQLite.
 const MAX_READERS: usize = 4;
 /// Margin by which the time limit of a call exceeds the timeout of its statements, so that the
@@ -72,7 +77,8 @@ pub struct Store {
     connections: Arc<Semaphore>,
     backend: Backend,
     waiting: Arc<AtomicUsize>,
-    timeout: Duration,
+    options: ConnectionOptions,
+    replica: Arc<OnceLock<Replica>>,
 }
 
 /// The threads for writes and short reads.
@@ -119,7 +125,7 @@ impl Store {
             .map_err(|error| OpenError::Connection(url.to_string(), to_single_line(&error.to_string())))?;
         let applied = migrations::run(url, &mut conn)?;
         drop(conn);
-        let pool = Pool::new(url.clone(), options, MAX_CONNECTIONS);
+        let pool = Pool::new(url.clone(), options, MAX_CONNECTIONS, MAX_CONNECTION_AGE);
         let (backend, others) = match url {
             DatabaseUrl::Sqlite(_) => {
                 let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -132,7 +138,11 @@ impl Store {
             // So some connections are reserved for reads.
             DatabaseUrl::Postgres(_) => {
                 let writers = Semaphore::new(MAX_CONNECTIONS as usize - 2);
-                let values = ValueBatcher::start(pool.clone()).map_err(OpenError::SpawnThread)?;
+                let of_values = pool.clone();
+                let values = ValueBatcher::start("value-lookup", None, move |values| {
+                    of_values.read(|conn| tokens::find_by_values(conn, values))
+                });
+                let values = values.map_err(OpenError::SpawnThread)?;
                 (
                     Backend::Postgres(Arc::new(writers), values),
                     MAX_CONNECTIONS as usize - 1,
@@ -145,7 +155,8 @@ impl Store {
             connections: Arc::new(Semaphore::new(others)),
             backend,
             waiting: Arc::default(),
-            timeout: options.timeout,
+            options,
+            replica: Arc::default(),
         };
         Ok((store, applied))
     }
@@ -163,7 +174,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let timeout = self.timeout;
+        let timeout = self.options.timeout;
         let deadline = Instant::now() + timeout;
         self.with_connection(deadline, Duration::MAX, move |conn| {
             conn.begin_snapshot(Some(timeout)).map_err(StoreError::from)?;
@@ -187,7 +198,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let timeout = self.timeout;
+        let timeout = self.options.timeout;
         let deadline = Instant::now() + timeout;
         self.with_connection(deadline, timeout, move |conn| conn.read(timeout, work))
             .await
@@ -208,22 +219,8 @@ impl Store {
         match &self.backend {
             Backend::Postgres(..) => self.read(work).await,
             Backend::Sqlite(_, reader) => {
-                let deadline = Instant::now() + self.timeout + TIMEOUT_MARGIN;
+                let deadline = Instant::now() + self.options.timeout + TIMEOUT_MARGIN;
                 reader.read(deadline, WaitingGuard::new(&self.waiting), work).await
-            }
-        }
-    }
-
-    /// Returns the token that this value belongs to.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the store is busy or unreachable, or the query fails.
-    pub async fn find_by_value(&self, value: ValueHash) -> Result<Option<tokens::TokenByValue>, StoreError> {
-        match &self.backend {
-            Backend::Sqlite(..) => self.read_fast(move |conn| tokens::find_by_value(conn, &value)).await,
-            Backend::Postgres(_, values) => {
-                let deadline = Instant::now() + self.timeout + TIMEOUT_MARGIN;
-                values.find(deadline, WaitingGuard::new(&self.waiting), value).await
             }
         }
     }
@@ -252,7 +249,7 @@ impl Store {
 
     /// Returns the timeout, which applies first to acquiring a connection and then to the query.
     pub fn timeout(&self) -> Duration {
-        self.timeout
+        self.options.timeout
     }
 
     /// Returns the state of the connections.
@@ -318,7 +315,7 @@ impl Store {
         T: Send + 'static,
         E: std::error::Error + From<StoreError> + Send + 'static,
     {
-        self.write_within(self.timeout, work).await
+        self.write_within(self.options.timeout, work).await
     }
 
     /// Runs `work` as [`Store::write`] does, for work of many statements that stops itself after
@@ -336,7 +333,7 @@ impl Store {
         T: Send + 'static,
         E: std::error::Error + From<StoreError> + Send + 'static,
     {
-        let timeout = self.timeout;
+        let timeout = self.options.timeout;
         let deadline = Instant::now() + timeout;
         let writers = match &self.backend {
             Backend::Postgres(writers, _) => writers,
@@ -344,40 +341,29 @@ impl Store {
                 let options = WriteOptions {
                     deadline,
                     max_duration: max_duration.saturating_add(TIMEOUT_MARGIN),
-                    exclusive: max_duration > self.timeout,
+                    exclusive: max_duration > self.options.timeout,
                     waiting: WaitingGuard::new(&self.waiting),
                 };
                 return writer.write(options, work).await;
             }
         };
         let writer = self.acquire_permit(writers, deadline).await?;
+        let replica = Arc::clone(&self.replica);
         self.with_connection(deadline, max_duration, move |conn| {
             let _writer = writer;
-            loop {
+            let done = loop {
                 match conn.write(timeout, work.clone()) {
                     Err(error) if is_contended(&error) && Instant::now() < deadline => {
                         std::thread::sleep(RETRY_DELAY);
                     }
-                    done => return done,
+                    done => break done,
                 }
+            };
+            if let Some(replica) = replica.get() {
+                replica.tracker().record_write(Instant::now());
             }
+            done
         })
         .await
-    }
-}
-
-/// Counts a call as waiting until it is dropped.
-struct WaitingGuard(Arc<AtomicUsize>);
-
-impl WaitingGuard {
-    fn new(waiting: &Arc<AtomicUsize>) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(waiting))
-    }
-}
-
-impl Drop for WaitingGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

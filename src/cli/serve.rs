@@ -27,6 +27,8 @@ pub async fn serve(settings: &ServeSettings) -> Result<(), StartError> {
     let inherited = Listeners::inherit()?;
     let _logging = logging::init(settings.log_format)?;
     let config = settings.http_config()?;
+    // Refused before a store is created.
+    settings.replica_url()?;
     if !inherited.sockets.is_empty() {
         log::info!("using the sockets of the service manager (LISTEN_FDS) instead of --listen");
     }

@@ -170,7 +170,7 @@ impl Service {
     pub async fn list_admins(&self, call: &Call, after: Option<AdminName>, size: PageSize) -> Result<AdminPage, Error> {
         let check_caller = self.caller_check(call, Operation::ReadAdmins);
         self.store
-            .read(move |conn| {
+            .list(move |conn| {
                 check_caller(conn)?;
                 Ok(admins::page(conn, after.as_ref(), size)?)
             })

@@ -57,8 +57,13 @@ impl Service {
         after: Option<EventCursor>,
         size: PageSize,
     ) -> Result<EventPage, Error> {
-        let read = move |conn: &mut AnyConnection| Ok(audit::page(conn, &filter, order, after, size)?);
-        self.read_events(call, read).await
+        let check_caller = self.caller_check(call, Operation::ReadAudit);
+        self.store
+            .list(move |conn| {
+                check_caller(conn)?;
+                Ok(audit::page(conn, &filter, order, after, size)?)
+            })
+            .await
     }
 
     /// Returns the cursor, in a list with the oldest first, just before the last `count` events

@@ -189,7 +189,7 @@ impl Service {
         let found = match credential {
             Credential::Value(value) => self.find_and_claim(value).await?,
             Credential::LegacyUuid(id) => {
-                let token = self.store.read_fast(move |conn| tokens::find(conn, id)).await?;
+                let token = self.store.find_fast(move |conn| tokens::find(conn, id)).await?;
                 token.filter(|token| !token.has_value).map(|token| (token, None))
             }
         };
@@ -282,7 +282,7 @@ impl Service {
         name: &str,
         password: SecretString,
         origin: Origin,
-        read: impl FnOnce(&mut AnyConnection, &Caller) -> Result<T, Error> + Send + 'static,
+        read: impl FnOnce(&mut AnyConnection, &Caller) -> Result<T, Error> + Clone + Send + 'static,
     ) -> Result<(Caller, Option<T>), Error> {
         if let (Some(known), Ok(presented)) = (AdminName::parse_existing(name), Password::parse(password.clone()))
             && self
@@ -303,7 +303,7 @@ impl Service {
                 let found = read(conn, &caller)?;
                 Ok::<_, Error>(Some((name, caller, found)))
             };
-            if let Some((name, caller, found)) = self.store.read_fast(look_up).await? {
+            if let Some((name, caller, found)) = self.store.list_fast(look_up).await? {
                 self.logins.accept(&name, origin);
                 return Ok((caller, Some(found)));
             }

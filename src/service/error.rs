@@ -122,6 +122,7 @@ impl From<StoreError> for Error {
             | StoreError::Failed(_)
             | StoreError::Contended(_)
             | StoreError::Unwritable(_)
+            | StoreError::Replica(_)
             | StoreError::BatchAborted
             | StoreError::ShuttingDown => Self::Unavailable(error),
         }

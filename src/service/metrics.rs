@@ -5,13 +5,16 @@ mod authentications;
 mod gathering;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector};
 
-use crate::domain::{admin::LegacyLoginOutcome, clock::Timestamp, token_group::TokenGroup};
+use crate::{
+    domain::{admin::LegacyLoginOutcome, clock::Timestamp, token_group::TokenGroup},
+    store::replica::ReplicaMetrics,
+};
 use authentications::Authentications;
 pub use authentications::{AuthenticationOutcome, CredentialKind};
 
@@ -27,6 +30,8 @@ pub struct ServiceMetrics {
     authentications: Authentications,
     cache: CacheMetrics,
     store: StoreMetrics,
+    /// The metrics of the read replica, which the store updates.
+    pub replica: Arc<ReplicaMetrics>,
     legacy: LegacyMetrics,
     legacy_logins: IntCounterVec,
     tokens: IntGaugeVec,
@@ -225,6 +230,7 @@ impl ServiceMetrics {
             authentications: Authentications::new(&registry)?,
             cache: CacheMetrics::new(&registry)?,
             store: StoreMetrics::new(&registry)?,
+            replica: Arc::new(ReplicaMetrics::new(&registry)?),
             legacy: LegacyMetrics::new(&registry)?,
             legacy_logins,
             tokens: gauges(

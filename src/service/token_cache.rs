@@ -13,10 +13,7 @@ use crate::{
         token::{Token, TokenId},
         value::ValueHash,
     },
-    store::{
-        feed::Listener,
-        revision::{Change, Revision},
-    },
+    store::revision::{Change, Listener, Revision},
 };
 
 /// Time for which the response to a poll proves the cache current, counted from the sending of the
@@ -60,6 +57,13 @@ struct State {
     cleared_at: Option<Instant>,
     /// The instant at which the latest poll was sent whose response is accounted for.
     polled_at: Option<Instant>,
+    /// The instant before which all changes are included in `revision` itself; `None` if that is not certain. The
+    /// response to a poll that was sent before all entries were discarded is accounted for, but may have a later
+    /// number.
+    confirmed_at: Option<Instant>,
+    /// The instant of the latest change that `revision` may not include. Only a poll that is sent later confirms a
+    /// revision.
+    doubted_at: Option<Instant>,
     /// Grows with every invalidation, so that a token that was read before an invalidation is not
     /// inserted after it.
     generation: u64,
@@ -168,13 +172,18 @@ impl Listener for TokenCache {
         state.clear(at);
         state.revision = None;
         state.polled_at = None;
+        state.confirmed_at = None;
     }
 
     fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant) {
         let mut state = self.write();
-        if !state.accounts_for(&revision, asked_at) {
+        if state.includes(&revision, asked_at) {
+            state.confirm(asked_at);
+        } else if !state.was_cleared_since(&revision, asked_at) {
             state.clear(at);
             state.revision = Some(revision);
+            state.confirmed_at = None;
+            state.confirm(asked_at);
         }
         state.superseded.retain(|(_, until)| *until > asked_at);
         state.polled_at = state.polled_at.max(Some(asked_at));
@@ -186,40 +195,82 @@ impl Listener for TokenCache {
         // reported a revision.
         state.invalidate(change.token);
         let next = &change.revision;
-        let known = match &state.revision {
-            Some(known) if known.store_id == next.store_id => known.number,
-            Some(_) | None => return,
+        let Some(known) = state.known_number(next) else {
+            // The response to a poll in transit may be older than this change.
+            return state.doubt(at);
         };
         match change.predecessor {
             Some(predecessor) if predecessor == known => state.supersede(known, at),
             // A smaller number is accounted for already, or comes from a store that has lost
             // changes. The next poll decides which.
-            Some(_) if next.number <= known => return,
-            // A change was missed, or this one invalidates more than one token.
-            Some(_) | None => state.clear(at),
+            Some(_) if next.number <= known => {
+                if next.number < known && !state.has_superseded(next.number) {
+                    state.doubt(at);
+                }
+                return;
+            }
+            // A change was missed, or this one invalidates more than one token. It may also be one that the store has
+            // lost, whose announcement is late.
+            Some(_) | None => {
+                state.clear(at);
+                state.doubt(at);
+            }
         }
         if next.number > known {
             state.revision = Some(next.clone());
         }
     }
+
+    fn current_revision(&self, at: Instant) -> Option<Revision> {
+        let state = self.read();
+        let is_current = at.duration_since(state.confirmed_at?) < MAX_POLL_AGE;
+        state.revision.clone().filter(|_| is_current)
+    }
 }
 
 impl State {
-    /// Returns `true` if all changes up to `revision`, the response to a poll that was sent at
-    /// `asked_at`, are accounted for.
-    fn accounts_for(&self, revision: &Revision, asked_at: Instant) -> bool {
-        let same_store = |known: &&Revision| known.store_id == revision.store_id;
-        self.revision.as_ref().filter(same_store).is_some_and(|known| {
-            // The response may be older than a change that was announced meanwhile. Then its number
-            // is one that was superseded after the poll was sent. A smaller number alone proves
-            // nothing: a store that has lost changes gives smaller numbers to other changes.
-            known.number == revision.number
-                || self.cleared_at.is_some_and(|cleared_at| asked_at < cleared_at)
+    /// Returns `true` if the known revision includes all changes up to `revision`, the response to a
+    /// poll that was sent at `asked_at`.
+    fn includes(&self, revision: &Revision, asked_at: Instant) -> bool {
+        // The response may be older than a change that was announced meanwhile. Then its number
+        // is one that was superseded after the poll was sent. A smaller number alone proves
+        // nothing: a store that has lost changes gives smaller numbers to other changes.
+        self.known_number(revision).is_some_and(|known| {
+            known == revision.number
                 || self
                     .superseded
                     .iter()
                     .any(|(number, until)| *number == revision.number && asked_at < *until)
         })
+    }
+
+    /// Returns `true` if all entries are from the store of `revision` and were read after the poll
+    /// was sent at `asked_at`, so that its response cannot invalidate them.
+    fn was_cleared_since(&self, revision: &Revision, asked_at: Instant) -> bool {
+        self.known_number(revision).is_some() && self.cleared_at.is_some_and(|cleared_at| asked_at < cleared_at)
+    }
+
+    /// Returns the number of the known revision, if it is of the same store.
+    fn known_number(&self, revision: &Revision) -> Option<i64> {
+        let known = self.revision.as_ref()?;
+        (known.store_id == revision.store_id).then_some(known.number)
+    }
+
+    fn has_superseded(&self, number: i64) -> bool {
+        self.superseded.iter().any(|(superseded, _)| *superseded == number)
+    }
+
+    /// Records that the known revision includes all changes before `asked_at`, unless it may lack a later one.
+    fn confirm(&mut self, asked_at: Instant) {
+        if self.doubted_at < Some(asked_at) {
+            self.confirmed_at = self.confirmed_at.max(Some(asked_at));
+        }
+    }
+
+    /// Records that the known revision may lack a change that was made or announced at `at`.
+    fn doubt(&mut self, at: Instant) {
+        self.confirmed_at = None;
+        self.doubted_at = Some(at);
     }
 
     fn supersede(&mut self, number: i64, at: Instant) {

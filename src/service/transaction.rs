@@ -22,8 +22,7 @@ use crate::{
     },
     store::{
         AnyConnection, Store, StoreError, admins, audit,
-        feed::Listener,
-        revision::{self, Invalidation, Step},
+        revision::{self, Invalidation, Listener, Step},
         tokens,
     },
 };
@@ -108,7 +107,7 @@ impl Service {
         &self,
         call: &Call,
         operation: Operation<'static>,
-    ) -> impl FnOnce(&mut AnyConnection) -> Result<Timestamp, Error> + Send + 'static {
+    ) -> impl FnOnce(&mut AnyConnection) -> Result<Timestamp, Error> + Clone + Send + 'static {
         let clock = Arc::clone(&self.clock);
         let Call { caller, origin } = call.clone();
         move |conn| {

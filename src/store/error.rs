@@ -34,6 +34,9 @@ pub enum StoreError {
     /// The database file cannot be written.
     #[error("{0}")]
     Unwritable(Fault),
+    /// The read replica cannot answer. The primary can.
+    #[error(transparent)]
+    Replica(#[from] ReplicaFault),
     /// The batch that contained this write was rolled back.
     #[error("the batch of writes that contained this one was rolled back")]
     BatchAborted,
@@ -74,10 +77,15 @@ impl From<DieselError> for StoreError {
     }
 }
 
+/// Returns the error of the store that caused `error`, if one did.
+pub(super) fn find_store_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e StoreError> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|cause| cause.downcast_ref())
+}
+
 /// Returns `true` if the cause of `error` is [`StoreError::Contended`].
 pub(super) fn is_contended(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Contended(_))))
+    matches!(find_store_error(error), Some(StoreError::Contended(_)))
 }
 
 /// The reason why the database file cannot be written.
@@ -95,6 +103,26 @@ pub enum Fault {
     /// The operating system denies writes.
     #[error("the database file cannot be written; check its permissions and its file system")]
     ReadOnly,
+}
+
+/// The reason why a read replica cannot answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaFault {
+    /// It does not have every change or write that the answer must include.
+    #[error("it is too far behind the primary")]
+    Behind,
+    /// It does not respond.
+    #[error("it does not respond")]
+    Silent,
+    /// It is a primary: the real one, one that another cluster promoted, or a standby after a failover.
+    #[error("it is not a hot standby; --read-database-url (TOKENBRIDGE_READ_DATABASE_URL) must name one")]
+    NotStandby,
+    /// It is a standby of another primary.
+    #[error(
+        "it belongs to another store; --read-database-url (TOKENBRIDGE_READ_DATABASE_URL) must name a hot standby of \
+         the primary"
+    )]
+    OtherStore,
 }
 
 /// An error of opening or using a pooled connection.

@@ -33,12 +33,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Creates a pool of at most `max_size` connections.
-    pub(super) fn new(url: DatabaseUrl, options: ConnectionOptions, max_size: u32) -> Self {
+    /// Creates a pool of at most `max_size` connections, each of which is replaced after `max_age`.
+    pub(super) fn new(url: DatabaseUrl, options: ConnectionOptions, max_size: u32, max_age: Duration) -> Self {
         let files = Files::new(&url);
         let connections = r2d2::Pool::builder()
             .max_size(max_size)
             .min_idle(Some(0))
+            .max_lifetime(Some(max_age))
             .connection_timeout(CONNECT_TIMEOUT)
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(Connections::new(url, options, files.clone()));

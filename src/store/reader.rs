@@ -6,11 +6,10 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 use super::{
-    WaitingGuard,
     connection::AnyConnection,
     error::StoreError,
     pool::Pool,
-    worker::{Backlog, Worker, wait_for_reply},
+    worker::{Backlog, WaitingGuard, Worker, wait_for_reply},
 };
 
 /// Maximum number of consecutive jobs on one connection before the pool checks it again.
@@ -31,7 +30,9 @@ impl Reader {
     /// [`std::io::Error`] if a thread cannot be started.
     pub(super) fn start(pool: &Pool, threads: usize) -> std::io::Result<Self> {
         let pool = pool.clone();
-        let worker = Worker::start("store-reader", threads, move |job, backlog| read(job, backlog, &pool))?;
+        let worker = Worker::start("store-reader", threads, None, move |job, backlog| {
+            read(job, backlog, &pool)
+        })?;
         Ok(Self(Arc::new(worker)))
     }
 

@@ -1,8 +1,13 @@
 //! The revision of a store, by which servers detect each other's changes.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Instant};
 
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, select, sql_types::Text};
+use diesel::{
+    ExpressionMethods, QueryDsl, QueryableByName, RunQueryDsl,
+    result::Error as DieselError,
+    select, sql_query,
+    sql_types::{BigInt, Bool, Text},
+};
 
 use super::{connection::AnyConnection, error::StoreError, schema::revision};
 use crate::domain::{
@@ -26,6 +31,51 @@ pub struct Revision {
     pub store_id: String,
     /// Grows with each change by a random [`Step`].
     pub number: i64,
+}
+
+/// A position in PostgreSQL's write-ahead log, in bytes. A standby that has applied the log up to a
+/// position has every transaction whose commit ended before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogPosition(i64);
+
+/// What a PostgreSQL server has of a store: its transactions up to the position, and no fewer changes
+/// than up to the revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerState {
+    /// The revision.
+    pub revision: Revision,
+    /// The end of the log that the server has written or, as a standby, applied.
+    pub position: LogPosition,
+    /// `true` for a hot standby.
+    pub is_standby: bool,
+}
+
+#[derive(QueryableByName)]
+struct ServerStateRow {
+    #[diesel(sql_type = Text)]
+    store_id: String,
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+    #[diesel(sql_type = BigInt)]
+    position: i64,
+    #[diesel(sql_type = Bool)]
+    is_standby: bool,
+}
+
+/// A subscriber of the change feed. All times come from the caller, so that a model checker can drive the subscriber.
+pub trait Listener: Send + Sync + 'static {
+    /// Discards all state: the feed has a new connection, possibly to another store or to one that has lost changes.
+    fn reset(&self, at: Instant);
+
+    /// Processes the response to a poll that was sent at `asked_at`. The response arrived before `at`.
+    fn observe_revision(&self, revision: Revision, asked_at: Instant, at: Instant);
+
+    /// Processes an announced change. It may belong to another store in the same database.
+    fn apply_change(&self, change: &Change, at: Instant);
+
+    /// Returns the revision that includes all changes up to 0.8 seconds before `at`, and all changes that this server
+    /// made. A copy of the store with this revision has them too. Returns `None` if that is not certain.
+    fn current_revision(&self, at: Instant) -> Option<Revision>;
 }
 
 /// The increment of a revision number by one change: random, 1 to 2^24.
@@ -175,6 +225,37 @@ pub fn current(conn: &mut AnyConnection) -> Result<Revision, StoreError> {
     Ok(Revision { store_id, number })
 }
 
+/// Returns the state of a PostgreSQL server. The statements that follow it in a transaction see at least this state,
+/// because each has its own snapshot.
+///
+/// # Errors
+/// [`StoreError`] if the query fails, or on SQLite, which has no log positions.
+pub fn server_state(conn: &mut AnyConnection) -> Result<ServerState, StoreError> {
+    let query = sql_query(
+        "SELECT store_id, value, pg_is_in_recovery() AS is_standby,
+             pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                                  ELSE pg_current_wal_lsn() END, '0/0')::bigint AS position
+         FROM revision",
+    );
+    let ServerStateRow {
+        store_id,
+        value,
+        position,
+        is_standby,
+    } = match conn {
+        AnyConnection::Sqlite(_) => return Err(DieselError::NotFound.into()),
+        AnyConnection::Postgres(conn) => query.get_result(conn)?,
+    };
+    Ok(ServerState {
+        revision: Revision {
+            store_id,
+            number: value,
+        },
+        position: LogPosition(position),
+        is_standby,
+    })
+}
+
 /// Writes the current number again: a write that changes nothing, to probe whether the store is
 /// writable.
 ///
@@ -185,6 +266,14 @@ pub fn touch(conn: &mut AnyConnection) -> Result<(), StoreError> {
         .set(revision::value.eq(revision::value))
         .execute(conn)?;
     Ok(())
+}
+
+#[cfg(test)]
+impl LogPosition {
+    /// Returns the position after this many bytes.
+    pub const fn new(bytes: i64) -> Self {
+        Self(bytes)
+    }
 }
 
 #[cfg(test)]

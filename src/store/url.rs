@@ -4,7 +4,7 @@ mod postgres;
 
 use std::{path::PathBuf, str::FromStr};
 
-pub use postgres::{PostgresUrl, PostgresUrlError};
+pub use postgres::{PostgresUrl, PostgresUrlError, STANDBY};
 
 /// The database URL: `sqlite:PATH`, or a `postgres://` URL with the syntax of libpq.
 ///

@@ -1,16 +1,18 @@
 //! The thread that looks up token values in PostgreSQL. Lookups that arrive during a query are
 //! batched into the next one: a round trip takes as long for many values as for one.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
 use super::{
-    WaitingGuard,
     error::StoreError,
-    pool::Pool,
-    tokens::{self, TokenByValue},
-    worker::{Worker, wait_for_reply},
+    tokens::TokenByValue,
+    worker::{WaitingGuard, Worker, wait_for_reply},
 };
 use crate::domain::value::ValueHash;
 
@@ -28,16 +30,22 @@ struct ValueQuery {
 }
 
 type Answer = Result<Option<TokenByValue>, StoreError>;
+/// The tokens of a batch of values. A malformed row is an error only for its own values.
+type FoundTokens = HashMap<ValueHash, Result<TokenByValue, StoreError>>;
 
 impl ValueBatcher {
-    /// Starts the thread, which uses connections of `pool`.
+    /// Starts the thread, which looks up each batch with `find`. Its end is waited for as that of any [`Worker`].
     ///
     /// # Errors
     /// [`std::io::Error`] if the thread cannot be started.
-    pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
-        let worker = Worker::start("value-lookup", 1, move |first, backlog| {
+    pub(super) fn start(
+        name: &str,
+        max_end: Option<Duration>,
+        find: impl Fn(&[ValueHash]) -> Result<FoundTokens, StoreError> + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let worker = Worker::start(name, 1, max_end, move |first, backlog| {
             let others = std::iter::from_fn(|| backlog.try_recv()).take(MAX_BATCH - 1);
-            answer_batch(std::iter::once(first).chain(others), &pool);
+            answer_batch(std::iter::once(first).chain(others), &find);
         })?;
         Ok(Self(Arc::new(worker)))
     }
@@ -53,7 +61,10 @@ impl ValueBatcher {
     }
 }
 
-fn answer_batch(queries: impl Iterator<Item = ValueQuery>, pool: &Pool) {
+fn answer_batch(
+    queries: impl Iterator<Item = ValueQuery>,
+    find: impl FnOnce(&[ValueHash]) -> Result<FoundTokens, StoreError>,
+) {
     let mut pending: HashMap<ValueHash, Vec<oneshot::Sender<Answer>>> = HashMap::new();
     for ValueQuery { value, waiting, reply } in queries {
         drop(waiting);
@@ -63,7 +74,7 @@ fn answer_batch(queries: impl Iterator<Item = ValueQuery>, pool: &Pool) {
     }
     let values: Vec<ValueHash> = pending.keys().copied().collect();
     let mut failure = None;
-    let mut found = match pool.read(|conn| tokens::find_by_values(conn, &values)) {
+    let mut found = match find(&values) {
         Ok(found) => found,
         Err(error) => {
             failure = Some(error);
@@ -75,7 +86,10 @@ fn answer_batch(queries: impl Iterator<Item = ValueQuery>, pool: &Pool) {
         let token_by_value = found.remove(&value);
         for reply in replies {
             let answer = match &token_by_value {
-                _ if failed => Err(failure.take().unwrap_or(StoreError::BatchAborted)),
+                _ if failed => Err(match failure {
+                    Some(StoreError::Replica(fault)) => fault.into(),
+                    _ => failure.take().unwrap_or(StoreError::BatchAborted),
+                }),
                 None => Ok(None),
                 Some(Ok(found)) => Ok(Some(found.clone())),
                 Some(Err(_)) => Err(StoreError::Corrupt("token")),
@@ -93,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{clock::Timestamp, random::OsRandom, token::Token, value::TokenValue},
-        store::{ConnectionOptions, Store, url::DatabaseUrl},
+        store::{ConnectionOptions, Store, tokens, url::DatabaseUrl},
     };
 
     fn store(directory: &tempfile::TempDir) -> Store {
@@ -124,7 +138,8 @@ mod tests {
                 (ValueQuery { value, waiting, reply }, answer)
             })
             .unzip();
-        answer_batch(queries.into_iter(), &store.pool);
+        let find = |values: &[ValueHash]| store.pool.read(|conn| tokens::find_by_values(conn, values));
+        answer_batch(queries.into_iter(), find);
         answers
             .into_iter()
             .map(|answer| answer.blocking_recv().unwrap())

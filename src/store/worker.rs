@@ -2,9 +2,13 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread::{Builder, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::oneshot, time};
@@ -17,7 +21,11 @@ use super::error::StoreError;
 pub(super) struct Worker<J> {
     jobs: Option<mpsc::Sender<J>>,
     threads: Vec<JoinHandle<()>>,
+    max_end: Option<Duration>,
 }
+
+/// Interval between checks for the end of a thread.
+const END_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The receiving end of a queue, from which a handler takes jobs to handle together with its own.
 pub(super) struct Backlog<J>(Mutex<Receiver<J>>);
@@ -29,13 +37,15 @@ struct Receiver<J> {
 
 impl<J: Send + 'static> Worker<J> {
     /// Starts threads that call `handle` with each job. If it panics, the thread continues: the
-    /// replies of the job are dropped, and the pool closes the connection.
+    /// replies of the job are dropped, and the pool closes the connection. A thread that has not ended `max_end` after
+    /// the drop is left behind; `None` waits for it.
     ///
     /// # Errors
     /// [`std::io::Error`] if a thread cannot be started.
     pub(super) fn start(
         name: &str,
         threads: usize,
+        max_end: Option<Duration>,
         handle: impl Fn(J, &Backlog<J>) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let (sender, jobs) = mpsc::channel();
@@ -43,6 +53,7 @@ impl<J: Send + 'static> Worker<J> {
         let mut worker = Self {
             jobs: Some(sender),
             threads: Vec::new(),
+            max_end,
         };
         for _ in 0..threads {
             let (backlog, handle) = (Arc::clone(&backlog), handle.clone());
@@ -90,10 +101,37 @@ impl<J> Backlog<J> {
 impl<J> Drop for Worker<J> {
     fn drop(&mut self) {
         self.jobs = None;
-        for thread in self.threads.drain(..) {
+        join(self.threads.drain(..), self.max_end);
+    }
+}
+
+/// Waits for the end of threads, at most for `max_end` if there is one.
+pub(super) fn join(threads: impl IntoIterator<Item = JoinHandle<()>>, max_end: Option<Duration>) {
+    let began = Instant::now();
+    for thread in threads {
+        while max_end.is_some_and(|max_end| !thread.is_finished() && began.elapsed() < max_end) {
+            std::thread::sleep(END_INTERVAL);
+        }
+        if max_end.is_none() || thread.is_finished() {
             // A thread that panicked has ended as well.
             let _ = thread.join();
         }
+    }
+}
+
+/// Counts a call as waiting until it is dropped.
+pub(super) struct WaitingGuard(Arc<AtomicUsize>);
+
+impl WaitingGuard {
+    pub(super) fn new(waiting: &Arc<AtomicUsize>) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiting))
+    }
+}
+
+impl Drop for WaitingGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

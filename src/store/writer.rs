@@ -12,11 +12,10 @@ use std::{
 use tokio::{sync::oneshot, time};
 
 use super::{
-    WaitingGuard,
     connection::AnyConnection,
     error::{Fault, StoreError},
     pool::Pool,
-    worker::{Backlog, Worker},
+    worker::{Backlog, WaitingGuard, Worker},
 };
 
 /// Maximum number of writes in one commit.
@@ -107,7 +106,9 @@ impl Writer {
     /// # Errors
     /// [`std::io::Error`] if the thread cannot be started.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
-        let worker = Worker::start("store-writer", 1, move |first, backlog| write(first, backlog, &pool))?;
+        let worker = Worker::start("store-writer", 1, None, move |first, backlog| {
+            write(first, backlog, &pool)
+        })?;
         Ok(Self(Arc::new(worker)))
     }
 

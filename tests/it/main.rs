@@ -55,6 +55,7 @@ mod phases;
 mod postgres;
 mod postman;
 mod proxies;
+mod read_replica;
 mod readme;
 mod replicas;
 mod roles;
@@ -203,6 +204,7 @@ const ON_POSTGRES: &[&[Test]] = &[
     fault_matrix::POSTGRES_TESTS,
     faults::POSTGRES_TESTS,
     postgres::TESTS,
+    read_replica::TESTS,
     replicas::POSTGRES_TESTS,
     runbook::POSTGRES_TESTS,
     transfer::POSTGRES_TESTS,

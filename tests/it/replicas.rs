@@ -62,7 +62,7 @@ fn measure_delay(one: &TestApp, other: &TestApp, (_, method, behind, body): &(&s
 }
 
 /// Prints the median and the maximum delay of this many trials of each revocation.
-fn measure_delays(what: &str, one: &TestApp, other: &TestApp, trials: usize) {
+pub fn measure_delays(what: &str, one: &TestApp, other: &TestApp, trials: usize) {
     for revocation in revocations() {
         let mut delays: Vec<Duration> = (0..trials).map(|_| measure_delay(one, other, &revocation)).collect();
         delays.sort_unstable();

@@ -115,6 +115,24 @@ fn a_rejected_url_names_flag_variable_and_reason(env: &TestEnv) {
             ],
         ),
         (
+            program.run(&["serve", "--read-database-url", "postgres://tb:Zq3c%retXw@h/d"]),
+            ["'--read-database-url <URL> (TOKENBRIDGE_READ_DATABASE_URL)'", unencoded],
+        ),
+        (
+            program.run(&["serve", "--read-database-url", "postgres://tb:Zq3cretXw@h/d"]),
+            [
+                "--read-database-url (TOKENBRIDGE_READ_DATABASE_URL)",
+                "set --database-url",
+            ],
+        ),
+        (
+            Program::new("postgres://tb@127.0.0.1:1/d").run(&["serve", "--read-database-url", "sqlite:x.db"]),
+            [
+                "--read-database-url (TOKENBRIDGE_READ_DATABASE_URL)",
+                "must begin with \"postgres://\"",
+            ],
+        ),
+        (
             program.run(&[
                 "migrate",
                 "--from",

@@ -45,6 +45,7 @@ impl Service {
             .set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         let answered = tokio::time::timeout(STORE_TIMEOUT, self.ready()).await;
         metrics.store.up.set(matches!(answered, Ok(Ok(()))).into());
+        self.store.update_replica_metrics();
         let store = self.store.state();
         metrics.store.max_connections.set(store.max_connections.into());
         metrics
@@ -113,7 +114,7 @@ async fn count(metrics: Arc<ServiceMetrics>, store: Store, now: Timestamp, legac
         }
     }
     let counts = store
-        .read(move |conn| {
+        .list(move |conn| {
             let count = |group: TokenGroup| {
                 let count = tokens::count(conn, &group.filter(now, legacy_uuid_auth), now)?;
                 Ok((group, count.unsigned_abs()))

@@ -55,24 +55,23 @@ impl Service {
     ) -> Result<ListCounts, Error> {
         let check_caller = self.caller_check(call, Operation::Read);
         self.store
-            .read(move |conn| {
+            .list(move |conn| {
                 let now = check_caller(conn)?;
                 Ok(tokens::counts(conn, &filter, &narrower, now)?)
             })
             .await
     }
 
-    async fn list_by<P: AsMut<Vec<Token>> + Send + 'static>(
-        &self,
-        call: &Call,
-        filter: TokenFilter,
-        page: impl FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<P, StoreError> + Send + 'static,
-    ) -> Result<P, Error> {
+    async fn list_by<P, F>(&self, call: &Call, filter: TokenFilter, page: F) -> Result<P, Error>
+    where
+        P: AsMut<Vec<Token>> + Send + 'static,
+        F: FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<P, StoreError> + Clone + Send + 'static,
+    {
         let store_filter = filter.clone();
         let check_caller = self.caller_check(call, Operation::Read);
         let mut page = self
             .store
-            .read(move |conn| {
+            .list(move |conn| {
                 let now = check_caller(conn)?;
                 Ok::<_, Error>(page(conn, &store_filter, now)?)
             })
@@ -93,7 +92,7 @@ impl Service {
     pub async fn list_summaries(&self, call: &Call, after: Cursor, size: PageSize) -> Result<SummaryPage, Error> {
         let check_caller = self.caller_check(call, Operation::Read);
         self.store
-            .read_fast(move |conn| {
+            .list_fast(move |conn| {
                 check_caller(conn)?;
                 Ok(tokens::summaries(conn, after, size)?)
             })

@@ -20,7 +20,7 @@ impl Service {
         }
         let check_caller = self.caller_check(call, Operation::ReadAudit);
         self.store
-            .read(move |conn| {
+            .list(move |conn| {
                 check_caller(conn)?;
                 let mut names = tokens::find_names(conn, &ids)?;
                 for id in ids {

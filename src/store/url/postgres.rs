@@ -63,6 +63,9 @@ const KEYWORDS: &[&str] = &[
     "user",
 ];
 
+/// The parameter that makes libpq choose a standby. Its value is part of libpq's messages.
+pub const STANDBY: (&str, &str) = ("target_session_attrs", "standby");
+
 /// Shorter values are kept in messages: they are numbers and switches, and any word could contain them.
 const MIN_REDACTED_LEN: usize = 4;
 
@@ -155,6 +158,15 @@ impl PostgresUrl {
         self.0.push((keyword.to_owned(), value));
     }
 
+    /// Returns this URL with a value for a parameter that it does not set.
+    #[must_use]
+    pub fn with_default(mut self, (keyword, value): (&str, &str)) -> Self {
+        if self.get(keyword).is_none() {
+            self.set(keyword, value.to_owned());
+        }
+        self
+    }
+
     fn set_if_given(&mut self, keyword: &str, value: String) {
         if !value.is_empty() {
             self.set(keyword, value);
@@ -188,7 +200,8 @@ impl PostgresUrl {
     /// by mistake. The user name, the database, the hosts, the ports and absolute paths are kept.
     pub fn redact(&self, message: &str) -> String {
         let is_secret = |(keyword, value): &&(String, String)| {
-            !matches!(keyword.as_str(), "user" | "dbname" | "host" | "hostaddr" | "port")
+            (keyword.as_str(), value.as_str()) != STANDBY
+                && !matches!(keyword.as_str(), "user" | "dbname" | "host" | "hostaddr" | "port")
                 && value.len() >= MIN_REDACTED_LEN
                 && !value.starts_with('/')
         };

@@ -20,7 +20,12 @@ fn pool_of(directory: &tempfile::TempDir) -> Pool {
         timeout: Duration::from_secs(5),
         keeps_sessions: true,
     };
-    Pool::new(DatabaseUrl::Sqlite(directory.path().join("w.db")), options, 2)
+    Pool::new(
+        DatabaseUrl::Sqlite(directory.path().join("w.db")),
+        options,
+        2,
+        Duration::from_mins(1),
+    )
 }
 
 fn fixture() -> Fixture {

@@ -1,6 +1,8 @@
 //! A private PostgreSQL cluster on a separate port, which is removed after the tests.
 
 use std::{
+    fs::OpenOptions,
+    io::Write,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -35,15 +37,7 @@ impl Cluster {
 
     /// A cluster for one test alone, which may stop it.
     pub fn private() -> Option<Self> {
-        let bin_directory = find_bin_directory()?;
-        let directory = TempDir::new().unwrap();
-        let cluster = Self {
-            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
-            bin_directory,
-            directory,
-        };
-        Certificate::write(cluster.directory.path());
-        chown_to_postgres(cluster.directory.path());
+        let cluster = Self::without_data(find_bin_directory()?);
         cluster.run(
             "initdb",
             &[
@@ -56,6 +50,37 @@ impl Cluster {
         );
         cluster.resume();
         Some(cluster)
+    }
+
+    /// A hot standby of this cluster, which replicates it continuously.
+    pub fn standby(&self) -> Self {
+        let standby = Self::without_data(self.bin_directory.clone());
+        let port = self.port.to_string();
+        standby.run(
+            "pg_basebackup",
+            &[
+                "--host=127.0.0.1",
+                "--port",
+                &port,
+                "--username=tokenbridge",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+            ],
+        );
+        standby.resume();
+        standby
+    }
+
+    fn without_data(bin_directory: PathBuf) -> Self {
+        let cluster = Self {
+            port: TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            bin_directory,
+            directory: TempDir::new().unwrap(),
+        };
+        Certificate::write(cluster.directory.path());
+        chown_to_postgres(cluster.directory.path());
+        cluster
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -79,6 +104,15 @@ impl Cluster {
             "pg_ctl",
             &["start", "--wait", "--silent", "--log", &log, "--options", &options],
         );
+    }
+
+    /// Changes a setting that needs no restart. A standby that replays late cancels statements, also those that change
+    /// settings.
+    pub fn configure(&self, setting: &str) {
+        let file = self.directory.path().join("data/postgresql.auto.conf");
+        let mut settings = OpenOptions::new().append(true).open(file).unwrap();
+        writeln!(settings, "{setting}").unwrap();
+        self.run("pg_ctl", &["reload", "--silent"]);
     }
 
     /// Stops the cluster as a crash would.

@@ -12,10 +12,7 @@ use super::{
 use crate::{
     domain::{clock::Timestamp, random::OsRandom, token::Token, value::TokenValue},
     service::token_cache::VerifiedToken,
-    store::{
-        feed::Listener,
-        revision::{Revision, Step},
-    },
+    store::revision::{Listener, Revision, Step},
 };
 
 /// The wall-clock time. It is constant because no value of the model is in a grace period.

@@ -119,6 +119,20 @@ fn parameter_values_are_redacted_in_messages() {
 }
 
 #[test]
+fn a_default_is_used_where_the_url_sets_none() {
+    let url = parse("h/d").unwrap().with_default(STANDBY);
+    assert_eq!(
+        url.connection_string(&[]),
+        "host='h' dbname='d' target_session_attrs='standby'"
+    );
+    // libpq's message.
+    let message = "server is not in hot standby mode";
+    assert_eq!(url.redact(message), message);
+    let url = parse("h/d?target_session_attrs=any").unwrap();
+    assert_eq!(url.clone().with_default(STANDBY), url);
+}
+
+#[test]
 fn credentials_are_not_shown() {
     for (text, shown) in [
         ("u:pass?word@h1,h2:5433/d?password=secret", "postgres://h1,h2:5433/d"),
