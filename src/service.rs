@@ -55,7 +55,7 @@ use retention::Retention;
 use sessions::SessionAges;
 use token_cache::TokenCache;
 use transaction::Transactor;
-use write_behind::{Due, WriteBehind};
+use write_behind::{Batch, Due, WriteBehind};
 
 /// The use cases, over one store.
 pub struct Service {
@@ -181,22 +181,22 @@ impl Service {
     async fn flush_pending(&self, due: Due) -> Result<(), Error> {
         let now = self.clock.now();
         let hour = self.hour_watch().observe(now, self.clock.monotonic());
-        self.write_behind
-            .flush(due, |batch| {
-                self.store.write(move |conn| {
-                    token_rows::record_use(conn, &batch.last_uses(), now)?;
-                    token_uses::record(conn, &batch.day_uses())?;
-                    let events: Vec<_> = batch.refusals.iter().map(|refusal| refusal.event(now)).collect();
-                    event_rows::record(conn, &events)?;
-                    Ok::<_, Error>(legacy_rows::record(
-                        conn,
-                        &batch.legacy_calls,
-                        CallerLimits::STORED,
-                        now,
-                    )?)
-                })
-            })
-            .await?;
+        let write = async |batch: Batch| {
+            let write = self.store.write(move |conn| {
+                token_rows::record_use(conn, &batch.last_uses(), now)?;
+                token_uses::record(conn, &batch.day_uses())?;
+                let events: Vec<_> = batch.refusals.iter().map(|refusal| refusal.event(now)).collect();
+                event_rows::record(conn, &events)?;
+                Ok::<_, Error>(legacy_rows::record(
+                    conn,
+                    &batch.legacy_calls,
+                    CallerLimits::STORED,
+                    now,
+                )?)
+            });
+            write.await
+        };
+        self.write_behind.flush(due, self.clock.as_ref(), write).await?;
         if let Some(hour) = hour {
             self.store.write(move |conn| legacy_watch::record(conn, hour)).await?;
             self.hour_watch().mark_written(hour);

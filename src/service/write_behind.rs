@@ -6,14 +6,15 @@ mod uses;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Error, Refusal};
 use crate::domain::{
     actor::Origin,
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     legacy_usage::{CallerLimits, Calls, LegacyCaller, LegacyCalls},
     page::TokenFilter,
     token::{Token, TokenId},
@@ -22,6 +23,14 @@ use crate::domain::{
 use refusals::Refusals;
 pub use refusals::{Due, RefusedLogins, Subject};
 use uses::PendingUses;
+
+/// Maximum number of tokens whose uses one transaction writes. Other writes wait for it.
+const MAX_TOKENS_PER_WRITE: usize = 500;
+/// Minimum pause after a flush of all uses, as a multiple of its duration, so that such flushes take at most a fifth of
+/// the time.
+const PAUSE_FACTOR: u32 = 4;
+/// Maximum pause after a flush of all uses.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Records that have not been written yet.
 #[derive(Default)]
@@ -32,9 +41,11 @@ pub struct WriteBehind {
 
 struct State {
     uses: HashMap<TokenId, PendingUses>,
-    /// The uses that a flush is writing, or that the last flush wrote. A reader whose read began
+    /// The uses that the last flush of all uses, and each one after it, wrote or is writing. A reader whose read began
     /// before the flush committed finds them here.
-    flushed: FlushedUses,
+    flushed: Vec<FlushedUses>,
+    /// When all uses are due. Until then, only tokens without flushed uses are: they may have been unused for long.
+    all_due_at: Option<Instant>,
     refusals: Refusals,
     legacy_calls: LegacyCalls,
 }
@@ -43,7 +54,8 @@ impl Default for State {
     fn default() -> Self {
         Self {
             uses: HashMap::new(),
-            flushed: FlushedUses::default(),
+            flushed: Vec::new(),
+            all_due_at: None,
             refusals: Refusals::default(),
             legacy_calls: LegacyCalls::with_limits(CallerLimits::BUFFERED),
         }
@@ -53,10 +65,18 @@ impl Default for State {
 /// The uses of a flush, in the order of their IDs. They are many, so all who need them share them.
 type FlushedUses = Arc<Vec<(TokenId, PendingUses)>>;
 
-/// The records that one flush writes.
+/// Returns the uses of a token.
+fn find_uses(uses: &[(TokenId, PendingUses)], id: TokenId) -> Option<&PendingUses> {
+    let index = uses.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+    uses.get(index).map(|(_, uses)| uses)
+}
+
+/// The records that one transaction of a flush writes.
 #[derive(Clone)]
 pub struct Batch {
-    uses: FlushedUses,
+    flushed: FlushedUses,
+    /// The part of `flushed` that belongs to this batch.
+    part: Range<usize>,
     /// The refused logins.
     pub refusals: Vec<RefusedLogins>,
     /// The calls of the legacy API, by caller.
@@ -66,24 +86,60 @@ pub struct Batch {
 impl Batch {
     /// Returns the time of the last accepted use of each token, in the order of their IDs.
     pub fn last_uses(&self) -> Vec<(TokenId, Timestamp)> {
-        let uses = self.uses.iter();
+        let uses = self.uses().iter();
         uses.filter_map(|(id, uses)| Some((*id, uses.last_used_at()?)))
             .collect()
     }
 
     /// Returns the uses of each token by day and outcome.
     pub fn day_uses(&self) -> Vec<(TokenId, DayUses)> {
-        let uses = self.uses.iter();
+        let uses = self.uses().iter();
         uses.flat_map(|(id, uses)| uses.days().map(|day| (*id, day))).collect()
+    }
+
+    fn uses(&self) -> &[(TokenId, PendingUses)] {
+        self.flushed.get(self.part.clone()).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self {
+            flushed: _,
+            part,
+            refusals,
+            legacy_calls,
+        } = self;
+        part.is_empty() && refusals.is_empty() && legacy_calls.is_empty()
+    }
+
+    /// Splits off batches with uses only, so that none has those of more than [`MAX_TOKENS_PER_WRITE`] tokens.
+    fn split(self) -> impl Iterator<Item = Self> {
+        let Range { start, end } = self.part;
+        let end_of_part = move |start: usize| end.min(start.saturating_add(MAX_TOKENS_PER_WRITE));
+        let flushed = Arc::clone(&self.flushed);
+        let others = (end_of_part(start)..end)
+            .step_by(MAX_TOKENS_PER_WRITE)
+            .map(move |start| Self {
+                flushed: Arc::clone(&flushed),
+                part: start..end_of_part(start),
+                refusals: Vec::new(),
+                legacy_calls: Vec::new(),
+            });
+        let first = Self {
+            part: start..end_of_part(start),
+            ..self
+        };
+        std::iter::once(first).chain(others)
     }
 }
 
 impl State {
     fn last_use(&self, id: TokenId) -> Option<Timestamp> {
         let pending = self.uses.get(&id).and_then(PendingUses::last_used_at);
-        let index = self.flushed.binary_search_by_key(&id, |(id, _)| *id).ok();
-        let flushed = index.and_then(|index| self.flushed.get(index)?.1.last_used_at());
-        pending.max(flushed)
+        let flushed = self
+            .flushed
+            .iter()
+            .filter_map(|uses| find_uses(uses, id)?.last_used_at());
+        pending.max(flushed.max())
     }
 }
 
@@ -136,20 +192,34 @@ impl WriteBehind {
         ids.retain(|id| filter.allows_last_use(state.last_use(*id)));
     }
 
-    /// Passes the records that are due to `write`, and keeps them for the next flush if it fails.
-    pub async fn flush<W>(&self, due: Due, write: impl FnOnce(Batch) -> W) -> Result<(), Error>
-    where
-        W: Future<Output = Result<(), Error>>,
-    {
+    /// Passes the records that are due to `write`, in batches, between which other writes have their turn. If one
+    /// fails, keeps it and those after it for the next flush.
+    pub async fn flush(
+        &self,
+        due: Due,
+        clock: &dyn Clock,
+        write: impl AsyncFn(Batch) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let _guard = self.flushing.lock().await;
-        let Some(batch) = self.state().take(due) else {
-            return Ok(());
-        };
-        let outcome = write(batch.clone()).await;
-        if outcome.is_err() {
-            self.state().put_back(batch);
+        let began = clock.monotonic();
+        let (all_uses, records) = self.state().take(due);
+        let Some(records) = records else { return Ok(()) };
+        let mut batches = records.split();
+        while let Some(batch) = batches.next() {
+            if let Err(error) = write(batch.clone()).await {
+                let mut state = self.state();
+                state.all_due_at = None;
+                state.put_back(batch);
+                batches.for_each(|batch| state.put_back(batch));
+                return Err(error);
+            }
         }
-        outcome
+        if all_uses {
+            let ended = clock.monotonic();
+            let pause = MAX_PAUSE.min(PAUSE_FACTOR * (ended - began));
+            self.state().all_due_at = Some(ended + pause);
+        }
+        Ok(())
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -158,26 +228,36 @@ impl WriteBehind {
 }
 
 impl State {
-    /// Takes the records that are due. Returns `None` if there are none.
-    fn take(&mut self, due: Due) -> Option<Batch> {
+    /// Takes the records that are due. Returns `true` if all uses are among them, and the records, if there are any.
+    fn take(&mut self, due: Due) -> (bool, Option<Batch>) {
         let refusals = self.refusals.take(due);
-        if self.uses.is_empty() && refusals.is_empty() && self.legacy_calls.is_empty() {
-            return None;
-        }
+        let all_uses = match due {
+            Due::All => true,
+            Due::At(now) => self.all_due_at.is_none_or(|due_at| due_at <= now),
+        };
+        let mut uses: Vec<_> = if all_uses {
+            self.flushed.clear();
+            std::mem::take(&mut self.uses).into_iter().collect()
+        } else {
+            let is_new = |id| self.flushed.iter().all(|uses| find_uses(uses, id).is_none());
+            self.uses.extract_if(|id, _| is_new(*id)).collect()
+        };
         // Every server locks rows in the same order, so that two flushes cannot deadlock.
-        let mut uses: Vec<_> = std::mem::take(&mut self.uses).into_iter().collect();
         uses.sort_unstable_by_key(|(id, _)| *id);
-        self.flushed = Arc::new(uses);
+        let uses = Arc::new(uses);
+        self.flushed.push(Arc::clone(&uses));
         let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED));
-        Some(Batch {
-            uses: Arc::clone(&self.flushed),
+        let batch = Batch {
+            part: 0..uses.len(),
+            flushed: uses,
             refusals,
             legacy_calls: legacy_calls.into_sorted(),
-        })
+        };
+        (all_uses, (!batch.is_empty()).then_some(batch))
     }
 
     fn put_back(&mut self, batch: Batch) {
-        for (id, uses) in batch.uses.iter() {
+        for (id, uses) in batch.uses() {
             match self.uses.entry(*id) {
                 Entry::Occupied(mut newer) => newer.get_mut().put_back(uses),
                 Entry::Vacant(entry) => {
@@ -193,76 +273,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{actor::Channel, random::OsRandom};
-
-    fn used_at(micros: i64) -> LastUse {
-        LastUse {
-            at: Timestamp::from_micros(micros).unwrap(),
-            origin: Origin {
-                channel: Channel::Verify,
-                client: None,
-            },
-        }
-    }
-
-    /// A reader reads the store, a flush begins and ends, and then the reader asks the buffer.
-    #[tokio::test]
-    async fn a_flushed_use_still_excludes_tokens_that_were_read_before_it() {
-        let write_behind = WriteBehind::default();
-        let id = TokenId::generate(&OsRandom).unwrap();
-        let last = used_at(1_800_000_000_000_000);
-        let filter = TokenFilter {
-            unused_since: Some(last.at),
-            ..TokenFilter::default()
-        };
-        write_behind.record_use(id, UseOutcome::Accepted, last);
-        write_behind.flush(Due::All, async |_| Ok(())).await.unwrap();
-        let mut read_before = vec![id];
-        write_behind.retain_matching(&mut read_before, &filter);
-        assert!(read_before.is_empty());
-        write_behind
-            .flush(Due::All, async |_| panic!("it was written"))
-            .await
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn uses_of_a_failed_flush_are_added_to_later_ones() {
-        let write_behind = WriteBehind::default();
-        let id = TokenId::generate(&OsRandom).unwrap();
-        let noon = 1_800_014_400_000_000;
-        for (outcome, micros) in [
-            (UseOutcome::Accepted, noon),
-            (UseOutcome::Expired, noon + 1),
-            (UseOutcome::Accepted, noon + 2),
-        ] {
-            write_behind.record_use(id, outcome, used_at(micros));
-        }
-        let failed = write_behind
-            .flush(Due::All, async |_| Err(Error::NotFound("store")))
-            .await;
-        assert!(failed.is_err());
-        write_behind.record_use(id, UseOutcome::Accepted, used_at(noon + 3));
-        write_behind.record_use(id, UseOutcome::Accepted, used_at(noon + 86_400_000_000));
-        let check = async |batch: Batch| {
-            assert_eq!(batch.last_uses(), [(id, used_at(noon + 86_400_000_000).at)]);
-            let days = batch.day_uses().into_iter();
-            let mut days: Vec<_> = days
-                .map(|(_, day)| (day.last.at.micros() - noon, day.outcome, day.uses))
-                .collect();
-            days.sort_unstable();
-            let expected = [
-                (1, UseOutcome::Expired, 1),
-                (3, UseOutcome::Accepted, 3),
-                (86_400_000_000, UseOutcome::Accepted, 1),
-            ];
-            assert_eq!(days, expected);
-            Ok(())
-        };
-        write_behind.flush(Due::All, check).await.unwrap();
-        let (pending, _guard) = write_behind.pending_uses(id).await;
-        assert!(pending.is_empty());
-    }
-}
+mod tests;

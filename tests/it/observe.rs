@@ -102,7 +102,11 @@ fn each_request_logs_one_line_without_secrets(env: &TestEnv) {
 }
 
 fn the_access_log_shows_the_chosen_requests(env: &TestEnv) {
-    for (choice, expected) in [("all", vec!["200", "401", "404"]), ("errors", vec!["401", "404"]), ("off", vec![])] {
+    for (choice, expected) in [
+        ("all", vec!["200", "401", "404"]),
+        ("errors", vec!["401", "404"]),
+        ("off", vec![]),
+    ] {
         let server = serve(env, &["--access-log", choice]);
         let app = &server.client;
         app.get("/healthz", Auth::Anonymous).expect(200);

@@ -72,6 +72,7 @@ struct PolledPosition {
 }
 
 impl Tracker {
+    /// Creates a tracker. `name` names the replica in the log.
     pub fn new(name: String, listener: Arc<dyn Listener>) -> Self {
         Self {
             name,
