@@ -1,16 +1,12 @@
 //! Swagger UI, embedded in the binary. It shows this server's document and loads nothing from other
 //! servers.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-};
+use std::sync::LazyLock;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Bytes, Data},
 };
-use utoipa_swagger_ui::Config;
 
 use crate::http::{
     State,
@@ -20,13 +16,18 @@ use crate::http::{
 };
 
 const PAGE: &str = include_str!("swagger_ui.html");
+/// The library, compressed, from the build script.
+const LIBRARY_CSS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"));
+const LIBRARY_JS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz"));
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
-    let library = ["swagger-ui.css", "swagger-ui-bundle.js"].into_iter();
+    let library = [("swagger-ui.css", LIBRARY_CSS), ("swagger-ui-bundle.js", LIBRARY_JS)]
+        .into_iter()
+        .filter_map(|(name, compressed)| Asset::decompress(name, Bytes::from_static(compressed)).ok());
     let own = [
         Asset::new("swagger_ui.css", include_bytes!("swagger_ui.css")),
         Asset::new("swagger_ui.js", include_bytes!("swagger_ui.js")),
     ];
-    Assets::new(library.filter_map(open).chain(own).collect())
+    Assets::new(library.chain(own).collect())
 });
 /// The content security policy. Swagger UI needs inline styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -40,14 +41,4 @@ pub async fn page(state: Data<State>) -> HttpResponse {
 /// `GET /docs/{file}`: a file of the page.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     ASSETS.find(&request)
-}
-
-/// Opens a file of the Swagger UI library, which is embedded in compressed form.
-fn open(name: &'static str) -> Option<Asset> {
-    let file = utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok()??;
-    let compressed = match file.bytes {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => bytes.into(),
-    };
-    Asset::decompress(name, compressed).ok()
 }
