@@ -64,6 +64,8 @@ struct State {
     /// The instant of the latest change that `revision` may not include. Only a poll that is sent later confirms a
     /// revision.
     doubted_at: Option<Instant>,
+    /// The instant of the latest change that was made or announced.
+    changed_at: Option<Instant>,
     /// Grows with every invalidation, so that a token that was read before an invalidation is not
     /// inserted after it.
     generation: u64,
@@ -183,7 +185,10 @@ impl Listener for TokenCache {
             state.clear(at);
             state.revision = Some(revision);
             state.confirmed_at = None;
-            state.confirm(asked_at);
+            // A response that does not follow from the known revision can be older than the latest change.
+            if state.changed_at < Some(asked_at) {
+                state.confirm(asked_at);
+            }
         }
         state.superseded.retain(|(_, until)| *until > asked_at);
         state.polled_at = state.polled_at.max(Some(asked_at));
@@ -194,6 +199,7 @@ impl Listener for TokenCache {
         // Always invalidates this token, regardless of the number, and even before the feed has
         // reported a revision.
         state.invalidate(change.token);
+        state.changed_at = Some(at);
         let next = &change.revision;
         let Some(known) = state.known_number(next) else {
             // The response to a poll in transit may be older than this change.

@@ -6,7 +6,8 @@
 //! number of times, in any order and arbitrarily late, or never; reads and polls may take any time.
 //! Replica 0 also makes changes; changes by other processes count as acknowledged as soon as they
 //! are committed. A failover may lose any number of the last commits, and connections may survive
-//! it, as behind a pooler.
+//! it, as behind a pooler. A standby answers reads from any state that a primary has ever had, also
+//! from those that a failover has lost.
 //!
 //! `MODEL_BOUNDS='changes=3 failovers=1 tick=200' cargo test --lib after_a_failover -- --nocapture`
 //! explores more than CI has time for.
@@ -49,6 +50,8 @@ struct Bounds {
     kinds: &'static [ChangeKind],
     changes: usize,
     failovers: usize,
+    /// `true` if reads go to a standby too.
+    standby: bool,
     /// The length of a time step.
     tick: Duration,
 }
@@ -96,6 +99,7 @@ fn revoked_tokens_are_refused_within_a_second() {
         kinds: ChangeKind::ALL,
         changes: 2,
         failovers: 0,
+        standby: false,
         tick: CI_TICK,
     };
     assert_eq!(counterexample(bounds.or_from_environment(), None), None);
@@ -108,6 +112,20 @@ fn after_a_failover_revoked_tokens_are_refused_within_a_second() {
         kinds: ChangeKind::ALL,
         changes: 2,
         failovers: 1,
+        standby: false,
+        tick: CI_TICK,
+    };
+    assert_eq!(counterexample(bounds.or_from_environment(), None), None);
+}
+
+#[test]
+fn a_standby_serves_no_revoked_token() {
+    let bounds = Bounds {
+        replicas: 1,
+        kinds: &[ChangeKind::RotateX, ChangeKind::RevokeAll],
+        changes: 2,
+        failovers: 1,
+        standby: true,
         tick: CI_TICK,
     };
     assert_eq!(counterexample(bounds.or_from_environment(), None), None);

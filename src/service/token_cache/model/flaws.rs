@@ -2,8 +2,9 @@
 
 use super::{
     Bounds, CI_TICK, Change, Instant,
-    world::{ChangeKind, Poll, Replica},
+    world::{ChangeKind, Poll, Replica, Store},
 };
+use crate::store::revision::Listener;
 
 /// A broken variant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,10 +26,14 @@ pub enum Flaw {
     AcceptsStaleNumbers,
     /// Advances the revision by one for each change: the rule of earlier versions.
     CountsByOne,
+    /// Reads from a standby whose revision is not smaller than the known one.
+    AcceptsLargerCopies,
+    /// Reads from a standby with the known revision, however long ago that was polled.
+    AcceptsOldCopies,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::IgnoresGeneration,
         Self::TrustsTooLong,
         Self::CountsFromArrival,
@@ -37,23 +42,30 @@ impl Flaw {
         Self::AcceptsSmallerNumbers,
         Self::AcceptsStaleNumbers,
         Self::CountsByOne,
+        Self::AcceptsLargerCopies,
+        Self::AcceptsOldCopies,
     ];
 
     /// Returns the narrowest bounds within which the checker finds the flaw.
     pub fn bounds(self) -> Bounds {
         let (kinds, changes, failovers): (&[ChangeKind], _, _) = match self {
-            Self::IgnoresGeneration | Self::TrustsTooLong | Self::CountsFromArrival | Self::ForgetsLocalChanges => {
-                (&[ChangeKind::RevokeX], 1, 0)
-            }
+            Self::IgnoresGeneration
+            | Self::TrustsTooLong
+            | Self::CountsFromArrival
+            | Self::ForgetsLocalChanges
+            | Self::AcceptsOldCopies => (&[ChangeKind::RevokeX], 1, 0),
             Self::IgnoresGaps => (&[ChangeKind::RevokeX, ChangeKind::RevokeY], 2, 0),
             Self::AcceptsSmallerNumbers | Self::CountsByOne => (&[ChangeKind::RotateX, ChangeKind::RevokeX], 2, 1),
-            Self::AcceptsStaleNumbers => (&[ChangeKind::RevokeX, ChangeKind::RevokeY], 2, 1),
+            Self::AcceptsStaleNumbers | Self::AcceptsLargerCopies => {
+                (&[ChangeKind::RevokeX, ChangeKind::RevokeY], 2, 1)
+            }
         };
         Bounds {
             replicas: 1,
             kinds,
             changes,
             failovers,
+            standby: matches!(self, Self::AcceptsLargerCopies | Self::AcceptsOldCopies),
             tick: CI_TICK,
         }
     }
@@ -70,6 +82,16 @@ pub fn poll(flaw: Option<Flaw>, replica: &Replica, poll: &Poll, at: Instant) -> 
             (poll.asked_at, answer.max(known))
         }
         _ => (poll.asked_at, answer),
+    }
+}
+
+/// Returns `true` if a replica accepts the answer of a standby with this state.
+pub fn accepts_copy(flaw: Option<Flaw>, replica: &Replica, copy: &Store, at: Instant) -> bool {
+    let current = replica.cache.current_revision(at).map(|current| current.number);
+    match flaw {
+        Some(Flaw::AcceptsLargerCopies) => current.is_some_and(|current| current <= copy.number),
+        Some(Flaw::AcceptsOldCopies) => replica.known() == Some(copy.number),
+        _ => current == Some(copy.number),
     }
 }
 

@@ -7,7 +7,7 @@ use stateright::{Model, Property};
 use super::{
     Bounds, CREDENTIALS, CachedCredentials, Change, Credential, Duration, Instant, MAX_REVOCATION_DELAY, X0, Y,
     flaws::{self, Flaw},
-    world::{ChangeKind, Poll, Read, Replica, World},
+    world::{ChangeKind, Poll, Read, Replica, Store, World},
 };
 use crate::{
     domain::{clock::Timestamp, random::OsRandom, token::Token, value::TokenValue},
@@ -55,6 +55,9 @@ pub enum ReplicaAction {
     /// The store responds to the read; the response is still in transit.
     AnswerRead,
     EndRead,
+    /// A client presents a credential that is not cached, and a standby with this copy of the store responds. The
+    /// response is still in transit.
+    ReadCopy(usize, usize),
     /// An announcement arrives.
     ReceiveChange(usize),
     Restart,
@@ -96,6 +99,7 @@ impl Protocol {
 
     fn commit(&self, world: &mut World, kind: ChangeKind, here: bool, step: i64) {
         world.history.push(world.store.clone());
+        world.copy();
         let before = world.store.valid;
         let Some(invalidation) = world.store.apply(kind, &self.cached) else {
             return;
@@ -169,6 +173,13 @@ impl Protocol {
                 let (credential, verified) = self.cached[read.credential].clone();
                 replica.cache.insert(generation, credential, verified, at);
             }
+            ReplicaAction::ReadCopy(credential, _) => {
+                replica.read = Some(Read {
+                    credential,
+                    generation: replica.cache.generation(),
+                    is_answered: true,
+                });
+            }
             ReplicaAction::ReceiveChange(change) => {
                 let change = flaws::announcement(self.flaw, replica, &world.announced[change]);
                 replica.cache.apply_change(&change, at);
@@ -182,8 +193,20 @@ impl Protocol {
         }
     }
 
-    /// Returns `true` if a replica serves a credential from its cache.
+    /// Returns `true` if a replica accepts a credential from a standby with this copy of the store.
+    fn accepts_from(&self, world: &World, replica: usize, credential: usize, copy: &Store) -> bool {
+        copy.valid[credential] && flaws::accepts_copy(self.flaw, &world.replicas[replica], copy, world.at)
+    }
+
+    /// Returns `true` if a replica serves a credential, from its cache or from a standby.
     fn serves(&self, world: &World, replica: usize, credential: usize) -> bool {
+        let mut copies = world.copies.iter();
+        self.serves_cached(world, replica, credential)
+            || copies.any(|copy| self.accepts_from(world, replica, credential, copy))
+    }
+
+    /// Returns `true` if a replica serves a credential from its cache.
+    fn serves_cached(&self, world: &World, replica: usize, credential: usize) -> bool {
         let at = if self.has_flaw(Flaw::TrustsTooLong) {
             world.at.checked_sub(2 * world.tick).unwrap()
         } else {
@@ -204,9 +227,15 @@ impl Protocol {
         }
         match &replica.read {
             None => {
-                for credential in CREDENTIALS {
-                    if world.store.valid[credential] && !replica.has(&self.cached[credential].0) {
+                let missing = CREDENTIALS.into_iter().filter(|at| !replica.has(&self.cached[*at].0));
+                for credential in missing {
+                    if world.store.valid[credential] {
                         can(ReplicaAction::BeginRead(credential));
+                    }
+                    for (at, copy) in world.copies.iter().enumerate() {
+                        if self.accepts_from(world, index, credential, copy) {
+                            can(ReplicaAction::ReadCopy(credential, at));
+                        }
                     }
                 }
             }

@@ -138,6 +138,9 @@ pub struct World {
     pub store: Store,
     /// The store before each of its changes.
     pub history: Vec<Store>,
+    /// All earlier states of the store, including lost ones, from which the standby may answer; none without a standby.
+    pub copies: Vec<Store>,
+    pub has_standby: bool,
     /// All changes that were ever announced, including lost ones.
     pub announced: Vec<Arc<Change>>,
     pub changes_left: usize,
@@ -161,6 +164,8 @@ impl World {
                 valid: [true, false, !bounds.kinds.contains(&ChangeKind::CreateY)],
             },
             history: Vec::new(),
+            copies: Vec::new(),
+            has_standby: bounds.standby,
             announced: Vec::new(),
             changes_left: bounds.changes,
             failovers_left: bounds.failovers,
@@ -209,8 +214,16 @@ impl World {
         }
     }
 
+    /// Keeps the current state for the standby.
+    pub fn copy(&mut self) {
+        if self.has_standby {
+            self.copies.push(self.store.clone());
+        }
+    }
+
     pub fn fail_over(&mut self, kept: usize) {
         self.failovers_left -= 1;
+        self.copy();
         self.store = self.history[kept].clone();
         self.history.truncate(kept);
         for credential in CREDENTIALS {
@@ -233,10 +246,16 @@ impl World {
     fn hash_cache(&self, state: &State, poll: Option<&Poll>, hasher: &mut impl Hasher) {
         state.revision.as_ref().map(|known| known.number).hash(hasher);
         self.age(state.polled_at, MAX_POLL_AGE).hash(hasher);
+        if self.has_standby {
+            self.age(state.confirmed_at, MAX_POLL_AGE).hash(hasher);
+            state.superseded.iter().for_each(|(number, _)| number.hash(hasher));
+        }
         if let Some(Poll { asked_at, answer }) = poll {
             answer.hash(hasher);
             self.age(Some(*asked_at), MAX_POLL_AGE).hash(hasher);
             state.cleared_at.is_some_and(|at| *asked_at < at).hash(hasher);
+            let is_later = |instant: Option<Instant>| self.has_standby && instant < Some(*asked_at);
+            [state.doubted_at, state.changed_at].map(is_later).hash(hasher);
             for (number, until) in &state.superseded {
                 (asked_at < until).then_some(number).hash(hasher);
             }
@@ -246,7 +265,8 @@ impl World {
 
 impl Hash for World {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (&self.store, &self.history, self.changes_left, self.failovers_left).hash(hasher);
+        (&self.store, &self.history, &self.copies).hash(hasher);
+        (self.changes_left, self.failovers_left).hash(hasher);
         for change in &self.announced {
             (change.revision.number, change.predecessor, change.token).hash(hasher);
         }
