@@ -31,7 +31,7 @@ impl Reader {
     pub(super) fn start(pool: &Pool, threads: usize) -> std::io::Result<Self> {
         let pool = pool.clone();
         let worker = Worker::start("store-reader", threads, None, move |job, backlog| {
-            read(job, backlog, &pool)
+            read(job, backlog, &pool);
         })?;
         Ok(Self(Arc::new(worker)))
     }

@@ -107,7 +107,7 @@ impl Writer {
     /// [`std::io::Error`] if the thread cannot be started.
     pub(super) fn start(pool: Pool) -> std::io::Result<Self> {
         let worker = Worker::start("store-writer", 1, None, move |first, backlog| {
-            write(first, backlog, &pool)
+            write(first, backlog, &pool);
         })?;
         Ok(Self(Arc::new(worker)))
     }

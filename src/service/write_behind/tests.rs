@@ -149,23 +149,23 @@ async fn after_a_long_flush_only_tokens_without_a_recent_use_are_written() {
     let write_behind = WriteBehind::default();
     let [busy, new] = [(); 2].map(|()| TokenId::generate(&OsRandom).unwrap());
     let use_token = |id| write_behind.record_use(id, UseOutcome::Accepted, used_at(1_800_000_000_000_000));
-    let long = Duration::from_secs(3);
+    let (long, second) = (Duration::from_secs(3), Duration::from_secs(1));
     use_token(busy);
     assert_eq!(flush(&write_behind, &clock, long).await, [busy]);
     use_token(busy);
     use_token(new);
     assert_eq!(flush(&write_behind, &clock, Duration::ZERO).await, [new]);
-    clock.advance(4 * long - Duration::from_secs(1));
+    clock.advance((4 * long).saturating_sub(second));
     use_token(new);
     assert!(flush(&write_behind, &clock, Duration::ZERO).await.is_empty());
-    clock.advance(Duration::from_secs(1));
+    clock.advance(second);
     let mut both = [busy, new];
     both.sort_unstable();
     assert_eq!(flush(&write_behind, &clock, 10 * long).await, both);
     use_token(busy);
-    clock.advance(MAX_PAUSE - Duration::from_secs(1));
+    clock.advance(MAX_PAUSE.saturating_sub(second));
     assert!(flush(&write_behind, &clock, Duration::ZERO).await.is_empty());
-    clock.advance(Duration::from_secs(1));
+    clock.advance(second);
     assert_eq!(flush(&write_behind, &clock, Duration::ZERO).await, [busy]);
     // A short flush is followed by no pause.
     use_token(busy);

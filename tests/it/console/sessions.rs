@@ -88,12 +88,7 @@ fn signing_in_starts_a_new_session(env: &TestEnv) {
     let of_form = || browser.cookies.borrow()["tokenbridge_sign_in"].clone();
     let before = of_form();
     let wrong = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", "wrong")]);
-    assert!(
-        wrong
-            .expect(403)
-            .text
-            .contains("The user name or password is wrong.")
-    );
+    assert!(wrong.expect(403).text.contains("The user name or password is wrong."));
     assert_eq!(of_form(), before);
     let right = browser.submit(&form, "/sign-in", &[("name", ADMIN.0), ("password", ADMIN.1)]);
     assert_redirects_to(&right, "/console/legacy");
