@@ -190,9 +190,9 @@ texts! { Texts:
     blocks_bad: "{} is not a CIDR block", "CIDR 블록이 아닙니다: {}";
     blocks_write: "; use {}", ". {} 형식으로 입력하세요";
     expires_at: "Expiry", "만료일";
-    bad_name: "Enter a name of 1 to 255 visible characters. Control characters are not allowed.", "이름을 1~255자로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
-    bad_description: "Enter a description of up to 1,000 characters. Control characters are not allowed.", "설명을 1,000자 이하로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
-    bad_owner: "Enter an owner of up to 255 visible characters. Control characters are not allowed.", "담당자를 255자 이하로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
+    bad_name: "Enter a name of 1 to 255 characters. Invisible characters are not allowed.", "이름을 1~255자로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
+    bad_description: "Enter a description of up to 1,000 characters. Invisible characters are not allowed.", "설명을 1,000자 이하로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
+    bad_owner: "Enter an owner of up to 255 characters. Invisible characters are not allowed.", "담당자를 255자 이하로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
     too_many_blocks: "Enter at most 100 networks.", "네트워크는 최대 100개까지 입력할 수 있습니다.";
     bad_expiry: "Enter a time in the future.", "현재 이후의 시각을 입력하세요.";
     bad_permissions: "One of these is not a permission.", "알 수 없는 권한이 있습니다.";
@@ -262,7 +262,7 @@ texts! { Texts:
     password_hint: "At least 8 characters. Use a phrase that is hard to guess.", "8자 이상. 추측하기 어려운 문구를 사용하세요.";
     bad_password: "A password must have 8 to 1,024 bytes and no control characters.", "비밀번호는 8~1,024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
     password_mismatch: "The two passwords differ.", "두 비밀번호가 일치하지 않습니다.";
-    bad_admin_name: "Enter a user name of 1 to 255 visible characters, without a colon.", "사용자 이름을 1~255자로 입력하세요. 콜론(:)과 보이지 않는 문자는 사용할 수 없습니다.";
+    bad_admin_name: "Enter a user name of 1 to 255 characters, without a colon. Invisible characters are not allowed.", "사용자 이름을 1~255자로 입력하세요. 콜론(:)과 보이지 않는 문자는 사용할 수 없습니다.";
     admin_exists: "An admin with this name already exists.", "이미 같은 이름의 관리자가 있습니다.";
 
     audit_lead: "Every change and every refused sign-in, newest first.", "모든 변경과 거부된 로그인을 최신순으로 보여 줍니다.";

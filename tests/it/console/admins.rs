@@ -36,7 +36,7 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
             "long enough",
             "long enough",
             400,
-            "Enter a user name of 1 to 255 visible characters, without a colon.",
+            "Enter a user name of 1 to 255 characters, without a colon. Invisible characters are not allowed.",
         ),
         (
             "admin",
