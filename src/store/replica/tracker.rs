@@ -124,7 +124,7 @@ impl Tracker {
         }
     }
 
-    /// Returns the time until the replica has been silent for [`MAX_SILENCE`]; `None` if it has.
+    /// Returns the time until the replica has been silent for too long; `None` if it has.
     pub fn time_to_silence(&self, at: Instant) -> Option<Duration> {
         let silent_at = self.state().heard_at? + MAX_SILENCE;
         silent_at.checked_duration_since(at).filter(|left| !left.is_zero())
