@@ -361,13 +361,15 @@ class Run:
 
 
 def longest_outage(answers, broken_at):
-    """The time of the first failed request, and of the first successful response to a later one."""
+    """The time of the first failed request, and of the first successful response to one that began after the last failure.
+
+    The replicas notice a failure one after the other, so a success after the first failure does not end the outage.
+    """
     failures = [answer.ended for _, _, answer, good in answers if not good and answer.ended > broken_at]
     if not failures:
         return None, None
-    first = min(failures)
-    good = [answer.ended for _, _, answer, good in answers if good and answer.began > first]
-    return first, min(good, default=None)
+    good = [answer.ended for _, _, answer, good in answers if good and answer.began > max(failures)]
+    return min(failures), min(good, default=None)
 
 
 def main():
@@ -377,7 +379,7 @@ def main():
     parser.add_argument("--admin-password", required=True, help="file with the admin's password")
     parser.add_argument("--prefix", default="ha", help="what the names of the tokens begin with")
     parser.add_argument("--calm", type=float, default=8, help="seconds before something is broken")
-    parser.add_argument("--after", type=float, default=5, help="seconds to go on once writes are answered again")
+    parser.add_argument("--after", type=float, default=5, help="seconds to go on without a failed write")
     parser.add_argument("--give-up", type=float, default=75, help="seconds to wait for that")
     parser.add_argument("break_command", nargs="+", help="what breaks something")
     options = parser.parse_args()
@@ -403,10 +405,9 @@ def main():
             return [entry for entry in run.answers if entry[0] != "verify"]
 
     recovered = None
-    while recovered is None and time.monotonic() < began + options.give_up:
+    while time.monotonic() < began + options.give_up and (recovered is None or time.monotonic() < recovered + options.after):
         time.sleep(0.1)
         _, recovered = longest_outage(writes(), began)
-    time.sleep(options.after)
     run.stopping.set()
     for thread in threads:
         thread.join()
