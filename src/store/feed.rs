@@ -231,7 +231,7 @@ impl Reconnecting {
 
 /// An error of a connection of the feed.
 enum FeedError {
-    /// The last attempt to connect was a moment ago.
+    /// The pause after the last attempt to connect has not ended.
     Waiting,
     /// The connection cannot be opened.
     Open(PoolError),

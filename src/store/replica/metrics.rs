@@ -15,7 +15,7 @@ pub enum Outcome {
     Negative,
     /// The read failed or took too long.
     Failed,
-    /// The replica was not asked: it lags, failed a moment ago, or cannot have a write of this server yet.
+    /// The replica was not asked: it lags, has just failed, or cannot have a write of this server yet.
     Skipped,
 }
 
