@@ -1,14 +1,18 @@
 //! Tells the program its commit and the version of the bundled libpq, for `--version`, and extracts Swagger UI.
 
 use std::{
+    borrow::Cow,
     env,
     error::Error,
-    fs,
+    fs::{self, File},
+    io::{self, Cursor},
     path::{Path, PathBuf},
     process::Command,
 };
 
+use flate2::{Compression, write::GzEncoder};
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
+use zip::ZipArchive;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=TOKENBRIDGE_COMMIT");
@@ -16,10 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=Cargo.lock");
     println!("cargo::rustc-env=TOKENBRIDGE_LIBPQ_VERSION={}", libpq_version());
     let directory = PathBuf::from(env::var("OUT_DIR")?);
+    let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
     for name in ["swagger-ui.css", "swagger-ui-bundle.js"] {
-        let file = gzip_file(SWAGGER_UI_VENDORED, &format!("/dist/{name}"));
-        let file = file.ok_or_else(|| format!("the archive of Swagger UI has no {name}"))?;
-        fs::write(directory.join(format!("{name}.gz")), file)?;
+        extract(&mut archive, name, &directory)?;
     }
     Ok(())
 }
@@ -53,26 +56,15 @@ fn libpq_version() -> String {
     version.map_or_else(|| "unknown".to_owned(), |(version, _)| version.to_owned())
 }
 
-/// Returns a file of a ZIP archive as a gzip file. Both formats contain the same compressed stream, CRC-32, and size
-/// (APPNOTE.TXT 4.3, RFC 1952), so nothing is compressed or decompressed. Returns `None` if there is no such file.
-fn gzip_file(archive: &[u8], end_of_path: &str) -> Option<Vec<u8>> {
-    let bytes = |at: usize, length: usize| archive.get(at..at.checked_add(length)?);
-    let u16_at = |at| Some(usize::from(u16::from_le_bytes(bytes(at, 2)?.try_into().ok()?)));
-    let u32_at = |at| usize::try_from(u32::from_le_bytes(bytes(at, 4)?.try_into().ok()?)).ok();
-    let end = archive.windows(4).rposition(|window| window == b"PK\x05\x06")?;
-    let mut entry = u32_at(end + 16)?;
-    for _ in 0..u16_at(end + 10)? {
-        let (name_length, extra_length, comment_length) =
-            (u16_at(entry + 28)?, u16_at(entry + 30)?, u16_at(entry + 32)?);
-        let is_deflated = u16_at(entry + 10)? == 8;
-        if is_deflated && bytes(entry + 46, name_length)?.ends_with(end_of_path.as_bytes()) {
-            let local = u32_at(entry + 42)?;
-            let stream = local + 30 + u16_at(local + 26)? + u16_at(local + 28)?;
-            let head: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
-            let (crc, size) = (bytes(entry + 16, 4)?, bytes(entry + 24, 4)?);
-            return Some([head, bytes(stream, u32_at(entry + 20)?)?, crc, size].concat());
-        }
-        entry += 46 + name_length + extra_length + comment_length;
-    }
-    None
+/// Writes a file of the archive of Swagger UI, compressed again as gzip.
+fn extract(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
+    let end_of_path = format!("/dist/{name}");
+    let mut paths = archive.file_names().collect::<Result<Vec<_>, _>>()?.into_iter();
+    let path = paths.find(|path| path.ends_with(&end_of_path)).map(Cow::into_owned);
+    let path = path.ok_or_else(|| format!("the archive of Swagger UI has no {name}"))?;
+    let file = File::create(directory.join(format!("{name}.gz")))?;
+    let mut gzip = GzEncoder::new(file, Compression::best());
+    io::copy(&mut archive.by_name(&path)?, &mut gzip)?;
+    gzip.finish()?;
+    Ok(())
 }
