@@ -42,7 +42,10 @@ macro_rules! named_enum {
             /// Returns the variant with this name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.into_iter().find(|variant| variant.name() == name)
+                match name {
+                    $($name => Some(Self::$variant),)+
+                    _ => None,
+                }
             }
         }
 
@@ -60,4 +63,4 @@ macro_rules! named_enum {
         })?
     };
 }
-pub(super) use named_enum;
+pub(crate) use named_enum;

@@ -27,6 +27,15 @@ macro_rules! permissions {
                 match self { $(Self::$name => stringify!($name),)* }
             }
 
+            /// Returns the permission with exactly this name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $(known if known == stringify!($name) => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
             /// Returns the display name: that of Panther's console where it is published.
             #[must_use]
             pub const fn display_name(self) -> &'static str {
@@ -76,17 +85,6 @@ permissions! {
     ViewAIPrivateResponses "View AI Private Responses",
     ViewAISkills "View AI Skills",
     ViewScheduledPrompts "View Scheduled Prompts",
-}
-
-impl Permission {
-    /// Returns the permission with exactly this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .binary_search_by(|known| known.name().cmp(name))
-            .ok()
-            .and_then(|index| Self::ALL.get(index).copied())
-    }
 }
 
 impl FromStr for Permission {
