@@ -12,7 +12,7 @@ use sha2::Sha256;
 use crate::domain::random::{Random, RandomError};
 
 /// Computes HMAC-SHA-256 with a random key that never leaves the process.
-pub struct KeyedHasher([u8; 32]);
+pub struct KeyedHasher(Hmac<Sha256>);
 
 /// A keyed hash: 32 bytes, regardless of the length of its input.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,17 +23,18 @@ impl KeyedHasher {
     ///
     /// # Errors
     /// [`RandomError`] if the random source fails.
+    #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length")]
     pub fn new(random: &dyn Random) -> Result<Self, RandomError> {
         let mut key = [0; 32];
         random.fill(&mut key)?;
-        Ok(Self(key))
+        let keyed = Hmac::new_from_slice(&key).expect("HMAC accepts keys of any length");
+        Ok(Self(keyed))
     }
 
     /// Hashes `parts`, each prefixed with its length, so that different lists never produce the
     /// same input.
-    #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length")]
     pub fn hash(&self, parts: &[&[u8]]) -> KeyedHash {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC accepts keys of any length");
+        let mut mac = self.0.clone();
         for part in parts {
             mac.update(&part.len().to_be_bytes());
             mac.update(part);

@@ -1,7 +1,8 @@
 //! Queries on admins.
 
 use diesel::{
-    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, connection::SimpleConnection,
+    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl,
+    connection::SimpleConnection,
 };
 use serde::Serialize;
 
@@ -111,11 +112,13 @@ pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Optio
     found.map(decode_admin).transpose()
 }
 
-/// Selects the admins with a name in either normal form: earlier versions stored names as they were typed.
+/// Selects the admins with a name in either normal form: earlier versions stored names as they were typed. These are
+/// two comparisons, because diesel caches no statement with `eq_any` on SQLite.
 #[diesel::dsl::auto_type]
 fn by_name(name: &AdminName) -> _ {
-    let forms: [String; 2] = [to_nfc(name.as_str()).into_owned(), to_nfd(name.as_str()).into_owned()];
-    admins::table.filter(admins::name.eq_any(forms))
+    let (composed, decomposed): (String, String) =
+        (to_nfc(name.as_str()).into_owned(), to_nfd(name.as_str()).into_owned());
+    admins::table.filter(admins::name.eq(composed).or(admins::name.eq(decomposed)))
 }
 
 /// An admin as it is stored.
