@@ -115,13 +115,10 @@ pub enum ReplicaFault {
     #[error("it does not respond")]
     Silent,
     /// It is a primary: the real one, one that another cluster promoted, or a standby after a failover.
-    #[error("it is not a hot standby; --read-database-url (TOKENBRIDGE_READ_DATABASE_URL) must name one")]
+    #[error("it is not a hot standby; use the URL of one")]
     NotStandby,
     /// It is a standby of another primary.
-    #[error(
-        "it belongs to another store; --read-database-url (TOKENBRIDGE_READ_DATABASE_URL) must name a hot standby of \
-         the primary"
-    )]
+    #[error("it belongs to another store; use the URL of a hot standby of the primary")]
     OtherStore,
 }
 
