@@ -30,6 +30,7 @@ pub use error::{Error, Refusal};
 pub use legacy_login::TIMEOUT as LEGACY_LOGIN_TIMEOUT;
 pub use metrics::{CredentialKind, TokenCounts};
 pub use token_cache::VerifiedToken;
+pub use write_behind::BEYOND_LIMIT;
 
 use crate::{
     domain::{

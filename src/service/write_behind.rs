@@ -5,7 +5,7 @@ mod refusals;
 mod uses;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -21,7 +21,7 @@ use crate::domain::{
     usage::{DayUses, LastUse, UseOutcome},
 };
 use refusals::Refusals;
-pub use refusals::{Due, RefusedLogins, Subject};
+pub use refusals::{BEYOND_LIMIT, Due, RefusedLogins, Subject};
 use uses::PendingUses;
 
 /// Maximum number of tokens whose uses one transaction writes. Other writes wait for it.
@@ -40,11 +40,14 @@ pub struct WriteBehind {
 }
 
 struct State {
-    uses: HashMap<TokenId, PendingUses>,
+    /// Uses of tokens that `flushed` does not contain. They may have been unused for long, so they are always due.
+    new_uses: Uses,
+    /// Uses of tokens that `flushed` contains.
+    repeated_uses: Uses,
     /// The uses that the last flush of all uses, and each one after it, wrote or is writing. A reader whose read began
     /// before the flush committed finds them here.
     flushed: Vec<FlushedUses>,
-    /// When all uses are due. Until then, only tokens without flushed uses are: they may have been unused for long.
+    /// When all uses are due.
     all_due_at: Option<Instant>,
     refusals: Refusals,
     legacy_calls: LegacyCalls,
@@ -53,7 +56,8 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            uses: HashMap::new(),
+            new_uses: Uses::new(),
+            repeated_uses: Uses::new(),
             flushed: Vec::new(),
             all_due_at: None,
             refusals: Refusals::default(),
@@ -62,20 +66,23 @@ impl Default for State {
     }
 }
 
-/// The uses of a flush, in the order of their IDs. They are many, so all who need them share them.
-type FlushedUses = Arc<Vec<(TokenId, PendingUses)>>;
+type Uses = HashMap<TokenId, PendingUses>;
+
+/// The new and the repeated uses of a flush. They are many, so all who need them share them.
+type FlushedUses = Arc<[Uses; 2]>;
 
 /// Returns the uses of a token.
-fn find_uses(uses: &[(TokenId, PendingUses)], id: TokenId) -> Option<&PendingUses> {
-    let index = uses.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-    uses.get(index).map(|(_, uses)| uses)
+fn find_uses(uses: &FlushedUses, id: TokenId) -> Option<&PendingUses> {
+    uses.iter().find_map(|uses| uses.get(&id))
 }
 
 /// The records that one transaction of a flush writes.
 #[derive(Clone)]
 pub struct Batch {
     flushed: FlushedUses,
-    /// The part of `flushed` that belongs to this batch.
+    /// The sorted IDs of `flushed`.
+    ids: Arc<Vec<TokenId>>,
+    /// The part of `ids` that belongs to this batch.
     part: Range<usize>,
     /// The refused logins.
     pub refusals: Vec<RefusedLogins>,
@@ -83,27 +90,60 @@ pub struct Batch {
     pub legacy_calls: Vec<(LegacyCaller, Calls)>,
 }
 
+/// The records of a flush, as they are taken under the lock.
+struct Taken {
+    flushed: FlushedUses,
+    /// Uses that readers no longer need.
+    superseded: Vec<FlushedUses>,
+    refusals: Vec<RefusedLogins>,
+    legacy_calls: LegacyCalls,
+}
+
 impl Batch {
+    /// Sorts the records of a flush. Every server locks rows in the same order, so that two flushes cannot deadlock.
+    fn new(taken: Taken) -> Self {
+        let Taken {
+            flushed,
+            superseded,
+            refusals,
+            legacy_calls,
+        } = taken;
+        // Not under the lock: freeing many takes long.
+        drop(superseded);
+        let mut ids: Vec<_> = flushed.iter().flat_map(HashMap::keys).copied().collect();
+        ids.sort_unstable();
+        Self {
+            flushed,
+            part: 0..ids.len(),
+            ids: Arc::new(ids),
+            refusals,
+            legacy_calls: legacy_calls.into_sorted(),
+        }
+    }
+
     /// Returns the time of the last accepted use of each token, in the order of their IDs.
     pub fn last_uses(&self) -> Vec<(TokenId, Timestamp)> {
-        let uses = self.uses().iter();
-        uses.filter_map(|(id, uses)| Some((*id, uses.last_used_at()?)))
+        self.uses()
+            .filter_map(|(id, uses)| Some((id, uses.last_used_at()?)))
             .collect()
     }
 
     /// Returns the uses of each token by day and outcome.
     pub fn day_uses(&self) -> Vec<(TokenId, DayUses)> {
-        let uses = self.uses().iter();
-        uses.flat_map(|(id, uses)| uses.days().map(|day| (*id, day))).collect()
+        self.uses()
+            .flat_map(|(id, uses)| uses.days().map(move |day| (id, day)))
+            .collect()
     }
 
-    fn uses(&self) -> &[(TokenId, PendingUses)] {
-        self.flushed.get(self.part.clone()).unwrap_or_default()
+    fn uses(&self) -> impl Iterator<Item = (TokenId, &PendingUses)> {
+        let ids = self.ids.get(self.part.clone()).unwrap_or_default();
+        ids.iter().filter_map(|id| Some((*id, find_uses(&self.flushed, *id)?)))
     }
 
     fn is_empty(&self) -> bool {
         let Self {
             flushed: _,
+            ids: _,
             part,
             refusals,
             legacy_calls,
@@ -115,11 +155,12 @@ impl Batch {
     fn split(self) -> impl Iterator<Item = Self> {
         let Range { start, end } = self.part;
         let end_of_part = move |start: usize| end.min(start.saturating_add(MAX_TOKENS_PER_WRITE));
-        let flushed = Arc::clone(&self.flushed);
+        let (flushed, ids) = (Arc::clone(&self.flushed), Arc::clone(&self.ids));
         let others = (end_of_part(start)..end)
             .step_by(MAX_TOKENS_PER_WRITE)
             .map(move |start| Self {
                 flushed: Arc::clone(&flushed),
+                ids: Arc::clone(&ids),
                 part: start..end_of_part(start),
                 refusals: Vec::new(),
                 legacy_calls: Vec::new(),
@@ -134,23 +175,42 @@ impl Batch {
 
 impl State {
     fn last_use(&self, id: TokenId) -> Option<Timestamp> {
-        let pending = self.uses.get(&id).and_then(PendingUses::last_used_at);
+        let pending = self.pending_uses(id).and_then(PendingUses::last_used_at);
         let flushed = self
             .flushed
             .iter()
             .filter_map(|uses| find_uses(uses, id)?.last_used_at());
         pending.max(flushed.max())
     }
+
+    fn pending_uses(&self, id: TokenId) -> Option<&PendingUses> {
+        self.repeated_uses.get(&id).or_else(|| self.new_uses.get(&id))
+    }
+
+    /// Passes the pending uses of a token to `add`. If there are none, inserts those of `create`.
+    fn add_uses(&mut self, id: TokenId, add: impl FnOnce(&mut PendingUses), create: impl FnOnce() -> PendingUses) {
+        let pending = self.repeated_uses.get_mut(&id).or_else(|| self.new_uses.get_mut(&id));
+        if let Some(uses) = pending {
+            return add(uses);
+        }
+        let is_repeated = self.flushed.iter().any(|uses| find_uses(uses, id).is_some());
+        let pending = if is_repeated {
+            &mut self.repeated_uses
+        } else {
+            &mut self.new_uses
+        };
+        pending.insert(id, create());
+    }
 }
 
 impl WriteBehind {
     /// Records a use of a token. Allocates nothing if the buffer has uses of this token, of the same day and outcome.
     pub fn record_use(&self, id: TokenId, outcome: UseOutcome, last: LastUse) {
-        self.state()
-            .uses
-            .entry(id)
-            .and_modify(|uses| uses.record(outcome, last))
-            .or_insert_with(|| PendingUses::new(outcome, last));
+        self.state().add_uses(
+            id,
+            |uses| uses.record(outcome, last),
+            || PendingUses::new(outcome, last),
+        );
     }
 
     /// Returns the pending uses of a token by day and outcome. No flush runs while the guard is
@@ -158,7 +218,7 @@ impl WriteBehind {
     pub async fn pending_uses(&self, id: TokenId) -> (Vec<DayUses>, tokio::sync::MutexGuard<'_, ()>) {
         let guard = self.flushing.lock().await;
         let state = self.state();
-        let days = state.uses.get(&id).into_iter().flat_map(PendingUses::days).collect();
+        let days = state.pending_uses(id).into_iter().flat_map(PendingUses::days).collect();
         (days, guard)
     }
 
@@ -188,8 +248,8 @@ impl WriteBehind {
 
     /// Retains the tokens that still match `filter` after their pending uses.
     pub fn retain_matching(&self, ids: &mut Vec<TokenId>, filter: &TokenFilter) {
-        let state = self.state();
-        ids.retain(|id| filter.allows_last_use(state.last_use(*id)));
+        // The lock is taken for each ID, because there can be a million and verifications need it too.
+        ids.retain(|id| filter.allows_last_use(self.state().last_use(*id)));
     }
 
     /// Passes the records that are due to `write`, in batches, between which other writes have their turn. If one
@@ -202,15 +262,21 @@ impl WriteBehind {
     ) -> Result<(), Error> {
         let _guard = self.flushing.lock().await;
         let began = clock.monotonic();
-        let (all_uses, records) = self.state().take(due);
-        let Some(records) = records else { return Ok(()) };
+        // Verifications wait for the lock, so nothing that grows with the number of tokens is done while it is held.
+        let (all_uses, pending) = self.state().count_due(due);
+        let room = Uses::with_capacity(pending);
+        let taken = self.state().take(due, all_uses, room);
+        let records = Batch::new(taken);
+        if records.is_empty() {
+            return Ok(());
+        }
         let mut batches = records.split();
         while let Some(batch) = batches.next() {
             if let Err(error) = write(batch.clone()).await {
-                let mut state = self.state();
-                state.all_due_at = None;
-                state.put_back(batch);
-                batches.for_each(|batch| state.put_back(batch));
+                self.state().all_due_at = None;
+                for batch in std::iter::once(batch).chain(batches) {
+                    self.state().put_back(batch);
+                }
                 return Err(error);
             }
         }
@@ -228,42 +294,40 @@ impl WriteBehind {
 }
 
 impl State {
-    /// Takes the records that are due. Returns `true` if all uses are among them, and the records, if there are any.
-    fn take(&mut self, due: Due) -> (bool, Option<Batch>) {
-        let refusals = self.refusals.take(due);
+    /// Returns `true` if all uses are due, and their number in that case.
+    fn count_due(&self, due: Due) -> (bool, usize) {
         let all_uses = match due {
             Due::All => true,
             Due::At(now) => self.all_due_at.is_none_or(|due_at| due_at <= now),
         };
-        let mut uses: Vec<_> = if all_uses {
-            self.flushed.clear();
-            std::mem::take(&mut self.uses).into_iter().collect()
+        let pending = self.new_uses.len() + self.repeated_uses.len();
+        (all_uses, if all_uses { pending } else { 0 })
+    }
+
+    /// Takes the records that are due. `room` receives the next repeated uses, if all uses are taken.
+    fn take(&mut self, due: Due, all_uses: bool, room: Uses) -> Taken {
+        let new = std::mem::take(&mut self.new_uses);
+        let (repeated, superseded) = if all_uses {
+            (
+                std::mem::replace(&mut self.repeated_uses, room),
+                std::mem::take(&mut self.flushed),
+            )
         } else {
-            let is_new = |id| self.flushed.iter().all(|uses| find_uses(uses, id).is_none());
-            self.uses.extract_if(|id, _| is_new(*id)).collect()
+            (room, Vec::new())
         };
-        // Every server locks rows in the same order, so that two flushes cannot deadlock.
-        uses.sort_unstable_by_key(|(id, _)| *id);
-        let uses = Arc::new(uses);
-        self.flushed.push(Arc::clone(&uses));
-        let legacy_calls = std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED));
-        let batch = Batch {
-            part: 0..uses.len(),
-            flushed: uses,
-            refusals,
-            legacy_calls: legacy_calls.into_sorted(),
-        };
-        (all_uses, (!batch.is_empty()).then_some(batch))
+        let flushed = Arc::new([new, repeated]);
+        self.flushed.push(Arc::clone(&flushed));
+        Taken {
+            flushed,
+            superseded,
+            refusals: self.refusals.take(due),
+            legacy_calls: std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED)),
+        }
     }
 
     fn put_back(&mut self, batch: Batch) {
         for (id, uses) in batch.uses() {
-            match self.uses.entry(*id) {
-                Entry::Occupied(mut newer) => newer.get_mut().put_back(uses),
-                Entry::Vacant(entry) => {
-                    entry.insert(uses.clone());
-                }
-            }
+            self.add_uses(id, |newer| newer.put_back(uses), || uses.clone());
         }
         self.refusals.put_back(batch.refusals);
         for (caller, calls) in batch.legacy_calls {

@@ -25,6 +25,8 @@ use crate::{
 const MAX_EVENTS: usize = 500;
 const MAX_ANONYMOUS_EVENTS: usize = 300;
 const BUDGET_PERIOD: Duration = Duration::from_hours(1);
+/// The reason in the event that counts the rest.
+pub const BEYOND_LIMIT: &str = "refused logins beyond the hourly limit of the audit log";
 /// Minimum interval between two events for the same group. The first event of a group is written at
 /// the next flush.
 const INTERVAL: Duration = Duration::from_mins(10);
@@ -228,8 +230,7 @@ impl RefusedLogins {
                     channel: Channel::Cli,
                     client: None,
                 };
-                let reason = "refused logins beyond the hourly limit of the audit log";
-                let details = json!({ "reason": reason, "admin": null, "count": self.count });
+                let details = json!({ "reason": BEYOND_LIMIT, "admin": null, "count": self.count });
                 (Some(server), origin, None, details)
             }
         };

@@ -171,3 +171,47 @@ async fn after_a_long_flush_only_tokens_without_a_recent_use_are_written() {
     use_token(busy);
     assert_eq!(flush(&write_behind, &clock, Duration::ZERO).await, [busy]);
 }
+
+/// Threads record uses while flushes take the new ones or all, and some fail.
+#[tokio::test]
+async fn every_use_beside_flushes_is_written_once() {
+    const THREADS: u64 = 4;
+    const ROUNDS: u64 = 100;
+    let clock = FlushClock {
+        start: Instant::now(),
+        elapsed: Mutex::default(),
+    };
+    let write_behind = Arc::new(WriteBehind::default());
+    let ids: Arc<[TokenId]> = (0..200).map(|_| TokenId::generate(&OsRandom).unwrap()).collect();
+    let written = Mutex::new(HashMap::<TokenId, u64>::new());
+    let attempts = std::cell::Cell::new(0);
+    let write = async |batch: Batch| {
+        clock.advance(Duration::from_secs(1));
+        attempts.set(attempts.get() + 1);
+        if attempts.get() % 5 == 0 {
+            return Err(Error::NotFound("store"));
+        }
+        let mut written = written.lock().unwrap();
+        for (id, day) in batch.day_uses() {
+            *written.entry(id).or_default() += day.uses;
+        }
+        Ok(())
+    };
+    let record = || {
+        let (write_behind, ids) = (Arc::clone(&write_behind), Arc::clone(&ids));
+        std::thread::spawn(move || {
+            for id in (0..ROUNDS).flat_map(|_| ids.iter()) {
+                write_behind.record_use(*id, UseOutcome::Accepted, used_at(1_800_000_000_000_000));
+            }
+        })
+    };
+    let recording: Vec<_> = (0..THREADS).map(|_| record()).collect();
+    while !recording.iter().all(std::thread::JoinHandle::is_finished) {
+        clock.advance(Duration::from_secs(1));
+        let _ = write_behind.flush(Due::At(clock.monotonic()), &clock, &write).await;
+    }
+    while write_behind.flush(Due::All, &clock, &write).await.is_err() {}
+    let written = written.into_inner().unwrap();
+    assert_eq!(written.len(), ids.len());
+    assert!(written.values().all(|uses| *uses == THREADS * ROUNDS), "{written:?}");
+}
