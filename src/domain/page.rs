@@ -6,13 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use ipnet::IpNet;
 
-use super::{
-    Invalid,
-    clock::Timestamp,
-    named::named_enum,
-    permission::Permission,
-    token::{Token, TokenSummary},
-};
+use super::{Invalid, clock::Timestamp, named::named_enum, permission::Permission, token::Token};
 
 /// A position in the list of all tokens, oldest first, just after a given row.
 ///
@@ -68,6 +62,8 @@ impl PageSize {
     /// The largest page size.
     pub const MAX: Self = Self(1000);
 
+    /// The number of tokens that a streamed list reads at once.
+    pub const OF_STREAM: Self = Self(4000);
     /// The size of a list on the console's overview.
     pub const OF_OVERVIEW: Self = Self(5);
     /// The size of a page of the console.
@@ -264,11 +260,11 @@ pub struct ListCounts {
     pub narrower: Vec<Option<BoundedCount>>,
 }
 
-/// A page of token summaries for the legacy API. The last page can be empty.
+/// A page of the legacy API's token list, as text. The last page can be empty.
 #[derive(Clone, Debug)]
 pub struct SummaryPage {
-    /// The tokens, oldest first.
-    pub tokens: Vec<TokenSummary>,
+    /// The tokens, oldest first, in the format of the caller.
+    pub text: Vec<u8>,
     /// The cursor to the next page, if there may be one.
     pub next: Option<Cursor>,
 }

@@ -8,6 +8,7 @@ use super::{
     Error, Refusal, Service,
     metrics::{AuthenticationOutcome, CredentialKind},
     token_cache::{Credential, VerifiedToken},
+    tokens::{SummaryFormat, read_summaries},
     transaction::check_usable,
     write_behind::Subject,
 };
@@ -249,8 +250,8 @@ impl Service {
         Ok(caller)
     }
 
-    /// Authenticates an admin, and returns the call with the first page of token summaries for the
-    /// legacy API. If the credential is cached, both take one call of the store.
+    /// Authenticates an admin, and returns the call with the first page of the legacy API's token list. If the
+    /// credential is cached, both take one call of the store.
     ///
     /// # Errors
     /// Those of [`Service::authenticate_admin`].
@@ -260,16 +261,17 @@ impl Service {
         password: SecretString,
         origin: Origin,
         size: PageSize,
+        format: SummaryFormat,
     ) -> Result<(Call, SummaryPage), Error> {
         let read = move |conn: &mut AnyConnection, caller: &Caller| {
             authorize(caller, Operation::Read, None)?;
-            Ok(tokens::summaries(conn, Cursor::default(), size)?)
+            read_summaries(conn, Cursor::default(), size, format)
         };
         let (caller, page) = self.sign_in(name, password, origin, read).await?;
         let call = Call { caller, origin };
         let page = match page {
             Some(page) => page,
-            None => self.list_summaries(&call, Cursor::default(), size).await?,
+            None => self.list_summaries(&call, Cursor::default(), size, format).await?,
         };
         Ok((call, page))
     }

@@ -36,10 +36,12 @@ use crate::{
 pub use changes::{PermissionChange, TokenChanges};
 pub(super) use details::{describe, diff};
 pub use grace::GraceValue;
+pub use list::SummaryFormat;
+pub(super) use list::read_summaries;
 pub use requests::{NewToken, Rotation};
 
 /// Maximum number of previous values of a token in their grace period.
-const MAX_GRACE_VALUES: i64 = 10;
+pub const MAX_GRACE_VALUES: i64 = 10;
 
 /// A reference to a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use crate::domain::{
 pub use claim::{claim_value, reissue_value, set_unclaimed};
 pub use counts::counts;
 pub use grace::{GraceValue, find_grace_values};
-pub use list::{count, ids, page, summaries};
+pub use list::{count, ids, page, visit_summaries};
 pub use many::{FieldChange, delete_all, find_all, find_names, lock_all, record_use, update_all};
 pub use sorted::sorted_page;
 pub(super) use values::find_by_values;

@@ -117,7 +117,7 @@ fn the_list_is_a_bare_array_oldest_first(env: &TestEnv) {
 }
 
 fn a_long_list_is_streamed_completely(env: &TestEnv) {
-    const TOKENS: usize = 3000;
+    const TOKENS: usize = 9000;
     let rows: Vec<String> = (0..TOKENS)
         .map(|n| {
             format!(

@@ -409,7 +409,10 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
             let (order, start) = (TokenOrder::default(), PagePosition::Start);
             service.list_sorted(&call, filter, order, start, size).await.map(drop)
         }
-        UseCase::ListSummaries => service.list_summaries(&call, Cursor::default(), size).await.map(drop),
+        UseCase::ListSummaries => {
+            let page = service.list_summaries(&call, Cursor::default(), size, |_, _| Ok(()));
+            page.await.map(drop)
+        }
         UseCase::Lookup => service.lookup(&call, value.expose()).await.map(drop),
         UseCase::PollTail => {
             let mut tail = EventTail::default();

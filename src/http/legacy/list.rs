@@ -1,17 +1,14 @@
 //! The list of all tokens, streamed so that memory does not grow with their number.
 
-use actix_web::{
-    FromRequest, HttpMessage, HttpRequest, HttpResponse,
-    dev::Payload,
-    web::{Bytes, Data},
-};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, dev::Payload, web::Data};
 use futures_util::future::LocalBoxFuture;
 
 use super::LegacyToken;
 use crate::{
     domain::{
         caller::Call,
-        page::{PageSize, SummaryPage},
+        page::{Cursor, PageSize, SummaryPage},
+        token::TokenSummary,
     },
     http::{
         State,
@@ -21,14 +18,11 @@ use crate::{
             credentials::{self, Credentials::Password},
             origin, state,
         },
-        paged_body::stream_pages,
+        paged_body::{PageText, stream_pages},
         request::CallerIdentity,
     },
-    service::Refusal,
+    service::{Error, Refusal},
 };
-
-/// Estimated length of a token in JSON, in bytes.
-const TYPICAL_LENGTH: usize = 128;
 
 /// `GET …/tokens`: returns all tokens, oldest first, as a bare array.
 #[utoipa::path(
@@ -37,15 +31,17 @@ const TYPICAL_LENGTH: usize = 128;
     responses((status = 200, description = "All tokens, oldest first", body = Vec<LegacyToken>)),
     security(("BasicAuth" = [])),
 )]
-pub async fn list(state: Data<State>, Listing { call, first }: Listing) -> Result<HttpResponse, ApiError> {
+pub async fn list(state: Data<State>, Listing { call, mut first }: Listing) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
     response.content_type("application/json");
-    let first = (json(b"[", &first)?, first.next);
-    Ok(stream_pages(response, first, move |after| {
+    open_array(&mut first);
+    Ok(stream_pages(response, to_page_text(first), move |after| {
         let (state, call) = (state.clone(), call.clone());
         async move {
-            let page = state.service.list_summaries(&call, after, PageSize::MAX).await?;
-            Ok((json(b",", &page)?, page.next))
+            let page = state
+                .service
+                .list_summaries(&call, after, PageSize::OF_STREAM, write_element);
+            Ok(to_page_text(page.await?))
         }
     }))
 }
@@ -75,7 +71,7 @@ impl FromRequest for Listing {
                 return Err(ApiError::unauthorized(Refusal::Missing, Challenge::Basic));
             };
             let service = &state(&request)?.service;
-            let listed = service.authenticate_and_list(&name, password, origin, PageSize::MAX);
+            let listed = service.authenticate_and_list(&name, password, origin, PageSize::OF_STREAM, write_element);
             let (call, first) = listed.await?;
             request.extensions_mut().insert(CallerIdentity::of(&call.caller));
             Ok(Self { call, first })
@@ -83,22 +79,26 @@ impl FromRequest for Listing {
     }
 }
 
-/// Formats the tokens of a page, with `opening` before them, and the end of the array after the
-/// last page.
-fn json(opening: &[u8], page: &SummaryPage) -> Result<Bytes, ApiError> {
-    let mut text = Vec::with_capacity(page.tokens.len() * TYPICAL_LENGTH + opening.len() + 1);
-    if !(page.tokens.is_empty() && opening == b",") {
-        text.extend_from_slice(opening);
+/// Appends a token, after a comma: the list that the client receives is an array in several parts.
+fn write_element(text: &mut Vec<u8>, token: &TokenSummary) -> Result<(), Error> {
+    text.push(b',');
+    LegacyToken::from(token)
+        .write_json(text)
+        .map_err(|error| Error::Internal(error.into()))
+}
+
+/// Opens the array on its first page.
+fn open_array(page: &mut SummaryPage) {
+    match page.text.first_mut() {
+        Some(comma) => *comma = b'[',
+        None => page.text.push(b'['),
     }
-    for (index, token) in page.tokens.iter().enumerate() {
-        if index > 0 {
-            text.push(b',');
-        }
-        serde_json::to_writer(&mut text, &LegacyToken::from(token))
-            .map_err(|error| crate::service::Error::Internal(error.into()))?;
-    }
+}
+
+/// Ends the array after its last page.
+fn to_page_text(mut page: SummaryPage) -> PageText<Cursor> {
     if page.next.is_none() {
-        text.push(b']');
+        page.text.push(b']');
     }
-    Ok(text.into())
+    (page.text.into(), page.next)
 }

@@ -7,7 +7,7 @@ use crate::{
         clock::Timestamp,
         page::{Cursor, ListCounts, Page, PageSize, SummaryPage, TokenFilter},
         sort::{PagePosition, SortedPage, TokenOrder},
-        token::Token,
+        token::{Token, TokenSummary},
     },
     service::{Error, Service},
     store::{AnyConnection, StoreError, tokens},
@@ -85,17 +85,40 @@ impl Service {
         Ok(page)
     }
 
-    /// Returns a page of summaries of all tokens for the legacy API, oldest first.
+    /// Returns a page of all tokens for the legacy API, oldest first, as the text that `format` writes.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not read tokens.
-    pub async fn list_summaries(&self, call: &Call, after: Cursor, size: PageSize) -> Result<SummaryPage, Error> {
+    pub async fn list_summaries(
+        &self,
+        call: &Call,
+        after: Cursor,
+        size: PageSize,
+        format: SummaryFormat,
+    ) -> Result<SummaryPage, Error> {
         let check_caller = self.caller_check(call, Operation::Read);
         self.store
             .list_fast(move |conn| {
                 check_caller(conn)?;
-                Ok(tokens::summaries(conn, after, size)?)
+                read_summaries(conn, after, size, format)
             })
             .await
     }
+}
+
+/// Appends a token to the text of a page.
+///
+/// The store calls it for each row, so that no page is held as rows and as text.
+pub type SummaryFormat = fn(&mut Vec<u8>, &TokenSummary) -> Result<(), Error>;
+
+/// Reads a page of summaries, as the text that `format` writes.
+pub(in crate::service) fn read_summaries(
+    conn: &mut AnyConnection,
+    after: Cursor,
+    size: PageSize,
+    format: SummaryFormat,
+) -> Result<SummaryPage, Error> {
+    let mut text = Vec::new();
+    let next = tokens::visit_summaries(conn, after, size, |token| format(&mut text, &token))?;
+    Ok(SummaryPage { text, next })
 }

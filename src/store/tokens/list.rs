@@ -1,8 +1,10 @@
 //! Queries on tokens by filter.
 
 use diesel::{
-    BoolExpressionMethods, BoxableExpression, Connection, ExpressionMethods, IntoSql, QueryDsl, RunQueryDsl,
-    TextExpressionMethods, define_sql_function,
+    BoolExpressionMethods, BoxableExpression, Connection, ExpressionMethods, IntoSql, QueryDsl, QueryResult,
+    RunQueryDsl, TextExpressionMethods,
+    connection::DefaultLoadingMode,
+    define_sql_function,
     dsl::count_star,
     sql_types::{BigInt, Bool, Nullable, Text},
 };
@@ -16,11 +18,18 @@ use crate::{
     domain::{
         clock::Timestamp,
         name::TokenName,
-        page::{Cursor, Page, PageSize, SummaryPage, TokenFilter, TokenState},
+        page::{Cursor, Page, PageSize, TokenFilter, TokenState},
+        permission::PermissionSet,
         text::{fold_case, to_nfc, to_nfd},
         token::{TokenId, TokenIdPrefix, TokenSummary},
     },
-    store::{columns::decode, connection::AnyConnection, error::StoreError, functions::blocks_overlap, schema::tokens},
+    store::{
+        columns::decode,
+        connection::{AnyConnection, with_conn},
+        error::StoreError,
+        functions::blocks_overlap,
+        schema::tokens,
+    },
 };
 
 define_sql_function! {
@@ -64,31 +73,52 @@ pub fn page(
     Ok(Page { tokens, next })
 }
 
-/// Returns a page of summaries for the legacy API, oldest first, starting after `after`.
+/// Passes a page of summaries to `visit`, oldest first, starting after `after`. Returns the cursor to the next page, if
+/// there may be one. That page can be empty.
 ///
 /// # Errors
-/// [`StoreError`] if the query fails.
-pub fn summaries(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Result<SummaryPage, StoreError> {
-    let rows: Vec<(i64, String, String, String)> = tokens::table
+/// [`StoreError`] if the query fails, or the error of `visit`.
+pub fn visit_summaries<E: From<StoreError>>(
+    conn: &mut AnyConnection,
+    after: Cursor,
+    size: PageSize,
+    visit: impl FnMut(TokenSummary) -> Result<(), E>,
+) -> Result<Option<Cursor>, E> {
+    let page = tokens::table
         .filter(tokens::seq.gt(after.row()))
         .order(tokens::seq.asc())
         .limit(i64::try_from(size.get()).unwrap_or(i64::MAX))
-        .select((tokens::seq, tokens::id, tokens::name, tokens::permissions))
-        .load(conn)?;
-    // A full page may be the last one; then the next page is empty.
-    let next = rows.last().filter(|_| rows.len() == size.get());
-    let next = next.map(|(seq, ..)| Cursor::after(*seq));
-    let tokens = rows.into_iter().map(|(_, id, name, permissions)| {
-        Ok(TokenSummary {
+        .select((tokens::seq, tokens::id, tokens::name, tokens::permissions));
+    let (rows, last) = with_conn!(
+        conn,
+        conn => visit_rows(page.load_iter::<_, DefaultLoadingMode>(conn).map_err(StoreError::from)?, visit)?,
+        visit_rows(page.load_iter::<_, DefaultLoadingMode>(conn).map_err(StoreError::from)?, visit)?,
+    );
+    Ok(last.filter(|_| rows == size.get()))
+}
+
+/// Returns the number of rows, and the cursor after the last one.
+fn visit_rows<E: From<StoreError>>(
+    rows: impl Iterator<Item = QueryResult<(i64, String, String, String)>>,
+    mut visit: impl FnMut(TokenSummary) -> Result<(), E>,
+) -> Result<(usize, Option<Cursor>), E> {
+    let (mut count, mut last) = (0, None);
+    // Most tokens have the same permissions as the one before.
+    let (mut known_names, mut permissions) = (String::new(), PermissionSet::default());
+    for row in rows {
+        let (seq, id, name, names) = row.map_err(StoreError::from)?;
+        if names != known_names {
+            permissions = decode(names.as_str())?;
+            known_names = names;
+        }
+        visit(TokenSummary {
             id: decode(id.as_str())?,
             name: TokenName::from_stored(name),
-            permissions: decode(permissions.as_str())?,
-        })
-    });
-    Ok(SummaryPage {
-        tokens: tokens.collect::<Result<_, StoreError>>()?,
-        next,
-    })
+            permissions,
+        })?;
+        (count, last) = (count + 1, Some(Cursor::after(seq)));
+    }
+    Ok((count, last))
 }
 
 /// Returns the number of tokens that match `filter`.
