@@ -3,7 +3,7 @@
 use super::{
     Invalid,
     text::find_invisible,
-    text_type::{normalize, text_type},
+    text_type::{TextProblem, normalize, text_type},
 };
 
 const MAX_DESCRIPTION_CHARS: usize = 1000;
@@ -13,22 +13,22 @@ text_type! {
     /// The description of a token: 1 to 1,000 characters in NFC, at least one of them visible. It may
     /// contain line feeds, but no other control characters, and format characters only as a name may.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Description(normalize_description);
+    pub struct Description as "description"(normalize_description);
 }
 
 text_type! {
     /// The person or team to ask about a token: 1 to 255 characters in NFC, under the rules for names.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Owner(normalize_owner);
+    pub struct Owner as "owner"(normalize_owner);
 }
 
-fn normalize_description(text: &str) -> Result<String, Invalid> {
+fn normalize_description(text: &str) -> Result<String, TextProblem> {
     let find_refused = |text: &str| text.split('\n').find_map(find_invisible);
-    normalize("description", text, MAX_DESCRIPTION_CHARS, find_refused)
+    normalize(text, MAX_DESCRIPTION_CHARS, find_refused)
 }
 
-fn normalize_owner(text: &str) -> Result<String, Invalid> {
-    normalize("owner", text, MAX_OWNER_CHARS, find_invisible)
+fn normalize_owner(text: &str) -> Result<String, TextProblem> {
+    normalize(text, MAX_OWNER_CHARS, find_invisible)
 }
 
 #[cfg(test)]

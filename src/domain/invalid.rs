@@ -22,6 +22,12 @@ impl Invalid {
         }
     }
 
+    /// Returns the name of the field.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
     /// Returns the same error about the item at `index` of the field, which is a list.
     #[must_use]
     pub fn at_index(self, index: usize) -> Self {

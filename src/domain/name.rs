@@ -3,7 +3,7 @@
 use super::{
     Invalid,
     text::{find_invisible, fold},
-    text_type::{normalize, text_type},
+    text_type::{TextProblem, normalize, text_type},
 };
 
 const MAX_CHARS: usize = 255;
@@ -12,14 +12,14 @@ text_type! {
     /// The display name of a token: 1 to 255 characters in NFC, at least one of them visible, without
     /// control or format characters. Names need not be unique.
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-    pub struct TokenName(normalize_token_name);
+    pub struct TokenName as "name"(normalize_token_name);
 }
 
 text_type! {
     /// The name of an admin. The rules for token names apply; a colon is refused because it ends the
     /// user name in HTTP Basic (RFC 7617).
     #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-    pub struct AdminName(normalize_admin_name);
+    pub struct AdminName as "admin name"(normalize_admin_name);
 }
 
 impl AdminName {
@@ -39,18 +39,14 @@ impl AdminName {
     }
 }
 
-fn normalize_token_name(text: &str) -> Result<String, Invalid> {
-    normalize("name", text, MAX_CHARS, find_invisible)
+fn normalize_token_name(text: &str) -> Result<String, TextProblem> {
+    normalize(text, MAX_CHARS, find_invisible)
 }
 
-fn normalize_admin_name(text: &str) -> Result<String, Invalid> {
-    const FIELD: &str = "admin name";
-    let text = normalize(FIELD, text, MAX_CHARS, find_invisible)?;
+fn normalize_admin_name(text: &str) -> Result<String, TextProblem> {
+    let text = normalize(text, MAX_CHARS, find_invisible)?;
     if text.contains(':') {
-        return Err(Invalid::new(
-            FIELD,
-            "must not contain a colon, which ends the name in HTTP Basic",
-        ));
+        return Err(TextProblem::Colon);
     }
     Ok(text)
 }

@@ -123,6 +123,12 @@ pub fn find_invisible(text: &str) -> Option<char> {
     None
 }
 
+/// Returns the number of a character, by which an invisible one can be named: `U+202E`.
+#[must_use]
+pub fn code_point(letter: char) -> String {
+    format!("U+{:04X}", u32::from(letter))
+}
+
 /// Returns `true` for letters and for the marks that follow them.
 fn is_letter(letter: char) -> bool {
     let letters = GeneralCategoryGroup::Letter.union(GeneralCategoryGroup::Mark);

@@ -1,9 +1,6 @@
 //! Types of text that people write: names and annotations.
 
-use super::{
-    Invalid,
-    text::{is_visible, to_nfc},
-};
+use super::text::{code_point, is_visible, to_nfc};
 
 /// Declares a type of text that is normalized and validated when it is parsed.
 ///
@@ -11,22 +8,30 @@ use super::{
 /// text_type! {
 ///     /// A motto.
 ///     #[derive(Clone, Debug)]
-///     pub struct Motto(normalize_motto);
+///     pub struct Motto as "motto"(normalize_motto);
 /// }
 ///
-/// fn normalize_motto(text: &str) -> Result<String, Invalid> {
-///     normalize("motto", text, MAX_CHARS, find_invisible)
+/// fn normalize_motto(text: &str) -> Result<String, TextProblem> {
+///     normalize(text, MAX_CHARS, find_invisible)
 /// }
 /// ```
 macro_rules! text_type {
     (
         $(#[$attribute:meta])*
-        pub struct $type:ident($normalize:path);
+        pub struct $type:ident as $field:literal($normalize:path);
     ) => {
         $(#[$attribute])*
         pub struct $type(String);
 
         impl $type {
+            /// Normalizes `text` to NFC and validates it.
+            ///
+            /// # Errors
+            /// The rule of this type that `text` breaks.
+            pub fn parse(text: &str) -> Result<Self, $crate::domain::text_type::TextProblem> {
+                $normalize(text).map(Self)
+            }
+
             /// Accepts a stored text without validation: earlier versions allowed more.
             #[must_use]
             pub const fn from_stored(text: String) -> Self {
@@ -48,7 +53,7 @@ macro_rules! text_type {
             /// # Errors
             /// [`Invalid`] if `text` breaks a rule of this type.
             fn from_str(text: &str) -> Result<Self, Invalid> {
-                $normalize(text).map(Self)
+                Self::parse(text).map_err(|problem| Invalid::new($field, problem.to_string()))
             }
         }
 
@@ -61,34 +66,44 @@ macro_rules! text_type {
 }
 pub(super) use text_type;
 
-/// Normalizes a text to NFC and validates it: at most `max_chars` characters, at least one of them
+/// The rule that a text breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextProblem {
+    /// It is too long.
+    #[error("has {chars} characters; the maximum is {max}")]
+    TooLong {
+        /// Number of characters.
+        chars: usize,
+        /// Maximum number of characters.
+        max: usize,
+    },
+    /// It contains a control or format character, which is not shown.
+    #[error("must not contain {}, a control or format character", code_point(*.0))]
+    Invisible(char),
+    /// It contains nothing that can be seen.
+    #[error("must contain a visible character")]
+    Blank,
+    /// It contains a colon, which ends the user name in HTTP Basic (RFC 7617).
+    #[error("must not contain a colon, which ends the name in HTTP Basic")]
+    Colon,
+}
+
+/// Normalizes a text to NFC and validates it: at most `max` characters, at least one of them
 /// visible, and none that `find_refused` finds.
 ///
 /// # Errors
-/// [`Invalid`] if `text` is not valid.
-pub(super) fn normalize(
-    field: &'static str,
-    text: &str,
-    max_chars: usize,
-    find_refused: fn(&str) -> Option<char>,
-) -> Result<String, Invalid> {
+/// The rule that `text` breaks.
+pub(super) fn normalize(text: &str, max: usize, find_refused: fn(&str) -> Option<char>) -> Result<String, TextProblem> {
     let text = to_nfc(text).into_owned();
-    let length = text.chars().count();
-    if length > max_chars {
-        return Err(Invalid::new(
-            field,
-            format!("has {length} characters; the maximum is {max_chars}"),
-        ));
+    let chars = text.chars().count();
+    if chars > max {
+        return Err(TextProblem::TooLong { chars, max });
     }
     if let Some(letter) = find_refused(&text) {
-        let code = u32::from(letter);
-        return Err(Invalid::new(
-            field,
-            format!("must not contain U+{code:04X}, a control or format character"),
-        ));
+        return Err(TextProblem::Invisible(letter));
     }
     if !is_visible(&text) {
-        return Err(Invalid::new(field, "must contain a visible character"));
+        return Err(TextProblem::Blank);
     }
     Ok(text)
 }

@@ -20,6 +20,7 @@ mod roles;
 mod session;
 mod sign_in;
 mod text;
+mod text_problems;
 mod texts;
 mod theme;
 mod token_label;
@@ -256,7 +257,16 @@ async fn error_page<'f>(
             let message = fill(t.problem_internal, [&request_id::current()]);
             (texts.internal, message, None)
         }
-        _ => (t.problem, t.problem_other.to_owned(), Some(failure.message())),
+        status => {
+            let message = match status {
+                StatusCode::METHOD_NOT_ALLOWED => t.problem_method,
+                StatusCode::PAYLOAD_TOO_LARGE => t.problem_too_large,
+                StatusCode::TOO_MANY_REQUESTS => t.problem_too_many,
+                StatusCode::REQUEST_TIMEOUT => t.problem_unavailable,
+                _ => t.problem_request,
+            };
+            (t.problem, message.to_owned(), Some(failure.message()))
+        }
     };
     Ok(ErrorPage {
         layout,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{Invalid, authorization::Denied, random::RandomError, usage::UseOutcome},
+    domain::{Invalid, authorization::Denied, named::named_enum, random::RandomError, usage::UseOutcome},
     store::StoreError,
 };
 
@@ -55,41 +55,41 @@ pub enum Error {
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The reason why credentials were refused. A wrong, an unknown and a deleted value are
-/// indistinguishable to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
-    /// The request has no credentials.
-    #[error("authentication is required")]
-    Missing,
-    /// The credentials are malformed.
-    #[error("the credentials are malformed")]
-    Malformed,
-    /// The request carries different API keys.
-    #[error("the request has different X-API-Key headers; send only one")]
-    DifferentKeys,
-    /// The request carries different `Authorization` headers.
-    #[error("the request has different Authorization headers; send only one")]
-    DifferentAuthorizations,
-    /// The headers and the form of the request name different OAuth clients.
-    #[error("client_id: is not the client that the headers authenticate; send the same one, or none")]
-    DifferentClients,
-    /// The admin does not exist, or the password is wrong.
-    #[error("the user name or password is wrong")]
-    Password,
-    /// No token has this value.
-    #[error("the API key is not valid")]
-    Value,
-    /// The token is disabled.
-    #[error("this API key is disabled")]
-    Disabled,
-    /// The token has expired.
-    #[error("the API key has expired")]
-    Expired,
-    /// The token may not be used from this address.
-    #[error("the API key may not be used from this address")]
-    Address,
+named_enum! {
+    /// The reason why credentials were refused. A wrong, an unknown and a deleted value are
+    /// indistinguishable to the caller. The audit log has the message.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Refusal {
+        /// The request has no credentials.
+        Missing = "authentication is required",
+        /// The credentials are malformed.
+        Malformed = "the credentials are malformed",
+        /// The request carries different API keys.
+        DifferentKeys = "the request has different X-API-Key headers; send only one",
+        /// The request carries different `Authorization` headers.
+        DifferentAuthorizations = "the request has different Authorization headers; send only one",
+        /// The headers and the form of the request name different OAuth clients.
+        DifferentClients = "client_id: is not the client that the headers authenticate; send the same one, or none",
+        /// The admin does not exist, or the password is wrong.
+        Password = "the user name or password is wrong",
+        /// No token has this value.
+        Value = "the API key is not valid",
+        /// The token is disabled.
+        Disabled = "this API key is disabled",
+        /// The token has expired.
+        Expired = "the API key has expired",
+        /// The token may not be used from this address.
+        Address = "the API key may not be used from this address",
+    }
 }
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl Refusal {
     /// Returns the outcome of the use of a token that was refused for this reason; `None` if the reason is not the

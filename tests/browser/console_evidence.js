@@ -78,7 +78,7 @@ test("/console prints audit events with their details, and without what one can 
   const page = await openSignedIn(newPage, root);
   await open(page, root, `/audit?token=${name}`);
   const row = page.getByRole("row").filter({ hasText: "Token created" });
-  const detail = row.getByText(`name: ${name}`);
+  const detail = row.getByText(`Name: ${name}`);
   assert.equal(await detail.isVisible(), false, "the details are closed");
   const actions = [link(page, "Overview"), button(page, "Sign out"), button(page, "Apply"), link(page, "Download CSV")];
   for (const action of actions) assert.equal(await action.isVisible(), true);

@@ -3,7 +3,7 @@
 
 const assert = require("node:assert/strict");
 const { createHash, randomUUID } = require("node:crypto");
-const { admin, api, importTokens, assertAppearance, newSite, sites, test } = require("./harness.js");
+const { admin, api, importTokens, assertAppearance, assertFits, newSite, screenshot, sites, test } = require("./harness.js");
 const { button, choose, create, field, link, fillNewPassword, open, pick, signIn, openSignedIn, status, title, waitForText } = require("./support/console.js");
 
 const [site] = sites;
@@ -155,6 +155,59 @@ for (const colorScheme of ["light", "dark"]) {
       await looks("long-admin");
     });
   }
+}
+
+for (const language of ["en", "ko"]) {
+  test(`/console in ${language} fits windows of every width, with everything within reach`, async (newPage) => {
+    const { id, long } = await fill();
+    const page = await openSignedIn(newPage, site, { expected: [status(400), status(404), status(409)] });
+    await addAdmin(page);
+    const name = `?name=${LONG_ADMIN.username}`;
+    const fits = async (place) => {
+      await page.evaluate(() => document.querySelectorAll("details:not(.menu)").forEach((folded) => (folded.open = true)));
+      await assertFits(page, place);
+      await page.setViewportSize({ width: 320, height: 900 });
+      await screenshot(page, `fits-${place.replace(/\W+/g, "-").slice(0, 50)}-${language}`);
+    };
+    await open(page, site, `?lang=${language}`);
+    for (const path of [
+      "", "/tokens", "/tokens?search=nothing+such", "/tokens?permission=AlertRead&owner=x&network=10.0.0.7", "/tokens?network=x", "/tokens/new",
+      `/tokens/${id}`, `/tokens/${long}`, `/tokens/${id}/edit`, `/tokens/${long}/rotate`, `/tokens/${long}/delete`, "/audit", "/audit?since=x",
+      "/legacy", "/admins", `/admins/password${name}`, `/admins/role${name}`, `/admins/remove${name}`, "/account", "/nothing",
+    ]) {
+      await open(page, site, path);
+      await fits(path || "/");
+    }
+    await open(page, site, "/tokens/new");
+    await page.locator("#name").fill("a\u202eb");
+    await page.locator("[name=preset][value=custom]").check();
+    await page.locator("#token .primary").click();
+    await page.locator(".refusal").waitFor();
+    await fits("wrong");
+    await page.locator("#name").fill(LONG);
+    await page.locator("#token .primary").click();
+    await page.locator("#value").waitFor();
+    await fits("value");
+    await open(page, site, "/tokens");
+    await page.locator("[name=all]").check();
+    await page.locator("[name=action][value=delete]").click();
+    await page.locator("[name=number]").waitFor();
+    await fits("selection");
+    await open(page, site, `/tokens/${long}/edit`);
+    const { description } = await api(site, "GET", `/api-tokens/${long}`);
+    await api(site, "POST", `/api-tokens/${long}`, { body: { description: `${description}.` } });
+    await page.locator("#owner").fill(LONG);
+    await page.locator("#token .primary").click();
+    await page.locator(".compare").waitFor();
+    await fits("conflict");
+    await page.locator(".who button").click();
+    await fits("sign-in");
+    await page.locator("[name=name]").fill(LONG_ADMIN.username);
+    await page.locator("[name=password]").fill(LONG_ADMIN.password);
+    await page.locator("main .primary").click();
+    await page.locator(".who").waitFor();
+    await fits("long-admin");
+  });
 }
 
 test("/console in Korean, until English is chosen", async (newPage) => {

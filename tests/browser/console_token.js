@@ -77,7 +77,7 @@ test("/console: permissions are chosen by preset, by group, and one by one, and 
   await button(page, "Clear: AI and MCP").click();
   await waitForText(page, /^2 selected: /);
   // Every permission has a name of its own beside that of the API.
-  const labels = await page.locator("[data-permission] span").allInnerTexts();
+  const labels = await page.locator("[data-permission] [lang=en]").allInnerTexts();
   assert.equal(labels.length, 39);
   for (const label of labels) assert.match(label, / /, label);
 });

@@ -14,6 +14,8 @@ const ARGUMENTS = "--headless --no-sandbox --disable-gpu --disable-quic --no-fir
 const SECONDS_A_TEST = 120, SECONDS_A_STEP = 30;
 // The exit code for a crash of Chromium itself, which is not a defect of the pages.
 const CRASHED = 3;
+/** Widths of phones, tablets, and desks, and those around the breakpoints of the style sheets. */
+const WIDTHS = [320, 375, 768, 1000, 1024, 1176, 1280, 1600];
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
 const admin = { username: "admin", password: process.env.ADMIN_PASSWORD };
@@ -115,6 +117,27 @@ async function assertAppearance(page, picture, colorScheme, except) {
   await axe(page, except);
 }
 
+/**
+ * Checks that the page fits windows of any width, and that every link and control is within them, or in a part that
+ * scrolls and takes the focus.
+ */
+async function assertFits(page, name) {
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 900 });
+    const { wide, outside } = await page.evaluate(() => {
+      const isOutside = (element) => {
+        const { left, right, width } = element.getBoundingClientRect();
+        return width > 1 && (left < 0 || right > window.innerWidth + 0.5);
+      };
+      const controls = [...document.querySelectorAll("a, button, input, select, textarea, summary")];
+      const shown = controls.filter((one) => one.checkVisibility() && !one.closest("[tabindex='0']"));
+      return { wide: document.documentElement.scrollWidth, outside: shown.filter(isOutside).map((one) => one.outerHTML) };
+    });
+    assert.ok(wide <= width, `${name}: the page is ${wide} px wide in a window of ${width} px`);
+    assert.deepEqual(outside, [], `${name}: outside of a window of ${width} px`);
+  }
+}
+
 /** Takes a picture of the window. */
 async function screenshot(page, name) {
   await page.screenshot({ path: path.join(process.env.SCREENSHOTS, `${name}.png`) });
@@ -172,5 +195,5 @@ async function main(subjects) {
   process.exitCode = passed && passed === tests.length ? 0 : 1;
 }
 
-module.exports = { admin, api, axe, importTokens, assertAppearance, newSite, newToken, screenshot, sites, test };
+module.exports = { admin, api, axe, importTokens, assertAppearance, assertFits, newSite, newToken, screenshot, sites, test };
 if (require.main === module) main(process.argv.slice(2));

@@ -4,6 +4,7 @@ pub mod account;
 pub mod admins;
 pub mod evidence;
 pub mod held_forms;
+pub mod korean;
 pub mod pages;
 pub mod sessions;
 pub mod token_forms;

@@ -116,6 +116,7 @@ const ON_BOTH: &[&[Test]] = &[
     console::admins::TESTS,
     console::evidence::TESTS,
     console::held_forms::TESTS,
+    console::korean::TESTS,
     console::pages::TESTS,
     console::sessions::TESTS,
     console::token_forms::TESTS,

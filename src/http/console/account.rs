@@ -27,7 +27,7 @@ use crate::{
     },
     http::{
         error::ApiError,
-        extract::{query::read_query, state},
+        extract::{query::parse, state},
     },
     service::Error,
 };
@@ -85,7 +85,7 @@ struct AccountQuery {
 
 /// `GET /console/account`: shows the account.
 pub async fn page(request: HttpRequest, session: ConsoleSession) -> Result<HttpResponse, ApiError> {
-    let query: AccountQuery = read_query(request.query_string(), &[&["done"]])?;
+    let query: AccountQuery = parse(request.query_string()).map_err(ApiError::bad_request)?;
     let texts = texts(&session.layout);
     let notice = match query.done.as_deref() {
         Some("password-changed") => Some(texts.done_own_password),

@@ -14,6 +14,7 @@ use super::{
     see_other,
     session::{ConsoleSession, SubmittedForm, require},
     text::{fill, number, plural_form},
+    text_problems::explain,
     texts::account::{self, AccountTexts},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     },
     http::{
         error::ApiError,
-        extract::{query::read_query, state},
+        extract::{query::parse, state},
     },
     service::{Error, Service, admins::AdminRole},
 };
@@ -52,7 +53,7 @@ struct AdminListPage {
     next: Option<String>,
     name: String,
     roles: Vec<RoleChoice>,
-    refusals: Vec<&'static str>,
+    refusals: Vec<String>,
 }
 
 #[derive(Template)]
@@ -101,7 +102,7 @@ pub async fn list(
     request: HttpRequest,
     ConsoleSession { call, layout, .. }: ConsoleSession,
 ) -> Result<HttpResponse, ApiError> {
-    let query: AdminListQuery = read_query(request.query_string(), &[&["done", "after"]])?;
+    let query: AdminListQuery = parse(request.query_string()).map_err(ApiError::bad_request)?;
     let notice = match query.done.as_deref() {
         Some("added") => Some(layout.texts.done_admin_added),
         Some("password-changed") => Some(layout.texts.done_password_changed),
@@ -110,7 +111,7 @@ pub async fn list(
         _ => None,
     };
     let service = &state(&request)?.service;
-    let after = query.after.as_deref().map(str::parse).transpose()?;
+    let after = query.after.as_deref().and_then(AdminName::parse_existing);
     render_page(&list_page(service, &call, layout, after, notice, String::new(), Vec::new()).await?)
 }
 
@@ -121,7 +122,7 @@ async fn list_page(
     after: Option<AdminName>,
     notice: Option<&'static str>,
     name: String,
-    refusals: Vec<&'static str>,
+    refusals: Vec<String>,
 ) -> Result<AdminListPage, ApiError> {
     let first = after.as_ref().map(|_| format!("{}/admins", layout.base));
     let admins = service.list_admins(call, after, PageSize::default()).await?;
@@ -161,16 +162,14 @@ pub async fn add(
     require(&call, Operation::ManageAdmins)?;
     let service = &state(&request)?.service;
     let written = fields.take("name");
-    let name = written
-        .trim()
-        .parse::<AdminName>()
-        .map_err(|_| layout.texts.bad_admin_name);
-    let password = new_password(&mut fields, &layout);
+    let texts = layout.texts;
+    let name = AdminName::parse(written.trim()).map_err(|problem| explain(problem, texts.user_name, texts));
+    let password = new_password(&mut fields, &layout).map_err(str::to_owned);
     let role = fields.text("role").parse()?;
     let (refusals, status) = match (name, password) {
         (Ok(name), Ok(password)) => match service.add_admin(call.clone(), name, password, role).await {
             Ok(()) => return Ok(see_other(&format!("{}/admins?done=added", layout.base))),
-            Err(Error::Conflict(_)) => (vec![layout.texts.admin_exists], StatusCode::CONFLICT),
+            Err(Error::Conflict(_)) => (vec![texts.admin_exists.to_owned()], StatusCode::CONFLICT),
             Err(other) => return Err(other.into()),
         },
         (name, password) => {
@@ -182,7 +181,8 @@ pub async fn add(
     render_page_with_status(status, &page)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct NameQuery {
     name: String,
 }
@@ -196,7 +196,7 @@ struct NamedAdmin {
 }
 
 async fn named(request: &HttpRequest, call: &Call) -> Result<NamedAdmin, ApiError> {
-    let query: NameQuery = read_query(request.query_string(), &[&["name"]])?;
+    let query: NameQuery = parse(request.query_string()).map_err(ApiError::bad_request)?;
     let name = AdminName::parse_existing(&query.name).ok_or(Error::NotFound("admin"))?;
     let AdminRole { role, is_last } = state(request)?.service.find_role(call, name.clone()).await?;
     Ok(NamedAdmin { name, role, is_last })

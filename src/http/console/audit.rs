@@ -1,5 +1,6 @@
 //! The page of audit events, and their download.
 
+mod details;
 pub mod labels;
 pub mod row;
 
@@ -18,6 +19,7 @@ use super::{
     paths::build_query,
     render_page_with_status,
     session::ConsoleSession,
+    text::fill,
     texts::audit::{self, AuditTexts},
 };
 use crate::{
@@ -163,7 +165,7 @@ struct AuditPage {
     channels: Vec<FilterChoice>,
     actions: Vec<FilterChoice>,
     periods: Vec<PeriodLink>,
-    /// The error in the filter, in English.
+    /// The filter that cannot be used, in a sentence.
     refusal: Option<String>,
     /// `true` if the filter is a name that no event has.
     is_unknown_name: bool,
@@ -187,7 +189,10 @@ pub async fn page(
     let service = &state(&request)?.service;
     let (found, status, refusal) = match query.filter(layout.now) {
         Ok(filter) => (read(service, &call, &query, filter).await?, StatusCode::OK, None),
-        Err(invalid) => (Found::default(), StatusCode::BAD_REQUEST, Some(invalid.to_string())),
+        Err(invalid) => {
+            let refusal = fill(layout.texts.bad_filter, [&filter_label(&invalid, &layout, texts)]);
+            (Found::default(), StatusCode::BAD_REQUEST, Some(refusal))
+        }
     };
     let names = service.find_token_names(&call, unnamed_tokens(&found.events)).await?;
     let path = format!("{}/audit", layout.base);
@@ -216,6 +221,19 @@ pub async fn page(
         layout,
     };
     render_page_with_status(status, &template)
+}
+
+/// Returns the label of the filter that cannot be used.
+fn filter_label<'f>(invalid: &'f Invalid, layout: &Layout, texts: &AuditTexts) -> &'f str {
+    match invalid.field() {
+        "since" => texts.since,
+        "until" => texts.until,
+        "actor" => layout.texts.actor,
+        "token" => texts.token,
+        "action" => layout.texts.action,
+        "channel" => texts.channel,
+        other => other,
+    }
 }
 
 /// A page of events, newest first, and the cursors to the pages of newer and older ones.

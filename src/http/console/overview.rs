@@ -7,6 +7,7 @@ use askama::Template;
 use serde_json::Value;
 
 use super::{
+    audit::labels::refusal_reason,
     display_time::DisplayTime,
     layout::Layout,
     legacy::heading,
@@ -14,7 +15,10 @@ use super::{
     render_page,
     session::ConsoleSession,
     text::{count, fill, number},
-    texts::overview::{self, OverviewTexts},
+    texts::{
+        audit,
+        overview::{self, OverviewTexts},
+    },
     token_label::TokenLabel,
     tokens::filters,
 };
@@ -177,6 +181,8 @@ impl RefusalRow {
             details,
         } = event;
         let detail = |field| details.get(field).and_then(Value::as_str);
+        let reason = detail("reason").unwrap_or_default();
+        let audit_texts = layout.language.choose(&audit::ENGLISH, &audit::KOREAN);
         let counted = details.get("count").and_then(Value::as_u64).unwrap_or(1);
         Self {
             at: layout.display_time(*at),
@@ -185,7 +191,7 @@ impl RefusalRow {
                 Some(name) => fill(texts.admin_named, [&name]),
                 None => texts.unknown_credentials.to_owned(),
             },
-            reason: detail("reason").unwrap_or_default().to_owned(),
+            reason: refusal_reason(reason, audit_texts).unwrap_or(reason).to_owned(),
             times: count(texts.times, counted),
             client: origin.client.map(|client| client.to_string()).unwrap_or_default(),
         }

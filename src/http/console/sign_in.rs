@@ -26,7 +26,7 @@ use crate::{
     domain::{caller::Call, session::SessionKey},
     http::{
         error::ApiError,
-        extract::{Input, origin, query::read_query, state},
+        extract::{Input, origin, query::parse, state},
         page::html,
     },
     service::Error,
@@ -44,6 +44,9 @@ struct SignInPage {
     /// The encoded fields of a form at that target, which is shown again after the sign-in.
     held: String,
     name: String,
+    /// What was done.
+    success: Option<&'static str>,
+    /// Why the page is shown.
     notice: Option<&'static str>,
     refusal: Option<String>,
 }
@@ -57,7 +60,7 @@ struct SignInQuery {
 
 /// `GET /console/sign-in`: shows the form. Redirects if the browser has a session.
 pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let query: SignInQuery = read_query(request.query_string(), &[&["next", "over", "done"]])?;
+    let query: SignInQuery = parse(request.query_string()).map_err(ApiError::bad_request)?;
     if request
         .headers()
         .get(FETCH_SITE)
@@ -77,10 +80,9 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     }
     let (layout, key) = form_layout(&request)?;
     let texts = layout.texts;
-    let notice = match (query.done.as_deref(), query.over) {
-        (Some("signed-out"), _) => Some(texts.done_signed_out),
-        (Some("password-changed"), _) => Some(texts.done_password_changed),
-        (_, Some(_)) => Some(texts.session_over),
+    let success = match query.done.as_deref() {
+        Some("signed-out") => Some(texts.done_signed_out),
+        Some("password-changed") => Some(texts.done_password_changed),
         _ => None,
     };
     let path = layout.base.clone();
@@ -89,7 +91,8 @@ pub async fn show_form(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         next: query.next.unwrap_or_default(),
         held: String::new(),
         name: String::new(),
-        notice,
+        success,
+        notice: query.over.map(|_| texts.session_over).filter(|_| success.is_none()),
         refusal: None,
     };
     let mut response = render_page(&template)?;
@@ -115,6 +118,7 @@ pub fn show_form_with(request: &HttpRequest, held: HeldForm) -> Result<HttpRespo
     let (layout, key) = form_layout(request)?;
     let path = layout.base.clone();
     let template = SignInPage {
+        success: None,
         notice: Some(layout.texts.session_over),
         layout,
         next: held.page,
@@ -195,6 +199,7 @@ pub async fn sign_in(request: HttpRequest, AnonymousForm(mut fields): AnonymousF
         next,
         held,
         name,
+        success: None,
         notice: None,
         refusal: Some(refusal),
     };

@@ -190,9 +190,10 @@ texts! { Texts:
     blocks_bad: "{} is not a CIDR block", "CIDR 블록이 아닙니다: {}";
     blocks_write: "; use {}", ". {} 형식으로 입력하세요";
     expires_at: "Expiry", "만료일";
-    bad_name: "Enter a name of 1 to 255 characters. Invisible characters are not allowed.", "이름을 1~255자로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
-    bad_description: "Enter a description of up to 1,000 characters. Invisible characters are not allowed.", "설명을 1,000자 이하로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
-    bad_owner: "Enter an owner of up to 255 characters. Invisible characters are not allowed.", "담당자를 255자 이하로 입력하세요. 보이지 않는 문자는 사용할 수 없습니다.";
+    text_too_long: "{}: enter at most {} characters. There are {}.", "{}: 최대 {}자까지 입력할 수 있습니다. 현재 {}자입니다.";
+    text_invisible: "{}: remove the invisible character {}.", "{}: 보이지 않는 문자({})를 제거하세요.";
+    text_blank: "{}: enter at least one visible character.", "{}: 눈에 보이는 문자를 하나 이상 입력하세요.";
+    text_colon: "{}: remove the colon, which ends the user name in HTTP Basic.", "{}: 콜론(:)을 제거하세요. HTTP Basic에서는 콜론 앞까지가 사용자 이름입니다.";
     too_many_blocks: "Enter at most 100 networks.", "네트워크는 최대 100개까지 입력할 수 있습니다.";
     bad_expiry: "Enter a time in the future.", "현재 이후의 시각을 입력하세요.";
     bad_permissions: "One of these is not a permission.", "알 수 없는 권한이 있습니다.";
@@ -222,6 +223,7 @@ texts! { Texts:
     rotate_lead: "The token gets a new value, which is shown once. Anything using the old value must switch to the new one.", "교체(회전)하면 새 값이 발급되어 한 번만 표시됩니다. 이전 값을 사용하는 곳은 모두 새 값으로 바꿔야 합니다.";
     rotate_legacy: "The token has no value yet. It gets its first one, which is shown once and works in the X-API-Key header. Its ID stays the same.", "아직 값이 없는 토큰입니다. 교체(회전)하면 첫 번째 값이 발급되어 한 번만 표시되며, X-API-Key 헤더에 사용할 수 있습니다. ID는 그대로 유지됩니다.";
     grace: "Keep the old value working for", "이전 값 유예 기간";
+    rotate_limit: "{} earlier values of this token still work. End one of them on the page of the token, or choose 'None – revoke now' to end them all.", "이 토큰의 이전 값 {}개가 아직 유효합니다. 토큰 페이지에서 이전 값을 종료하거나, '없음 – 즉시 폐기'를 선택해 모두 폐기하세요.";
     grace_none: "None – revoke now", "없음 – 즉시 폐기";
     grace_hour: "1 hour", "1시간";
     grace_day: "1 day", "1일";
@@ -262,7 +264,6 @@ texts! { Texts:
     password_hint: "At least 8 characters. Use a phrase that is hard to guess.", "8자 이상. 추측하기 어려운 문구를 사용하세요.";
     bad_password: "A password must have 8 to 1,024 bytes and no control characters.", "비밀번호는 8~1,024바이트여야 하며 제어 문자를 포함할 수 없습니다.";
     password_mismatch: "The two passwords differ.", "두 비밀번호가 일치하지 않습니다.";
-    bad_admin_name: "Enter a user name of 1 to 255 characters, without a colon. Invisible characters are not allowed.", "사용자 이름을 1~255자로 입력하세요. 콜론(:)과 보이지 않는 문자는 사용할 수 없습니다.";
     admin_exists: "An admin with this name already exists.", "이미 같은 이름의 관리자가 있습니다.";
 
     audit_lead: "Every change and every refused sign-in, newest first.", "모든 변경과 거부된 로그인을 최신순으로 보여 줍니다.";
@@ -275,7 +276,7 @@ texts! { Texts:
     download_csv: "Download CSV", "CSV 다운로드";
     download_json: "Download JSON", "JSON 다운로드";
     no_events: "No events match these filters", "조건에 맞는 이벤트가 없습니다";
-    bad_filter: "This filter cannot be used:", "사용할 수 없는 필터입니다:";
+    bad_filter: "This filter cannot be used: {}. Correct it, or clear the filters.", "사용할 수 없는 필터입니다: {}. 수정하거나 필터를 초기화하세요.";
 
     legacy_lead: "Who still calls the legacy API, and whether it can be switched off.", "아직 레거시 API를 호출하는 곳과 레거시 API를 중단해도 되는지 보여 줍니다.";
     verdict_safe: "Safe to switch off", "중단해도 됩니다";
@@ -310,7 +311,11 @@ texts! { Texts:
     problem_unavailable: "Try again in a moment.", "잠시 후 다시 시도하세요.";
     problem_unanswered: "Your change may have been saved anyway. Check before you try again.", "변경 사항이 이미 저장되었을 수 있습니다. 확인한 뒤 다시 시도하세요.";
     problem_internal: "See the server log for request {}.", "요청 {}에 대한 자세한 내용은 서버 로그에서 확인하세요.";
-    problem_other: "The server says:", "서버 메시지:";
+    problem_request: "The address or a field of the form is wrong. Go back, and try again.", "주소나 양식의 내용이 올바르지 않습니다. 이전 페이지로 돌아가 다시 시도하세요.";
+    problem_method: "This address is for forms only. Go back, and use the form.", "양식을 제출할 때만 사용하는 주소입니다. 이전 페이지의 양식을 사용하세요.";
+    problem_too_large: "The form is too large. Go back, and shorten it.", "양식의 내용이 너무 깁니다. 이전 페이지로 돌아가 내용을 줄이세요.";
+    problem_too_many: "Too many requests at once. Try again in a moment.", "요청이 너무 많습니다. 잠시 후 다시 시도하세요.";
+    server_message: "Message of the server:", "서버 메시지:";
 
     just_now: "just now", "방금";
     minutes_ago: "{} minute ago|{} minutes ago", "{}분 전";

@@ -36,7 +36,7 @@ fn admins_are_added_changed_and_removed(env: &TestEnv) {
             "long enough",
             "long enough",
             400,
-            "Enter a user name of 1 to 255 characters, without a colon. Invisible characters are not allowed.",
+            "User name: remove the colon, which ends the user name in HTTP Basic.",
         ),
         (
             "admin",

@@ -58,7 +58,7 @@ fn the_audit_page_filters_and_downloads(env: &TestEnv) {
         assert_eq!(rows(query), expected, "{query}");
     }
     let page = browser.get("/audit?channel=console").expect(200).text;
-    assert!(page.contains("<li>name: first → second</li>"), "{page}");
+    assert!(page.contains("<li>Name: first → second</li>"), "{page}");
     for wrong in ["?token=%00", "?since=yesterday", "?channel=window", "?actor=%00"] {
         let response = browser.get(&format!("/audit{wrong}")).expect(400);
         assert!(response.text.contains("This filter cannot be used:"), "{wrong}");

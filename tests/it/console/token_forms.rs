@@ -272,7 +272,7 @@ fn invalid_input_is_reported_and_kept(env: &TestEnv) {
     let response = browser.submit(&page, "/tokens/new", &fields).expect(400);
     for part in [
         "Not saved yet. Correct the following:",
-        "Enter a name of 1 to 255 characters. Invisible characters are not allowed.",
+        "Name: enter at least one visible character.",
         "8.8.8.8 is not a CIDR block; use 8.8.8.8/32.",
         "Enter a time in the future.",
         "value=\"  \"",

@@ -1,8 +1,9 @@
-//! The names of actions and channels on pages.
+//! The names of actions and channels, and the reasons of refused sign-ins, on pages.
 
 use crate::{
     domain::{actor::Channel, audit::Action},
     http::console::texts::audit::AuditTexts,
+    service::{BEYOND_LIMIT, Refusal},
 };
 
 /// A choice of a filter.
@@ -67,4 +68,23 @@ pub const fn channel_title(channel: Channel, texts: &AuditTexts) -> &'static str
         Channel::Console => texts.via_console,
         Channel::Cli => texts.via_cli,
     }
+}
+
+/// Returns the reason of a refused sign-in, which an event has in English; `None` if only another version writes it.
+pub fn refusal_reason(stored: &str, texts: &AuditTexts) -> Option<&'static str> {
+    if stored == BEYOND_LIMIT {
+        return Some(texts.refused_beyond_limit);
+    }
+    Refusal::from_name(stored).map(|refusal| match refusal {
+        Refusal::Missing => texts.refused_missing,
+        Refusal::Malformed => texts.refused_malformed,
+        Refusal::DifferentKeys => texts.refused_different_keys,
+        Refusal::DifferentAuthorizations => texts.refused_different_authorizations,
+        Refusal::DifferentClients => texts.refused_different_clients,
+        Refusal::Password => texts.refused_password,
+        Refusal::Value => texts.refused_value,
+        Refusal::Disabled => texts.refused_disabled,
+        Refusal::Expired => texts.refused_expired,
+        Refusal::Address => texts.refused_address,
+    })
 }

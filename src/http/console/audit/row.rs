@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
-use super::labels::{action_title, channel_title};
+use super::{
+    details::detail_lines,
+    labels::{action_title, channel_title},
+};
 use crate::{
     domain::{
         actor::{Actor, Origin},
@@ -75,7 +76,7 @@ impl EventRow {
             let link = link("token", &label.id);
             (label, link)
         });
-        let details = details(changes);
+        let details = detail_lines(changes, layout, texts);
         let length: usize = details.iter().map(|line| line.chars().count()).sum();
         let is_short = details.len() <= 1 && length <= MAX_OPEN_DETAILS;
         Self {
@@ -104,24 +105,4 @@ pub fn unnamed_tokens(events: &[RecordedEvent]) -> Vec<TokenId> {
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-/// Formats the details as one line per field: `name: "a" → "b"`.
-fn details(details: &Value) -> Vec<String> {
-    let fields = details.as_object().into_iter().flatten();
-    let line = |(field, value): (&String, &Value)| match (value.get("from"), value.get("to")) {
-        (Some(from), Some(to)) => format!("{field}: {} → {}", format_value(from), format_value(to)),
-        _ => format!("{field}: {}", format_value(value)),
-    };
-    fields.filter(|(_, value)| !value.is_null()).map(line).collect()
-}
-
-fn format_value(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "–".to_owned(),
-        Value::Array(all) if all.is_empty() => "–".to_owned(),
-        Value::Array(all) => all.iter().map(format_value).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
 }

@@ -22,6 +22,36 @@ texts! { AuditTexts:
     next_page: "Older events", "더 오래된 이벤트";
     newest_page: "Newest events", "가장 최근 이벤트";
 
+    disabled_since: "Disabled since", "비활성화 시각";
+    grace_period: "Grace period", "유예 기간";
+    seconds: "{} second|{} seconds", "{}초";
+    with_token: "Token deleted", "토큰 삭제 여부";
+    source: "Source", "출처";
+    standard_input: "standard input", "표준 입력";
+    reason: "Reason", "사유";
+    count: "Count", "횟수";
+    mode: "Mode", "모드";
+    mode_on: "on", "사용";
+    mode_read_only: "read-only", "읽기 전용";
+    mode_off: "off", "중단";
+    deprecation: "Deprecation", "지원 중단 예고";
+    sunset: "Sunset", "예고된 종료";
+    brownouts: "Brownouts", "브라운아웃(일시 중단)";
+    uuid_auth: "UUIDs at the gate", "게이트에서 UUID 허용";
+    yes: "yes", "예";
+    no: "no", "아니요";
+    refused_missing: "No credentials", "인증 정보 없음";
+    refused_malformed: "Malformed credentials", "잘못된 형식의 인증 정보";
+    refused_different_keys: "Different X-API-Key headers", "서로 다른 X-API-Key 헤더";
+    refused_different_authorizations: "Different Authorization headers", "서로 다른 Authorization 헤더";
+    refused_different_clients: "Different OAuth clients", "서로 다른 OAuth 클라이언트";
+    refused_password: "Wrong user name or password", "잘못된 사용자 이름 또는 비밀번호";
+    refused_value: "Unknown token value", "알 수 없는 토큰 값";
+    refused_disabled: "Disabled token", "비활성화된 토큰";
+    refused_expired: "Expired token", "만료된 토큰";
+    refused_address: "Address outside the allowed networks", "허용되지 않은 주소";
+    refused_beyond_limit: "Beyond the hourly limit of the audit log", "감사 로그의 시간당 한도 초과";
+
     token_created: "Token created", "토큰 생성";
     token_updated: "Token changed", "토큰 변경";
     token_disabled: "Token disabled", "토큰 비활성화";

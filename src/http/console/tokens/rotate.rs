@@ -29,7 +29,7 @@ use crate::{
     },
     service::{
         Error,
-        tokens::{Rotation, TokenRef},
+        tokens::{MAX_GRACE_VALUES, Rotation, TokenRef},
     },
 };
 
@@ -58,7 +58,7 @@ struct RotatePage {
     back: Back,
     /// The link to it.
     cancel: String,
-    /// The reason why the rotation was refused, in English.
+    /// The reason why the rotation was refused.
     refusal: Option<String>,
 }
 
@@ -144,7 +144,9 @@ pub async fn rotate(
             })
         }
         Err(Error::PreconditionFailed) => Ok(see_other(&format!("{}/tokens/{id}?seen=rotated", layout.base))),
-        Err(Error::Conflict(refusal)) => {
+        // Without an idempotency key, nothing else conflicts.
+        Err(Error::Conflict(_)) => {
+            let refusal = fill(texts.rotate_limit, [&MAX_GRACE_VALUES]);
             let usage = service.usage(&call, TokenRef::Id(id)).await?;
             let page = RotatePage::new(layout, &token_before, &usage, back, Some(refusal));
             render_page_with_status(StatusCode::CONFLICT, &page)

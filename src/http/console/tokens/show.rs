@@ -112,22 +112,24 @@ impl TokenDetails {
 
 struct LastUse {
     at: DisplayTime,
-    from: Option<String>,
-    via: Option<String>,
+    /// The address and the channel, if they are known.
+    origin: Option<String>,
 }
 
 impl LastUse {
     fn new(usage: &TokenUsage, layout: &Layout) -> Option<Self> {
         let texts = layout.token_texts();
         let channels = layout.language.choose(&audit::ENGLISH, &audit::KOREAN);
+        let from = usage.last_used_from;
+        let from = from.map(|address| fill(texts.last_used_from, [&address]));
+        let via = usage.last_used_via;
+        let via = via.map(|channel| fill(texts.last_used_via, [&channel_title(channel, channels)]));
         usage.last_used_at.map(|at| Self {
             at: layout.display_time(at),
-            from: usage
-                .last_used_from
-                .map(|address| fill(texts.last_used_from, [&address])),
-            via: usage
-                .last_used_via
-                .map(|channel| fill(texts.last_used_via, [&channel_title(channel, channels)])),
+            origin: from
+                .into_iter()
+                .chain(via)
+                .reduce(|from, via| format!("{from} · {via}")),
         })
     }
 }

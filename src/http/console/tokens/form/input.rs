@@ -13,11 +13,13 @@ use crate::{
         name::TokenName,
         patch::Patch,
         permission::PermissionSet,
+        text_type::TextProblem,
     },
     http::console::{
         display_time::{format_datetime_local, parse_datetime_local},
         layout::Layout,
         text::fill,
+        text_problems::explain,
         texts::Texts,
     },
 };
@@ -53,11 +55,22 @@ struct Errors(Vec<FieldError>);
 impl Errors {
     /// Records `message` for a field that is invalid. The error itself is in the terms of the API, and in English.
     fn check<T>(&mut self, field: &'static str, message: &str, parsed: Result<T, Invalid>) -> Option<T> {
-        let refuse = |_: Invalid| FieldError {
-            field,
-            message: message.to_owned(),
-        };
-        parsed.map_err(|invalid| self.0.push(refuse(invalid))).ok()
+        parsed.map_err(|_| self.record(field, message.to_owned())).ok()
+    }
+
+    /// Records the rule that the text of a field breaks.
+    fn check_text<T>(
+        &mut self,
+        (field, label): (&'static str, &str),
+        texts: &Texts,
+        parsed: Result<T, TextProblem>,
+    ) -> Option<T> {
+        let parsed = parsed.map_err(|problem| self.record(field, explain(problem, label, texts)));
+        parsed.ok()
+    }
+
+    fn record(&mut self, field: &'static str, message: String) {
+        self.0.push(FieldError { field, message });
     }
 }
 
@@ -70,11 +83,10 @@ impl TokenInput {
     pub fn parse(values: &FormValues, layout: &Layout, before: Expiry) -> Result<Self, Vec<FieldError>> {
         let texts = layout.texts;
         let mut errors = Errors::default();
-        let name = errors.check("name", texts.bad_name, values.name.parse());
-        let description = values.description.parse::<Patch<Description>>();
-        let description = errors.check("description", texts.bad_description, description);
-        let owner = values.owner.parse::<Patch<Owner>>();
-        let owner = errors.check("owner", texts.bad_owner, owner);
+        let name = errors.check_text(("name", texts.name), texts, TokenName::parse(&values.name));
+        let description = optional(&values.description, Description::parse);
+        let description = errors.check_text(("description", texts.description), texts, description);
+        let owner = errors.check_text(("owner", texts.owner), texts, optional(&values.owner, Owner::parse));
         let blocks = values
             .blocks
             .split(|letter: char| letter.is_whitespace() || letter == ',');
@@ -100,6 +112,15 @@ impl TokenInput {
             }
             _ => Err(errors.0),
         }
+    }
+}
+
+/// Parses a text that may be empty, which clears the field.
+fn optional<T>(text: &str, parse: fn(&str) -> Result<T, TextProblem>) -> Result<Patch<T>, TextProblem> {
+    if text.is_empty() {
+        Ok(Patch::Clear)
+    } else {
+        parse(text).map(Patch::Set)
     }
 }
 
