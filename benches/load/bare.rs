@@ -1,8 +1,7 @@
 //! A bare actix-web program, as a lower bound of the cost: it returns fixed responses, on one worker.
 //!
 //! `bare ADDRESS:PORT FILE`, where FILE is a JSON object of paths:
-//! `{"/verify": {"headers": {…}, "body": "…", "times": 1}}`. A body with `times` above 1 is streamed, one chunk per
-//! repetition.
+//! `{"/verify": {"headers": {…}, "body": "…"}}`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -13,14 +12,12 @@ use actix_web::{
     http::header::{HeaderName, HeaderValue},
     web::{self, Bytes},
 };
-use futures_util::stream;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Answer {
     headers: HashMap<String, String>,
     body: String,
-    times: usize,
 }
 
 #[actix_web::main]
@@ -43,19 +40,12 @@ fn route(answer: &Answer) -> actix_web::Route {
         (name, HeaderValue::from_str(value).unwrap())
     };
     let headers: Vec<_> = answer.headers.iter().map(header).collect();
-    let (body, times) = (Bytes::from(answer.body.clone()), answer.times);
+    let body = Bytes::from(answer.body.clone());
     web::route().to(move || {
         let mut response = HttpResponse::Ok();
         for (name, value) in &headers {
             response.insert_header((name.clone(), value.clone()));
         }
-        let response = match times {
-            1 => response.body(body.clone()),
-            times => {
-                let chunks = std::iter::repeat_n(body.clone(), times);
-                response.streaming(stream::iter(chunks.map(Ok::<_, actix_web::Error>)))
-            }
-        };
-        std::future::ready(response)
+        std::future::ready(response.body(body.clone()))
     })
 }

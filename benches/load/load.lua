@@ -1,6 +1,6 @@
 -- Generates the requests of wrk, and prints its results as one line of JSON. Environment variables:
 -- METHOD, HEADERS (lines of "name: value"), BODY with %d for a unique number;
--- KEYS, a file of values for X-API-Key, one per line, used in order from line FIRST.
+-- KEYS, a file of values for the header KEY_HEADER, one per line, used in order from line FIRST.
 local path, number = os.getenv("KEYS"), tonumber(os.getenv("FIRST") or "0")
 local headers, keys = {}, {}
 
@@ -14,7 +14,7 @@ local before, after, digits
 function init()
    local mark = string.rep("K", 53)
    if path then
-      headers["X-API-Key"] = mark
+      headers[os.getenv("KEY_HEADER")] = mark
       for line in io.lines(path) do keys[#keys + 1] = line end
    end
    local body = os.getenv("BODY")
