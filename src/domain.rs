@@ -28,6 +28,7 @@ pub mod precondition;
 pub mod printable;
 pub mod random;
 pub mod record;
+pub mod search;
 pub mod selection;
 pub mod session;
 pub mod sort;

@@ -17,6 +17,7 @@ mod metrics;
 mod passwords;
 mod retention;
 mod revocation;
+mod search;
 pub mod sessions;
 mod throttle;
 mod token_cache;
@@ -53,6 +54,7 @@ use legacy_login::LegacyLogin;
 use logins::Logins;
 use metrics::ServiceMetrics;
 use retention::Retention;
+use search::TokenSearch;
 use sessions::SessionAges;
 use token_cache::TokenCache;
 use transaction::Transactor;
@@ -70,6 +72,7 @@ pub struct Service {
     retention: Retention,
     session_ages: Arc<SessionAges>,
     token_cache: Arc<TokenCache>,
+    search: TokenSearch,
     metrics: Arc<ServiceMetrics>,
     feed: Mutex<FeedHandle>,
 }
@@ -97,6 +100,7 @@ impl Service {
             retention: Retention::default(),
             session_ages: Arc::new(SessionAges::new(clock.as_ref())),
             token_cache,
+            search: TokenSearch::default(),
             transactor,
             feed: Mutex::default(),
             metrics,
@@ -156,8 +160,10 @@ impl Service {
         })
     }
 
-    /// Frees the password hashing memory that was idle for a minute. Call this every few seconds.
+    /// Frees the password hashing memory that was idle for a minute, and the search index after ten. Call this every
+    /// few seconds.
     pub fn free_idle_memory(&self) {
+        self.search.free_idle_memory();
         self.logins.passwords.free_idle_memory(self.clock.monotonic());
     }
 

@@ -10,7 +10,6 @@ mod connection;
 pub mod error;
 pub mod feed;
 mod files;
-mod functions;
 mod health;
 pub mod idempotency_keys;
 pub mod legacy_usage;

@@ -19,9 +19,10 @@ use crate::{
     domain::{
         annotation::Owner,
         clock::Timestamp,
-        page::{Cursor, PageSize, TokenFilter, TokenState},
+        page::{ColumnFilter, Cursor, PageSize, TokenFilter, TokenState},
         permission::Permission,
         precondition::Precondition,
+        search::SearchFilter,
         token::{Token, TokenId},
         value::TokenValue,
     },
@@ -163,20 +164,23 @@ impl Filters {
             unused_since,
             expires_before,
         } = self;
-        TokenFilter {
-            search: None,
+        let search = SearchFilter {
+            text: None,
             name: name.filter(|name| !name.is_empty()),
+            permission,
+            network: None,
+        };
+        let columns = ColumnFilter {
             name_equals,
             owner,
             created_by,
-            permission,
-            network: None,
             state,
             unused_since,
             expires_before,
             value_older_than: None,
             legacy_uuid_auth: gate.legacy_uuid_auth,
-        }
+        };
+        TokenFilter { search, columns }
     }
 }
 

@@ -12,7 +12,7 @@ const MAX_BLOCKS: usize = 100;
 
 /// The blocks that a token may be used from, in the order given. An empty list allows every
 /// address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CidrBlocks(Vec<IpNet>);
 
 impl CidrBlocks {

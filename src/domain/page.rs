@@ -4,9 +4,7 @@ use std::str::FromStr;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use ipnet::IpNet;
-
-use super::{Invalid, clock::Timestamp, named::named_enum, permission::Permission, token::Token};
+use super::{Invalid, clock::Timestamp, named::named_enum, search::SearchFilter, token::Token};
 
 /// A position in the list of all tokens, oldest first, just after a given row.
 ///
@@ -64,6 +62,8 @@ impl PageSize {
 
     /// The number of tokens that a streamed list reads at once.
     pub const OF_STREAM: Self = Self(4000);
+    /// The number of tokens that the search index reads at once.
+    pub const OF_INDEX: Self = Self(20_000);
     /// The size of a list on the console's overview.
     pub const OF_OVERVIEW: Self = Self(5);
     /// The size of a page of the console.
@@ -106,24 +106,42 @@ impl Default for PageSize {
     }
 }
 
-/// A filter on a token list. Fields that are `None` exclude nothing.
+/// A filter on a token list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenFilter {
-    /// Tokens whose name or owner contains this text, ignoring case, or whose ID begins with it. A complete ID finds
-    /// only its token.
-    pub search: Option<String>,
-    /// Tokens whose name contains this text, ignoring case.
-    pub name: Option<String>,
+    /// What a search finds.
+    pub search: SearchFilter,
+    /// What the indexes of the database find.
+    pub columns: ColumnFilter,
+}
+
+impl TokenFilter {
+    /// Returns `true` if the filter excludes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { search, columns } = self;
+        search.is_empty() && columns.is_empty()
+    }
+}
+
+impl From<ColumnFilter> for TokenFilter {
+    fn from(columns: ColumnFilter) -> Self {
+        Self {
+            search: SearchFilter::default(),
+            columns,
+        }
+    }
+}
+
+/// A filter by columns with an index. Fields that are `None` exclude nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnFilter {
     /// Tokens with exactly this name.
     pub name_equals: Option<String>,
     /// Tokens with exactly this owner.
     pub owner: Option<String>,
     /// Tokens whose creator has this ID.
     pub created_by: Option<String>,
-    /// Tokens with this permission.
-    pub permission: Option<Permission>,
-    /// Tokens that may be used from an address of this network.
-    pub network: Option<IpNet>,
     /// Tokens in this state.
     pub state: Option<TokenState>,
     /// Tokens last used before this time, or never used and created before it.
@@ -137,7 +155,7 @@ pub struct TokenFilter {
     pub legacy_uuid_auth: bool,
 }
 
-impl TokenFilter {
+impl ColumnFilter {
     /// Returns `true` if the filter excludes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -148,40 +166,15 @@ impl TokenFilter {
         *self == nothing
     }
 
-    /// Returns `true` if an index yields the matching tokens. Otherwise a query reads all tokens until it has found
-    /// enough.
-    #[must_use]
-    pub const fn is_indexed(&self) -> bool {
-        let Self {
-            search,
-            name,
-            permission,
-            network,
-            name_equals: _,
-            owner: _,
-            created_by: _,
-            state: _,
-            unused_since: _,
-            expires_before: _,
-            value_older_than: _,
-            legacy_uuid_auth: _,
-        } = self;
-        search.is_none() && name.is_none() && permission.is_none() && network.is_none()
-    }
-
     /// Returns `true` if the filter depends on the last use of a token.
     #[must_use]
     pub fn depends_on_use(&self) -> bool {
         let Self {
             unused_since,
             state,
-            search: _,
-            name: _,
             name_equals: _,
             owner: _,
             created_by: _,
-            permission: _,
-            network: _,
             expires_before: _,
             value_older_than: _,
             legacy_uuid_auth: _,
@@ -235,13 +228,15 @@ impl AsMut<Vec<Token>> for Page {
 pub struct BoundedCount(u64);
 
 impl BoundedCount {
+    /// The number at which a query stops counting.
+    pub const LIMIT: usize = 10_001;
     /// The largest exact number.
-    pub const MAX: u64 = 10_000;
+    pub const MAX: u64 = Self::LIMIT as u64 - 1;
 
-    /// Creates the count of a query that stops after one more than [`BoundedCount::MAX`].
+    /// Creates the count of a query that stops at [`BoundedCount::LIMIT`].
     #[must_use]
-    pub const fn new(counted: u64) -> Self {
-        Self(counted)
+    pub const fn new(counted: usize) -> Self {
+        Self(counted as u64)
     }
 
     /// Returns the number; `None` if it is more than [`BoundedCount::MAX`].

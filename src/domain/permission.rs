@@ -106,7 +106,7 @@ impl FromStr for Permission {
 }
 
 /// A set of permissions: one bit each, in the order of the names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PermissionSet(u64);
 
 const _: () = assert!(

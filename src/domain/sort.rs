@@ -100,6 +100,8 @@ pub enum PagePosition {
 pub struct SortedPage {
     /// The tokens.
     pub tokens: Vec<Token>,
+    /// The number of tokens in the list, if a search has found them.
+    pub total: Option<BoundedCount>,
     /// The number of tokens before this page.
     pub preceding: BoundedCount,
     /// The position of the first token; `None` on the first page.

@@ -73,6 +73,12 @@ pub struct TokenIdPrefix {
 impl TokenIdPrefix {
     /// Minimum number of characters: those of the short IDs on pages.
     const MIN_CHARS: usize = 8;
+
+    /// Returns `true` if the ID begins like this.
+    #[must_use]
+    pub fn contains(self, id: TokenId) -> bool {
+        (self.first..=self.last).contains(&id)
+    }
 }
 
 impl FromStr for TokenIdPrefix {

@@ -4,7 +4,7 @@ use super::{
     attention::{EXPIRING_WITHIN, STALE_AFTER},
     clock::Timestamp,
     named::named_enum,
-    page::{TokenFilter, TokenState},
+    page::{ColumnFilter, TokenState},
 };
 
 named_enum! {
@@ -49,25 +49,25 @@ impl TokenGroup {
 
     /// Returns the filter that selects the group at `now`.
     #[must_use]
-    pub fn filter(self, now: Timestamp, legacy_uuid_auth: bool) -> TokenFilter {
-        let all = TokenFilter {
+    pub fn filter(self, now: Timestamp, legacy_uuid_auth: bool) -> ColumnFilter {
+        let all = ColumnFilter {
             state: self.state(),
             legacy_uuid_auth,
-            ..TokenFilter::default()
+            ..ColumnFilter::default()
         };
         let long_ago = Some(now.saturating_sub(STALE_AFTER));
         match self {
             Self::All | Self::Active | Self::Disabled | Self::Expired | Self::NeverUsed | Self::Legacy => all,
-            Self::Expiring => TokenFilter {
+            Self::Expiring => ColumnFilter {
                 state: Some(TokenState::Active),
                 expires_before: Some(now.saturating_add(EXPIRING_WITHIN)),
                 ..all
             },
-            Self::Unused => TokenFilter {
+            Self::Unused => ColumnFilter {
                 unused_since: long_ago,
                 ..all
             },
-            Self::RotationDue => TokenFilter {
+            Self::RotationDue => ColumnFilter {
                 value_older_than: long_ago,
                 ..all
             },

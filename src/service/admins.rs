@@ -15,7 +15,7 @@ use crate::{
         clock::Timestamp,
         legacy_report::ReportDays,
         name::AdminName,
-        page::{PageSize, TokenFilter},
+        page::{ColumnFilter, PageSize},
     },
     store::{
         AnyConnection, StoreError,
@@ -221,9 +221,9 @@ impl Service {
         self.store
             .read(move |conn| {
                 let now = check_caller(conn)?;
-                let created_by = TokenFilter {
+                let created_by = ColumnFilter {
                     created_by: Some(name.as_str().to_owned()),
-                    ..TokenFilter::default()
+                    ..ColumnFilter::default()
                 };
                 let (calls, last_call) = legacy_usage::calls_of_admin(conn, &name, days.since(now.day()))?;
                 Ok(AdminFootprint {

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Error, Service,
+    search::Search,
     tokens::describe,
     transaction::{AuditEntry, Transaction},
     write_behind::WriteBehind,
@@ -20,7 +21,7 @@ use crate::{
         authorization::{Operation, authorize},
         caller::{Call, Caller},
         clock::Timestamp,
-        page::TokenFilter,
+        page::{ColumnFilter, TokenFilter},
         selection::Selection,
         token::TokenId,
     },
@@ -65,19 +66,26 @@ impl Service {
         // A request that is refused fails before the wait.
         let write_behind = Arc::clone(&self.write_behind);
         let check_caller = self.caller_check(&call, Operation::ChangeMatching);
-        let (store_selection, pending) = (selection.clone(), Arc::clone(&write_behind));
+        let (candidate_selection, pending) = (
+            self.prepare_selection(&call, Operation::ChangeMatching, selection.clone())
+                .await?,
+            Arc::clone(&write_behind),
+        );
         let candidates = self
             .store
             .read(move |conn| {
                 let now = check_caller(conn)?;
-                Ok::<_, Error>(resolve(conn, &store_selection, &pending, now)?)
+                Ok::<_, Error>(resolve(conn, &candidate_selection, &pending, now)?)
             })
             .await?;
         check(&candidates)?;
         match &selection {
-            Selection::Matching(filter) if filter.depends_on_use() => tokio::time::sleep(FLUSH_WAIT).await,
+            Selection::Matching(filter) if filter.columns.depends_on_use() => tokio::time::sleep(FLUSH_WAIT).await,
             Selection::Matching(_) | Selection::Tokens(_) => {}
         }
+        let selection = self
+            .prepare_selection(&call, Operation::ChangeMatching, selection)
+            .await?;
         let clock = Arc::clone(&self.clock);
         let store_selection = selection.clone();
         let lock = move |conn: &mut AnyConnection, caller: &Caller| lock(conn, caller, &store_selection, clock.now());
@@ -104,26 +112,56 @@ impl Service {
     }
 }
 
+/// A selection whose search is prepared.
+#[derive(Clone)]
+enum PreparedSelection {
+    Matching(Search, ColumnFilter),
+    Tokens(Vec<TokenId>),
+}
+
+impl Service {
+    async fn prepare_selection(
+        &self,
+        call: &Call,
+        operation: Operation<'_>,
+        selection: Selection,
+    ) -> Result<PreparedSelection, Error> {
+        match selection {
+            Selection::Matching(TokenFilter { search, columns }) => {
+                let search = self.prepare_search(call, operation, search).await?;
+                Ok(PreparedSelection::Matching(search, columns))
+            }
+            Selection::Tokens(ids) => Ok(PreparedSelection::Tokens(ids)),
+        }
+    }
+}
+
 /// Returns the sorted IDs of the selected tokens.
 fn resolve(
     conn: &mut AnyConnection,
-    selection: &Selection,
+    selection: &PreparedSelection,
     write_behind: &WriteBehind,
     now: Timestamp,
 ) -> Result<Vec<TokenId>, StoreError> {
     let mut ids = find_ids(conn, selection, now)?;
     match selection {
-        Selection::Matching(filter) => write_behind.retain_matching(&mut ids, filter),
-        Selection::Tokens(_) => {}
+        PreparedSelection::Matching(_, columns) => write_behind.retain_matching(&mut ids, columns),
+        PreparedSelection::Tokens(_) => {}
     }
     Ok(ids)
 }
 
 /// Returns the sorted IDs of the selected tokens, regardless of pending uses.
-fn find_ids(conn: &mut AnyConnection, selection: &Selection, now: Timestamp) -> Result<Vec<TokenId>, StoreError> {
+fn find_ids(
+    conn: &mut AnyConnection,
+    selection: &PreparedSelection,
+    now: Timestamp,
+) -> Result<Vec<TokenId>, StoreError> {
     match selection {
-        Selection::Matching(filter) => tokens::ids(conn, filter, now),
-        Selection::Tokens(ids) => Ok(tokens::find_all(conn, ids)?.iter().map(|token| token.id).collect()),
+        PreparedSelection::Matching(search, columns) => {
+            tokens::ids(conn, search.query(columns, now), |token| search.matches(token))
+        }
+        PreparedSelection::Tokens(ids) => Ok(tokens::find_all(conn, ids)?.iter().map(|token| token.id).collect()),
     }
 }
 
@@ -153,7 +191,7 @@ fn check_count(found: usize, expected: Option<u64>) -> Result<(), Error> {
 fn lock(
     conn: &mut AnyConnection,
     caller: &Caller,
-    selection: &Selection,
+    selection: &PreparedSelection,
     now: Timestamp,
 ) -> Result<Vec<TokenId>, Error> {
     let mut ids = find_ids(conn, selection, now)?;

@@ -15,7 +15,7 @@ use crate::{
         legacy_phase::LegacyState,
         legacy_report::{CallerUsage, LegacyReport, ReportContext, ReportDays},
         legacy_usage::{Calls, LegacyCaller},
-        page::{Cursor, PageSize, TokenFilter, TokenState},
+        page::{ColumnFilter, Cursor, PageSize, TokenState},
         token::Token,
     },
     store::{AnyConnection, StoreError, audit, legacy_usage, legacy_watch, tokens},
@@ -51,9 +51,9 @@ impl Service {
         max_callers: usize,
         state: Option<LegacyState>,
     ) -> Result<LegacyUsage, Error> {
-        let filter = TokenFilter {
+        let filter = ColumnFilter {
             state: Some(TokenState::Legacy),
-            ..TokenFilter::default()
+            ..ColumnFilter::default()
         };
         let legacy_tokens = filter.clone();
         let check_caller = self.caller_check(call, Operation::ReadLegacyUsage);
@@ -84,7 +84,7 @@ impl Service {
             .await?;
         drop(flush_guard);
         let page = self
-            .list(call, legacy_tokens, Cursor::default(), PageSize::default())
+            .list(call, legacy_tokens.into(), Cursor::default(), PageSize::default())
             .await?;
         Ok(LegacyUsage {
             report,

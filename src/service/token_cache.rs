@@ -24,6 +24,8 @@ const MAX_POLL_AGE: Duration = Duration::from_millis(800);
 const MAX_ENTRY_AGE: Duration = Duration::from_secs(5);
 /// Maximum number of cached credentials.
 const MAX_CREDENTIALS: usize = 100_000;
+/// Maximum number of changed tokens that are remembered for [`TokenCache::take_changed`].
+const MAX_CHANGED: usize = 10_000;
 /// Maximum number of superseded revisions kept between two polls. A response with an older one
 /// clears the cache; the guarantee still holds.
 const MAX_SUPERSEDED: usize = 1024;
@@ -66,6 +68,8 @@ struct State {
     doubted_at: Option<Instant>,
     /// The instant of the latest change that was made or announced.
     changed_at: Option<Instant>,
+    /// The tokens that changes invalidated since they were last taken; `None` if there may have been others.
+    changed: Option<Vec<TokenId>>,
     /// Grows with every invalidation, so that a token that was read before an invalidation is not
     /// inserted after it.
     generation: u64,
@@ -157,6 +161,17 @@ impl TokenCache {
         }
         let entry = Entry { verified, read_at: at };
         state.latest.insert(credential, entry);
+    }
+
+    /// Returns the tokens that changed since the last call, except for those that were only created. Returns `None` if
+    /// others may have changed too. Call it before a read from the store, so that later changes are returned by the
+    /// next call.
+    pub fn take_changed(&self, at: Instant) -> Option<Vec<TokenId>> {
+        let mut state = self.write();
+        let is_current = state
+            .polled_at
+            .is_some_and(|polled_at| at.duration_since(polled_at) < MAX_POLL_AGE);
+        state.changed.replace(Vec::new()).filter(|_| is_current)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -291,6 +306,8 @@ impl State {
         if let Some(id) = token {
             self.latest.remove(id);
             self.earlier.remove(id);
+            self.changed = self.changed.take().filter(|changed| changed.len() < MAX_CHANGED);
+            self.changed.iter_mut().for_each(|changed| changed.push(id));
         }
     }
 
@@ -299,6 +316,7 @@ impl State {
         self.latest = Tokens::default();
         self.earlier = Tokens::default();
         self.superseded.clear();
+        self.changed = None;
         self.cleared_at = Some(at);
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::{
     actor::Origin,
     clock::{Clock, Timestamp},
     legacy_usage::{CallerLimits, Calls, LegacyCaller, LegacyCalls},
-    page::TokenFilter,
+    page::ColumnFilter,
     token::{Token, TokenId},
     usage::{DayUses, LastUse, UseOutcome},
 };
@@ -247,7 +247,7 @@ impl WriteBehind {
     }
 
     /// Retains the tokens that still match `filter` after their pending uses.
-    pub fn retain_matching(&self, ids: &mut Vec<TokenId>, filter: &TokenFilter) {
+    pub fn retain_matching(&self, ids: &mut Vec<TokenId>, filter: &ColumnFilter) {
         // The lock is taken for each ID, because there can be a million and verifications need it too.
         ids.retain(|id| filter.allows_last_use(self.state().last_use(*id)));
     }

@@ -9,7 +9,6 @@ use diesel::{
 
 use super::{
     error::{PoolError, StoreError},
-    functions,
     url::DatabaseUrl,
 };
 
@@ -160,7 +159,6 @@ impl DatabaseUrl {
                 let mut conn = SqliteConnection::establish(&existing_file(path, "rw"))?;
                 conn.batch_execute(SQLITE_PRAGMAS)
                     .and_then(|()| enable_wal(&mut conn))
-                    .and_then(|()| functions::register(&mut conn))
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(AnyConnection::Sqlite(conn))
             }

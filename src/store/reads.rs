@@ -30,6 +30,14 @@ impl Store {
         Ok(Arc::clone(self.replica.get_or_init(|| replica).tracker()))
     }
 
+    /// Returns `true` if created tokens become visible in the order of their row numbers.
+    pub fn creates_in_order(&self) -> bool {
+        match &self.backend {
+            Backend::Sqlite(..) => true,
+            Backend::Postgres(..) => false,
+        }
+    }
+
     /// Sets the metrics of the read replica, if there is one.
     pub fn update_replica_metrics(&self) {
         if let Some(replica) = self.replica.get() {

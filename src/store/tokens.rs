@@ -2,11 +2,13 @@
 
 mod claim;
 mod counts;
+mod found;
 mod grace;
 mod list;
 mod many;
+mod query;
+mod search;
 mod sorted;
-mod text_search;
 mod values;
 
 use diesel::{
@@ -31,8 +33,10 @@ use crate::domain::{
 pub use claim::{claim_value, reissue_value, set_unclaimed};
 pub use counts::counts;
 pub use grace::{GraceValue, find_grace_values};
-pub use list::{count, ids, page, visit_summaries};
+pub use list::{count, page, visit_summaries};
 pub use many::{FieldChange, delete_all, find_all, find_names, lock_all, record_use, update_all};
+pub use query::TokenQuery;
+pub use search::{ids, search_fields_after, search_fields_of};
 pub use sorted::sorted_page;
 pub(super) use values::find_by_values;
 pub use values::{

@@ -60,6 +60,7 @@ mod readme;
 mod replicas;
 mod roles;
 mod runbook;
+mod search;
 mod selections;
 mod sites;
 mod snapshots;
@@ -154,6 +155,7 @@ const ON_BOTH: &[&[Test]] = &[
     phases::TESTS,
     proxies::TESTS,
     replicas::TESTS,
+    search::TESTS,
     roles::TESTS,
     runbook::TESTS,
     selections::TESTS,

@@ -10,9 +10,10 @@ use tokenbridge::{
         cidr::CidrBlocks,
         expiry::Expiry,
         name::TokenName,
-        page::TokenFilter,
+        page::{ColumnFilter, TokenFilter},
         permission::PermissionSet,
         precondition::Precondition,
+        search::SearchFilter,
         selection::{Selection, SelectionDigest},
         sort::TokenOrder,
         token::TokenId,
@@ -68,8 +69,12 @@ async fn digest(service: &Service, selection: &Selection) -> SelectionDigest {
 }
 
 fn named(name: &str) -> Selection {
-    Selection::Matching(TokenFilter {
+    let search = SearchFilter {
         name: Some(name.to_owned()),
+        ..SearchFilter::default()
+    };
+    Selection::Matching(TokenFilter {
+        search,
         ..TokenFilter::default()
     })
 }
@@ -156,10 +161,11 @@ fn a_token_used_since_the_preview_is_not_unused(env: &TestEnv) {
         let (_, value) = create(&service, "used", &[]).await;
         create(&service, "unused", &[]).await;
         env.clock.advance(Duration::from_hours(1));
-        let unused = Selection::Matching(TokenFilter {
+        let unused = ColumnFilter {
             unused_since: Some(service.now()),
-            ..TokenFilter::default()
-        });
+            ..ColumnFilter::default()
+        };
+        let unused = Selection::Matching(unused.into());
         let before = digest(&service, &unused).await;
         env.clock.advance(Duration::from_hours(1));
         // Another server has the use in its memory, and flushes it while this one waits.

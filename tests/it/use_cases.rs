@@ -15,6 +15,7 @@ use tokenbridge::{
         page::{Cursor, PageSize, TokenFilter},
         permission::PermissionSet,
         precondition::Precondition,
+        search::SearchFilter,
         selection::{Selection, SelectionDigest},
         sort::{PagePosition, TokenOrder},
         token::TokenId,
@@ -335,8 +336,12 @@ async fn attempt(service: &Service, use_case: UseCase, call: Call) -> Result<(),
     let new = new_token(&unique, PermissionSet::default());
     let (target, value) = service.create(command_line(), new, None).await.unwrap();
     let which = TokenRef::Id(target.id);
-    let filter = TokenFilter {
+    let search = SearchFilter {
         name: Some(unique.clone()),
+        ..SearchFilter::default()
+    };
+    let filter = TokenFilter {
+        search,
         ..TokenFilter::default()
     };
     let (events, size) = (EventFilter::default(), PageSize::default());

@@ -6,7 +6,8 @@ use utoipa::IntoParams;
 use crate::{
     domain::{
         Invalid,
-        page::{TokenFilter, TokenState},
+        page::{ColumnFilter, TokenFilter, TokenState},
+        search::SearchFilter,
     },
     http::extract::{
         json::field_names,
@@ -88,20 +89,23 @@ pub struct FilterQuery {
 impl FilterQuery {
     /// Returns the filter of a server that accepts, or refuses, the uuids of tokens without a value.
     pub fn filter(self, legacy_uuid_auth: bool) -> Result<TokenFilter, Invalid> {
-        Ok(TokenFilter {
-            search: None,
+        let search = SearchFilter {
+            text: None,
             name: read_text("name", self.name)?.filter(|name| !name.is_empty()),
+            permission: self.permission.as_deref().map(str::parse).transpose()?,
+            network: None,
+        };
+        let columns = ColumnFilter {
             name_equals: read_text("nameEquals", self.name_equals)?,
             owner: read_text("owner", self.owner)?,
             created_by: read_text("createdBy", self.created_by)?,
-            permission: self.permission.as_deref().map(str::parse).transpose()?,
-            network: None,
             state: self.state.map(|state| state.parse::<TokenState>()).transpose()?,
             unused_since: read_time("unusedSince", self.unused_since)?,
             expires_before: read_time("expiresBefore", self.expires_before)?,
             value_older_than: None,
             legacy_uuid_auth,
-        })
+        };
+        Ok(TokenFilter { search, columns })
     }
 }
 

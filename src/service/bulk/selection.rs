@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{delete_batch, resolve};
+use super::{PreparedSelection, delete_batch, resolve};
 use crate::{
     domain::{
         Invalid,
@@ -50,13 +50,14 @@ impl Service {
         order: TokenOrder,
     ) -> Result<SelectionPreview, Error> {
         let write_behind = Arc::clone(&self.write_behind);
+        let selection = self.prepare_selection(call, Operation::Read, selection).await?;
         let check_caller = self.caller_check(call, Operation::Read);
         let mut preview = self
             .store
             .read(move |conn| {
                 let now = check_caller(conn)?;
-                if let Selection::Matching(filter) = &selection {
-                    check_size(tokens::counts(conn, filter, &[], now)?.all.exact())?;
+                if let PreparedSelection::Matching(search, columns) = &selection {
+                    check_size(tokens::counts(conn, search.query(columns, now), &[])?.all.exact())?;
                 }
                 let ids = resolve(conn, &selection, &write_behind, now)?;
                 Ok::<_, Error>(SelectionPreview {
@@ -130,16 +131,16 @@ fn check_size(count: Option<u64>) -> Result<(), Error> {
 
 fn first_tokens(
     conn: &mut AnyConnection,
-    selection: &Selection,
+    selection: &PreparedSelection,
     order: TokenOrder,
     now: Timestamp,
 ) -> Result<Vec<Token>, StoreError> {
     match selection {
-        Selection::Matching(filter) => {
-            let size = PageSize::OF_PREVIEW;
-            Ok(tokens::sorted_page(conn, filter, order, PagePosition::Start, size, now)?.tokens)
+        PreparedSelection::Matching(search, columns) => {
+            let (query, size) = (search.query(columns, now), PageSize::OF_PREVIEW);
+            Ok(tokens::sorted_page(conn, query, order, PagePosition::Start, size)?.tokens)
         }
-        Selection::Tokens(ids) => {
+        PreparedSelection::Tokens(ids) => {
             let mut found = tokens::find_all(conn, ids)?;
             found.sort_by_key(|token| ids.iter().position(|id| *id == token.id));
             found.truncate(PageSize::OF_PREVIEW.get());

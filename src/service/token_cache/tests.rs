@@ -212,6 +212,55 @@ fn a_new_connection_starts_with_an_empty_cache() {
 }
 
 #[test]
+fn changed_tokens_are_known_until_one_may_be_missing() {
+    let fixture = Fixture::new();
+    let take = || fixture.cache.take_changed(fixture.at);
+    let (first, second) = (new_id(), new_id());
+    fixture.announce(70, 71, Some(first));
+    assert_eq!(take(), None, "the first call");
+    fixture.announce(71, 72, Some(first));
+    fixture.announce(72, 73, None);
+    fixture.announce(73, 74, Some(second));
+    assert_eq!(take(), Some(vec![first, second]));
+    assert_eq!(take(), Some(Vec::new()));
+    fixture.announce(None, 75, None);
+    assert_eq!(take(), None, "a change of several tokens");
+    fixture.announce(75, 76, Some(first));
+    assert_eq!(take(), Some(vec![first]));
+    fixture.announce(77, 78, Some(first));
+    assert_eq!(take(), None, "a missed change");
+    fixture.poll(80);
+    assert_eq!(take(), None, "a poll of a missed change");
+}
+
+#[test]
+fn more_changed_tokens_than_fit_are_unknown() {
+    let fixture = Fixture::new();
+    fixture.cache.take_changed(fixture.at);
+    let announce = |numbers: std::ops::Range<i64>| {
+        for number in numbers {
+            fixture.announce(number, number + 1, Some(new_id()));
+        }
+    };
+    let most = 70 + i64::try_from(MAX_CHANGED).unwrap();
+    announce(70..most);
+    let taken = fixture.cache.take_changed(fixture.at);
+    assert_eq!(taken.map(|changed| changed.len()), Some(MAX_CHANGED));
+    announce(most..most + i64::try_from(MAX_CHANGED).unwrap() + 1);
+    assert_eq!(fixture.cache.take_changed(fixture.at), None);
+}
+
+#[test]
+fn changed_tokens_are_unknown_without_a_recent_poll() {
+    let mut fixture = Fixture::new();
+    fixture.cache.take_changed(fixture.at);
+    fixture.advance(MAX_POLL_AGE);
+    assert_eq!(fixture.cache.take_changed(fixture.at), None);
+    fixture.poll(70);
+    assert_eq!(fixture.cache.take_changed(fixture.at), Some(Vec::new()));
+}
+
+#[test]
 fn a_grace_period_ends_on_time() {
     let (fixture, _, token) = Fixture::with_entry();
     let value = new_value();

@@ -4,13 +4,15 @@ use crate::{
     domain::{
         authorization::Operation,
         caller::Call,
-        clock::Timestamp,
-        page::{Cursor, ListCounts, Page, PageSize, SummaryPage, TokenFilter},
+        page::{ColumnFilter, Cursor, ListCounts, Page, PageSize, SummaryPage, TokenFilter},
         sort::{PagePosition, SortedPage, TokenOrder},
         token::{Token, TokenSummary},
     },
     service::{Error, Service},
-    store::{AnyConnection, StoreError, tokens},
+    store::{
+        AnyConnection, StoreError,
+        tokens::{self, TokenQuery},
+    },
 };
 
 impl Service {
@@ -19,10 +21,8 @@ impl Service {
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not read tokens.
     pub async fn list(&self, call: &Call, filter: TokenFilter, after: Cursor, size: PageSize) -> Result<Page, Error> {
-        self.list_by(call, filter, move |conn, filter, now| {
-            tokens::page(conn, filter, after, size, now)
-        })
-        .await
+        self.list_by(call, filter, move |conn, query| tokens::page(conn, query, after, size))
+            .await
     }
 
     /// Returns a page of the tokens that match `filter`, in this order.
@@ -37,13 +37,14 @@ impl Service {
         position: PagePosition,
         size: PageSize,
     ) -> Result<SortedPage, Error> {
-        self.list_by(call, filter, move |conn, filter, now| {
-            tokens::sorted_page(conn, filter, order, position, size, now)
+        self.list_by(call, filter, move |conn, query| {
+            tokens::sorted_page(conn, query, order, position, size)
         })
         .await
     }
 
-    /// Returns the number of tokens that match `filter`, and of those that match each of the `narrower` filters.
+    /// Returns the number of tokens that match `filter`, and of those that a search finds for it and that match each of
+    /// the `narrower` filters.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if the caller may not read tokens.
@@ -51,13 +52,15 @@ impl Service {
         &self,
         call: &Call,
         filter: TokenFilter,
-        narrower: Vec<TokenFilter>,
+        narrower: Vec<ColumnFilter>,
     ) -> Result<ListCounts, Error> {
+        let TokenFilter { search, columns } = filter;
+        let search = self.prepare_search(call, Operation::Read, search).await?;
         let check_caller = self.caller_check(call, Operation::Read);
         self.store
             .list(move |conn| {
                 let now = check_caller(conn)?;
-                Ok(tokens::counts(conn, &filter, &narrower, now)?)
+                Ok(tokens::counts(conn, search.query(&columns, now), &narrower)?)
             })
             .await
     }
@@ -65,15 +68,17 @@ impl Service {
     async fn list_by<P, F>(&self, call: &Call, filter: TokenFilter, page: F) -> Result<P, Error>
     where
         P: AsMut<Vec<Token>> + Send + 'static,
-        F: FnOnce(&mut AnyConnection, &TokenFilter, Timestamp) -> Result<P, StoreError> + Clone + Send + 'static,
+        F: FnOnce(&mut AnyConnection, TokenQuery<'_>) -> Result<P, StoreError> + Clone + Send + 'static,
     {
-        let store_filter = filter.clone();
+        let TokenFilter { search, columns } = filter;
+        let search = self.prepare_search(call, Operation::Read, search).await?;
+        let filter = columns.clone();
         let check_caller = self.caller_check(call, Operation::Read);
         let mut page = self
             .store
             .list(move |conn| {
                 let now = check_caller(conn)?;
-                Ok::<_, Error>(page(conn, &store_filter, now)?)
+                Ok::<_, Error>(page(conn, search.query(&columns, now))?)
             })
             .await?;
         let now = self.clock.now();

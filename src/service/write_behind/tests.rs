@@ -17,9 +17,9 @@ async fn a_flushed_use_still_excludes_tokens_that_were_read_before_it() {
     let write_behind = WriteBehind::default();
     let id = TokenId::generate(&OsRandom).unwrap();
     let last = used_at(1_800_000_000_000_000);
-    let filter = TokenFilter {
+    let filter = ColumnFilter {
         unused_since: Some(last.at),
-        ..TokenFilter::default()
+        ..ColumnFilter::default()
     };
     write_behind.record_use(id, UseOutcome::Accepted, last);
     write_behind

@@ -1,23 +1,20 @@
 //! Numbers of tokens, counted up to a maximum.
 
 use diesel::{
-    ExpressionMethods, QueryDsl, QueryResult, RunQueryDsl,
+    QueryDsl, QueryResult, RunQueryDsl,
     backend::Backend,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::BigInt,
 };
 
-use super::list::{Filtered, filtered};
+use super::{
+    found::{count_among, narrow, to_limit},
+    query::{Filtered, TokenQuery, filtered},
+};
 use crate::{
-    domain::{
-        clock::Timestamp,
-        page::{BoundedCount, ListCounts, TokenFilter},
-    },
+    domain::page::{BoundedCount, ColumnFilter, ListCounts},
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
-
-/// Number of rows at which a count stops.
-const LIMIT: i64 = BoundedCount::MAX.cast_signed() + 1;
 
 /// `SELECT COUNT(*)` over a query with a limit, which diesel cannot build.
 #[derive(QueryId)]
@@ -48,37 +45,47 @@ pub(super) fn count_bounded<'f>(
 ) -> Result<BoundedCount, StoreError> {
     let mut counted = 0;
     for query in queries {
-        let limited = query.select(tokens::seq).limit(LIMIT - counted);
-        counted += CountOf(limited).get_result::<i64>(conn)?;
+        let limited = query.select(tokens::seq).limit(to_limit(BoundedCount::LIMIT - counted));
+        counted += usize::try_from(CountOf(limited).get_result::<i64>(conn)?).unwrap_or(0);
     }
-    Ok(BoundedCount::new(counted.unsigned_abs()))
+    Ok(BoundedCount::new(counted))
 }
 
-/// Returns the number of tokens that match `filter`, and of those that match each of the `narrower` filters. Without an
-/// index, only the tokens that match `filter` are read for the latter, if they are few enough to be counted.
+/// Maximum number of found rows that are counted for each narrower filter.
+const MAX_COUNTED: usize = 1000;
+
+/// Returns the number of tokens that a query selects, and of those among them that match each of the `narrower`
+/// filters. If a search found more than 1,000, only filters that exclude nothing are counted.
 ///
 /// # Errors
 /// [`StoreError`] if a query fails.
 pub fn counts(
     conn: &mut AnyConnection,
-    filter: &TokenFilter,
-    narrower: &[TokenFilter],
-    now: Timestamp,
+    query: TokenQuery<'_>,
+    narrower: &[ColumnFilter],
 ) -> Result<ListCounts, StoreError> {
-    if filter.is_indexed() {
-        let all = count_bounded(conn, [filtered(filter, now)])?;
+    let Some((found, filter)) = narrow(conn, query)? else {
+        let all = count_bounded(conn, [query.filtered()])?;
         let counts = narrower
             .iter()
-            .map(|one| count_bounded(conn, [filtered(one, now)]).map(Some));
+            .map(|filter| count_bounded(conn, [filtered(filter, query.now)]).map(Some));
         let narrower = counts.collect::<Result<_, _>>()?;
         return Ok(ListCounts { all, narrower });
-    }
-    let rows: Vec<i64> = filtered(filter, now).select(tokens::seq).limit(LIMIT).load(conn)?;
-    let all = BoundedCount::new(rows.len() as u64);
-    let mut count = |one: &TokenFilter| match all.exact() {
-        Some(_) => count_bounded(conn, [filtered(one, now).filter(tokens::seq.eq_any(&rows))]).map(Some),
-        None if one == filter => Ok(Some(all)),
-        None => Ok(None),
+    };
+    let count_found = |conn: &mut AnyConnection, filter: &ColumnFilter| {
+        let query = TokenQuery {
+            filter,
+            found: None,
+            now: query.now,
+        };
+        count_among(conn, query, found.rows(), BoundedCount::LIMIT).map(BoundedCount::new)
+    };
+    let all = count_found(conn, filter)?;
+    let is_countable = found.rows().len() <= MAX_COUNTED;
+    let mut count = |one: &ColumnFilter| match one {
+        one if one == query.filter => Ok(Some(all)),
+        one if is_countable => count_found(conn, one).map(Some),
+        _ => Ok(None),
     };
     let narrower = narrower.iter().map(&mut count).collect::<Result<_, _>>()?;
     Ok(ListCounts { all, narrower })

@@ -111,7 +111,7 @@ pub fn delete_all(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<usize, St
     Ok(diesel::delete(tokens::table.filter(tokens::id.eq_any(to_strings(ids)))).execute(conn)?)
 }
 
-fn to_strings(ids: &[TokenId]) -> Vec<String> {
+pub(super) fn to_strings(ids: &[TokenId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 

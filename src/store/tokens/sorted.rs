@@ -1,17 +1,20 @@
 //! Sorted pages of tokens.
 
-use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl, TextExpressionMethods,
+};
 
 use super::{
     TokenRow,
     counts::count_bounded,
-    list::{Filtered, filtered, lower},
+    found::{count_among, load_by_number, load_in_order, narrow, to_limit, walk},
+    query::{Filtered, MAX_LISTED_ROWS, TokenQuery, lower},
     token_from_row,
 };
 use crate::{
     domain::{
-        clock::Timestamp,
-        page::{BoundedCount, PageSize, TokenFilter, TokenState},
+        page::{BoundedCount, PageSize, TokenState},
+        search::RowSet,
         sort::{PagePosition, SortKey, SortValue, SortedCursor, SortedPage, TokenOrder},
     },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
@@ -39,16 +42,16 @@ macro_rules! sorted {
 }
 
 /// A filtered and sorted list of tokens.
-struct SortedList<'f> {
-    filter: &'f TokenFilter,
+struct SortedList<'q> {
+    query: TokenQuery<'q>,
     order: TokenOrder,
-    now: Timestamp,
 }
 
-impl<'f> SortedList<'f> {
-    /// Returns the queries that together yield the list, from a position on.
-    fn parts(&self, after: Option<SortedCursor>) -> Vec<Filtered<'f>> {
-        parts(self.filter, self.order, after, self.now)
+impl<'q> SortedList<'q> {
+    /// Returns the queries that together yield the list, from a position on, or all tokens, if the found rows are too many
+    /// to be listed.
+    fn parts(&self, after: Option<SortedCursor>) -> Vec<Filtered<'q>> {
+        parts(self.query, self.order, after)
     }
 
     /// Returns the list in the opposite order.
@@ -59,6 +62,21 @@ impl<'f> SortedList<'f> {
         }
     }
 
+    /// Returns the found rows, if they are too many to be listed.
+    fn many_found(&self) -> Option<&'q RowSet> {
+        self.query.found.filter(|found| found.rows().len() > MAX_LISTED_ROWS)
+    }
+
+    /// Returns the found rows from a position on, if they are in the order of the list.
+    fn found_in_order(&self, after: Option<&SortedCursor>) -> Option<&'q [i64]> {
+        let found = self.query.found.filter(|_| self.order.by == SortKey::Created)?;
+        Some(match after {
+            None => found.rows(),
+            Some(after) if self.order.descending => found.before(after.row),
+            Some(after) => found.after(after.row),
+        })
+    }
+
     /// Reads up to `limit` rows from a position on.
     fn rows(
         &self,
@@ -66,10 +84,47 @@ impl<'f> SortedList<'f> {
         after: Option<SortedCursor>,
         limit: usize,
     ) -> Result<Vec<TokenRow>, StoreError> {
+        if let Some(found) = self.found_in_order(after.as_ref()) {
+            return load_by_number(conn, self.query, found, self.order.descending, limit);
+        }
+        if let Some(found) = self.many_found() {
+            let rows = self.walk(conn, found, after.as_ref(), limit)?;
+            return load_in_order(conn, &rows);
+        }
         let mut rows: Vec<TokenRow> = Vec::new();
         for part in self.parts(after) {
-            let missing = i64::try_from(limit - rows.len()).unwrap_or(i64::MAX);
-            rows.extend(part.limit(missing).load::<TokenRow>(conn)?);
+            rows.extend(part.limit(to_limit(limit - rows.len())).load::<TokenRow>(conn)?);
+            if rows.len() == limit {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Counts the tokens from a position on, up to a maximum.
+    fn count(&self, conn: &mut AnyConnection, after: Option<SortedCursor>) -> Result<BoundedCount, StoreError> {
+        if let Some(found) = self.found_in_order(after.as_ref()) {
+            return count_among(conn, self.query, found, BoundedCount::LIMIT).map(BoundedCount::new);
+        }
+        if let Some(found) = self.many_found() {
+            let rows = self.walk(conn, found, after.as_ref(), BoundedCount::LIMIT)?;
+            return Ok(BoundedCount::new(rows.len()));
+        }
+        count_bounded(conn, self.parts(after))
+    }
+
+    /// Returns up to `limit` found rows from a position on.
+    fn walk(
+        &self,
+        conn: &mut AnyConnection,
+        found: &RowSet,
+        after: Option<&SortedCursor>,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
+        let mut rows = Vec::new();
+        for part in 0..self.parts(after.cloned()).len() {
+            let nth_part = || self.parts(after.cloned()).swap_remove(part);
+            rows.extend(walk(conn, self.query, found, nth_part, limit - rows.len())?);
             if rows.len() == limit {
                 break;
             }
@@ -93,20 +148,28 @@ impl<'f> SortedList<'f> {
     }
 }
 
-/// Returns a page of the tokens that match `filter`, in this order. A position behind the last token stands for the
+/// Returns a page of the tokens that a query selects, in this order. A position behind the last token stands for the
 /// last page.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn sorted_page(
     conn: &mut AnyConnection,
-    filter: &TokenFilter,
+    query: TokenQuery<'_>,
     order: TokenOrder,
     position: PagePosition,
     size: PageSize,
-    now: Timestamp,
 ) -> Result<SortedPage, StoreError> {
-    let list = SortedList { filter, order, now };
+    let narrowed = narrow(conn, query)?;
+    let query = match &narrowed {
+        Some((found, filter)) => TokenQuery {
+            filter,
+            found: Some(found),
+            ..query
+        },
+        None => query,
+    };
+    let list = SortedList { query, order };
     let page_limit = size.get() + 1;
     let after = match position {
         PagePosition::Start => None,
@@ -125,12 +188,15 @@ pub fn sorted_page(
     let next = rows.last().filter(|_| more).map(|row| list.cursor(row));
     let first = rows.first().filter(|_| !is_first).map(|row| list.cursor(row));
     let preceding = match &first {
-        Some(first) => count_bounded(conn, list.reversed().parts(Some(first.clone())))?,
+        Some(first) => list.reversed().count(conn, Some(first.clone()))?,
         None => BoundedCount::default(),
     };
     let tokens = rows.into_iter().map(token_from_row).collect::<Result<_, _>>()?;
+    let is_counted = query.filter.is_empty();
+    let total = query.found.filter(|_| is_counted).map(|found| found.rows().len());
     Ok(SortedPage {
         tokens,
+        total: total.map(|total| BoundedCount::new(total.min(BoundedCount::LIMIT))),
         preceding,
         previous: first.filter(|_| preceding != BoundedCount::default()),
         next,
@@ -139,9 +205,13 @@ pub fn sorted_page(
 
 /// Returns one or two queries that together yield the list from a position on. The databases sort
 /// rows without a key differently, so these rows have their own query.
-fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, now: Timestamp) -> Vec<Filtered<'_>> {
+///
+/// The keys of listed rows are expressions without an index: otherwise, a database could look for these rows in the
+/// whole index, in the order of the keys.
+fn parts(query: TokenQuery<'_>, order: TokenOrder, after: Option<SortedCursor>) -> Vec<Filtered<'_>> {
     let TokenOrder { by, descending } = order;
-    let all = || filtered(filter, now);
+    let TokenQuery { filter, .. } = query;
+    let all = || query.selected();
     let row = after.as_ref().map(|place| place.row);
     let key = after.map(|place| place.key);
     macro_rules! by_time {
@@ -156,12 +226,12 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
                 row.filter(|_| time.is_none()).map(|row| (row, row)),
                 descending
             );
-            let at_some_time = sorted!(
-                all().filter($column.is_not_null()),
-                $column.assume_not_null(),
-                time,
-                descending
-            );
+            let at_some_time = all().filter($column.is_not_null());
+            let at_some_time = if query.is_listed() {
+                sorted!(at_some_time, $column.assume_not_null() + 0, time, descending)
+            } else {
+                sorted!(at_some_time, $column.assume_not_null(), time, descending)
+            };
             // Rows without a time sort before all others. A part that cannot contain rows is left
             // out.
             let (in_absent, at_start) = (key == Some(SortValue::Absent), key.is_none());
@@ -186,7 +256,11 @@ fn parts(filter: &TokenFilter, order: TokenOrder, after: Option<SortedCursor>, n
                 _ => None,
             };
             let behind = behind.map(|(name, row)| (lower(name), row));
-            vec![sorted!(all(), lower(tokens::name), behind, descending)]
+            vec![if query.is_listed() {
+                sorted!(all(), lower(tokens::name).concat(""), behind, descending)
+            } else {
+                sorted!(all(), lower(tokens::name), behind, descending)
+            }]
         }
         SortKey::LastUsed => {
             let never_used = filter.state == Some(TokenState::NeverUsed);

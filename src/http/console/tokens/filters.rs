@@ -5,8 +5,9 @@ use crate::{
         Invalid,
         cidr::parse_network,
         clock::Timestamp,
-        page::TokenFilter,
+        page::{ColumnFilter, TokenFilter},
         permission::Permission,
+        search::SearchFilter,
         sort::{PagePosition, SortKey, SortedCursor, TokenOrder},
         token_group::TokenGroup,
         value::find_value,
@@ -157,14 +158,18 @@ impl ListQuery {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let permission = given(&self.permission).map(|name| name.parse::<Permission>());
         let network = given(&self.network).map(|network| parse_network(&network));
-        Ok(TokenFilter {
-            search: given(&self.search),
-            owner: given(&self.owner),
-            created_by: given(&self.creator),
+        let search = SearchFilter {
+            text: given(&self.search),
+            name: None,
             permission: permission.transpose()?,
             network: network.transpose()?,
+        };
+        let columns = ColumnFilter {
+            owner: given(&self.owner),
+            created_by: given(&self.creator),
             ..self.show.filter(now, legacy_uuid_auth)
-        })
+        };
+        Ok(TokenFilter { search, columns })
     }
 
     /// Returns the path of the list below the console.

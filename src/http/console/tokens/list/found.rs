@@ -64,23 +64,27 @@ pub async fn find(
         (Err(invalid), _) | (_, Err(invalid)) => return Ok(Err(invalid)),
     };
     let all = filter_of(TokenGroup::All).unwrap_or_default();
-    let counts = state.service.count(call, all, filters).await?;
+    let counts = state
+        .service
+        .count(call, all, filters.into_iter().map(|filter| filter.columns).collect())
+        .await?;
     let numbers: Vec<_> = TokenGroup::ALL.into_iter().zip(counts.narrower).collect();
     let number = numbers
         .iter()
         .find(|(group, _)| *group == list.show)
         .and_then(|(_, number)| *number);
-    let total = match number {
-        Some(total) => total,
-        None => state.service.count(call, filter.clone(), Vec::new()).await?.all,
-    };
     let is_unfiltered = filter.is_empty();
     let (order, position) = (list.order(), list.position.clone());
     let page = state
         .service
-        .list_sorted(call, filter, order, position, PageSize::OF_CONSOLE);
+        .list_sorted(call, filter.clone(), order, position, PageSize::OF_CONSOLE)
+        .await?;
+    let total = match number.or(page.total) {
+        Some(total) => total,
+        None => state.service.count(call, filter, Vec::new()).await?.all,
+    };
     Ok(Ok(Found {
-        page: page.await?,
+        page,
         numbers,
         total,
         is_unfiltered,

@@ -181,6 +181,7 @@ impl ListView<'_> {
     pub fn pages(&self, found: &Found) -> Pages {
         let SortedPage {
             tokens,
+            total: _, // `Found` has that of every list.
             preceding,
             previous,
             next,
