@@ -1,7 +1,7 @@
 //! Queries on admins.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl,
+    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, QueryResult, Queryable, RunQueryDsl,
     connection::SimpleConnection,
 };
 use serde::Serialize;
@@ -95,9 +95,10 @@ pub(super) fn decode_admin((name, phc, password_origin, role): AdminColumns) -> 
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
-    let query = by_name(name).select(COLUMNS);
-    let found: Option<AdminColumns> = with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()?;
-    found.map(decode_admin).transpose()
+    find_in_either_form(name, |form| {
+        let query = by_name(form).select(COLUMNS);
+        with_conn!(conn, conn => query.first(conn), query.first(conn)).optional()
+    })
 }
 
 /// Returns the admin with this name. No other transaction can change or remove the admin until this
@@ -106,19 +107,30 @@ pub fn find(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>,
 /// # Errors
 /// [`StoreError`] if the query fails.
 pub fn find_and_lock(conn: &mut AnyConnection, name: &AdminName) -> Result<Option<Admin>, StoreError> {
-    let query = by_name(name).select(COLUMNS);
-    let found: Option<AdminColumns> =
-        with_conn!(conn, conn => query.first(conn), query.for_share().first(conn)).optional()?;
+    find_in_either_form(name, |form| {
+        let query = by_name(form).select(COLUMNS);
+        with_conn!(conn, conn => query.first(conn), query.for_share().first(conn)).optional()
+    })
+}
+
+/// Passes a name to `find` in its normal form, and then in the one that earlier versions may have stored. For nearly
+/// every name both are the same; SQLite builds a temporary table for a query that compares with either.
+fn find_in_either_form(
+    name: &AdminName,
+    mut find: impl FnMut(&str) -> QueryResult<Option<AdminColumns>>,
+) -> Result<Option<Admin>, StoreError> {
+    let (composed, decomposed) = (to_nfc(name.as_str()), to_nfd(name.as_str()));
+    let mut found = find(&composed)?;
+    if found.is_none() && decomposed != composed {
+        found = find(&decomposed)?;
+    }
     found.map(decode_admin).transpose()
 }
 
-/// Selects the admins with a name in either normal form: earlier versions stored names as they were typed. These are
-/// two comparisons, because diesel caches no statement with `eq_any` on SQLite.
 #[diesel::dsl::auto_type]
-fn by_name(name: &AdminName) -> _ {
-    let (composed, decomposed): (String, String) =
-        (to_nfc(name.as_str()).into_owned(), to_nfd(name.as_str()).into_owned());
-    admins::table.filter(admins::name.eq(composed).or(admins::name.eq(decomposed)))
+fn by_name(name: &str) -> _ {
+    let name: String = name.to_owned();
+    admins::table.filter(admins::name.eq(name))
 }
 
 /// An admin as it is stored.
