@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_is_kept_while_it_is_used_but_not_for_ever() {
+    fn the_index_is_kept_while_it_is_used_for_an_hour_at_most() {
         let start = Instant::now();
         let mut kept = Kept::new(start);
         assert!(kept.is_usable(start + MAX_IDLE / 2));
