@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::{Error, Service};
+use super::{Error, Service, token_cache::TokenCache};
 use crate::{
     domain::{
         Invalid,
@@ -25,7 +25,7 @@ use crate::{
         token::TokenId,
     },
     store::{
-        AnyConnection, StoreError,
+        AnyConnection, Store, StoreError,
         tokens::{self, TokenQuery},
     },
 };
@@ -44,10 +44,15 @@ const MAX_TOKENS: usize = 10_000_000;
 /// Number of changed tokens that are read at once.
 const CHANGES_AT_ONCE: usize = 5000;
 
-/// The index, if it is kept.
-#[derive(Default)]
-pub struct TokenSearch(Mutex<Option<Kept>>);
+/// The index of a store, if it is kept.
+#[derive(Clone)]
+pub struct TokenSearch {
+    store: Store,
+    token_cache: Arc<TokenCache>,
+    kept: Arc<Mutex<Option<Kept>>>,
+}
 
+/// The index, with what its next update needs.
 struct Kept {
     index: TokenIndex,
     /// Every token up to here has been read.
@@ -110,15 +115,6 @@ impl Search {
     }
 }
 
-impl TokenSearch {
-    /// Frees the index if it was not used for a while.
-    pub fn free_idle_memory(&self) {
-        if let Ok(mut kept) = self.0.try_lock() {
-            *kept = kept.take().filter(|kept| kept.is_usable(Instant::now()));
-        }
-    }
-}
-
 impl Service {
     /// Prepares a search, which includes every change of this server, and those that others made more than a second
     /// ago.
@@ -137,8 +133,32 @@ impl Service {
             let running = None;
             return Ok(Search { filter, running });
         }
-        let mut place = self.search.0.lock().await;
-        // If the update fails, or its request ends early, the index is discarded: it lacks the changes that were taken.
+        // A task of its own: clients that do not wait for the index must not keep others from getting it.
+        let prepared = tokio::spawn(self.search.clone().prepare(filter));
+        prepared.await.map_err(StoreError::from)?
+    }
+}
+
+impl TokenSearch {
+    /// Creates a search without an index.
+    pub fn new(store: Store, token_cache: Arc<TokenCache>) -> Self {
+        Self {
+            store,
+            token_cache,
+            kept: Arc::default(),
+        }
+    }
+
+    /// Frees the index if it was not used for a while.
+    pub fn free_idle_memory(&self) {
+        if let Ok(mut kept) = self.kept.try_lock() {
+            *kept = kept.take().filter(|kept| kept.is_usable(Instant::now()));
+        }
+    }
+
+    async fn prepare(self, filter: SearchFilter) -> Result<Search, Error> {
+        let mut place = self.kept.lock().await;
+        // If the update fails, the index is discarded: it lacks the changes that were taken.
         let mut kept = self.update_index(place.take()).await?;
         let search = match kept.last.take() {
             Some(last) if last.filter == filter => last,

@@ -103,7 +103,7 @@ const OPERATOR: Call = Call {
     },
 };
 
-/// Returns pages of a list: the first two, the last, and the one before it.
+/// Returns pages of a list: the first, the last, and the one before it.
 async fn pages(service: &Service, filter: &TokenFilter, order: TokenOrder) -> Vec<SortedPage> {
     let page = async |position| {
         let page = service.list_sorted(&OPERATOR, filter.clone(), order, position, PageSize::OF_CONSOLE);
@@ -118,9 +118,6 @@ async fn pages(service: &Service, filter: &TokenFilter, order: TokenOrder) -> Ve
         SortKey::LastUsed | SortKey::Expires => SortValue::Time(i64::MAX),
     };
     let mut pages = vec![page(PagePosition::Start).await];
-    if let Some(next) = pages[0].next.clone() {
-        pages.push(page(PagePosition::After(next)).await);
-    }
     let last = page(PagePosition::After(SortedCursor { row: last_row, key })).await;
     if let Some(previous) = last.previous.clone() {
         pages.push(page(PagePosition::Before(previous)).await);
@@ -161,13 +158,7 @@ fn insert_tokens(env: &TestEnv) {
 fn a_search_has_the_pages_of_a_filter(env: &TestEnv) {
     let service = env.service();
     insert_tokens(env);
-    let states = [
-        None,
-        Some(TokenState::Legacy),
-        Some(TokenState::NeverUsed),
-        Some(TokenState::Disabled),
-    ];
-    let filters = states.into_iter().map(|state| {
+    let in_state = |state: Option<TokenState>| {
         let columns = ColumnFilter {
             state,
             ..ColumnFilter::default()
@@ -181,10 +172,16 @@ fn a_search_has_the_pages_of_a_filter(env: &TestEnv) {
             ..columns.clone()
         };
         (TokenFilter { search, columns }, TokenFilter::from(by_owner))
-    });
+    };
+    let lists: [(_, &[&str]); 4] = [
+        (None, &["-created", "name", "-last-used", "expires"]),
+        (Some(TokenState::Legacy), &["created", "-name"]),
+        (Some(TokenState::NeverUsed), &["-created", "last-used"]),
+        (Some(TokenState::Disabled), &["name", "-expires"]),
+    ];
     actix_web::rt::System::new().block_on(async {
-        for (searched, filtered) in filters {
-            let state = searched.columns.state;
+        for (state, orders) in lists {
+            let (searched, filtered) = in_state(state);
             let total = service
                 .count(&OPERATOR, filtered.clone(), Vec::new())
                 .await
@@ -192,11 +189,11 @@ fn a_search_has_the_pages_of_a_filter(env: &TestEnv) {
                 .all;
             let counted = service.count(&OPERATOR, searched.clone(), Vec::new()).await.unwrap();
             assert_eq!(counted.all, total, "{state:?}");
-            for order in ["created", "-created", "name", "-last-used", "expires"] {
+            for order in orders {
                 let order: TokenOrder = order.parse().unwrap();
                 let found = pages(&service, &searched, order).await;
                 let expected = pages(&service, &filtered, order).await;
-                assert_eq!(found.len(), 4);
+                assert_eq!(found.len(), 3);
                 for (found, expected) in found.into_iter().zip(expected) {
                     assert!(found.total.is_none_or(|found| found == total), "{order} {state:?}");
                     assert_eq!(
