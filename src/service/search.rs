@@ -257,8 +257,14 @@ fn read_changed(conn: &mut AnyConnection, ids: &[TokenId]) -> Result<Changes, St
 
 /// Reads the new tokens of a page.
 fn read_page(conn: &mut AnyConnection, index: &TokenIndex, after: Cursor) -> Result<Changes, StoreError> {
-    let mut tokens = tokens::search_fields_after(conn, after, PageSize::OF_INDEX)?;
-    let end = tokens.last().map(|(row, _)| Cursor::after(*row));
+    let mut rows = tokens::rows_after(conn, after, PageSize::OF_INDEX)?;
+    let end = rows.last().copied().map(Cursor::after);
+    // Most rows are known, except while the index is built.
+    rows.retain(|row| !index.contains(*row));
+    let mut tokens = match (rows.first(), rows.last()) {
+        (Some(first), Some(last)) => tokens::search_fields_between(conn, *first, *last)?,
+        _ => Vec::new(),
+    };
     tokens.retain(|(row, _)| !index.contains(*row));
     Ok(Changes {
         tokens,

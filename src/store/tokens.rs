@@ -36,7 +36,7 @@ pub use grace::{GraceValue, find_grace_values};
 pub use list::{count, page, visit_summaries};
 pub use many::{FieldChange, delete_all, find_all, find_names, lock_all, record_use, update_all};
 pub use query::TokenQuery;
-pub use search::{ids, search_fields_after, search_fields_of};
+pub use search::{ids, rows_after, search_fields_between, search_fields_of};
 pub use sorted::sorted_page;
 pub(super) use values::find_by_values;
 pub use values::{

@@ -3,6 +3,7 @@
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
 use super::{
+    found::to_limit,
     many::to_strings,
     query::{MAX_LISTED_ROWS, TokenQuery, filtered},
 };
@@ -34,19 +35,30 @@ const COLUMNS: (
 
 type Row = (i64, String, String, Option<String>, String, String);
 
-/// Returns the searched fields of a page of all tokens, oldest first, starting after `after`, with their row numbers.
+/// Returns the row numbers of a page of all tokens, oldest first, starting after `after`.
 ///
 /// # Errors
 /// [`StoreError`] if the query fails.
-pub fn search_fields_after(
-    conn: &mut AnyConnection,
-    after: Cursor,
-    size: PageSize,
-) -> Result<Vec<(i64, SearchFields)>, StoreError> {
-    let rows: Vec<Row> = tokens::table
+pub fn rows_after(conn: &mut AnyConnection, after: Cursor, size: PageSize) -> Result<Vec<i64>, StoreError> {
+    let rows = tokens::table
         .filter(tokens::seq.gt(after.row()))
         .order(tokens::seq.asc())
-        .limit(i64::try_from(size.get()).unwrap_or(i64::MAX))
+        .limit(to_limit(size.get()))
+        .select(tokens::seq);
+    Ok(rows.load(conn)?)
+}
+
+/// Returns the searched fields of the tokens from row `first` to row `last`, with their row numbers, in any order.
+///
+/// # Errors
+/// [`StoreError`] if the query fails.
+pub fn search_fields_between(
+    conn: &mut AnyConnection,
+    first: i64,
+    last: i64,
+) -> Result<Vec<(i64, SearchFields)>, StoreError> {
+    let rows: Vec<Row> = tokens::table
+        .filter(tokens::seq.between(first, last))
         .select(COLUMNS)
         .load(conn)?;
     rows.into_iter().map(decode_row).collect()
