@@ -66,16 +66,14 @@ impl Service {
         // A request that is refused fails before the wait.
         let write_behind = Arc::clone(&self.write_behind);
         let check_caller = self.caller_check(&call, Operation::ChangeMatching);
-        let (candidate_selection, pending) = (
-            self.prepare_selection(&call, Operation::ChangeMatching, selection.clone())
-                .await?,
-            Arc::clone(&write_behind),
-        );
+        let pending = Arc::clone(&write_behind);
+        let candidates = self.prepare_selection(&call, Operation::ChangeMatching, selection.clone());
+        let candidates = candidates.await?;
         let candidates = self
             .store
             .read(move |conn| {
                 let now = check_caller(conn)?;
-                Ok::<_, Error>(resolve(conn, &candidate_selection, &pending, now)?)
+                Ok::<_, Error>(resolve(conn, &candidates, &pending, now)?)
             })
             .await?;
         check(&candidates)?;

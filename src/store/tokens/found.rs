@@ -16,10 +16,7 @@ use super::{
     query::{Filtered, MAX_LISTED_ROWS, TokenQuery},
 };
 use crate::{
-    domain::{
-        page::{ColumnFilter, TokenState},
-        search::RowSet,
-    },
+    domain::{page::ColumnFilter, search::RowSet},
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
 
@@ -36,7 +33,7 @@ static NO_CONDITIONS: ColumnFilter = ColumnFilter {
     name_equals: None,
     owner: None,
     created_by: None,
-    state: None::<TokenState>,
+    state: None,
     unused_since: None,
     expires_before: None,
     value_older_than: None,
