@@ -100,7 +100,7 @@ pub enum PagePosition {
 pub struct SortedPage {
     /// The tokens.
     pub tokens: Vec<Token>,
-    /// The number of tokens in the list, if a search has found them.
+    /// The number of tokens in the list, if it was needed to find the page.
     pub total: Option<BoundedCount>,
     /// The number of tokens before this page.
     pub preceding: BoundedCount,

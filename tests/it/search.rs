@@ -5,14 +5,17 @@ use tokenbridge::{
     domain::{
         actor::{Channel, Origin},
         caller::{Call, Caller},
-        page::{ColumnFilter, PageSize, TokenFilter, TokenState},
+        clock::Timestamp,
+        page::{BoundedCount, ColumnFilter, PageSize, TokenFilter, TokenState},
         search::SearchFilter,
         sort::{PagePosition, SortKey, SortValue, SortedCursor, SortedPage, TokenOrder},
+        token_group::TokenGroup,
     },
     service::Service,
 };
 
 use crate::{
+    StoreKind,
     support::{
         READ, TestApp, TestEnv,
         client::{Auth, TOKENS, string},
@@ -25,7 +28,8 @@ use crate::{
 tests![
     a_search_includes_every_change_of_its_server,
     a_search_includes_the_changes_of_others,
-    a_search_has_the_pages_of_a_filter,
+    large_lists_have_the_right_pages,
+    groups_are_counted_as_they_are_listed,
 ];
 
 fn names(app: &TestApp, query: &str) -> Vec<String> {
@@ -117,95 +121,224 @@ async fn pages(service: &Service, filter: &TokenFilter, order: TokenOrder) -> Ve
         SortKey::LastUsed | SortKey::Expires if order.descending => SortValue::Absent,
         SortKey::LastUsed | SortKey::Expires => SortValue::Time(i64::MAX),
     };
-    let mut pages = vec![page(PagePosition::Start).await];
+    let first = page(PagePosition::Start).await;
     let last = page(PagePosition::After(SortedCursor { row: last_row, key })).await;
-    if let Some(previous) = last.previous.clone() {
-        pages.push(page(PagePosition::Before(previous)).await);
-    }
-    pages.push(last);
-    pages
+    let before_last = page(PagePosition::Before(last.previous.clone().unwrap())).await;
+    vec![first, before_last, last]
 }
 
-/// Creates 75,000 tokens whose names are in another order than their rows. 45,000 have the word `Common` in the name, and
-/// so has their owner.
-fn insert_tokens(env: &TestEnv) {
-    let row = |number: i64| {
-        let word = if number % 5 < 3 { "Common" } else { "rare" };
-        let time = |is_set: bool| {
-            let time = 1_893_456_000_000_000 + number * 104_729 % 1_000_000;
-            if is_set { time.to_string() } else { "NULL".to_owned() }
-        };
+/// Number of tokens in the test of large lists.
+const MANY: i64 = 75_000;
+/// The time of creation of these tokens, before all of their last uses and expiries, in microseconds since the
+/// Unix epoch.
+const AT: i64 = 1_893_456_000_000_000;
+
+/// A token of the test of large lists. Their names and times are in another order than their rows.
+struct Sample {
+    number: i64,
+    name: String,
+    is_common: bool,
+    last_used_at: Option<i64>,
+    expires_at: Option<i64>,
+    is_disabled: bool,
+}
+
+impl Sample {
+    fn new(number: i64) -> Self {
+        let time = AT + 1 + number * 104_729 % 1_000_000;
+        let is_common = number % 5 < 3;
+        let word = if is_common { "Common" } else { "rare" };
+        Self {
+            number,
+            name: format!("{:05} {word}", number * 7919 % MANY),
+            is_common,
+            last_used_at: (number % 7 < 2).then_some(time),
+            expires_at: (number % 4 == 0).then_some(time),
+            is_disabled: number % 3 == 1,
+        }
+    }
+
+    fn id(&self) -> String {
+        format!("00000000-0000-4000-8000-{:012}", self.number)
+    }
+
+    /// Returns the row. The name and the owner contain the same word.
+    fn row(&self) -> String {
+        let time = |time: Option<i64>| time.map_or_else(|| "NULL".to_owned(), |time| time.to_string());
         format!(
-            "('00000000-0000-4000-8000-{number:012}', '{} {word}', '{word}', '', '', 1893456000000000, 'user', 'admin', \
-             {}, {}, {})",
-            number * 7919 % 75_000,
-            time(number % 7 < 2),
-            time(number % 4 == 0),
-            time(number % 3 == 1),
+            "('{}', '{}', '{}', '', '', {AT}, 'user', 'admin', {}, {}, {})",
+            self.id(),
+            self.name,
+            if self.is_common { "Common" } else { "rare" },
+            time(self.last_used_at),
+            time(self.expires_at),
+            time(self.is_disabled.then_some(AT)),
         )
+    }
+
+    fn key(&self, by: SortKey) -> (Option<i64>, &str) {
+        match by {
+            SortKey::Created => (None, ""),
+            SortKey::Name => (None, &self.name),
+            SortKey::LastUsed => (self.last_used_at, ""),
+            SortKey::Expires => (self.expires_at, ""),
+        }
+    }
+}
+
+/// Conditions on columns, the samples that meet them, and the orders of lists.
+type Case = (ColumnFilter, fn(&Sample) -> bool, &'static [&'static str]);
+
+fn cases() -> Vec<Case> {
+    let filter = |state| ColumnFilter {
+        state,
+        legacy_uuid_auth: true,
+        ..ColumnFilter::default()
     };
-    for start in (0..75_000).step_by(5000) {
-        let rows: Vec<_> = (start..start + 5000).map(row).collect();
+    let half = Timestamp::from_micros(AT + 500_000).unwrap();
+    let end = Timestamp::from_micros(AT + 1_000_001).unwrap();
+    vec![
+        (filter(None), |_| true, &["-created", "name", "-last-used", "expires"]),
+        (
+            filter(Some(TokenState::NeverUsed)),
+            |sample| sample.last_used_at.is_none(),
+            &["created", "-name", "last-used", "-last-used", "-expires"],
+        ),
+        (
+            filter(Some(TokenState::Disabled)),
+            |sample| sample.is_disabled,
+            &["-created", "name", "-expires"],
+        ),
+        (
+            ColumnFilter {
+                unused_since: Some(half),
+                ..filter(None)
+            },
+            |sample| sample.last_used_at.is_none_or(|used| used < AT + 500_000),
+            &["created", "-name", "last-used", "-last-used", "expires"],
+        ),
+        (
+            ColumnFilter {
+                expires_before: Some(end),
+                ..filter(Some(TokenState::Active))
+            },
+            |sample| sample.expires_at.is_some() && !sample.is_disabled,
+            &["-created", "name", "last-used", "expires", "-expires"],
+        ),
+    ]
+}
+
+/// Lists of a search, of an owner, and of all tokens have the right pages, in each of the ways that depend on their
+/// number.
+fn large_lists_have_the_right_pages(env: &TestEnv) {
+    let service = env.service();
+    let samples: Vec<_> = (0..MANY).map(Sample::new).collect();
+    for some in samples.chunks(5000) {
+        let rows: Vec<_> = some.iter().map(Sample::row).collect();
         env.store.execute(&format!(
             "INSERT INTO tokens (id, name, owner, permissions, allowed_cidr_blocks, created_at, created_by_type, \
              created_by_id, last_used_at, expires_at, disabled_at) VALUES {}",
             rows.join(", ")
         ));
     }
-}
-
-/// The search finds the same tokens as a filter by their owner, in each of the ways that depend on their number.
-fn a_search_has_the_pages_of_a_filter(env: &TestEnv) {
-    let service = env.service();
-    insert_tokens(env);
-    let in_state = |state: Option<TokenState>| {
-        let columns = ColumnFilter {
-            state,
-            ..ColumnFilter::default()
-        };
-        let search = SearchFilter {
-            text: Some("COMMON".to_owned()),
-            ..SearchFilter::default()
-        };
-        let by_owner = ColumnFilter {
-            owner: Some("Common".to_owned()),
-            ..columns.clone()
-        };
-        (TokenFilter { search, columns }, TokenFilter::from(by_owner))
-    };
-    // More than 50,000 tokens were never used, so that the conditions on columns are met last.
-    let lists: [(_, &[&str]); 3] = [
-        (None, &["-created", "name", "-last-used", "expires"]),
-        (
-            Some(TokenState::NeverUsed),
-            &["created", "-name", "last-used", "-expires"],
-        ),
-        (Some(TokenState::Disabled), &["-created", "name", "-expires"]),
-    ];
     actix_web::rt::System::new().block_on(async {
-        for (state, orders) in lists {
-            let (searched, filtered) = in_state(state);
-            let total = service
-                .count(&OPERATOR, filtered.clone(), Vec::new())
-                .await
-                .unwrap()
-                .all;
-            let counted = service.count(&OPERATOR, searched.clone(), Vec::new()).await.unwrap();
-            assert_eq!(counted.all, total, "{state:?}");
-            for order in orders {
-                let order: TokenOrder = order.parse().unwrap();
-                let found = pages(&service, &searched, order).await;
-                let expected = pages(&service, &filtered, order).await;
-                assert_eq!(found.len(), 3);
-                for (found, expected) in found.into_iter().zip(expected) {
-                    assert!(found.total.is_none_or(|found| found == total), "{order} {state:?}");
-                    assert_eq!(
-                        (found.tokens, found.preceding, found.previous, found.next),
-                        (expected.tokens, expected.preceding, expected.previous, expected.next),
-                        "{order} {state:?}"
-                    );
+        for (columns, meets, orders) in cases() {
+            let searched = SearchFilter {
+                text: Some("COMMON".to_owned()),
+                ..SearchFilter::default()
+            };
+            let owned = ColumnFilter {
+                owner: Some("Common".to_owned()),
+                ..columns.clone()
+            };
+            let lists = [
+                (
+                    TokenFilter {
+                        search: searched,
+                        columns: columns.clone(),
+                    },
+                    true,
+                ),
+                (TokenFilter::from(owned), true),
+                (TokenFilter::from(columns), false),
+            ];
+            for (filter, only_common) in lists {
+                let is_listed = |sample: &&Sample| meets(sample) && (sample.is_common || !only_common);
+                let mut expected: Vec<_> = samples.iter().filter(is_listed).collect();
+                let counted = service.count(&OPERATOR, filter.clone(), Vec::new()).await.unwrap();
+                let total = BoundedCount::new(expected.len().min(BoundedCount::LIMIT));
+                assert_eq!(counted.all, total, "{filter:?}");
+                for order in orders {
+                    let order: TokenOrder = order.parse().unwrap();
+                    expected.sort_by_key(|sample| (sample.key(order.by), sample.number));
+                    if order.descending {
+                        expected.reverse();
+                    }
+                    let size = PageSize::OF_CONSOLE.get();
+                    let starts = [0, expected.len() - 2 * size, expected.len() - size];
+                    for (page, start) in pages(&service, &filter, order).await.into_iter().zip(starts) {
+                        let found: Vec<_> = page.tokens.iter().map(|token| token.id.to_string()).collect();
+                        let right = expected.get(start..start + size).unwrap();
+                        let right: Vec<_> = right.iter().map(|sample| sample.id()).collect();
+                        assert_eq!(found, right, "{order} from {start} of {filter:?}");
+                        let preceding = BoundedCount::new(start.min(BoundedCount::LIMIT));
+                        assert_eq!(page.preceding, preceding, "{order} from {start} of {filter:?}");
+                        assert!(page.total.is_none_or(|found| found == total), "{order} of {filter:?}");
+                    }
                 }
             }
+        }
+    });
+}
+
+/// The numbers beside the groups of few tokens come from their columns, and the lists from queries.
+fn groups_are_counted_as_they_are_listed(env: &TestEnv) {
+    let service = env.service();
+    let now = service.now();
+    let day = 86_400_000_000;
+    let row = |number: i64| {
+        let time = |is_set: bool, days: i64| match is_set {
+            true => (now.micros() + days * day).to_string(),
+            false => "NULL".to_owned(),
+        };
+        let value = match number % 11 {
+            0 => "NULL".to_owned(),
+            _ => match env.kind {
+                StoreKind::Sqlite => format!("x'{number:064x}'"),
+                StoreKind::Postgres => format!("'\\x{number:064x}'"),
+            },
+        };
+        format!(
+            "('00000000-0000-4000-8000-{number:012}', 'counted {number}', 'Common', '', '', {}, 'user', 'admin', {}, {}, {}, {}, {value})",
+            now.micros() - (number % 200) * day,
+            time(number % 5 == 0, -(number % 130)),
+            time(number % 3 != 0, -(number % 180)),
+            time(number % 2 == 0, number % 97 - 30),
+            time(number % 7 == 0, -1),
+        )
+    };
+    let rows: Vec<_> = (0..500).map(row).collect();
+    env.store.execute(&format!(
+        "INSERT INTO tokens (id, name, owner, permissions, allowed_cidr_blocks, created_at, created_by_type, created_by_id, \
+         rotated_at, last_used_at, expires_at, disabled_at, value_hash) VALUES {}",
+        rows.join(", ")
+    ));
+    let of_owner = |group: TokenGroup| ColumnFilter {
+        owner: Some("Common".to_owned()),
+        ..group.filter(now, false)
+    };
+    let groups: Vec<_> = TokenGroup::ALL.into_iter().map(of_owner).collect();
+    actix_web::rt::System::new().block_on(async {
+        let all = TokenFilter::from(of_owner(TokenGroup::All));
+        let counts = service.count(&OPERATOR, all, groups.clone()).await.unwrap();
+        assert_eq!(counts.all.exact(), Some(500));
+        for (group, counted) in groups.into_iter().zip(counts.narrower) {
+            let listed = service
+                .count(&OPERATOR, group.clone().into(), Vec::new())
+                .await
+                .unwrap();
+            assert_eq!(counted, Some(listed.all), "{group:?}");
+            assert_ne!(counted, Some(BoundedCount::default()), "{group:?}");
         }
     });
 }

@@ -1,7 +1,9 @@
 //! Numbers of tokens, counted up to a maximum.
 
+use std::borrow::Cow;
+
 use diesel::{
-    QueryDsl, QueryResult, RunQueryDsl,
+    ExpressionMethods, QueryDsl, QueryResult, RunQueryDsl, SelectableHelper,
     backend::Backend,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::BigInt,
@@ -9,10 +11,13 @@ use diesel::{
 
 use super::{
     found::{count_among, narrow, to_limit},
-    query::{Filtered, TokenQuery, filtered},
+    query::{ConditionColumns, Filtered, TokenQuery, filtered_parts},
 };
 use crate::{
-    domain::page::{BoundedCount, ColumnFilter, ListCounts},
+    domain::{
+        page::{BoundedCount, ColumnFilter, ListCounts},
+        search::RowSet,
+    },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
 
@@ -51,11 +56,11 @@ pub(super) fn count_bounded<'f>(
     Ok(BoundedCount::new(counted))
 }
 
-/// Maximum number of found rows that are counted for each narrower filter.
+/// Maximum number of tokens whose columns are read to count those that match each narrower filter.
 const MAX_COUNTED: usize = 1000;
 
 /// Returns the number of tokens that a query selects, and of those among them that match each of the `narrower`
-/// filters. If a search found more than 1,000, only filters that exclude nothing are counted.
+/// filters. If the query has conditions or a search, and selects more than 1,000, only it is counted.
 ///
 /// # Errors
 /// [`StoreError`] if a query fails.
@@ -64,29 +69,44 @@ pub fn counts(
     query: TokenQuery<'_>,
     narrower: &[ColumnFilter],
 ) -> Result<ListCounts, StoreError> {
-    let Some((found, filter)) = narrow(conn, query)? else {
-        let all = count_bounded(conn, [query.filtered()])?;
+    let now = query.now;
+    let (all, rows) = match narrow(conn, query)? {
+        Some((found, filter)) => {
+            let query = TokenQuery { filter, ..query };
+            let all = count_among(conn, query, found.rows(), BoundedCount::LIMIT)?;
+            (all, found)
+        }
+        None if query.filter.is_empty() => {
+            let all = count_bounded(conn, [query.filtered()])?;
+            let counts = narrower
+                .iter()
+                .map(|filter| count_bounded(conn, filtered_parts(filter, now)).map(Some));
+            let narrower = counts.collect::<Result<_, _>>()?;
+            return Ok(ListCounts { all, narrower });
+        }
+        None => {
+            let first = query.filtered().select(tokens::seq);
+            let mut rows: Vec<i64> = first.limit(to_limit(BoundedCount::LIMIT)).load(conn)?;
+            rows.sort_unstable();
+            (rows.len(), Cow::Owned(RowSet::from_sorted(rows)))
+        }
+    };
+    let all = BoundedCount::new(all);
+    if narrower.is_empty() || rows.rows().len() > MAX_COUNTED {
         let counts = narrower
             .iter()
-            .map(|filter| count_bounded(conn, [filtered(filter, query.now)]).map(Some));
-        let narrower = counts.collect::<Result<_, _>>()?;
+            .map(|filter| Some(all).filter(|_| filter == query.filter));
+        let narrower = counts.collect();
         return Ok(ListCounts { all, narrower });
-    };
-    let count_found = |conn: &mut AnyConnection, filter: &ColumnFilter| {
-        let query = TokenQuery {
-            filter,
-            found: None,
-            now: query.now,
-        };
-        count_among(conn, query, found.rows(), BoundedCount::LIMIT).map(BoundedCount::new)
-    };
-    let all = count_found(conn, filter)?;
-    let is_countable = found.rows().len() <= MAX_COUNTED;
-    let mut count = |one: &ColumnFilter| match one {
-        one if one == query.filter => Ok(Some(all)),
-        one if is_countable => count_found(conn, one).map(Some),
-        _ => Ok(None),
-    };
-    let narrower = narrower.iter().map(&mut count).collect::<Result<_, _>>()?;
+    }
+    let columns: Vec<ConditionColumns> = tokens::table
+        .filter(tokens::seq.eq_any(rows.rows()))
+        .select(ConditionColumns::as_select())
+        .load(conn)?;
+    let count = |filter: &ColumnFilter| columns.iter().filter(|token| token.match_filter(filter, now)).count();
+    let narrower = narrower
+        .iter()
+        .map(|filter| Some(BoundedCount::new(count(filter))))
+        .collect();
     Ok(ListCounts { all, narrower })
 }

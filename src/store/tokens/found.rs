@@ -1,8 +1,8 @@
-//! Queries among the rows that a search found.
+//! Queries among known rows: those that a search found, or those that meet conditions on columns.
 //!
-//! If few tokens meet the conditions on columns, or few were found, the rows that meet them are read first. Then a query
-//! lists up to [`MAX_LISTED_ROWS`] rows. Of more rows, a query in the order of their numbers lists one part after the
-//! other. In another order, it walks through all tokens, by the index of that order, until enough of them are found rows.
+//! If few tokens meet the conditions, or few were found, the rows that meet them are read first. Then a query lists up to
+//! [`MAX_LISTED_ROWS`] rows. Of more rows, a query in the order of their numbers lists one part after the other. In another
+//! order, it walks through the tokens, by the index of that order, until enough of them match.
 
 use std::{
     borrow::Cow,
@@ -24,12 +24,16 @@ use crate::{
 const MAX_MEETING: usize = 50_000;
 /// Maximum number of found rows, all of which are read to select those that meet the conditions.
 const MAX_FOUND: usize = 40_000;
-/// Number of tokens that a walk reads first. If too few of them were found, it starts again with [`WALK_GROWTH`] times as
+/// Number of tokens that a walk reads first. If too few of them match, it starts again with [`WALK_GROWTH`] times as
 /// many: PostgreSQL would send a result without a limit to its end.
-const FIRST_WALK: usize = 1000;
+const FIRST_WALK: usize = 250;
 const WALK_GROWTH: usize = 4;
+/// Maximum number of tokens that a walk reads if the database can instead sort all that match. The rows of a search, or of
+/// few tokens, are compared in memory; otherwise, the database checks each token.
+const MAX_WALK_IN_MEMORY: usize = 64_000;
+const MAX_WALK_IN_DATABASE: usize = 16_000;
 
-static NO_CONDITIONS: ColumnFilter = ColumnFilter {
+pub(super) static NO_CONDITIONS: ColumnFilter = ColumnFilter {
     name_equals: None,
     owner: None,
     created_by: None,
@@ -71,6 +75,20 @@ pub(super) fn narrow<'q>(
     let mut rows = meeting_among(conn, query, found.rows())?;
     rows.sort_unstable();
     Ok(Some((Cow::Owned(RowSet::from_sorted(rows)), &NO_CONDITIONS)))
+}
+
+/// Returns the rows of a query without a search, unless they are more than [`MAX_LISTED_ROWS`].
+///
+/// # Errors
+/// [`StoreError`] if a query fails.
+pub(super) fn few_rows(conn: &mut AnyConnection, query: TokenQuery<'_>) -> Result<Option<RowSet>, StoreError> {
+    let first = query
+        .filtered()
+        .select(tokens::seq)
+        .limit(to_limit(MAX_LISTED_ROWS + 1));
+    let mut rows: Vec<i64> = first.load(conn)?;
+    rows.sort_unstable();
+    Ok(Some(RowSet::from_sorted(rows)).filter(|few| few.rows().len() <= MAX_LISTED_ROWS))
 }
 
 /// Returns those of the rows that meet the conditions of a query on columns, in any order.
@@ -122,23 +140,24 @@ pub(super) fn load_by_number(
     Ok(selected)
 }
 
-/// Returns the first `limit` found rows in the order of `all`, which selects the tokens of a query or more, that meet the
-/// conditions on columns.
+/// Returns the first `limit` rows of a query in the order of `all`, which selects the tokens of the query or more. `None`
+/// if the database had better sort: if the walk would read too many tokens, unless the found rows are too many to list.
 ///
 /// # Errors
 /// [`StoreError`] if a query fails.
 pub(super) fn walk<'q>(
     conn: &mut AnyConnection,
     query: TokenQuery<'_>,
-    found: &RowSet,
     all: impl Fn() -> Filtered<'q>,
     limit: usize,
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Option<Vec<i64>>, StoreError> {
     let (mut length, mut wanted) = (FIRST_WALK, limit);
     loop {
         let mut rows: Vec<i64> = all().select(tokens::seq).limit(to_limit(length)).load(conn)?;
         let is_end = rows.len() < length;
-        rows.retain(|row| found.contains(*row));
+        if let Some(found) = query.found {
+            rows.retain(|row| found.contains(*row));
+        }
         if rows.len() >= wanted || is_end {
             if !query.filter.is_empty() {
                 let meeting: HashSet<i64> = meeting_among(conn, query, &rows)?.into_iter().collect();
@@ -146,11 +165,19 @@ pub(super) fn walk<'q>(
             }
             if rows.len() >= limit || is_end {
                 rows.truncate(limit);
-                return Ok(rows);
+                return Ok(Some(rows));
             }
             wanted *= WALK_GROWTH;
         }
         length *= WALK_GROWTH;
+        let max_length = match query.found {
+            None => MAX_WALK_IN_DATABASE,
+            Some(found) if found.rows().len() <= MAX_LISTED_ROWS => MAX_WALK_IN_MEMORY,
+            Some(_) => usize::MAX,
+        };
+        if length > max_length {
+            return Ok(None);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tokens that queries select.
 
 use diesel::{
-    BoolExpressionMethods, Connection, ExpressionMethods, QueryDsl, define_sql_function,
+    BoolExpressionMethods, Connection, ExpressionMethods, QueryDsl, Queryable, Selectable, define_sql_function,
     sql_types::{BigInt, Nullable, Text},
 };
 
@@ -40,24 +40,10 @@ pub struct TokenQuery<'q> {
     pub now: Timestamp,
 }
 
-impl<'q> TokenQuery<'q> {
+impl TokenQuery<'_> {
     /// Selects the tokens that meet the conditions on columns, without an order.
-    pub(super) fn filtered(self) -> Filtered<'q> {
+    pub(super) fn filtered<'f>(self) -> Filtered<'f> {
         filtered(self.filter, self.now)
-    }
-
-    /// Returns `true` if a search found few enough rows to list them.
-    pub(super) fn is_listed(self) -> bool {
-        self.found.is_some_and(|found| found.rows().len() <= MAX_LISTED_ROWS)
-    }
-
-    /// Selects the tokens of the query, without an order, if the found rows can be listed; otherwise all tokens.
-    pub(super) fn selected(self) -> Filtered<'q> {
-        match self.found {
-            Some(found) if self.is_listed() => self.filtered().filter(tokens::seq.eq_any(found.rows())),
-            Some(_) => tokens::table.into_boxed(),
-            None => self.filtered(),
-        }
     }
 }
 
@@ -82,14 +68,39 @@ macro_rules! equals {
 }
 
 /// Selects the tokens that match `filter`, without an order.
-pub(super) fn filtered(filter: &ColumnFilter, now: Timestamp) -> Filtered<'_> {
+pub(super) fn filtered<'f>(filter: &ColumnFilter, now: Timestamp) -> Filtered<'f> {
+    let query = filtered_except_unused(filter, now);
+    match filter.unused_since.map(Timestamp::micros) {
+        None => query,
+        Some(since) => {
+            let never = tokens::last_used_at.is_null().and(tokens::created_at.lt(since));
+            query.filter(tokens::last_used_at.lt(since).or(never))
+        }
+    }
+}
+
+/// Selects the tokens that match `filter`, without an order, as queries for disjoint parts. A database may read all tokens
+/// for the disjunction in the condition on the last use; each half of it has an index.
+pub(super) fn filtered_parts<'f>(filter: &ColumnFilter, now: Timestamp) -> Vec<Filtered<'f>> {
+    let query = || filtered_except_unused(filter, now);
+    match filter.unused_since.map(Timestamp::micros) {
+        None => vec![query()],
+        Some(since) => vec![
+            query().filter(tokens::last_used_at.lt(since)),
+            query().filter(tokens::last_used_at.is_null().and(tokens::created_at.lt(since))),
+        ],
+    }
+}
+
+/// Selects the tokens that match `filter`, or would if they had not been used lately, without an order.
+pub(super) fn filtered_except_unused<'f>(filter: &ColumnFilter, now: Timestamp) -> Filtered<'f> {
     // Exhaustive: a filter that is ignored would make a bulk deletion delete too much.
     let ColumnFilter {
         name_equals,
         owner,
         created_by,
         state,
-        unused_since,
+        unused_since: _,
         expires_before,
         value_older_than,
         legacy_uuid_auth,
@@ -125,10 +136,6 @@ pub(super) fn filtered(filter: &ColumnFilter, now: Timestamp) -> Filtered<'_> {
         Some(TokenState::NeverUsed) => query.filter(tokens::last_used_at.is_null()),
         Some(TokenState::Legacy) => query.filter(tokens::value_hash.is_null()),
     };
-    if let Some(since) = unused_since.map(Timestamp::micros) {
-        let never = tokens::last_used_at.is_null().and(tokens::created_at.lt(since));
-        query = query.filter(tokens::last_used_at.lt(since).or(never));
-    }
     if let Some(before) = *expires_before {
         query = query.filter(tokens::expires_at.lt(before.micros()));
     }
@@ -137,4 +144,52 @@ pub(super) fn filtered(filter: &ColumnFilter, now: Timestamp) -> Filtered<'_> {
         query = query.filter(tokens::value_hash.is_not_null().and(value_created_at.lt(before)));
     }
     query
+}
+
+/// The columns of a token that conditions are on.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = tokens)]
+pub(super) struct ConditionColumns {
+    name: String,
+    owner: Option<String>,
+    created_by_id: String,
+    created_at: i64,
+    rotated_at: Option<i64>,
+    last_used_at: Option<i64>,
+    expires_at: Option<i64>,
+    disabled_at: Option<i64>,
+    value_hash: Option<Vec<u8>>,
+}
+
+impl ConditionColumns {
+    /// Returns `true` if the token matches, exactly if [`filtered`] selects it.
+    pub(super) fn match_filter(&self, filter: &ColumnFilter, now: Timestamp) -> bool {
+        let ColumnFilter {
+            name_equals,
+            owner,
+            created_by,
+            state,
+            unused_since,
+            expires_before,
+            value_older_than,
+            legacy_uuid_auth,
+        } = filter;
+        let has_value = self.value_hash.is_some();
+        let is_before = |time: Option<i64>, end: Timestamp| time.is_some_and(|time| time < end.micros());
+        let is_expired = self.expires_at.is_some_and(|time| time <= now.micros());
+        let is_one_of = |text: &String, searched: &String| forms(searched).contains(text);
+        name_equals.as_ref().is_none_or(|name| is_one_of(&self.name, name))
+            && (owner.as_ref()).is_none_or(|owner| self.owner.as_deref() == Some(&*to_nfc(owner)))
+            && (created_by.as_ref()).is_none_or(|creator| is_one_of(&self.created_by_id, creator))
+            && state.is_none_or(|state| match state {
+                TokenState::Active => self.disabled_at.is_none() && (has_value || *legacy_uuid_auth) && !is_expired,
+                TokenState::Disabled => self.disabled_at.is_some(),
+                TokenState::Expired => is_expired,
+                TokenState::NeverUsed => self.last_used_at.is_none(),
+                TokenState::Legacy => !has_value,
+            })
+            && unused_since.is_none_or(|since| is_before(self.last_used_at.or(Some(self.created_at)), since))
+            && expires_before.is_none_or(|end| is_before(self.expires_at, end))
+            && value_older_than.is_none_or(|end| has_value && is_before(self.rotated_at.or(Some(self.created_at)), end))
+    }
 }

@@ -1,5 +1,7 @@
 //! Sorted pages of tokens.
 
+use std::borrow::Cow;
+
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl, TextExpressionMethods,
 };
@@ -7,18 +9,22 @@ use diesel::{
 use super::{
     TokenRow,
     counts::count_bounded,
-    found::{count_among, load_by_number, load_in_order, narrow, to_limit, walk},
-    query::{Filtered, MAX_LISTED_ROWS, TokenQuery, lower},
+    found::{NO_CONDITIONS, count_among, few_rows, load_by_number, load_in_order, narrow, to_limit, walk},
+    query::{Filtered, TokenQuery, filtered, filtered_except_unused, lower},
     token_from_row,
 };
 use crate::{
     domain::{
-        page::{BoundedCount, PageSize, TokenState},
+        clock::Timestamp,
+        page::{BoundedCount, ColumnFilter, PageSize, TokenState},
         search::RowSet,
         sort::{PagePosition, SortKey, SortValue, SortedCursor, SortedPage, TokenOrder},
     },
     store::{connection::AnyConnection, error::StoreError, schema::tokens},
 };
+
+/// Maximum number of rows that the database sorts before a walk is tried.
+const MAX_SORTED_ROWS: usize = 4000;
 
 /// Sorts a query by a key and then by row number, starting after a position if one is given. Only
 /// the first condition gives the index its starting point.
@@ -45,26 +51,38 @@ macro_rules! sorted {
 struct SortedList<'q> {
     query: TokenQuery<'q>,
     order: TokenOrder,
+    /// The conditions on the column of the order, if the list is a walk through the tokens that meet these, which checks
+    /// the other conditions. Otherwise, the database selects the tokens by all conditions and sorts them.
+    walked: Option<ColumnFilter>,
 }
 
 impl<'q> SortedList<'q> {
-    /// Returns the queries that together yield the list, from a position on, or all tokens, if the found rows are too many
-    /// to be listed.
-    fn parts(&self, after: Option<SortedCursor>) -> Vec<Filtered<'q>> {
-        parts(self.query, self.order, after)
-    }
-
-    /// Returns the list in the opposite order.
-    const fn reversed(&self) -> Self {
+    /// Creates a list. `on_order` are the conditions on the column of the order.
+    fn new(query: TokenQuery<'q>, order: TokenOrder, on_order: ColumnFilter) -> Self {
+        let is_walk = match query.found {
+            Some(found) => order.by != SortKey::Created && found.rows().len() > MAX_SORTED_ROWS,
+            None => needs_sorting(query.filter, order.by),
+        };
         Self {
-            order: self.order.reversed(),
-            ..*self
+            query,
+            order,
+            walked: Some(on_order).filter(|_| is_walk),
         }
     }
 
-    /// Returns the found rows, if they are too many to be listed.
-    fn many_found(&self) -> Option<&'q RowSet> {
-        self.query.found.filter(|found| found.rows().len() > MAX_LISTED_ROWS)
+    /// Returns the queries that together yield the list from a position on.
+    fn selected(&self, after: Option<SortedCursor>) -> Vec<Filtered<'q>> {
+        let TokenQuery { filter, found, now } = self.query;
+        parts(filter, found, now, self.order, after)
+    }
+
+    /// Returns the list in the opposite order.
+    fn reversed(&self) -> Self {
+        Self {
+            order: self.order.reversed(),
+            walked: self.walked.clone(),
+            ..*self
+        }
     }
 
     /// Returns the found rows from a position on, if they are in the order of the list.
@@ -87,12 +105,11 @@ impl<'q> SortedList<'q> {
         if let Some(found) = self.found_in_order(after.as_ref()) {
             return load_by_number(conn, self.query, found, self.order.descending, limit);
         }
-        if let Some(found) = self.many_found() {
-            let rows = self.walk(conn, found, after.as_ref(), limit)?;
+        if let Some(rows) = self.walk(conn, after.as_ref(), limit)? {
             return load_in_order(conn, &rows);
         }
         let mut rows: Vec<TokenRow> = Vec::new();
-        for part in self.parts(after) {
+        for part in self.selected(after) {
             rows.extend(part.limit(to_limit(limit - rows.len())).load::<TokenRow>(conn)?);
             if rows.len() == limit {
                 break;
@@ -106,30 +123,33 @@ impl<'q> SortedList<'q> {
         if let Some(found) = self.found_in_order(after.as_ref()) {
             return count_among(conn, self.query, found, BoundedCount::LIMIT).map(BoundedCount::new);
         }
-        if let Some(found) = self.many_found() {
-            let rows = self.walk(conn, found, after.as_ref(), BoundedCount::LIMIT)?;
-            return Ok(BoundedCount::new(rows.len()));
+        match self.walk(conn, after.as_ref(), BoundedCount::LIMIT)? {
+            Some(rows) => Ok(BoundedCount::new(rows.len())),
+            None => count_bounded(conn, self.selected(after)),
         }
-        count_bounded(conn, self.parts(after))
     }
 
-    /// Returns up to `limit` found rows from a position on.
+    /// Returns up to `limit` rows from a position on, if the list is a walk that finds them soon enough.
     fn walk(
         &self,
         conn: &mut AnyConnection,
-        found: &RowSet,
         after: Option<&SortedCursor>,
         limit: usize,
-    ) -> Result<Vec<i64>, StoreError> {
+    ) -> Result<Option<Vec<i64>>, StoreError> {
+        let Some(walked) = &self.walked else { return Ok(None) };
+        let all = || parts(walked, None, self.query.now, self.order, after.cloned());
         let mut rows = Vec::new();
-        for part in 0..self.parts(after.cloned()).len() {
-            let nth_part = || self.parts(after.cloned()).swap_remove(part);
-            rows.extend(walk(conn, self.query, found, nth_part, limit - rows.len())?);
+        for part in 0..all().len() {
+            let nth_part = || all().swap_remove(part);
+            match walk(conn, self.query, nth_part, limit - rows.len())? {
+                Some(found) => rows.extend(found),
+                None => return Ok(None),
+            }
             if rows.len() == limit {
                 break;
             }
         }
-        Ok(rows)
+        Ok(Some(rows))
     }
 
     fn cursor(&self, row: &TokenRow) -> SortedCursor {
@@ -160,7 +180,13 @@ pub fn sorted_page(
     position: PagePosition,
     size: PageSize,
 ) -> Result<SortedPage, StoreError> {
-    let narrowed = narrow(conn, query)?;
+    let on_order = conditions_on(order.by, query.filter);
+    let narrowed = match narrow(conn, query)? {
+        None if needs_sorting(query.filter, order.by) => {
+            few_rows(conn, query)?.map(|few| (Cow::Owned(few), &NO_CONDITIONS))
+        }
+        narrowed => narrowed,
+    };
     let query = match &narrowed {
         Some((found, filter)) => TokenQuery {
             filter,
@@ -169,7 +195,7 @@ pub fn sorted_page(
         },
         None => query,
     };
-    let list = SortedList { query, order };
+    let list = SortedList::new(query, order, on_order);
     let page_limit = size.get() + 1;
     let after = match position {
         PagePosition::Start => None,
@@ -192,15 +218,51 @@ pub fn sorted_page(
         None => BoundedCount::default(),
     };
     let tokens = rows.into_iter().map(token_from_row).collect::<Result<_, _>>()?;
-    let is_counted = query.filter.is_empty();
-    let total = query.found.filter(|_| is_counted).map(|found| found.rows().len());
+    let found = query.found.filter(|_| query.filter.is_empty());
     Ok(SortedPage {
         tokens,
-        total: total.map(|total| BoundedCount::new(total.min(BoundedCount::LIMIT))),
+        total: found.map(|found| BoundedCount::new(found.rows().len().min(BoundedCount::LIMIT))),
         preceding,
         previous: first.filter(|_| preceding != BoundedCount::default()),
         next,
     })
+}
+
+/// Returns `true` if no index has the tokens that match in an order.
+fn needs_sorting(filter: &ColumnFilter, by: SortKey) -> bool {
+    by != SortKey::Created && conditions_on(by, filter) != *filter
+}
+
+/// Returns the conditions on the column of an order, which its index can select.
+fn conditions_on(by: SortKey, filter: &ColumnFilter) -> ColumnFilter {
+    let ColumnFilter {
+        name_equals: _,
+        owner: _,
+        created_by: _,
+        state,
+        unused_since,
+        expires_before,
+        value_older_than: _,
+        legacy_uuid_auth,
+    } = *filter;
+    let none = ColumnFilter {
+        legacy_uuid_auth,
+        ..ColumnFilter::default()
+    };
+    match by {
+        SortKey::Created | SortKey::Name => none,
+        SortKey::LastUsed => ColumnFilter {
+            state: state.filter(|state| *state == TokenState::NeverUsed),
+            unused_since,
+            ..none
+        },
+        SortKey::Expires => ColumnFilter {
+            // Active tokens that expire before a time have an index.
+            state: state.filter(|state| *state == TokenState::Expired || expires_before.is_some()),
+            expires_before,
+            ..none
+        },
+    }
 }
 
 /// Returns one or two queries that together yield the list from a position on. The databases sort
@@ -208,26 +270,36 @@ pub fn sorted_page(
 ///
 /// The keys of listed rows are expressions without an index: otherwise, a database could look for these rows in the
 /// whole index, in the order of the keys.
-fn parts(query: TokenQuery<'_>, order: TokenOrder, after: Option<SortedCursor>) -> Vec<Filtered<'_>> {
+fn parts<'q>(
+    filter: &ColumnFilter,
+    found: Option<&'q RowSet>,
+    now: Timestamp,
+    order: TokenOrder,
+    after: Option<SortedCursor>,
+) -> Vec<Filtered<'q>> {
     let TokenOrder { by, descending } = order;
-    let TokenQuery { filter, .. } = query;
-    let all = || query.selected();
+    let is_listed = found.is_some();
+    let listed = |selected: Filtered<'q>| match found {
+        Some(found) => selected.filter(tokens::seq.eq_any(found.rows())),
+        None => selected,
+    };
+    let all = || listed(filtered(filter, now));
     let row = after.as_ref().map(|place| place.row);
     let key = after.map(|place| place.key);
     macro_rules! by_time {
-        ($column:expr, $can_be_absent:expr, $can_be_there:expr) => {{
+        ($column:expr, $never:expr, $at_some_time:expr, $can_be_absent:expr, $can_be_there:expr) => {{
             let time = match (&key, row) {
                 (Some(SortValue::Time(time)), Some(row)) => Some((*time, row)),
                 _ => None,
             };
             let never = sorted!(
-                all().filter($column.is_null()),
+                $never.filter($column.is_null()),
                 tokens::seq,
                 row.filter(|_| time.is_none()).map(|row| (row, row)),
                 descending
             );
-            let at_some_time = all().filter($column.is_not_null());
-            let at_some_time = if query.is_listed() {
+            let at_some_time = $at_some_time.filter($column.is_not_null());
+            let at_some_time = if is_listed {
                 sorted!(at_some_time, $column.assume_not_null() + 0, time, descending)
             } else {
                 sorted!(at_some_time, $column.assume_not_null(), time, descending)
@@ -256,7 +328,7 @@ fn parts(query: TokenQuery<'_>, order: TokenOrder, after: Option<SortedCursor>) 
                 _ => None,
             };
             let behind = behind.map(|(name, row)| (lower(name), row));
-            vec![if query.is_listed() {
+            vec![if is_listed {
                 sorted!(all(), lower(tokens::name).concat(""), behind, descending)
             } else {
                 sorted!(all(), lower(tokens::name), behind, descending)
@@ -264,11 +336,20 @@ fn parts(query: TokenQuery<'_>, order: TokenOrder, after: Option<SortedCursor>) 
         }
         SortKey::LastUsed => {
             let never_used = filter.state == Some(TokenState::NeverUsed);
-            by_time!(tokens::last_used_at, true, !never_used)
+            // Each part has its own half of the condition on the last use, which its index selects.
+            let except_unused = || listed(filtered_except_unused(filter, now));
+            let (never, at_some_time) = match filter.unused_since.map(Timestamp::micros) {
+                None => (all(), all()),
+                Some(since) => (
+                    except_unused().filter(tokens::created_at.lt(since)),
+                    except_unused().filter(tokens::last_used_at.lt(since)),
+                ),
+            };
+            by_time!(tokens::last_used_at, never, at_some_time, true, !never_used)
         }
         SortKey::Expires => {
             let expire = filter.state == Some(TokenState::Expired) || filter.expires_before.is_some();
-            by_time!(tokens::expires_at, !expire, true)
+            by_time!(tokens::expires_at, all(), all(), !expire, true)
         }
     }
 }

@@ -56,30 +56,29 @@ pub async fn find(
         list.filter(layout.now, state.config.legacy_uuid_auth)
     };
     let filters = TokenGroup::ALL
-        .into_iter()
         .map(filter_of)
+        .into_iter()
         .collect::<Result<Vec<_>, _>>();
     let (filters, filter) = match (filters, filter_of(list.show)) {
         (Ok(filters), Ok(filter)) => (filters, filter),
         (Err(invalid), _) | (_, Err(invalid)) => return Ok(Err(invalid)),
     };
-    let all = filter_of(TokenGroup::All).unwrap_or_default();
-    let counts = state
-        .service
-        .count(call, all, filters.into_iter().map(|filter| filter.columns).collect())
-        .await?;
-    let numbers: Vec<_> = TokenGroup::ALL.into_iter().zip(counts.narrower).collect();
-    let number = numbers
-        .iter()
-        .find(|(group, _)| *group == list.show)
-        .and_then(|(_, number)| *number);
     let is_unfiltered = filter.is_empty();
     let (order, position) = (list.order(), list.position.clone());
     let page = state
         .service
         .list_sorted(call, filter.clone(), order, position, PageSize::OF_CONSOLE)
         .await?;
-    let total = match number.or(page.total) {
+    let all = filter_of(TokenGroup::All).unwrap_or_default();
+    let groups = TokenGroup::ALL.into_iter().zip(filters);
+    let (groups, filters): (Vec<_>, Vec<_>) = groups
+        .filter(|(group, _)| page.total.is_none() || *group != list.show)
+        .map(|(group, filter)| (group, filter.columns))
+        .unzip();
+    let counts = state.service.count(call, all, filters).await?;
+    let numbers: Vec<_> = groups.into_iter().zip(counts.narrower).collect();
+    let number = numbers.iter().find(|(group, _)| *group == list.show);
+    let total = match page.total.or(number.and_then(|(_, number)| *number)) {
         Some(total) => total,
         None => state.service.count(call, filter, Vec::new()).await?.all,
     };
