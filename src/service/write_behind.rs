@@ -5,7 +5,7 @@ mod refusals;
 mod uses;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -25,12 +25,14 @@ pub use refusals::{BEYOND_LIMIT, Due, RefusedLogins, Subject};
 use uses::PendingUses;
 
 /// Maximum number of tokens whose uses one transaction writes. Other writes wait for it.
-const MAX_TOKENS_PER_WRITE: usize = 500;
+const MAX_TOKENS_PER_WRITE: usize = 100;
 /// Minimum pause after a flush of all uses, as a multiple of its duration, so that such flushes take at most a fifth of
 /// the time.
 const PAUSE_FACTOR: u32 = 4;
 /// Maximum pause after a flush of all uses.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Number of flushes whose uses are kept for readers. Their records take about 200 bytes for each token.
+const KEPT_FLUSHES: usize = 2;
 
 /// Records that have not been written yet.
 #[derive(Default)]
@@ -40,13 +42,15 @@ pub struct WriteBehind {
 }
 
 struct State {
-    /// Uses of tokens that `flushed` does not contain. They may have been unused for long, so they are always due.
+    /// Uses of tokens that were not flushed recently. They may have been unused for long, so they are always due.
     new_uses: Uses,
-    /// Uses of tokens that `flushed` contains.
+    /// Uses of tokens that were flushed recently.
     repeated_uses: Uses,
-    /// The uses that the last flush of all uses, and each one after it, wrote or is writing. A reader whose read began
-    /// before the flush committed finds them here.
-    flushed: Vec<FlushedUses>,
+    /// The uses that the last flush wrote or is writing, and those of the one before it. A reader whose read began before
+    /// a flush committed finds its uses here.
+    flushed: VecDeque<FlushedUses>,
+    /// The sorted IDs of the tokens in the last flush of all uses, and in each one after it.
+    recent: Vec<Arc<Vec<TokenId>>>,
     /// When all uses are due.
     all_due_at: Option<Instant>,
     refusals: Refusals,
@@ -58,7 +62,8 @@ impl Default for State {
         Self {
             new_uses: Uses::new(),
             repeated_uses: Uses::new(),
-            flushed: Vec::new(),
+            flushed: VecDeque::new(),
+            recent: Vec::new(),
             all_due_at: None,
             refusals: Refusals::default(),
             legacy_calls: LegacyCalls::with_limits(CallerLimits::BUFFERED),
@@ -94,7 +99,9 @@ pub struct Batch {
 struct Taken {
     flushed: FlushedUses,
     /// Uses that readers no longer need.
-    superseded: Vec<FlushedUses>,
+    superseded: Option<FlushedUses>,
+    /// IDs of tokens whose last flush is no longer recent.
+    outdated: Vec<Arc<Vec<TokenId>>>,
     refusals: Vec<RefusedLogins>,
     legacy_calls: LegacyCalls,
 }
@@ -105,11 +112,12 @@ impl Batch {
         let Taken {
             flushed,
             superseded,
+            outdated,
             refusals,
             legacy_calls,
         } = taken;
         // Not under the lock: freeing many takes long.
-        drop(superseded);
+        drop((superseded, outdated));
         let mut ids: Vec<_> = flushed.iter().flat_map(HashMap::keys).copied().collect();
         ids.sort_unstable();
         Self {
@@ -193,7 +201,8 @@ impl State {
         if let Some(uses) = pending {
             return add(uses);
         }
-        let is_repeated = self.flushed.iter().any(|uses| find_uses(uses, id).is_some());
+        let is_repeated = self.flushed.iter().any(|uses| find_uses(uses, id).is_some())
+            || self.recent.iter().any(|ids| ids.binary_search(&id).is_ok());
         let pending = if is_repeated {
             &mut self.repeated_uses
         } else {
@@ -270,6 +279,7 @@ impl WriteBehind {
         if records.is_empty() {
             return Ok(());
         }
+        self.state().recent.push(Arc::clone(&records.ids));
         let mut batches = records.split();
         while let Some(batch) = batches.next() {
             if let Err(error) = write(batch.clone()).await {
@@ -307,19 +317,19 @@ impl State {
     /// Takes the records that are due. `room` receives the next repeated uses, if all uses are taken.
     fn take(&mut self, due: Due, all_uses: bool, room: Uses) -> Taken {
         let new = std::mem::take(&mut self.new_uses);
-        let (repeated, superseded) = if all_uses {
-            (
-                std::mem::replace(&mut self.repeated_uses, room),
-                std::mem::take(&mut self.flushed),
-            )
+        let (repeated, outdated) = if all_uses {
+            let repeated = std::mem::replace(&mut self.repeated_uses, room);
+            (repeated, std::mem::take(&mut self.recent))
         } else {
             (room, Vec::new())
         };
         let flushed = Arc::new([new, repeated]);
-        self.flushed.push(Arc::clone(&flushed));
+        self.flushed.push_back(Arc::clone(&flushed));
+        let is_superseded = self.flushed.len() > KEPT_FLUSHES;
         Taken {
             flushed,
-            superseded,
+            superseded: is_superseded.then(|| self.flushed.pop_front()).flatten(),
+            outdated,
             refusals: self.refusals.take(due),
             legacy_calls: std::mem::replace(&mut self.legacy_calls, LegacyCalls::with_limits(CallerLimits::BUFFERED)),
         }

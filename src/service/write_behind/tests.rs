@@ -155,6 +155,14 @@ async fn after_a_long_flush_only_tokens_without_a_recent_use_are_written() {
     use_token(busy);
     use_token(new);
     assert_eq!(flush(&write_behind, &clock, Duration::ZERO).await, [new]);
+    for _ in 0..3 {
+        let another = TokenId::generate(&OsRandom).unwrap();
+        use_token(another);
+        assert_eq!(flush(&write_behind, &clock, Duration::ZERO).await, [another]);
+    }
+    assert_eq!(write_behind.state().flushed.len(), KEPT_FLUSHES);
+    use_token(busy);
+    assert!(flush(&write_behind, &clock, Duration::ZERO).await.is_empty());
     clock.advance((4 * long).saturating_sub(second));
     use_token(new);
     assert!(flush(&write_behind, &clock, Duration::ZERO).await.is_empty());
