@@ -297,9 +297,9 @@ fn groups_are_counted_as_they_are_listed(env: &TestEnv) {
     let now = service.now();
     let day = 86_400_000_000;
     let row = |number: i64| {
-        let time = |is_set: bool, days: i64| match is_set {
-            true => (now.micros() + days * day).to_string(),
-            false => "NULL".to_owned(),
+        let time = |is_set: bool, days: i64| {
+            let time = now.micros() + days * day;
+            if is_set { time.to_string() } else { "NULL".to_owned() }
         };
         let value = match number % 11 {
             0 => "NULL".to_owned(),
